@@ -1,0 +1,122 @@
+# Needs make and Python 3.11 or newer; everything else is installed here.
+#
+#   make demo     the shortest way to see it work
+#   make test     tests with coverage      make lint    ruff
+#   make check    all four                 make types   mypy and pyright
+#   make bench    speed beside the peers   make layers  the import contracts
+#   make servers  the real servers that the tests talk to
+#   make clean    removes what was installed and built
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := check
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE := tests/servers/node
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The folders that hold Python today: mypy refuses an empty one.
+SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d)))
+
+.PHONY: demo test lint types layers check bench servers format clean
+
+check: test lint types layers
+
+demo: $(VENV)/.demo
+	$(BIN)/resilient-ws demo
+
+# The tests run without the servers too: those that need one then skip, and say
+# what to install (with CI=true they fail).
+test: $(VENV)/.tests
+	@$(MAKE) --no-print-directory servers || echo "make test: going on without them"
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# Not part of check: it writes.
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/.lint $(VENV)/.tests $(NODE)/node_modules/.package-lock.json
+	$(BIN)/mypy $(SOURCES)
+	node $(NODE)/node_modules/pyright/index.js
+
+layers: $(VENV)/.lint
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/receive.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find resilient_ws tests examples benchmarks -name __pycache__ -type d -prune \
+		-exec rm -rf {} +
+
+# --- the Python environment: one, and a stamp for each layer of it -----------
+
+# The first of these that is new enough; one of pyenv's shims may exist and fail.
+$(BIN)/python:
+	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+				>/dev/null 2>&1; then \
+			echo "$$python -m venv $(VENV)"; \
+			"$$python" -m venv --clear $(VENV) && exit 0; \
+			rm -rf $(VENV); \
+			echo "make: '$$python -m venv' failed (Debian: apt-get install python3-venv)" >&2; \
+			exit 1; \
+		fi; \
+	done; \
+	echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..." >&2; \
+	exit 1
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[cli]'
+	@touch $@
+
+# --group came with pip 25.1, and a new venv may hold an older pip.
+$(VENV)/.pip: | $(BIN)/python
+	$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+	$(PIP) install --editable . --group $*
+	@touch $@
+
+# --- servers of other hands --------------------------------------------------
+
+# Any of this may be refused (no root, no apt, no network): take what can be had
+# before saying that something is missing.
+servers:
+	@missing=""; failed=""; \
+	PATH="$$PATH:/usr/sbin:/sbin"; \
+	for tool in mosquitto nginx node npm; do \
+		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/'); \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+			echo "apt-get install$$packages"; \
+			apt-get update -qq >/dev/null || failed=1; \
+			for package in $$packages; do \
+				DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+					--no-install-recommends $$package >/dev/null || failed=1; \
+			done; \
+		else \
+			echo "make servers: not installed:$$missing (apt-get install$$packages)" >&2; \
+			failed=1; \
+		fi; \
+	fi; \
+	$(MAKE) --no-print-directory $(NODE)/node_modules/.package-lock.json || failed=1; \
+	[ -z "$$failed" ]
+
+# No script of a package is run: what is used of them is plain files.
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package.json
+	@command -v npm >/dev/null 2>&1 || { echo "make: npm is missing (apt-get install npm)" >&2; exit 1; }
+	cd $(NODE) && npm install --silent --no-package-lock --ignore-scripts
+	@touch $@

@@ -1,0 +1,145 @@
+"""A WebSocket client session that survives its connections, for asyncio.
+
+::
+
+    import asyncio
+    import resilient_ws
+
+
+    async def main() -> None:
+        async with resilient_ws.connect("wss://stream.example.com/feed") as session:
+            await session.send('{"op": "subscribe", "channel": "trades"}')
+            async for message in session:
+                print(message)
+
+
+    asyncio.run(main())
+
+What is sent while offline is kept; the iteration goes on across reconnects. ``connect``
+tells what can be set, ``Session`` what can be done, ``resilient_ws.events`` what is
+reported and ``resilient_ws.errors`` what can go wrong.
+"""
+
+from importlib.metadata import version
+
+from resilient_ws.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    DeliveryError,
+    Fatal,
+    GaveUp,
+    HandshakeRejected,
+    LivenessTimeout,
+    MessageTooBig,
+    OpenTimeout,
+    OutboxFull,
+    ProtocolError,
+    ResilientWSError,
+    SecurityError,
+    StoreError,
+)
+from resilient_ws.events import (
+    AttemptFailed,
+    ConnectionDropped,
+    ConnectionOpened,
+    ConnectionStable,
+    ConnectionTimedOut,
+    DeliveryFailed,
+    Event,
+    HandlerFailed,
+    InboxOverflowed,
+    LoopLagged,
+    MessageReceived,
+    OutboxOverflowed,
+    PongReceived,
+    RetryScheduled,
+    ServerTerminated,
+    SessionClosed,
+    StateChanged,
+)
+from resilient_ws.inbox import Inbox, Interruption
+from resilient_ws.outbox.delivery import Delivery
+from resilient_ws.outbox.memory import MemoryStore
+from resilient_ws.outbox.queue import Outbox
+from resilient_ws.policy.access import Access
+from resilient_ws.policy.backoff import FullJitter, Reconnect
+from resilient_ws.policy.failures import Ending, Verdict
+from resilient_ws.policy.liveness import Liveness
+from resilient_ws.policy.timeouts import Timeouts
+from resilient_ws.protocol.close import Close
+from resilient_ws.restore import Connection
+from resilient_ws.session import Session, connect
+from resilient_ws.settings import Attempt
+from resilient_ws.state import DeliveryState, State
+from resilient_ws.statistics import Statistics
+
+
+__version__ = version("resilient-ws")
+
+#: ``classify`` may answer with these words as well as with the enum's members.
+RETRY = Verdict.RETRY
+RETRY_FRESH = Verdict.RETRY_FRESH
+FATAL = Verdict.FATAL
+
+__all__ = [
+    "FATAL",
+    "RETRY",
+    "RETRY_FRESH",
+    "Access",
+    "Attempt",
+    "AttemptFailed",
+    "Close",
+    "ConnectFailed",
+    "Connection",
+    "ConnectionDropped",
+    "ConnectionLost",
+    "ConnectionOpened",
+    "ConnectionStable",
+    "ConnectionTimedOut",
+    "Delivery",
+    "DeliveryError",
+    "DeliveryFailed",
+    "DeliveryState",
+    "Ending",
+    "Event",
+    "Fatal",
+    "FullJitter",
+    "GaveUp",
+    "HandlerFailed",
+    "HandshakeRejected",
+    "Inbox",
+    "InboxOverflowed",
+    "Interruption",
+    "LivenessTimeout",
+    "Liveness",
+    "LoopLagged",
+    "MemoryStore",
+    "MessageReceived",
+    "MessageTooBig",
+    "OpenTimeout",
+    "Outbox",
+    "OutboxFull",
+    "OutboxOverflowed",
+    "PongReceived",
+    "ProtocolError",
+    "Reconnect",
+    "ResilientWSError",
+    "RetryScheduled",
+    "SecurityError",
+    "ServerTerminated",
+    "Session",
+    "SessionClosed",
+    "State",
+    "StateChanged",
+    "Statistics",
+    "StoreError",
+    "Timeouts",
+    "Verdict",
+    "connect",
+]
+
+# A traceback reads resilient_ws.ConnectionLost, wherever the class was written.
+for _name in __all__:
+    if hasattr(globals()[_name], "__module__") and not _name.isupper():
+        globals()[_name].__module__ = __name__
+del _name

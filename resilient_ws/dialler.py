@@ -1,0 +1,167 @@
+"""From an attempt to a connection: ask the user's callables, vet, space out, dial.
+
+Rules: an ``OSError``, a time-out or an aiohttp error of a user's callable is a failed
+attempt; whatever else it raises is a bug, and ends the session with it chained. Two
+dials to one host never start closer together than ``MIN_DIAL_SPACING``, whoever asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, TypeVar
+
+from resilient_ws.errors import ConnectFailed, Fatal, OpenTimeout, ResilientWSError
+from resilient_ws.policy.backoff import MIN_DIAL_SPACING
+from resilient_ws.policy.headers import check_headers
+from resilient_ws.settings import check_endpoint
+from resilient_ws.transport.client import HttpClient
+from resilient_ws.transport.dial import Greeting, dial
+from resilient_ws.transport.translate import is_network_error
+
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from resilient_ws.policy.url import Endpoint
+    from resilient_ws.protocol.handshake import Negotiated
+    from resilient_ws.settings import Attempt, Settings
+    from resilient_ws.transport.wire import Wire
+
+
+T = TypeVar("T")
+
+
+class Dialler:
+    """Makes the connections of one session, one at a time."""
+
+    def __init__(self, settings: Settings, *, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._client = HttpClient(
+            access=settings.access,
+            proxy=settings.proxy,
+            http=settings.http,
+            ssl=settings.ssl,
+        )
+        self._greeting = Greeting(
+            subprotocols=settings.subprotocols, origin=settings.origin
+        )
+        self._dialled_at: dict[tuple[str, str, int], float] = {}
+        #: Where the attempt at hand leads, ``None`` while that is being asked.
+        self.endpoint: Endpoint | None = None
+
+    @property
+    def where(self) -> str:
+        """The endpoint of the attempt at hand, without secrets."""
+        return self._settings.where if self.endpoint is None else self.endpoint.redacted
+
+    async def dial(
+        self, wire: Wire, attempt: Attempt, *, member: int, url: Endpoint | None
+    ) -> Negotiated:
+        """Connect ``wire``, within ``timeouts.open``.
+
+        Args:
+            wire: What to connect.
+            attempt: What the user's callables are told.
+            member: Which of several endpoints to dial.
+            url: Where to go instead, on request.
+
+        Raises:
+            ResilientWSError: The attempt failed.
+        """
+        limit = self._settings.timeouts.open
+        self.endpoint = url
+        timed_out = False
+        try:
+            async with asyncio.timeout(limit) as scope:
+                return await self._dial(wire, attempt, member)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            timed_out = True
+        assert timed_out  # noqa: S101 - the only way here
+        raise OpenTimeout(
+            f"No connection to {self.where} within {limit:g} s (timeouts.open).",
+            kind="open",
+            after=limit,
+        )
+
+    async def _dial(self, wire: Wire, attempt: Attempt, member: int) -> Negotiated:
+        if self.endpoint is None:
+            self.endpoint = await self._resolve(attempt, member)
+        headers = await self._headers(attempt)
+        await self._space_out(self.endpoint)
+        settings = self._settings
+        return await dial(
+            self.endpoint,
+            headers,
+            client=self._client,
+            access=settings.access,
+            greeting=self._greeting,
+            wire=wire,
+            proxied=settings.proxy is not None,
+        )
+
+    async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:
+        """Return where to go."""
+        endpoints, settings = self._settings.endpoints, self._settings
+        if isinstance(endpoints, tuple):
+            return endpoints[member]
+        url = await _asked("url", endpoints, attempt)
+        try:
+            return check_endpoint(url, settings.access, settings.proxy)
+        except (TypeError, ValueError) as bug:
+            msg = "the url callable returned something that cannot be dialled"
+            raise _bug(msg) from bug
+
+    async def _headers(self, attempt: Attempt) -> Sequence[tuple[str, str]]:
+        """Return the user's headers."""
+        headers = self._settings.headers
+        if isinstance(headers, tuple):
+            return headers
+        answer = await _asked("headers", headers, attempt)
+        try:
+            return check_headers(answer)
+        except (TypeError, ValueError) as bug:
+            msg = "the headers callable returned something that cannot be sent"
+            raise _bug(msg) from bug
+
+    async def _space_out(self, endpoint: Endpoint) -> None:
+        """Keep the distance to the last dial to the same host."""
+        last = self._dialled_at.get(endpoint.origin)
+        if last is not None:
+            await asyncio.sleep(last + MIN_DIAL_SPACING - self._loop.time())
+        self._dialled_at = {endpoint.origin: self._loop.time()}
+
+    async def close(self) -> None:
+        """Close what is ours of aiohttp."""
+        await self._client.close()
+
+
+async def _asked(
+    name: str, answer: Callable[[Attempt], T | Awaitable[T]], attempt: Attempt
+) -> T:
+    """Ask a user's callable, synchronous or not."""
+    try:
+        result = answer(attempt)
+        if inspect.isawaitable(result):
+            return await result
+        return result
+    except ResilientWSError:
+        raise
+    except Exception as failure:
+        if not is_network_error(failure):
+            msg = f"the {name} callable raised {type(failure).__name__}"
+            raise _bug(msg) from failure
+        kind = type(failure).__name__
+        number = failure.errno if isinstance(failure, OSError) else None
+    raise ConnectFailed(
+        f"The {name} callable could not say where and how to connect ({kind}).",
+        stage="resolve",
+        errno=number,
+    )
+
+
+def _bug(what: str) -> Fatal:
+    return Fatal(f"The session cannot go on: {what}; mend it and connect again.")

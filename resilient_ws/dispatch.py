@@ -1,0 +1,236 @@
+"""One ordered dispatcher for the user's callbacks.
+
+Rules: callbacks run one at a time, in the order of their events, in the context they
+were registered in, and off the reader, so that a slow one delays nothing but other
+callbacks. Events are queued, and bounded; messages are not queued here: they are taken
+from the inbox one by one, so that its back-pressure holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from resilient_ws.errors import Fatal
+from resilient_ws.events import (
+    Event,
+    HandlerFailed,
+    InboxOverflowed,
+    LoopLagged,
+    MessageReceived,
+    OutboxOverflowed,
+    PongReceived,
+)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from resilient_ws.inbox import InboxQueue
+
+
+logger = logging.getLogger("resilient_ws")
+
+#: The most events that wait; then the oldest go, and are counted.
+MAX_WAITING: Final = 1000
+#: Seconds after which a callback that is still running is logged.
+SLOW_AFTER: Final = 30.0
+#: Seconds that what waits at the end of the session gets.
+LAST_CALL: Final = 1.0
+
+#: Events that are merged, with a count, while one of their kind waits.
+_MERGED: Final = (PongReceived, LoopLagged, OutboxOverflowed, InboxOverflowed)
+
+
+@attrs.frozen
+class _Registration:
+    """One callback, and the context it was registered in."""
+
+    callback: Callable[[Any], Awaitable[object] | object]
+    context: contextvars.Context
+
+    @property
+    def name(self) -> str:
+        return getattr(self.callback, "__qualname__", None) or repr(self.callback)
+
+
+class Dispatcher:
+    """Runs callbacks; its task belongs to the supervisor."""
+
+    def __init__(self) -> None:
+        self._registered: dict[type[Event], list[_Registration]] = {}
+        self._waiting: deque[Event] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._finishing = False
+        #: The task that runs an asynchronous callback right now.
+        self.running: asyncio.Task[object] | None = None
+        #: Events that were discarded because callbacks were too slow.
+        self.discarded = 0
+
+    def register(
+        self,
+        kind: type[Event],
+        callback: Callable[[Any], Awaitable[object] | object],
+    ) -> None:
+        """Have ``callback`` run for each event of this class and its subclasses."""
+        registration = _Registration(callback, contextvars.copy_context())
+        self._registered.setdefault(kind, []).append(registration)
+        self._notify()
+
+    @property
+    def consumes(self) -> bool:
+        """Whether a callback is the consumer of the messages."""
+        return MessageReceived in self._registered
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether any callback would run for this class of event."""
+        return kind in self._registered or Event in self._registered
+
+    def post(self, event: Event) -> None:
+        """Queue an event; never waits, never raises."""
+        if not self.wants(type(event)):
+            return
+        if isinstance(event, _MERGED) and self._merge(event):
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.popleft()
+            self.discarded += 1
+        self._waiting.append(event)
+        self._notify()
+
+    def _merge(self, event: Event) -> bool:
+        """Fold an event into one of its class that waits; say whether there was one."""
+        for place, waiting in enumerate(self._waiting):
+            if type(waiting) is type(event):
+                self._waiting[place] = _merged(waiting, event)
+                return True
+        return False
+
+    def finish(self) -> None:
+        """Let ``run`` return once nothing waits."""
+        self._finishing = True
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def run(
+        self, inbox: InboxQueue, *, on_fatal: Callable[[Fatal], None]
+    ) -> None:
+        """Run callbacks until ``finish``: events first, then messages one by one.
+
+        Args:
+            inbox: Where messages are taken from, if a callback consumes them.
+            on_fatal: Told when a callback raises ``Fatal``.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._inbox = inbox
+        self._on_fatal = on_fatal
+        while True:
+            if self._waiting:
+                await self._deliver(self._waiting.popleft())
+            elif self.consumes and len(self._inbox):
+                message = self._inbox.take_nowait()
+                if message is not None:
+                    await self._deliver(MessageReceived(data=message))
+            elif self._finishing:
+                return
+            else:
+                self._wake = self._loop.create_future()
+                if self.consumes:
+                    self._inbox.notify(self._wake)
+                await self._wake
+
+    async def _deliver(self, event: Event) -> None:
+        """Run every callback of an event, in the order of registration."""
+        kind = type(event)
+        wanted = self._registered.get(kind, ())
+        if kind is not MessageReceived:
+            wanted = (*wanted, *self._registered.get(Event, ()))
+        for registration in wanted:
+            try:
+                await self._call(registration, event)
+            except Fatal as fatal:
+                self._on_fatal(fatal)
+            except Exception as failure:  # noqa: BLE001 - whatever a callback raises is its own, and is reported
+                self._complain(registration, event, failure)
+
+    async def _call(self, registration: _Registration, event: Event) -> None:
+        result = registration.context.run(registration.callback, event)
+        if not inspect.isawaitable(result):
+            return
+        task = self._loop.create_task(
+            _awaited(result),
+            name=f"resilient_ws callback {registration.name}",
+            context=registration.context,
+        )
+        alarm = self._loop.call_later(SLOW_AFTER, _warn_slow, registration.name)
+        self.running = task
+        try:
+            # Not awaited itself: a callback that cancels itself must not look as if
+            # the dispatcher had been cancelled.
+            await asyncio.wait({task})
+        finally:
+            self.running = None
+            alarm.cancel()
+            task.cancel()
+        if task.cancelled():
+            msg = "the callback was cancelled"
+            raise RuntimeError(msg)
+        task.result()
+
+    def _complain(
+        self, registration: _Registration, event: Event, failure: Exception
+    ) -> None:
+        kind = type(event).__name__
+        logger.error(
+            "The callback %s raised on %s; the session goes on",
+            registration.name,
+            kind,
+            exc_info=failure,
+        )
+        # A callback that fails on HandlerFailed itself must not feed itself for ever.
+        if not isinstance(event, HandlerFailed):
+            self.post(
+                HandlerFailed(handler=registration.name, event=kind, because=failure)
+            )
+
+
+async def _awaited(result: Awaitable[object]) -> object:
+    return await result
+
+
+def _warn_slow(name: str) -> None:
+    logger.warning(
+        "The callback %s has been running for %.0f s; other callbacks wait for it",
+        name,
+        SLOW_AFTER,
+    )
+
+
+def _merged(waiting: Event, event: Event) -> Event:
+    """Return one event that stands for both: the newest figures, counts added up."""
+    match waiting, event:
+        case PongReceived(), PongReceived():
+            return attrs.evolve(event, count=waiting.count + event.count)
+        case LoopLagged(), LoopLagged():
+            return attrs.evolve(
+                event, by=max(waiting.by, event.by), count=waiting.count + event.count
+            )
+        case (OutboxOverflowed(), OutboxOverflowed()) | (
+            InboxOverflowed(),
+            InboxOverflowed(),
+        ):
+            return attrs.evolve(
+                event,
+                discarded=waiting.discarded + event.discarded,
+                count=waiting.count + event.count,
+            )
+    return event

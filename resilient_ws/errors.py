@@ -1,0 +1,240 @@
+"""What can go wrong, as one tree.
+
+::
+
+    ResilientWSError
+    ├── SecurityError          a destination or redirect that Access refuses
+    ├── HandshakeRejected      an HTTP answer other than 101
+    ├── OpenTimeout            dialling or restoring took too long
+    ├── ConnectionLost         a connection could not be made, or ended
+    │   ├── ConnectFailed      DNS, TCP, TLS or a proxy failed before the handshake
+    │   ├── LivenessTimeout    it fell silent, or carried no message
+    │   └── ProtocolError      the peer broke RFC 6455
+    ├── SessionClosed          the session has ended (an event as well: see events)
+    ├── GaveUp                 the retry policy said stop
+    ├── OutboxFull             no room for another message
+    ├── DeliveryError          a message ended otherwise than delivered
+    ├── StoreError             the store of the outbox failed
+    ├── MessageTooBig          a message that can never fit
+    └── Fatal                  raised by user code to end the session
+
+No text here ever holds a secret: URLs come redacted, headers and payloads never come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resilient_ws.protocol.close import Close
+    from resilient_ws.state import DeliveryState
+
+
+#: How a connection was lost: ``close`` (a closing handshake), ``reset`` (RST),
+#: ``eof`` (the stream ended and the peer is gone), ``half_close`` (the stream ended
+#: and the peer still takes our bytes), ``silence`` (liveness), ``protocol``
+#: (RFC 6455 broken), ``write`` (sending failed), ``dial`` (it never stood),
+#: ``local`` (we ended it).
+How = Literal[
+    "close",
+    "reset",
+    "eof",
+    "half_close",
+    "silence",
+    "protocol",
+    "write",
+    "dial",
+    "local",
+]
+
+#: Where a dial failed.
+Stage = Literal["resolve", "connect", "tls", "certificate", "proxy", "handshake"]
+
+#: The five ways to run out of time.
+TimeoutKind = Literal["open", "restore", "ping", "idle", "close"]
+
+
+class ResilientWSError(Exception):
+    """The root of everything that this library raises on purpose."""
+
+
+class SecurityError(ResilientWSError):
+    """A destination, an address or a redirect that ``Access`` does not allow."""
+
+
+class HandshakeRejected(ResilientWSError):
+    """The server, or a proxy before it, answered something else than 101.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers of the answer, names in lower case, without cookies.
+        body: The first KiB of the body.
+        by: Who answered, ``"server"`` or ``"proxy"``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        by: Literal["server", "proxy"] = "server",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.by = by
+
+
+class OpenTimeout(ResilientWSError):
+    """A connection was not open in time.
+
+    Attributes:
+        kind: ``"open"`` while dialling, ``"restore"`` while ``on_open`` ran.
+        after: The seconds that were allowed.
+    """
+
+    def __init__(
+        self, message: str, *, kind: Literal["open", "restore"], after: float
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.after = after
+
+
+class ConnectionLost(ResilientWSError):
+    """A connection could not be made, or has ended.
+
+    Attributes:
+        close: The record of the closing handshake, as far as it went; ``None`` when
+            no close frame was seen (RFC 6455 calls that 1006; nobody sent it).
+        errno: The errno of the loss, or ``None``.
+        how: In one word, how it was lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        how: How,
+        close: Close | None = None,
+        errno: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.how = how
+        self.close = close
+        self.errno = errno
+
+
+class ConnectFailed(ConnectionLost):
+    """DNS, TCP, TLS or a proxy failed before there was a WebSocket connection.
+
+    Attributes:
+        stage: Where it failed; ``"certificate"`` is the one that time does not heal.
+    """
+
+    def __init__(self, message: str, *, stage: Stage, errno: int | None = None) -> None:
+        super().__init__(message, how="dial", errno=errno)
+        self.stage = stage
+
+
+class LivenessTimeout(ConnectionLost):
+    """The link fell silent, or carried no message for too long.
+
+    Attributes:
+        kind: ``"ping"`` (no byte came back) or ``"idle"`` (no message came).
+        after: The seconds of silence.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: Literal["ping", "idle"],
+        after: float,
+        close: Close | None = None,
+    ) -> None:
+        super().__init__(message, how="silence", close=close)
+        self.kind = kind
+        self.after = after
+
+
+class ProtocolError(ConnectionLost):
+    """The peer broke RFC 6455, in the handshake or after it.
+
+    Attributes:
+        code: The close code that was, or would be, sent for it.
+    """
+
+    def __init__(self, message: str, *, code: int, close: Close | None = None) -> None:
+        super().__init__(message, how="protocol", close=close)
+        self.code = code
+
+
+class GaveUp(ResilientWSError):
+    """The retry policy said stop; the session is closed.
+
+    Attributes:
+        attempts: How many attempts failed in this outage.
+        elapsed: The seconds since the outage began.
+        history: What the last attempts (at most 20) failed with, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: int,
+        elapsed: float,
+        history: tuple[Exception, ...],
+    ) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+        self.elapsed = elapsed
+        self.history = history
+
+
+class OutboxFull(ResilientWSError):
+    """There is no room in the outbox and its ``overflow`` is ``"raise"``."""
+
+
+class DeliveryError(ResilientWSError):
+    """A message ended in a state that is not delivery.
+
+    Attributes:
+        state: The state it ended in.
+        maybe_delivered: Whether the peer may have received it all the same.
+        stored: Whether a durable store still holds it, to be sent later.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        state: DeliveryState,
+        maybe_delivered: bool = False,
+        stored: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.state = state
+        self.maybe_delivered = maybe_delivered
+        self.stored = stored
+
+
+class StoreError(ResilientWSError):
+    """The store of the outbox could not do what was asked; the link lives on."""
+
+
+class MessageTooBig(ResilientWSError):
+    """A message larger than the outbox's ``max_bytes``: it could never be kept."""
+
+
+class Fatal(ResilientWSError):
+    """Raise this from any callable you gave to ``connect()`` to end the session.
+
+    The session closes with this very exception as its ``failure``; no retry follows.
+    """

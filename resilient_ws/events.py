@@ -1,0 +1,311 @@
+"""What a session reports: frozen values, named in the past tense.
+
+Rules: an event is a fact and never changes; ``because`` is the exception that caused
+it; nothing here holds a payload (but ``MessageReceived``) or a secret. An event with
+``count`` above 1 stands for as many alike that came while the dispatcher was busy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from resilient_ws.errors import (
+    ConnectionLost,
+    LivenessTimeout,
+    OpenTimeout,
+    ResilientWSError,
+    TimeoutKind,
+)
+from resilient_ws.protocol.close import meaning
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resilient_ws.protocol.close import Close
+    from resilient_ws.state import DeliveryState, State
+
+
+#: What steered the delay of a retry: the policy's wait, the server's ``Retry-After``,
+#: a raised floor (close 1012 and 1013, a fatal verdict heard for the first time),
+#: the change to another URL, or a request by the user.
+RetrySource = Literal["wait", "retry_after", "floor", "failover", "request"]
+
+
+class Event:
+    """The root of all events: the argument of a callback."""
+
+    __slots__ = ()
+
+
+_event = attrs.frozen(kw_only=True)
+
+
+@_event
+class StateChanged(Event):
+    """The session moved from one state to another.
+
+    Attributes:
+        previous: The state it left.
+        current: The state it is in.
+        because: What caused the move, ``None`` for plain progress.
+        retry_in: With ``BACKOFF``, the seconds until the next attempt.
+    """
+
+    previous: State
+    current: State
+    because: Exception | None = None
+    retry_in: float | None = None
+
+
+@_event
+class AttemptFailed(Event):
+    """A connection was not opened, or was lost before it was open.
+
+    Attributes:
+        attempt: Its number in this outage, from 1.
+        endpoint: The URL, without secrets.
+        because: Why.
+        elapsed: The seconds it took.
+    """
+
+    attempt: int
+    endpoint: str
+    because: Exception
+    elapsed: float
+
+
+@_event
+class ConnectionOpened(Event):
+    """A connection is open: restored, and messages flow.
+
+    Attributes:
+        epoch: Its ordinal in the session, from 1.
+        endpoint: The URL, without secrets.
+        subprotocol: What the server selected, or ``None``.
+        extensions: What was negotiated, by name, each with its parameters.
+        resumed_after: The seconds without an open connection, ``None`` at first.
+    """
+
+    epoch: int
+    endpoint: str
+    subprotocol: str | None = None
+    extensions: Mapping[str, Mapping[str, str | None]]
+    resumed_after: float | None = None
+
+
+@_event
+class ConnectionStable(Event):
+    """A connection has been open for ``stable_after`` seconds; attempts count anew.
+
+    Attributes:
+        epoch: Its ordinal.
+    """
+
+    epoch: int
+
+
+@_event
+class ConnectionDropped(Event):
+    """An open connection ended, and the user had not asked for it.
+
+    Attributes:
+        epoch: Its ordinal.
+        because: Why; ``because.how`` says it in one word.
+        close: The record of the closing handshake, ``None`` when no close frame came.
+        uptime: The seconds it was open.
+        clean: Whether both close frames were exchanged.
+        unconfirmed: Messages written since the last ping that came back.
+    """
+
+    epoch: int
+    because: Exception
+    close: Close | None
+    uptime: float
+    clean: bool
+    unconfirmed: int
+
+
+@_event
+class ConnectionTimedOut(Event):
+    """Something took longer than was allowed.
+
+    Attributes:
+        kind: ``open``, ``restore``, ``ping``, ``idle`` or ``close``.
+        after: The seconds waited.
+    """
+
+    kind: TimeoutKind
+    after: float
+
+
+@_event
+class ServerTerminated(Event):
+    """The server sent a close frame.
+
+    Attributes:
+        code: Its code; 1005 when it held none.
+        reason: Its reason, as sent.
+        meaning: What the code means, in words.
+    """
+
+    code: int
+    reason: str
+    meaning: str
+
+
+@_event
+class RetryScheduled(Event):
+    """The next attempt has its time.
+
+    Attributes:
+        delay: The seconds until then.
+        attempt: The number it will have.
+        because: What made it necessary, ``None`` for a replacement that was asked for.
+        source: What decided the delay.
+    """
+
+    delay: float
+    attempt: int
+    because: Exception | None
+    source: RetrySource
+
+
+@_event
+class MessageReceived(Event):
+    """A message arrived. Its callback is the session's one consumer.
+
+    Attributes:
+        data: ``str`` for text, ``bytes`` for binary.
+    """
+
+    data: str | bytes
+
+
+@_event
+class PongReceived(Event):
+    """The answer to one of our pings came back.
+
+    Attributes:
+        latency: The seconds it took.
+        count: How many it stands for.
+    """
+
+    latency: float
+    count: int = 1
+
+
+@_event
+class LoopLagged(Event):
+    """The event loop was blocked, so a verdict on the link was put off.
+
+    Attributes:
+        by: The seconds by which a timer came late.
+        count: How many it stands for.
+    """
+
+    by: float
+    count: int = 1
+
+
+@_event
+class OutboxOverflowed(Event):
+    """The outbox was full and its ``overflow`` discarded messages.
+
+    Attributes:
+        overflow: The rule that decided.
+        discarded: How many messages.
+        count: How many reports it stands for.
+    """
+
+    overflow: str
+    discarded: int
+    count: int = 1
+
+
+@_event
+class InboxOverflowed(Event):
+    """The inbox was full. With ``pause`` nothing is lost, but reading has stopped.
+
+    Attributes:
+        overflow: The rule that decided.
+        discarded: How many messages.
+        count: How many reports it stands for.
+    """
+
+    overflow: str
+    discarded: int
+    count: int = 1
+
+
+@_event
+class DeliveryFailed(Event):
+    """A message that was accepted will not be delivered.
+
+    Attributes:
+        state: What became of it.
+        message_id: The id it was sent with, or ``None``.
+        maybe_delivered: Whether the peer may have received it all the same.
+    """
+
+    state: DeliveryState
+    message_id: str | None
+    maybe_delivered: bool = False
+
+
+@_event
+class HandlerFailed(Event):
+    """A callable of yours raised; the session goes on.
+
+    Attributes:
+        handler: Its name.
+        event: The class of event it was called for, or the policy it serves.
+        because: What it raised.
+    """
+
+    handler: str
+    event: str
+    because: Exception
+
+
+class SessionClosed(ResilientWSError, Event):
+    """The session has ended: reported to callbacks, and raised by later calls.
+
+    Attributes:
+        close: The record of the last closing handshake, or ``None``.
+        failure: What ended the session, ``None`` when it was closed on request.
+        dropped: Messages that were still in the outbox and are lost.
+        stored: Messages that stay in a durable outbox.
+    """
+
+    def __init__(
+        self,
+        message: str = "The session is closed; make a new one with connect().",
+        *,
+        close: Close | None = None,
+        failure: Exception | None = None,
+        dropped: int = 0,
+        stored: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.close = close
+        self.failure = failure
+        self.dropped = dropped
+        self.stored = stored
+
+
+def signal_of(because: Exception) -> Event | None:
+    """Return the event that goes before the one for the loss itself, if there is one.
+
+    A time-out and a termination by the server each have an event of their own.
+    """
+    if isinstance(because, LivenessTimeout | OpenTimeout):
+        return ConnectionTimedOut(kind=because.kind, after=because.after)
+    close = because.close if isinstance(because, ConnectionLost) else None
+    if close is not None and close.initiator == "peer":
+        return ServerTerminated(
+            code=close.code, reason=close.reason, meaning=meaning(close.code)
+        )
+    return None

@@ -1,0 +1,355 @@
+"""Messages received and not yet taken: a bounded hand-over from wire to consumer.
+
+Rules: the inbox is a queue of *runs*, uninterrupted stretches of messages, with an
+``Interruption`` between two of them. The wire appends to ``arriving`` and nothing
+else; the consumer pops from ``reading`` and nothing else; only the consumer moves a
+run from one to the other, so bytes are counted per run, not per message. A consumer
+takes a message in the same step in which it wakes: cancelling it loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Final, Literal
+
+import attrs
+
+from resilient_ws.events import InboxOverflowed
+from resilient_ws.policy._validate import one_of, positive_int
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.events import Event
+
+
+Message = str | bytes
+Overflow = Literal["pause", "drop_oldest", "drop_newest", "close"]
+
+MIB: Final = 1024 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class Inbox:
+    """How much may wait to be read, and what happens beyond that.
+
+    Attributes:
+        max_messages: Messages that may wait (default 1024).
+        max_bytes: Their payload bytes (default 16 MiB).
+        overflow: ``"pause"`` (default) stops reading, so that TCP pushes back on the
+            server and nothing is lost, but a server that expects its pings to be
+            answered may end the link; ``"drop_oldest"`` and ``"drop_newest"`` read on
+            and discard, which is right for feeds that must never stall; ``"close"``
+            ends the connection, and the session comes back with its usual backoff.
+    """
+
+    max_messages: int = attrs.field(default=1024, validator=positive_int)
+    max_bytes: int = attrs.field(default=16 * MIB, validator=positive_int)
+    overflow: Overflow = attrs.field(
+        default="pause",
+        validator=one_of("pause", "drop_oldest", "drop_newest", "close"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Interruption:
+    """A hole in the received stream, at its place in the order.
+
+    Attributes:
+        cause: What ended the connection before; ``None`` when messages were
+            discarded by the inbox's ``overflow`` or the connection was replaced on
+            request.
+        since: When the hole began, in Unix seconds.
+        until: When it ended, in Unix seconds.
+        epoch: The epoch that the next message belongs to.
+        drops: Connections lost, or replaced, in the hole.
+        discarded: Messages that were received and discarded.
+    """
+
+    cause: Exception | None
+    since: float
+    until: float
+    epoch: int
+    drops: int = 0
+    discarded: int = 0
+
+    def merged(self, later: Interruption) -> Interruption:
+        """Return the hole that begins with this one and ends with ``later``."""
+        return Interruption(
+            cause=later.cause or self.cause,
+            since=self.since,
+            until=later.until,
+            epoch=later.epoch,
+            drops=self.drops + later.drops,
+            discarded=self.discarded + later.discarded,
+        )
+
+
+@attrs.define
+class _Run:
+    """Messages that arrived without a hole, and their payload bytes."""
+
+    messages: deque[Message] = attrs.field(factory=deque)
+    size: int = 0
+
+
+def size_of(message: Message) -> int:
+    """Return the payload bytes of a message as they were on the wire."""
+    if isinstance(message, bytes) or message.isascii():
+        return len(message)
+    return len(message.encode())
+
+
+class InboxQueue:
+    """The inbox at work. One loop, one wire at a time, one consumer."""
+
+    def __init__(
+        self,
+        policy: Inbox,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        wall: Callable[[], float],
+        report: Callable[[Event], None],
+    ) -> None:
+        self._policy = policy
+        self._loop = loop
+        self._wall = wall
+        self._report = report
+        self._bounded = policy.overflow in {"pause", "close"}
+        self._line: deque[_Run | Interruption] = deque()
+        self._reading = _Run()
+        self._arriving = _Run()
+        self._queued = 0  # messages in the runs of the line
+        self._size = 0  # payload bytes of every run
+        self._epoch = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._finished = False
+        self._withheld = False
+        self.failure: Exception | None = None
+        self.discarded = 0
+        #: Called when a full inbox has room again; set by the supervisor.
+        self.on_room: Callable[[], None] | None = None
+
+    def __len__(self) -> int:
+        """Count the messages that wait."""
+        return (
+            len(self._reading.messages) + self._queued + len(self._arriving.messages)
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether a bound is reached."""
+        policy = self._policy
+        return self._size >= policy.max_bytes or len(self) >= policy.max_messages
+
+    @property
+    def finished(self) -> bool:
+        """Whether the session has ended and every message was taken."""
+        return self._finished and not len(self)
+
+    # The wire's side.
+
+    @property
+    def deliver(self) -> Callable[[Message], None]:
+        """Where the engine puts messages; asked for anew with each chunk."""
+        return self._arriving.messages.append
+
+    def room(self) -> int:
+        """Return how many messages may be delivered now."""
+        if not self._bounded:
+            return sys.maxsize
+        if self._size >= self._policy.max_bytes:
+            return 0
+        return self._policy.max_messages - len(self)
+
+    def arrived(self, size: int) -> None:
+        """Take note of a chunk's messages, ``size`` payload bytes in all."""
+        self._arriving.size += size
+        self._size += size
+        if not self._bounded and self._over():
+            self._discard()
+        self._wake()
+
+    def absorb(self, messages: deque[Message], size: int) -> None:
+        """Take over what arrived while the connection was restored."""
+        if messages:
+            self._arriving.messages.extend(messages)
+            messages.clear()
+            self.arrived(size)
+
+    @property
+    def closes(self) -> bool:
+        """Whether a full inbox ends the connection."""
+        return self._policy.overflow == "close"
+
+    def withhold(self) -> None:
+        """Say that reading has stopped for want of room."""
+        if not self._withheld:
+            self._withheld = True
+            self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=0))
+
+    def interrupt(
+        self, cause: Exception | None, *, since: float, until: float, epoch: int
+    ) -> None:
+        """Mark that a connection ended and ``epoch`` begins here."""
+        self._epoch = epoch
+        self._append_hole(
+            Interruption(cause=cause, since=since, until=until, epoch=epoch, drops=1)
+        )
+
+    def begin(self, epoch: int) -> None:
+        """Say that the first connection is open."""
+        self._epoch = epoch
+
+    def finish(self, failure: Exception | None) -> None:
+        """Say that nothing more will arrive, and wake the consumer."""
+        self._finished = True
+        self.failure = failure
+        self._wake()
+
+    # The consumer's side.
+
+    def take_soon(self) -> Message | None:
+        """Return a message of the present run, but never its last: the fast path."""
+        messages = self._reading.messages
+        return messages.popleft() if len(messages) > 1 else None
+
+    async def take(self, *, holes: bool) -> Message | Interruption | None:
+        """Return the next item, or ``None`` at the end; wait when there is none.
+
+        Args:
+            holes: Whether interruptions are wanted, or passed over.
+        """
+        if self._waiter is not None:
+            msg = (
+                "Another receive() or iteration is waiting on this session already; "
+                "messages have one consumer, and one call at a time."
+            )
+            raise RuntimeError(msg)
+        while True:
+            item = self._next(holes=holes)
+            if item is not None or self._finished:
+                return item
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def notify(self, waiter: asyncio.Future[None]) -> None:
+        """Complete ``waiter`` when there may be something to take without waiting."""
+        self._waiter = waiter
+
+    def take_nowait(self) -> Message | None:
+        """Return the next message, or ``None`` when there is none now."""
+        item = self._next(holes=False)
+        return None if isinstance(item, Interruption) else item
+
+    def _next(self, *, holes: bool) -> Message | Interruption | None:
+        """Take the next item that is wanted and is there."""
+        while not self._reading.messages:
+            hole = self._turn_page()
+            if hole is None and not self._reading.messages:
+                return None
+            if hole is not None and holes:
+                return hole
+        message = self._reading.messages.popleft()
+        if not self._reading.messages:
+            self._settle()
+        return message
+
+    def _settle(self) -> None:
+        """Give the bytes of the run that was read back, and say if that made room."""
+        self._size -= self._reading.size
+        self._reading.size = 0
+        if self._withheld and not self.full:
+            self._withheld = False
+            if self.on_room is not None:
+                self.on_room()
+
+    def _turn_page(self) -> Interruption | None:
+        """Make the next run the one being read, or return the hole before it."""
+        self._settle()
+        if not self._line:
+            self._reading, self._arriving = self._arriving, self._reading
+            return None
+        head = self._line.popleft()
+        if isinstance(head, Interruption):
+            return head
+        self._queued -= len(head.messages)
+        self._reading = head
+        return None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # Holes and overflow.
+
+    def _append_hole(self, hole: Interruption) -> None:
+        """Put a hole after all that has arrived, or widen the one that is there."""
+        if self._arriving.messages:
+            self._line.append(self._arriving)
+            self._queued += len(self._arriving.messages)
+            self._arriving = _Run()
+        last = self._line[-1] if self._line else None
+        if isinstance(last, Interruption):
+            self._line[-1] = last.merged(hole)
+        else:
+            self._line.append(hole)
+        self._wake()
+
+    def _prepend_hole(self, hole: Interruption) -> None:
+        """Put a hole before all that waits, or widen the one that is there."""
+        if self._reading.messages:
+            self._line.appendleft(self._reading)
+            self._queued += len(self._reading.messages)
+            self._reading = _Run()
+        first = self._line[0] if self._line else None
+        if isinstance(first, Interruption):
+            self._line[0] = hole.merged(first)
+        else:
+            self._line.appendleft(hole)
+
+    def _over(self) -> bool:
+        policy = self._policy
+        return self._size > policy.max_bytes or len(self) > policy.max_messages
+
+    def _discard(self) -> None:
+        """Discard down to the bounds, and leave a hole where messages are missing."""
+        newest = self._policy.overflow == "drop_newest"
+        now = self._wall()
+        hole = Interruption(cause=None, since=now, until=now, epoch=self._epoch)
+        count = 0
+        while self._over():
+            if newest:
+                self._drop_last()
+            else:
+                hole = self._drop_first(hole)
+            count += 1
+        hole = attrs.evolve(hole, discarded=hole.discarded + count)
+        (self._append_hole if newest else self._prepend_hole)(hole)
+        self.discarded += count
+        self._report(
+            InboxOverflowed(overflow=self._policy.overflow, discarded=count)
+        )
+
+    def _drop_last(self) -> None:
+        """Discard the newest message: always one of the chunk that just arrived."""
+        lost = size_of(self._arriving.messages.pop())
+        self._arriving.size -= lost
+        self._size -= lost
+
+    def _drop_first(self, hole: Interruption) -> Interruption:
+        """Discard the oldest message; return ``hole`` with those it then touches."""
+        while not self._reading.messages:
+            passed = self._turn_page()
+            if passed is not None:
+                hole = hole.merged(passed)
+        lost = size_of(self._reading.messages.popleft())
+        self._reading.size -= lost
+        self._size -= lost
+        return hole

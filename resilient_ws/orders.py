@@ -1,0 +1,102 @@
+"""What a user asks of a running session, and how the supervisor hears of it.
+
+Rules: an order is noted and the loop is woken; the loop takes it where it stands. An
+order to end outranks all others and stays: nothing can follow it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+
+if TYPE_CHECKING:
+    from resilient_ws.policy.url import Endpoint
+
+
+@attrs.frozen(kw_only=True)
+class Close:
+    """End the session.
+
+    Attributes:
+        code: The close code for an open connection.
+        reason: The close reason.
+        drain: Seconds beyond ``timeouts.close`` for the outbox; ``None`` for none
+            beyond it, 0 to leave what waits.
+        failure: Why, if it is not by request.
+    """
+
+    code: int = 1000
+    reason: str = ""
+    drain: float | None = None
+    failure: Exception | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Replace:
+    """Exchange the connection for a new one, without backoff.
+
+    Attributes:
+        reason: Why, in the user's words.
+        url: Where the next attempt goes, ``None`` for where it would go anyway.
+    """
+
+    reason: str
+    url: Endpoint | None = None
+
+
+@attrs.frozen
+class RetryNow:
+    """Cut the wait for the next attempt."""
+
+
+Order: TypeAlias = Close | Replace | RetryNow
+
+
+class Orders:
+    """The order that waits to be carried out, at most one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._order: Order | None = None
+        self._come: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def waiting(self) -> Order | None:
+        """The order that waits."""
+        return self._order
+
+    @property
+    def closing(self) -> Close | None:
+        """The order to end, once there is one."""
+        return self._order if isinstance(self._order, Close) else None
+
+    def give(self, order: Order) -> None:
+        """Note an order, unless a weightier one waits."""
+        if self.closing is not None:
+            return
+        if isinstance(order, RetryNow) and self._order is not None:
+            return
+        self._order = order
+        if not self._come.done():
+            self._come.set_result(None)
+
+    def take(self) -> Order | None:
+        """Take the order away to carry it out; one to end stays."""
+        order = self._order
+        if order is not None and self.closing is None:
+            self._order = None
+            self._come = self._loop.create_future()
+        return order
+
+    async def first(
+        self, *futures: asyncio.Future[Any], timeout: float | None = None
+    ) -> None:
+        """Wait for any of these, an order, or the time to pass; cancel nothing."""
+        await asyncio.wait(
+            {*futures, self._come},
+            timeout=None if timeout is None else max(0.0, timeout),
+            return_when=asyncio.FIRST_COMPLETED,
+        )

@@ -1,0 +1,243 @@
+"""Where a session may go.
+
+Rules: a destination is vetted by name before any packet, and by address at the dial,
+because a name may resolve to anything; plain ``ws://`` is for loopback only, unless
+allowed; a redirect is vetted like a destination, and never leads from TLS to plain.
+For *refusing*, an address is what it finally reaches (NAT64 and 6to4 unwrapped); for
+*trusting* it as loopback, only what stays in this machine counts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+import attrs
+
+from resilient_ws.errors import SecurityError
+from resilient_ws.policy._validate import one_of, whole_number, wrong_type
+from resilient_ws.policy.url import canonical_host
+
+
+if TYPE_CHECKING:
+    from resilient_ws.policy.url import Endpoint, IPAddress
+
+#: The ports that browsers refuse, for other protocols listen there (WHATWG Fetch,
+#: "bad port"): a WebSocket handshake must not be read as a mail or an IRC command.
+# fmt: off
+FETCH_BAD_PORTS: Final = frozenset((
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87,
+    95, 101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143,
+    161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554,
+    556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045,
+    4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+))
+# fmt: on
+
+_YES_OR_NO: Final = (True, False)
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _patterns(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    items = _items(value, "Access.allowed_hosts", "a collection of host names")
+    return tuple(_pattern(item) for item in items)
+
+
+def _pattern(item: object) -> str:
+    if not isinstance(item, str):
+        raise wrong_type("Every item of Access.allowed_hosts", "a str", item)
+    wildcard = "*." if item.startswith("*.") else ""
+    host = item.removeprefix("*.")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    try:
+        return wildcard + canonical_host(host)
+    except ValueError:
+        raise ValueError(
+            "Access.allowed_hosts must hold hosts like 'example.com' or "
+            f"'*.example.com', without scheme, port or path, not {item!r}."
+        ) from None
+
+
+def _ports(value: Iterable[int]) -> frozenset[int]:
+    items = _items(value, "Access.blocked_ports", "a collection of port numbers")
+    for item in items:
+        whole_number("Every item of Access.blocked_ports", item, at_least=0)
+    return frozenset(value)
+
+
+def _items(value: object, name: str, right: str) -> list[object]:
+    # A str is iterable as well: its letters would become hosts.
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise wrong_type(name, right, value)
+    return list(cast("Iterable[object]", value))
+
+
+def _redirects(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    whole_number(f"Access.{attribute.name}", value, at_least=0)
+
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """Where a session may connect to.
+
+    The defaults let a client reach its server in any network, encrypted. When the URL
+    comes from somebody else, set ``allowed_hosts``, or ``allow_private=False``.
+
+    Attributes:
+        allow_insecure: ``"loopback"`` allows ``ws://`` to this machine only, ``True``
+            to anywhere, ``False`` to nowhere.
+        allowed_hosts: Exact hosts, or ``"*.example.com"`` for those below it; ``None``
+            for all.
+        blocked_ports: Ports that are never dialled.
+        allow_private: ``False`` refuses every address that is not public.
+        max_redirects: How many redirects a handshake may follow.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: A pattern that is no host, or a negative number.
+    """
+
+    allow_insecure: Literal["loopback"] | bool = attrs.field(
+        default="loopback", validator=one_of("loopback", *_YES_OR_NO)
+    )
+    allowed_hosts: tuple[str, ...] | None = attrs.field(
+        default=None, converter=_patterns
+    )
+    blocked_ports: frozenset[int] = attrs.field(
+        default=FETCH_BAD_PORTS, converter=_ports, repr=False
+    )
+    allow_private: bool = attrs.field(default=True, validator=one_of(*_YES_OR_NO))
+    max_redirects: int = attrs.field(default=5, validator=_redirects)
+
+    def check_endpoint(self, endpoint: Endpoint, *, proxied: bool = False) -> None:
+        """Vet a destination by its URL, before any packet.
+
+        Args:
+            endpoint: Where to.
+            proxied: Whether a proxy will dial it. What is loopback there is another
+                machine, so it does not count as secure.
+
+        Raises:
+            SecurityError: It is not allowed.
+        """
+        self._check_host(endpoint)
+        if endpoint.port in self.blocked_ports:
+            raise SecurityError(
+                f"{endpoint} uses port {endpoint.port}, which Access.blocked_ports "
+                "lists: another protocol lives there."
+            )
+        if endpoint.scheme == "ws":
+            self._check_insecure_endpoint(endpoint, proxied=proxied)
+        address = endpoint.address
+        if address is not None and not proxied:
+            self.check_address(str(address), endpoint)
+        elif not self.allow_private and _names_loopback(endpoint):
+            raise _private(endpoint, "this machine")
+
+    def check_address(self, ip: str, endpoint: Endpoint) -> None:
+        """Vet an address that is about to be dialled.
+
+        Args:
+            ip: The address, resolved or as it stood in the URL.
+            endpoint: For whom.
+
+        Raises:
+            SecurityError: It is not allowed.
+        """
+        address = ipaddress.ip_address(ip)
+        plain = endpoint.scheme == "ws" and self.allow_insecure == "loopback"
+        if plain and not _is_loopback(address):
+            raise SecurityError(
+                f"{endpoint} leads to {ip}, which is not this machine: use wss://, or "
+                "Access(allow_insecure=True) if the network is trusted."
+            )
+        if not self.allow_private and not _is_public(_reached(address)):
+            raise _private(endpoint, ip)
+
+    def check_redirect(
+        self, source: Endpoint, target: Endpoint, hops: int, *, proxied: bool = False
+    ) -> None:
+        """Vet a redirect before it is followed.
+
+        Args:
+            source: Who redirects.
+            target: Where to.
+            hops: Which redirect of this handshake it is, from 1.
+            proxied: As in ``check_endpoint``.
+
+        Raises:
+            SecurityError: It is not allowed.
+        """
+        if hops > self.max_redirects:
+            raise SecurityError(
+                f"{source} redirects once more than Access.max_redirects "
+                f"({self.max_redirects}) allows."
+            )
+        if source.scheme == "wss" and target.scheme == "ws":
+            raise SecurityError(
+                f"{source} redirects to {target}, which gives up encryption."
+            )
+        self.check_endpoint(target, proxied=proxied)
+
+    def _check_host(self, endpoint: Endpoint) -> None:
+        allowed = self.allowed_hosts
+        if allowed is None or any(_matches(endpoint.host, item) for item in allowed):
+            return
+        raise SecurityError(
+            f"{endpoint} is not among Access.allowed_hosts: add {endpoint.host!r}."
+        )
+
+    def _check_insecure_endpoint(self, endpoint: Endpoint, *, proxied: bool) -> None:
+        if self.allow_insecure is True:
+            return
+        local = _names_loopback(endpoint) and not proxied
+        if local and self.allow_insecure == "loopback":
+            return
+        allowing = "'loopback'" if local else "True"
+        raise SecurityError(
+            f"{endpoint} is not encrypted: use wss://, or Access(allow_insecure="
+            f"{allowing}) if the network is trusted."
+        )
+
+
+def _matches(host: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:])
+    return host == pattern
+
+
+def _names_loopback(endpoint: Endpoint) -> bool:
+    if endpoint.address is not None:
+        return _is_loopback(endpoint.address)
+    return endpoint.host == "localhost" or endpoint.host.endswith(".localhost")
+
+
+def _is_loopback(address: IPAddress) -> bool:
+    """Whether packets for it stay in this machine."""
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    # The unspecified address, dialled, is this machine.
+    return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _reached(address: IPAddress) -> IPAddress:
+    """The address that packets finally reach, as far as its spelling tells."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _is_public(address: IPAddress) -> bool:
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def _private(endpoint: Endpoint, where: str) -> SecurityError:
+    return SecurityError(
+        f"{endpoint} leads to {where}, which is not a public address: "
+        "Access(allow_private=False) refuses it."
+    )

@@ -1,0 +1,320 @@
+"""When to dial again, and when to give up.
+
+Rules: ``Reconnect`` is a frozen policy and counts nothing; an ``Outage`` is one run of
+it, from the loss of a stable connection (or the first dial) until the next stable one.
+The algebra of waits and stops is tenacity's; the clock is the caller's: every method
+is told ``now``. Floors (``Retry-After`` and the like) are added to the jittered wait,
+never put in its place, or a fleet that was told "in 60 s" would come back in step.
+"""
+
+from __future__ import annotations
+
+import collections
+import inspect
+import math
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import attrs
+import tenacity
+from tenacity.stop import StopBaseT, stop_never
+from tenacity.wait import WaitBaseT, wait_base
+
+from resilient_ws.errors import ConnectionLost, GaveUp, ResilientWSError
+from resilient_ws.events import RetrySource
+from resilient_ws.policy._validate import (
+    not_negative,
+    positive,
+    positive_or_none,
+    seconds,
+    seconds_or_none,
+    synchronous,
+    synchronous_or_none,
+)
+from resilient_ws.policy.failures import Ending, Verdict
+
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+#: A user's opinion on an ending; ``None`` for the default.
+Classify: TypeAlias = Callable[[Ending], Verdict | None]
+
+#: Two dials to one endpoint never start closer together than this, whoever asks.
+MIN_DIAL_SPACING: Final = 0.2
+
+#: The longest delay that the library chooses by itself.
+LONGEST_WAIT: Final = 60.0
+
+#: How many of an outage's errors are kept for ``GaveUp.history``.
+MAX_HISTORY: Final = 20
+
+_MEMBER_GAP: Final = 0.5
+_MIN_AGE_FACTOR: Final = 0.9
+#: Far enough for every exponential wait to have reached its maximum.
+_LATE_ATTEMPT: Final = 100
+#: A random wait does not tell its bound: the largest of a few draws comes near it.
+_DRAWS: Final = 8
+
+
+class FullJitter(wait_base):
+    """Wait anything between 0 and a bound that doubles with each attempt.
+
+    The default of ``Reconnect``. Full jitter spreads a fleet that lost its server in
+    one moment evenly over the whole interval. Unlike tenacity's own random waits it
+    draws from a generator of its own: a bot that seeds the global ``random`` would
+    otherwise make all its copies dial in step.
+
+    Args:
+        initial: The bound for the first retry, in seconds.
+        maximum: What the bound grows to, in seconds.
+        rng: Where to draw from; by default the operating system.
+    """
+
+    def __init__(
+        self,
+        initial: float = 1.0,
+        maximum: float = LONGEST_WAIT,
+        *,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.initial = initial
+        self.maximum = maximum
+        self._rng = _rng(rng)
+
+    def __call__(  # type: ignore[explicit-override]  # is 3.12's
+        self, retry_state: RetryCallState
+    ) -> float:
+        """The seconds to wait after this attempt."""
+        try:
+            bound = math.ldexp(self.initial, retry_state.attempt_number - 1)
+        except OverflowError:  # after weeks of outage, far beyond any maximum
+            bound = self.maximum
+        return self._rng.uniform(0.0, min(self.maximum, bound))
+
+
+def _rng(rng: random.Random | None) -> random.Random:
+    # The system's generator has no state that a forked worker could share with its
+    # siblings, so a policy kept in a module is safe under a pre-forking server.
+    return random.SystemRandom() if rng is None else rng
+
+
+@attrs.frozen(kw_only=True)
+class Reconnect:
+    """How a session comes back after a failure, and when it stops trying.
+
+    Attributes:
+        wait: Any synchronous tenacity wait, or a callable that takes a
+            ``RetryCallState`` and answers with seconds. ``None`` is full jitter, 1 s
+            doubling to 60 s.
+        stop: Any synchronous tenacity stop; its clock starts with the outage.
+        stable_after: Seconds a connection must stay open for attempts to count anew.
+        max_outage: Give up when an outage would last longer, in seconds.
+        max_age: Replace a connection at this age, jittered down by up to a tenth.
+        classify: Your verdict on an ending, or ``None`` from it for the default.
+        retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds.
+        rng: Where all jitter is drawn from, to make a test repeatable.
+
+    Raises:
+        TypeError: A callable is missing or a coroutine function, or a number is none.
+        ValueError: A number is out of range.
+    """
+
+    wait: WaitBaseT | None = attrs.field(default=None, validator=synchronous_or_none)
+    stop: StopBaseT = attrs.field(default=stop_never, validator=synchronous)
+    stable_after: float = attrs.field(
+        default=10.0, converter=seconds, validator=positive
+    )
+    max_outage: float | None = attrs.field(
+        default=None,
+        converter=seconds_or_none,
+        validator=positive_or_none,
+    )
+    max_age: float | None = attrs.field(
+        default=None,
+        converter=seconds_or_none,
+        validator=positive_or_none,
+    )
+    classify: Classify | None = attrs.field(default=None, validator=synchronous_or_none)
+    retry_after_cap: float = attrs.field(
+        default=900.0, converter=seconds, validator=not_negative
+    )
+    rng: random.Random = attrs.field(
+        default=None,
+        converter=_rng,
+        validator=attrs.validators.instance_of(random.Random),
+        repr=False,
+        eq=False,
+    )
+
+    def longest_wait(self, because: Exception | None = None) -> float:
+        """What this policy waits at its longest, in seconds, at most 60.
+
+        Args:
+            because: The failure at hand, for waits that look at it.
+        """
+        if self.wait is None:
+            return LONGEST_WAIT
+        state = _call_state(self, self.wait, started=0.0)
+        failure = because or ConnectionLost("The connection was lost.", how="eof")
+        _fill(state, failure, attempt=_LATE_ATTEMPT, now=0.0)
+        return min(LONGEST_WAIT, max(_waited(self.wait, state) for _ in range(_DRAWS)))
+
+
+@attrs.frozen(kw_only=True)
+class Retry:
+    """The answer of an outage that goes on.
+
+    Attributes:
+        delay: The seconds until the next attempt.
+        source: What decided them.
+    """
+
+    delay: float
+    source: RetrySource
+
+
+class Outage:
+    """One outage: counts its failed attempts and paces the next ones.
+
+    Args:
+        policy: What to follow.
+        started: When the outage began, on the caller's clock.
+    """
+
+    __slots__ = ("_history", "_state", "_wait", "attempts", "policy", "started")
+
+    def __init__(self, policy: Reconnect, started: float) -> None:
+        self.policy = policy
+        self.started = started
+        self.attempts = 0
+        self._history: collections.deque[Exception] = collections.deque(
+            maxlen=MAX_HISTORY
+        )
+        self._wait = policy.wait or FullJitter(rng=policy.rng)
+        self._state = _call_state(policy, self._wait, started)
+
+    @property
+    def history(self) -> tuple[Exception, ...]:
+        """What the last attempts, at most 20, failed with; the oldest first."""
+        return tuple(self._history)
+
+    def after_failure(
+        self,
+        because: Exception,
+        now: float,
+        *,
+        floor: float = 0.0,
+        source: RetrySource = "floor",
+        gap: float | None = None,
+        counted: bool = True,
+    ) -> Retry | GaveUp:
+        """Count a failure, and say when to dial again or that it is over.
+
+        Args:
+            because: What failed.
+            now: When, on the clock of ``started``.
+            floor: Seconds to add to the wait.
+            source: What raised the floor.
+            gap: Instead of the policy's wait, the seconds before the next member of
+                a round is dialled.
+            counted: ``False`` for the loss of a stable connection: it begins an
+                outage, and no attempt has failed yet.
+
+        Raises:
+            ValueError: ``Reconnect.wait`` did not answer with a duration.
+        """
+        if counted:
+            self.attempts += 1
+            self._history.append(because)
+        state = self._state
+        _fill(state, because, attempt=max(1, self.attempts), now=now)
+        wait = _waited(self._wait, state) if gap is None else gap
+        delay = wait + floor
+        state.upcoming_sleep = delay
+        # A wait looks at the retry ahead and knows no attempt 0. A stop counts what
+        # has failed: after a drop that is nothing, so stop_after_attempt(1) still
+        # gets its one attempt.
+        state.attempt_number = self.attempts
+        verdict = self._stopped(delay, now)
+        if verdict is not None:
+            return self._gave_up(verdict, because, now)
+        state.idle_for += delay
+        if floor > 0:
+            return Retry(delay=delay, source=source)
+        return Retry(delay=delay, source="wait" if gap is None else "failover")
+
+    def _stopped(self, delay: float, now: float) -> str | None:
+        if self.policy.stop(self._state):
+            return "Reconnect.stop said so"
+        limit = self.policy.max_outage
+        # Waiting for an attempt that may not be made any more helps nobody.
+        if limit is not None and now - self.started + delay >= limit:
+            return f"Reconnect.max_outage ({limit:g} s) ends before the next attempt"
+        return None
+
+    def _gave_up(self, why: str, because: Exception, now: float) -> GaveUp:
+        elapsed = now - self.started
+        count = f"{self.attempts} failed attempt{'' if self.attempts == 1 else 's'}"
+        # The text of an exception that is not ours may hold a secret.
+        ours = isinstance(because, ResilientWSError)
+        last = str(because) if ours else f"{type(because).__name__}."
+        error = GaveUp(
+            f"Gave up after {count} in {elapsed:.1f} s, because {why}. "
+            f"The last failure: {last}",
+            attempts=self.attempts,
+            elapsed=elapsed,
+            history=self.history,
+        )
+        error.__cause__ = because
+        return error
+
+
+def jittered_age(max_age: float, rng: random.Random) -> float:
+    """The age at which to replace a connection: 0.9 to 1.0 of ``max_age``.
+
+    Connections made in one moment must not all be replaced in one moment.
+    """
+    return max_age * rng.uniform(_MIN_AGE_FACTOR, 1.0)
+
+
+def member_gap(rng: random.Random) -> float:
+    """The pause between two members of one round: 0 to 0.5 s."""
+    return rng.uniform(0.0, _MEMBER_GAP)
+
+
+def _call_state(policy: Reconnect, wait: WaitBaseT, started: float) -> RetryCallState:
+    # A real retrying object, because waits and stops may look at it.
+    retrying = tenacity.AsyncRetrying(wait=wait, stop=policy.stop, reraise=True)
+    state = tenacity.RetryCallState(retrying, None, (), {})
+    state.start_time = started
+    return state
+
+
+def _fill(state: RetryCallState, because: Exception, attempt: int, now: float) -> None:
+    state.attempt_number = attempt
+    state.set_exception((type(because), because, because.__traceback__))
+    # After set_exception, which stamps tenacity's own clock on it.
+    state.outcome_timestamp = now
+
+
+def _waited(wait: WaitBaseT, state: RetryCallState) -> float:
+    return _checked(wait(state))
+
+
+def _checked(answer: object) -> float:
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody will await it, and Python would warn of that
+    if (
+        isinstance(answer, bool)
+        or not isinstance(answer, int | float)
+        or not math.isfinite(answer)
+        or answer < 0
+    ):
+        got = answer if isinstance(answer, int | float) else type(answer).__name__
+        raise ValueError(
+            "Reconnect.wait must answer with a finite number of seconds, 0 or more, "
+            f"not {got}."
+        )
+    return float(answer)

@@ -1,0 +1,254 @@
+"""What an ending means: try again, try again with fresh credentials, or stop.
+
+The default is the tables below, read top to bottom by ``default_verdict``. Whatever
+they do not list is retried: a device behind a captive portal that answers 200 must
+still be there when the portal is gone. How often a verdict must be heard before it is
+obeyed is the business of ``judge.py``.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from resilient_ws.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    Fatal,
+    HandshakeRejected,
+    ProtocolError,
+    SecurityError,
+)
+from resilient_ws.state import State
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resilient_ws.events import RetrySource
+    from resilient_ws.protocol.close import Close
+
+
+class Verdict(enum.Enum):
+    """What to do about an ending."""
+
+    #: Dial again, at the pace of the backoff.
+    RETRY = "retry"
+    #: Dial again once, with a fresh URL and fresh headers; then it is fatal.
+    RETRY_FRESH = "retry_fresh"
+    #: Dialling again cannot help.
+    FATAL = "fatal"
+
+
+_RETRY: Final = Verdict.RETRY
+_FRESH: Final = Verdict.RETRY_FRESH
+_FATAL: Final = Verdict.FATAL
+
+#: HTTP statuses of the server; 5xx and everything else is retried.
+STATUS_VERDICTS: Final[Mapping[int, Verdict]] = {
+    400: _FATAL,
+    401: _FRESH,
+    403: _FRESH,
+    404: _FATAL,
+    405: _FATAL,
+    408: _RETRY,
+    410: _FATAL,
+    425: _RETRY,
+    426: _FATAL,
+    429: _RETRY,
+}
+
+#: HTTP statuses of a proxy; everything else is retried.
+PROXY_VERDICTS: Final[Mapping[int, Verdict]] = {407: _FATAL}
+
+#: Close codes, received or (for a protocol error) sent; unknown ones are retried.
+CLOSE_VERDICTS: Final[Mapping[int, Verdict]] = {
+    1000: _RETRY,
+    1001: _RETRY,
+    1002: _FATAL,
+    1003: _FATAL,
+    1005: _RETRY,
+    1006: _RETRY,
+    1007: _FATAL,
+    1008: _FRESH,
+    1009: _FATAL,
+    1010: _FATAL,
+    1011: _RETRY,
+    1012: _RETRY,
+    1013: _RETRY,
+    1014: _RETRY,
+    3000: _FRESH,
+    3003: _FRESH,
+    4401: _FRESH,
+    4403: _FRESH,
+}
+
+#: Where a dial failed; a refused address is a ``SecurityError`` instead.
+STAGE_VERDICTS: Final[Mapping[str, Verdict]] = {
+    "resolve": _RETRY,
+    "connect": _RETRY,
+    "tls": _RETRY,
+    "certificate": _FATAL,
+    "proxy": _RETRY,
+    "handshake": _RETRY,
+}
+
+#: Seconds added to the wait after close 1012 (restarting) and 1013 (overloaded).
+CLOSE_FLOORS: Final[Mapping[int, float]] = {1012: 5.0, 1013: 5.0}
+
+_CREDENTIALS: Final = (
+    "The server did not accept the credentials: give url or headers as a callable "
+    "that returns fresh ones, and check what they may do."
+)
+_STATUS_HINTS: Final[Mapping[int, str]] = {
+    400: "The server found the request malformed: check the URL and your headers.",
+    401: _CREDENTIALS,
+    403: _CREDENTIALS,
+    404: "Nothing is served at this path: check the URL.",
+    405: "This path does not take a GET, so it is no WebSocket: check the URL.",
+    410: "This path is gone for good: ask the service for its new URL.",
+    426: "The server wants another protocol: check the URL, and that TLS is used.",
+}
+_PROXY_HINTS: Final[Mapping[int, str]] = {
+    407: "The proxy wants credentials: put user:password@ into the proxy URL."
+}
+_CLOSE_HINTS: Final[Mapping[int, str]] = {
+    1002: "One side broke RFC 6455: check that the URL leads to a WebSocket server.",
+    1003: "The server does not take this kind of data: send str for text and bytes "
+    "for binary messages.",
+    1007: "A text message was not valid UTF-8: send binary data as bytes.",
+    1008: _CREDENTIALS,
+    1009: "A message was too big: make your messages smaller, or, if the server's are "
+    "the big ones, raise your max_message_size.",
+    1010: "The server lacks an extension that it was expected to have: change "
+    "compression.",
+    3000: _CREDENTIALS,
+    3003: _CREDENTIALS,
+    4401: _CREDENTIALS,
+    4403: _CREDENTIALS,
+}
+_CERTIFICATE_HINT: Final = (
+    "The server's certificate is not trusted: check the host name, its expiry and "
+    "this machine's clock, or give ssl a context that trusts its issuer."
+)
+
+
+@attrs.frozen(kw_only=True)
+class Ending:
+    """Why a connection ended: what your ``classify`` is asked about.
+
+    Attributes:
+        because: The exception that ended it.
+        state: How far it had got: ``CONNECTING``, ``RESTORING`` or ``OPEN``.
+        uptime: The seconds it was open.
+    """
+
+    because: Exception
+    state: State
+    uptime: float = 0.0
+
+    @property
+    def close(self) -> Close | None:
+        """The record of the closing handshake, ``None`` when there was none."""
+        return self.because.close if isinstance(self.because, ConnectionLost) else None
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that came in place of a 101, if one came."""
+        if isinstance(self.because, HandshakeRejected):
+            return self.because.status
+        return None
+
+    @property
+    def errno(self) -> int | None:
+        """The errno of the loss, if the system gave one."""
+        if isinstance(self.because, ConnectionLost | OSError):
+            return self.because.errno
+        return None
+
+    @property
+    def how(self) -> str | None:
+        """In one word how the connection was lost; ``None`` if it was not."""
+        return self.because.how if isinstance(self.because, ConnectionLost) else None
+
+    @property
+    def stage(self) -> str | None:
+        """Where the dial failed, if it was the dial."""
+        return self.because.stage if isinstance(self.because, ConnectFailed) else None
+
+    @property
+    def code(self) -> int | None:
+        """The close code that explains the ending, if there is one."""
+        if isinstance(self.because, ProtocolError):
+            return self.because.code
+        # What we chose to close with says nothing about the peer.
+        if self.close is None or self.how == "local":
+            return None
+        return self.close.code
+
+
+def default_verdict(ending: Ending) -> Verdict:
+    """The verdict of the tables, which holds when ``classify`` has none."""
+    because = ending.because
+    if isinstance(because, Fatal | SecurityError):
+        return Verdict.FATAL
+    if isinstance(because, HandshakeRejected):
+        verdicts = PROXY_VERDICTS if because.by == "proxy" else STATUS_VERDICTS
+        return verdicts.get(because.status, Verdict.RETRY)
+    if isinstance(because, ConnectFailed):
+        return STAGE_VERDICTS.get(because.stage, Verdict.RETRY)
+    if ending.code is not None:
+        return CLOSE_VERDICTS.get(ending.code, Verdict.RETRY)
+    # Timeouts, resets, silence, and whatever a hook of the user raised.
+    return Verdict.RETRY
+
+
+def hint(ending: Ending) -> str | None:
+    """A sentence with the remedy, for endings that time alone does not heal."""
+    because = ending.because
+    if isinstance(because, HandshakeRejected):
+        hints = _PROXY_HINTS if because.by == "proxy" else _STATUS_HINTS
+        return hints.get(because.status)
+    if ending.stage == "certificate":
+        return _CERTIFICATE_HINT
+    return None if ending.code is None else _CLOSE_HINTS.get(ending.code)
+
+
+def floor(ending: Ending, now_wall: float, cap: float) -> tuple[float, RetrySource]:
+    """How many seconds the server asked us to stay away, and how it said so.
+
+    Args:
+        ending: What the server said at the end.
+        now_wall: The wall clock, as seconds since 1970.
+        cap: The longest ``Retry-After`` to obey, in seconds.
+    """
+    if isinstance(ending.because, HandshakeRejected):
+        headers = {k.lower(): v for k, v in ending.because.headers.items()}
+        after = min(cap, _retry_after(headers, now_wall))
+        return (after, "retry_after") if after > 0 else (0.0, "wait")
+    raised = CLOSE_FLOORS.get(ending.code or 0, 0.0)
+    return (raised, "floor") if raised else (0.0, "wait")
+
+
+def _retry_after(headers: Mapping[str, str], now_wall: float) -> float:
+    """The seconds of a ``Retry-After`` (RFC 9110, 10.2.3); 0 for none or nonsense."""
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return float(value)
+    then = _timestamp(value)
+    if then is None:
+        return 0.0
+    # Its own Date header, if it has one: the clock of a device may be years off.
+    server_now = _timestamp(headers.get("date", ""))
+    return max(0.0, then - (now_wall if server_now is None else server_now))
+
+
+def _timestamp(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

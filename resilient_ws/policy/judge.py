@@ -1,0 +1,152 @@
+"""How often a verdict must be heard before it is obeyed.
+
+Rules: before the first open connection a fatal verdict is final, for then the
+configuration is wrong. Later it is final only when the same one comes twice in a row
+with no stable connection between, the first time after the longest wait: a 404 in the
+middle of a deployment must not brick a fleet. ``Fatal`` from user code is final at
+once. Every member of a round has its own record.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import attrs
+
+from resilient_ws.errors import Fatal, HandshakeRejected
+from resilient_ws.events import RetrySource
+from resilient_ws.policy.failures import Ending, Verdict, default_verdict, floor
+
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from resilient_ws.policy.backoff import Reconnect
+
+#: What makes two endings the same: who, which kind, and its number or stage.
+Signature: TypeAlias = tuple[object, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """What becomes of a session after an ending.
+
+    Attributes:
+        final: Whether this is the end: for the session, or for a member of a round.
+        because: What to end it with: the ending's exception, or a ``Fatal`` that
+            ``classify`` raised.
+        fresh: Whether the next attempt needs a fresh URL and fresh headers.
+        floor: Seconds to add to the wait.
+        source: What raised the floor.
+        complaint: What went wrong in ``classify``, to be reported.
+    """
+
+    final: bool
+    because: Exception
+    fresh: bool = False
+    floor: float = 0.0
+    source: RetrySource = "wait"
+    complaint: Exception | None = None
+
+
+class Judge:
+    """Turns endings into judgements, for the whole life of a session.
+
+    Args:
+        policy: Whose ``classify``, waits and caps hold.
+    """
+
+    __slots__ = ("_heard", "_opened", "_policy")
+
+    def __init__(self, policy: Reconnect) -> None:
+        self._policy: Final = policy
+        self._opened = False
+        # Per member: the last verdict that was not a plain retry, and its ending.
+        self._heard: dict[Hashable, tuple[Verdict, Signature]] = {}
+
+    def opened(self) -> None:
+        """A connection is open: the configuration has worked once."""
+        self._opened = True
+
+    def stable(self) -> None:
+        """A connection is stable: what was heard before it counts no more."""
+        self._heard.clear()
+
+    def judge(
+        self, ending: Ending, *, now_wall: float, member: Hashable = None
+    ) -> Judgement:
+        """Judge an ending, once.
+
+        Args:
+            ending: What happened.
+            now_wall: The wall clock, for a ``Retry-After`` that is a date.
+            member: Which of several endpoints it was.
+        """
+        verdict, complaint = self._classify(ending)
+        fatal = next(
+            (e for e in (ending.because, complaint) if isinstance(e, Fatal)), None
+        )
+        if fatal is not None:
+            return Judgement(final=True, because=fatal)
+        fresh = verdict is Verdict.RETRY_FRESH
+        final, worst = self._weigh(verdict, _signature(ending), member)
+        seconds, source = floor(ending, now_wall, self._policy.retry_after_cap)
+        if worst is Verdict.FATAL and not final:
+            longest = self._policy.longest_wait(ending.because)
+            if longest > seconds:
+                seconds, source = longest, "floor"
+        return Judgement(
+            final=final,
+            because=ending.because,
+            fresh=fresh and not final,
+            floor=0.0 if final else seconds,
+            source="wait" if final else source,
+            complaint=complaint,
+        )
+
+    def _weigh(
+        self, verdict: Verdict, signature: Signature, member: Hashable
+    ) -> tuple[bool, Verdict]:
+        """Whether it is final, and what the verdict has grown to by repetition."""
+        if verdict is Verdict.RETRY:
+            self._heard.pop(member, None)
+            return False, verdict
+        before, same = self._heard.get(member, (None, None))
+        repeated = same == signature
+        if verdict is Verdict.RETRY_FRESH and repeated:
+            verdict = Verdict.FATAL
+        self._heard[member] = (verdict, signature)
+        if verdict is Verdict.RETRY_FRESH:
+            return False, verdict
+        final = not self._opened or (repeated and before is Verdict.FATAL)
+        return final, verdict
+
+    def _classify(self, ending: Ending) -> tuple[Verdict, Exception | None]:
+        default = default_verdict(ending)
+        classify = self._policy.classify
+        if classify is None or isinstance(ending.because, Fatal):
+            return default, None
+        try:
+            return _verdict(classify(ending), default), None
+        except Exception as error:  # noqa: BLE001 - a bug of the user's ends no session
+            return default, error
+
+
+def _verdict(answer: object, default: Verdict) -> Verdict:
+    if answer is None:
+        return default
+    if isinstance(answer, Verdict):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()  # nobody will await it, and Python would warn of that
+    raise TypeError(
+        "Reconnect.classify must answer with a Verdict or None, not a value of "
+        f"type {type(answer).__name__}."
+    )
+
+
+def _signature(ending: Ending) -> Signature:
+    because = ending.because
+    by = because.by if isinstance(because, HandshakeRejected) else None
+    return type(because), by, ending.status, ending.code, ending.stage

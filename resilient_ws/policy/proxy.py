@@ -1,0 +1,101 @@
+"""Through whom to dial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from resilient_ws.policy._validate import require
+from resilient_ws.policy.url import authorization_of, host_of, port_of, split
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DEFAULT_PORTS: Final[Mapping[str, int]] = {
+    "http": 80,
+    "https": 443,
+    "socks4": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+}
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Proxy:
+    """A proxy, or the wish to ask the environment for one.
+
+    Attributes:
+        scheme: ``http``, ``https``, ``socks4``, ``socks5``, ``socks5h`` or ``env``.
+        host: Empty for ``env``.
+        port: 0 for ``env``.
+        authorization: The ``Basic`` header of its userinfo, or ``None``. Secret.
+        url: As it was given. Secret: see ``redacted``.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    authorization: str | None = None
+    url: str
+
+    @property
+    def from_environment(self) -> bool:
+        """Whether the environment names the proxy, if any."""
+        return self.scheme == "env"
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it is asked with CONNECT."""
+        return self.scheme in ("http", "https")
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it needs the extra ``socks``."""
+        return self.scheme.startswith("socks")
+
+    @property
+    def redacted(self) -> str:
+        """The proxy as it may be shown: without its password."""
+        if self.from_environment:
+            return "env"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def __str__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+        return self.redacted
+
+    def __repr__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+        return f"<Proxy {self.redacted}>"
+
+
+def parse_proxy(value: str | None) -> Proxy | None:
+    """Check the ``proxy`` argument; ``None`` stays ``None``.
+
+    Raises:
+        TypeError: It is neither a ``str`` nor ``None``.
+        ValueError: It is no proxy that can be dialled through.
+    """
+    if value is None:
+        return None
+    require(value, str, "proxy", "a URL, 'env' or None")
+    if value == "env":
+        return Proxy(scheme="env", url="env")
+    right = "proxy must be 'env' or an http, https, socks4, socks5 or socks5h URL"
+    if "://" not in value:
+        raise ValueError(f"{right}, like http://proxy.example.com:3128.")
+    parts = split(value, name="proxy")
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise ValueError(f"{right}.")
+    if parts.path not in ("", "/") or "?" in value or "#" in value:
+        raise ValueError(
+            f"{right} with nothing after the port: write # and ? there as %23, %3F."
+        )
+    return Proxy(
+        scheme=parts.scheme,
+        host=host_of(parts, name="proxy"),
+        port=port_of(parts, _DEFAULT_PORTS[parts.scheme], name="proxy"),
+        authorization=authorization_of(parts, name="proxy"),
+        url=value,
+    )

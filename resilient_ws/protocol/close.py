@@ -1,0 +1,148 @@
+"""How a connection says goodbye: close codes, close frames, the record of both.
+
+RFC 6455 sections 5.5.1 and 7, and the IANA registry of close codes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, Literal
+
+import attrs
+
+
+#: No code was in the close frame. Never on the wire.
+NO_CODE: Final = 1005
+
+#: A control frame carries 125 bytes, and two of them are the code.
+MAX_REASON: Final = 123
+
+_LEGAL: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
+
+_MEANINGS: Final = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1004: "reserved",
+    1005: "no code",
+    1006: "abnormal closure",
+    1007: "invalid payload",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "extension required",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+    1015: "TLS handshake failed",
+    3000: "unauthorized",
+    3003: "forbidden",
+    3008: "timeout",
+}
+
+#: What a code without words of its own means, by where the range ends.
+_RANGES: Final = (
+    (999, "not a close code"),
+    (2999, "reserved for future standards"),
+    (3999, "registered for a library or framework"),
+    (4999, "private use, see the server's documentation"),
+)
+
+
+@attrs.frozen(kw_only=True)
+class CloseFrame:
+    """One close frame as it was on the wire.
+
+    Attributes:
+        code: The close code; 1005 when there was none in it.
+        reason: The text beside it.
+    """
+
+    code: int
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Close:
+    """The record of a closing handshake, as far as it went (RFC 6455 section 7.1).
+
+    Attributes:
+        code: The code of whoever began; 1005 when its frame had none.
+        reason: The reason of whoever began.
+        initiator: Who began, ``"peer"`` or ``"us"``.
+        clean: Whether both sides have sent their close frame.
+        sent: Our close frame, if one was sent.
+        received: The peer's close frame, if one came.
+    """
+
+    code: int
+    reason: str
+    initiator: Literal["peer", "us"]
+    clean: bool
+    sent: CloseFrame | None = None
+    received: CloseFrame | None = None
+
+    def __str__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+        """Say it in one sentence, fit for a log."""
+        who = "the server" if self.initiator == "peer" else "us"
+        words = meaning(self.code)
+        if self.reason:
+            # The server chose this text: a control character must not reach a log.
+            words += f": {json.dumps(self.reason, ensure_ascii=False)}"
+        code = "out a code" if self.code == NO_CODE else f" {self.code} ({words})"
+        return f"closed by {who} with{code}, {'clean' if self.clean else 'not clean'}"
+
+
+def meaning(code: int) -> str:
+    """Return what a close code means, in a few words."""
+    if code in _MEANINGS:
+        return _MEANINGS[code]
+    for last, words in _RANGES:
+        if code <= last:
+            return words
+    return "not a close code"
+
+
+def is_legal_on_wire(code: int) -> bool:
+    """Tell whether a close frame may carry this code (RFC 6455 section 7.4)."""
+    return any(code in codes for codes in _LEGAL)
+
+
+def check_close(code: int, reason: str) -> bytes:
+    """Return the payload of a close frame that a user asks for.
+
+    Raises:
+        ValueError: The code may not be sent, or the reason is too long.
+    """
+    if not is_legal_on_wire(code):
+        raise ValueError(
+            f"code {code} may not be sent in a close frame ({meaning(code)}): "
+            "use 1000 for a normal end, or one from 3000 to 4999"
+        )
+    text = reason.encode()
+    if len(text) > MAX_REASON:
+        raise ValueError(
+            f"reason is {len(text)} bytes of UTF-8: a close frame has room for "
+            f"{MAX_REASON}, so shorten it"
+        )
+    return code.to_bytes(2, "big") + text
+
+
+def read_close(payload: bytes) -> CloseFrame:
+    """Return the close frame that this payload, which the peer sent, stands for.
+
+    Raises:
+        UnicodeDecodeError: The reason is not UTF-8.
+        ValueError: The payload breaks RFC 6455 section 5.5.1 or 7.4 otherwise.
+    """
+    if not payload:
+        return CloseFrame(code=NO_CODE)
+    if len(payload) == 1:
+        raise ValueError("the server sent a close frame with half a code")
+    code = int.from_bytes(payload[:2], "big")
+    if not is_legal_on_wire(code):
+        raise ValueError(
+            f"the server sent the illegal close code {code} ({meaning(code)})"
+        )
+    return CloseFrame(code=code, reason=payload[2:].decode())

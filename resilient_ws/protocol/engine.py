@@ -1,0 +1,146 @@
+"""The client's side of one WebSocket connection, without I/O (RFC 6455).
+
+Rules. What comes in is the matter of :class:`Inbound`; what goes out is made here, as
+bytes that the owner must write in the order it asked for them. Nothing leaves after a
+sent close frame: every later request answers ``b""``. Whoever's close frame was
+first is the one who began the closing handshake.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
+from resilient_ws.protocol.frames import (
+    BINARY,
+    CLOSE,
+    MAX_SHORT,
+    PING,
+    PONG,
+    TEXT,
+    KeyPool,
+    encode_frame,
+)
+from resilient_ws.protocol.inbound import Inbound, Violation
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+__all__ = ["Engine", "Violation"]
+
+
+class Engine(Inbound):
+    """Turns received bytes into messages, and messages into bytes to send.
+
+    Args:
+        max_message_size: The most payload bytes of one message, all fragments
+            together (default 4 MiB); ``None`` means no limit.
+        entropy: Where masking keys come from.
+
+    Attributes:
+        close_sent: Our close frame, once there is one.
+    """
+
+    __slots__ = ("_keys", "_peer_began", "close_sent")
+
+    def __init__(
+        self,
+        *,
+        max_message_size: int | None = 4 * 1024 * 1024,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        super().__init__(max_message_size=max_message_size)
+        self.close_sent: CloseFrame | None = None
+        self._keys = KeyPool(entropy)
+        self._peer_began = False
+
+    def message(self, data: str | bytes | bytearray | memoryview) -> bytes:
+        """Return the frame of one message: text from ``str``, binary from the rest."""
+        if self.close_sent is not None:
+            return b""
+        if isinstance(data, str):
+            return encode_frame(TEXT, data.encode(), self._keys.take())
+        return encode_frame(BINARY, data, self._keys.take())
+
+    def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
+        """Return the frames of several messages, joined for one write."""
+        return b"".join(map(self.message, items))
+
+    def ping(self, payload: bytes = b"") -> bytes:
+        """Return a ping frame.
+
+        Raises:
+            ValueError: The payload is above 125 bytes.
+        """
+        return self._short(PING, payload)
+
+    def pong(self, payload: bytes = b"") -> bytes:
+        """Return a pong frame, which may be unsolicited.
+
+        Raises:
+            ValueError: The payload is above 125 bytes.
+        """
+        return self._short(PONG, payload)
+
+    def close(self, code: int | None = 1000, reason: str = "") -> bytes:
+        """Return our close frame, the last thing to be sent; ``b""`` after another.
+
+        Args:
+            code: The close code; ``None`` sends none.
+            reason: At most 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: The code may not be sent, or the reason does not fit.
+        """
+        if self.close_sent is not None:
+            return b""
+        if code is not None:
+            payload = check_close(code, reason)
+        elif reason:
+            raise ValueError(
+                "reason needs a code beside it: pass code=1000 for a normal end"
+            )
+        else:
+            payload = b""
+        frame = self._short(CLOSE, payload)
+        self._peer_began = self.close_received is not None
+        self.close_sent = CloseFrame(
+            code=NO_CODE if code is None else code, reason=reason
+        )
+        return frame
+
+    def close_reply(self) -> bytes:
+        """Return the echo of the received close frame (RFC 6455 section 5.5.1)."""
+        received = self.close_received
+        if received is None:
+            return b""
+        code = None if received.code == NO_CODE else received.code
+        return self.close(code, received.reason)
+
+    def record(self) -> Close | None:
+        """Return how the closing handshake went, ``None`` when there was none."""
+        peer_began = self.close_sent is None or self._peer_began
+        first = self.close_received if peer_began else self.close_sent
+        if first is None:
+            return None
+        return Close(
+            code=first.code,
+            reason=first.reason,
+            initiator="peer" if peer_began else "us",
+            clean=self.close_sent is not None and self.close_received is not None,
+            sent=self.close_sent,
+            received=self.close_received,
+        )
+
+    def _short(self, opcode: int, payload: bytes) -> bytes:
+        """Return a control frame."""
+        if len(payload) > MAX_SHORT:
+            raise ValueError(
+                f"payload is {len(payload)} bytes: a control frame has room for 125"
+            )
+        if self.close_sent is not None:
+            return b""
+        return encode_frame(opcode, payload, self._keys.take())

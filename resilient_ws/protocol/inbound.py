@@ -1,0 +1,315 @@
+"""The receiving half of the engine: bytes in, messages out.
+
+Rules. Whatever the peer sends, ``receive`` does not raise: a broken rule becomes a
+:class:`Violation`, once. Nothing is parsed after a violation or a received close
+frame. Bytes for which the owner has no room are held unparsed, in order. Whole
+messages in one chunk take the fast path (``_run``); everything else goes through
+``_step``, one step at a time.
+"""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from resilient_ws.protocol.close import CloseFrame, read_close
+from resilient_ws.protocol.frames import (
+    BINARY,
+    CLOSE,
+    FIN,
+    MAX_SHORT,
+    PING,
+    PONG,
+    TEXT,
+    Header,
+    broken_rule,
+    read_header,
+)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+_WHOLE_TEXT: Final = FIN | TEXT
+_WHOLE_BINARY: Final = FIN | BINARY
+
+_BAD_TEXT: Final = "the server sent a text message that is not UTF-8"
+_BAD_REASON: Final = "the server sent a close reason that is not UTF-8"
+
+
+@attrs.frozen(kw_only=True)
+class Violation:
+    """What the peer did wrong.
+
+    Attributes:
+        code: The close code to answer with: 1002, 1007 or 1009.
+        text: What it did, as a sentence that fits a close reason.
+    """
+
+    code: int
+    text: str
+
+
+class _Pieces:
+    """A message that arrives in more than one piece, be it frames or chunks."""
+
+    __slots__ = ("_body", "_checked", "_is_text")
+
+    def __init__(self, *, is_text: bool) -> None:
+        self._is_text = is_text
+        self._body = bytearray()
+        #: How much of a text is known to be whole characters.
+        self._checked = 0
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def add(self, piece: bytes) -> bool:
+        """Take the next bytes; false as soon as they cannot become UTF-8."""
+        self._body += piece
+        if not self._is_text:
+            return True
+        fresh = self._body[self._checked :]
+        try:
+            length = codecs.utf_8_decode(fresh)[1]
+        except UnicodeDecodeError:
+            return False
+        self._checked += length
+        # Half a surrogate is refused here: Python waits for its third byte.
+        return not b"\xed\xa0" <= fresh[length:] < b"\xee"
+
+    def message(self) -> str | bytes:
+        """Return all of it; a text that ends within a character does not decode."""
+        return self._body.decode() if self._is_text else bytes(self._body)
+
+
+class Inbound:
+    """Turns received bytes into messages.
+
+    Attributes:
+        stalled: Whether bytes wait, unparsed, for room.
+        pings: Payloads of pings not answered yet, oldest first; the owner clears it.
+        pongs: Payloads of received pongs; the owner clears it.
+        violation: What the peer did wrong, if anything.
+        close_received: The peer's close frame.
+        received_size: Payload bytes of all messages delivered so far.
+    """
+
+    __slots__ = (
+        "_at",
+        "_fin",
+        "_held",
+        "_limit",
+        "_missing",
+        "_pieces",
+        "close_received",
+        "pings",
+        "pongs",
+        "received_size",
+        "stalled",
+        "violation",
+    )
+
+    def __init__(self, *, max_message_size: int | None) -> None:
+        self.stalled = False
+        self.pings: list[bytes] = []
+        self.pongs: list[bytes] = []
+        self.violation: Violation | None = None
+        self.close_received: CloseFrame | None = None
+        self.received_size = 0
+        self._limit = sys.maxsize if max_message_size is None else max_message_size
+        # Bytes kept for later: they start at `_at` of the first item.
+        self._held: list[bytes] = []
+        self._at = 0
+        # The message under way, if any, and of its frame under way: how many bytes
+        # are still to come, and whether it is the last one.
+        self._pieces: _Pieces | None = None
+        self._missing = 0
+        self._fin = False
+
+    def receive(
+        self, data: bytes, deliver: Callable[[str | bytes], object], room: int
+    ) -> int:
+        """Parse the next bytes and deliver the messages that they complete.
+
+        Args:
+            data: What was received; ``b""`` goes on with what is held.
+            deliver: Takes each message in turn; it must not raise.
+            room: How many messages may be delivered; the rest is held as bytes.
+
+        Returns:
+            The number of messages delivered.
+        """
+        if self.violation or self.close_received:
+            return 0
+        if room <= 0:
+            self._hold(data)
+            return 0
+        pos = count = 0
+        if self._held:
+            self._hold(data)
+            # A join of one item is that item: going on copies nothing.
+            data, pos = b"".join(self._held), self._at
+        end = len(data)
+        while pos < end and count < room:
+            if self._pieces is None:
+                pos, delivered = self._run(data, pos, deliver, room - count)
+                count += delivered
+                if pos == end or count == room:
+                    break
+            before = pos
+            pos, message = self._step(data, pos)
+            if message is not None:
+                deliver(message)
+                count += 1
+            elif pos == before:
+                break
+        if pos < end or self._held:
+            self._keep(data, pos, full=count == room)
+        return count
+
+    def _run(
+        self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int
+    ) -> tuple[int, int]:
+        """Deliver whole messages until something rarer comes: the fast path.
+
+        Returns:
+            Where it stopped, and the number of messages delivered.
+        """
+        count, size, end, limit = 0, 0, len(data), self._limit
+        short = min(limit, MAX_SHORT)
+        try:
+            while count < room:
+                first = data[pos]
+                length = data[pos + 1]
+                if length <= short:
+                    stop = (start := pos + 2) + length
+                elif length == MAX_SHORT + 1:
+                    stop = (start := pos + 4) + (data[pos + 2] << 8 | data[pos + 3])
+                    if not MAX_SHORT < stop - start <= limit:
+                        break
+                else:
+                    break
+                if stop > end:
+                    break
+                if first == _WHOLE_TEXT:
+                    deliver(data[start:stop].decode())
+                elif first == _WHOLE_BINARY:
+                    deliver(data[start:stop])
+                else:
+                    break
+                size += stop - start
+                pos = stop
+                count += 1
+        except IndexError:
+            pass  # the header is incomplete, as one is in most chunks
+        except UnicodeDecodeError:
+            self._violate(1007, _BAD_TEXT)
+            pos = end
+        self.received_size += size
+        return pos, count
+
+    def _step(self, data: bytes, pos: int) -> tuple[int, str | bytes | None]:
+        """Go on by one frame, or by as much of it as is there.
+
+        Returns:
+            Where it stopped, which is ``pos`` when more bytes are needed to go on,
+            and the message that it completed, if one.
+        """
+        pieces = self._pieces
+        if pieces is None or not self._missing:
+            header = read_header(data, pos)
+            if header is None:
+                return pos, None
+            if self._refuses(header):
+                return len(data), None
+            if header.opcode >= CLOSE:
+                return self._control(header, data, pos), None
+            if pieces is None:
+                # An extension that claims RSV1 starts its inflater here.
+                pieces = self._pieces = _Pieces(is_text=header.opcode == TEXT)
+            pos, self._missing, self._fin = header.end, header.size, header.fin
+        return self._collect(pieces, data, pos)
+
+    def _collect(
+        self, pieces: _Pieces, data: bytes, pos: int
+    ) -> tuple[int, str | bytes | None]:
+        """Take what is there of the payload under way; see ``_step``."""
+        piece = data[pos : pos + self._missing]
+        self._missing -= len(piece)
+        pos += len(piece)
+        if not pieces.add(piece):
+            self._violate(1007, _BAD_TEXT)
+        elif not self._missing and self._fin:
+            self._pieces = None
+            try:
+                message = pieces.message()
+            except UnicodeDecodeError:
+                self._violate(1007, _BAD_TEXT)
+            else:
+                self.received_size += len(pieces)
+                return pos, message
+        return (len(data) if self.violation else pos), None
+
+    def _control(self, header: Header, data: bytes, pos: int) -> int:
+        """Take a control frame that is all there; return where it ends."""
+        stop = header.end + header.size
+        if stop > len(data):
+            return pos
+        payload = data[header.end : stop]
+        if header.opcode == PING:
+            self.pings.append(payload)
+        elif header.opcode == PONG:
+            self.pongs.append(payload)
+        else:
+            try:
+                self.close_received = read_close(payload)
+            except UnicodeDecodeError:
+                self._violate(1007, _BAD_REASON)
+            except ValueError as error:
+                self._violate(1002, str(error))
+            return len(data)
+        return stop
+
+    def _refuses(self, header: Header) -> bool:
+        """Judge a header before any of its payload is taken."""
+        rule = broken_rule(header, inside=self._pieces is not None)
+        if rule is not None:
+            self._violate(1002, f"the server sent {rule}")
+            return True
+        total = header.size + len(self._pieces or ())
+        if header.opcode >= CLOSE or total <= self._limit:
+            return False
+        self._violate(
+            1009, f"a message of at least {total} bytes, above our limit {self._limit}"
+        )
+        return True
+
+    def _violate(self, code: int, text: str) -> None:
+        self.violation = Violation(code=code, text=text)
+        self._pieces = None
+
+    def _hold(self, data: bytes) -> None:
+        """Put bytes behind those that wait already."""
+        if not data:
+            return
+        if self._held:
+            # What was parsed must go now, or a slow owner would keep it for ever.
+            self._held[0] = self._held[0][self._at :]
+            self._at = 0
+        self._held.append(data)
+        self.stalled = True
+
+    def _keep(self, data: bytes, pos: int, *, full: bool) -> None:
+        """Keep what was not parsed, for the next call."""
+        if pos == len(data):
+            self._held, self._at, self.stalled = [], 0, False
+        elif full:
+            # All of it stays, or taking message by message would copy it each time.
+            self._held, self._at, self.stalled = [data], pos, True
+        else:
+            self._held, self._at, self.stalled = [data[pos:]], 0, False

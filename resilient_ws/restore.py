@@ -1,0 +1,183 @@
+"""What ``on_open`` holds: one connection, before it is open to anything else.
+
+Rules: messages that arrive while a connection is restored wait in a buffer of its own,
+so that a full inbox cannot starve the hook; what the hook does not take joins the
+inbox, in order, when the connection opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.inbox import size_of
+from resilient_ws.outbox.queue import payload_of
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from resilient_ws.errors import ConnectionLost
+    from resilient_ws.inbox import Inbox, InboxQueue, Message
+    from resilient_ws.outbox.queue import Sendable
+    from resilient_ws.protocol.handshake import Negotiated
+    from resilient_ws.transport.wire import Wire
+
+
+#: The connection whose ``on_open`` the running task belongs to.
+restoring: Final[contextvars.ContextVar[Connection | None]] = contextvars.ContextVar(
+    "resilient_ws.restoring", default=None
+)
+
+
+class RestoreBuffer:
+    """Where the messages of a connection go until it is open; a sink of the wire."""
+
+    #: A connection that is not open yet is never ended for want of room.
+    closes = False
+
+    def __init__(self, policy: Inbox) -> None:
+        self._policy = policy
+        self._messages: deque[Message] = deque()
+        self._size = 0
+        self.on_room: Callable[[], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def deliver(self) -> Callable[[Message], None]:
+        """Where the engine puts messages."""
+        return self._messages.append
+
+    def room(self) -> int:
+        """Return how many messages may be delivered now."""
+        if self._size >= self._policy.max_bytes:
+            return 0
+        return self._policy.max_messages - len(self._messages)
+
+    def arrived(self, size: int) -> None:
+        """Take note of a chunk's messages, ``size`` payload bytes in all."""
+        self._size += size
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def withhold(self) -> None:
+        """Say that reading has stopped for want of room."""
+
+    async def take(
+        self,
+        matching: Callable[[Message], object] | None,
+        ended: asyncio.Future[ConnectionLost],
+    ) -> Message:
+        """Return the first message that matches; raise when no more will come."""
+        seen = 0
+        while True:
+            for place in range(seen, len(self._messages)):
+                message = self._messages[place]
+                if matching is None or matching(message):
+                    del self._messages[place]
+                    self._make_room(message)
+                    return message
+            seen = len(self._messages)
+            if ended.done():
+                raise ended.result()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.wait(
+                (self._waiter, ended), return_when=asyncio.FIRST_COMPLETED
+            )
+
+    def _make_room(self, message: Message) -> None:
+        self._size -= size_of(message)
+        if self.on_room is not None:
+            self.on_room()
+
+    def join(self, inbox: InboxQueue) -> None:
+        """Move what is left to the inbox, in order."""
+        inbox.absorb(self._messages, self._size)
+        self._size = 0
+
+
+class Connection:
+    """One connection while it is being restored: the argument of ``on_open``.
+
+    What is sent here goes out at once, before anything in the outbox. What is not
+    received here is received by the session, in order.
+
+    Attributes:
+        epoch: The ordinal that this connection has when it opens.
+        endpoint: The URL, without secrets.
+        subprotocol: What the server selected, or ``None``.
+        extensions: What was negotiated, by name, each with its parameters.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        buffer: RestoreBuffer,
+        *,
+        epoch: int,
+        endpoint: str,
+        negotiated: Negotiated,
+    ) -> None:
+        self._wire = wire
+        self._buffer = buffer
+        self.endpoint = endpoint
+        self._restoring = True
+        self.epoch = epoch
+        self.subprotocol = negotiated.subprotocol
+        self.extensions: Mapping[str, Mapping[str, str | None]] = negotiated.extensions
+
+    def __repr__(self) -> str:
+        """Show where it leads, without secrets."""
+        doing = "being restored" if self._restoring else "restored"
+        return f"<Connection {self.epoch} to {self.endpoint}, {doing}>"
+
+    @property
+    def restoring(self) -> bool:
+        """Whether ``on_open`` still runs."""
+        return self._restoring
+
+    async def send(self, data: Sendable) -> None:
+        """Send one message at once: ``str`` as text, the rest as binary.
+
+        Raises:
+            ConnectionLost: The connection ended; let it pass, the session sees to it.
+            RuntimeError: ``on_open`` is over; use ``session.send``.
+            TypeError: ``data`` is of another type.
+
+        Cancellation:
+            Safe; a cancelled ``send`` was not sent.
+        """
+        self._check_restoring("send")
+        message, _ = payload_of(data)
+        await self._wire.wait_writable()
+        if self._wire.ended.done():
+            raise self._wire.ended.result()
+        self._wire.send(message)
+
+    async def receive(
+        self, matching: Callable[[Message], object] | None = None
+    ) -> Message:
+        """Take the first message for which ``matching`` is true, or the first at all.
+
+        Messages that do not match stay, in order, for the session's consumer.
+
+        Raises:
+            ConnectionLost: The connection ended; let it pass, the session sees to it.
+            RuntimeError: ``on_open`` is over; use ``session.receive``.
+
+        Cancellation:
+            Safe; no message is lost.
+        """
+        self._check_restoring("receive")
+        return await self._buffer.take(matching, self._wire.ended)
+
+    def finish(self) -> None:
+        """Say that ``on_open`` is over."""
+        self._restoring = False
+
+    def _check_restoring(self, call: str) -> None:
+        if not self._restoring:
+            msg = f"on_open is over for this connection; use session.{call}() now."
+            raise RuntimeError(msg)

@@ -1,0 +1,604 @@
+"""``connect()`` and ``Session``: what a user holds.
+
+Rules: nothing runs before the ``async with``; a session belongs to the loop that it was
+entered on; everything here checks that, and hands on to the part that does the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, TypeVar, overload
+
+from resilient_ws.dispatch import Dispatcher
+from resilient_ws.errors import OpenTimeout
+from resilient_ws.events import Event, MessageReceived, SessionClosed
+from resilient_ws.inbox import Interruption
+from resilient_ws.orders import Close, Replace, RetryNow
+from resilient_ws.policy._validate import check_duration
+from resilient_ws.protocol.close import check_close
+from resilient_ws.settings import check_endpoint, make_settings
+from resilient_ws.state import State
+from resilient_ws.statistics import Statistics
+from resilient_ws.supervisor import Supervisor
+
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from types import TracebackType
+    from typing import Literal, Self
+
+    import aiohttp
+
+    from resilient_ws.inbox import Inbox, InboxQueue, Message
+    from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.queue import Outbox, Sendable
+    from resilient_ws.policy.access import Access
+    from resilient_ws.policy.backoff import Reconnect
+    from resilient_ws.policy.liveness import Liveness
+    from resilient_ws.policy.timeouts import Timeouts
+    from resilient_ws.protocol.close import Close as CloseRecord
+    from resilient_ws.settings import (
+        Headers,
+        HeadersCallable,
+        OnOpen,
+        Settings,
+        UrlCallable,
+    )
+
+E = TypeVar("E", bound=Event)
+C = TypeVar("C", bound="Callable[..., object]")
+
+
+def connect(
+    url: str | Sequence[str] | UrlCallable,
+    *,
+    headers: Headers | HeadersCallable | None = None,
+    subprotocols: Sequence[str] = (),
+    origin: str | None = None,
+    compression: Literal["deflate"] | None = "deflate",
+    ssl: ssl_module.SSLContext | Literal[True] = True,
+    proxy: str | None = None,
+    http: aiohttp.ClientSession | None = None,
+    on_open: OnOpen | None = None,
+    wait_open: bool | float = 60.0,
+    reconnect: Reconnect | None = None,
+    liveness: Liveness | None = None,
+    timeouts: Timeouts | None = None,
+    outbox: Outbox | None = None,
+    inbox: Inbox | None = None,
+    access: Access | None = None,
+    max_message_size: int | None = 4 * 1024 * 1024,
+) -> Session:
+    """Return a session with a WebSocket server that outlives its connections.
+
+    Use it as ``async with connect(...) as session``; nothing runs before.
+
+    Args:
+        url: ``wss://`` or ``ws://`` (``ws`` only to this machine, unless ``access``
+            allows more); or several, to fail over between; or a callable, sync or
+            async, that takes an ``Attempt`` and returns one, for a fresh URL or token
+            with each attempt.
+        headers: Sent with the handshake; or a callable, sync or async, that takes an
+            ``Attempt`` and returns them.
+        subprotocols: Offered to the server, best first (RFC 6455 §1.9).
+        origin: The Origin header, for servers that ask for it.
+        compression: ``"deflate"`` offers permessage-deflate where this version has
+            it; ``None`` never does.
+        ssl: A context for ``wss://``; by default the system's trusted issuers.
+        proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
+            ``"env"`` to read the environment, which is not read otherwise. SOCKS, and
+            ``ws://`` through any proxy, need the extra ``socks``.
+        http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
+            its headers, cookies and authorization are sent along.
+        on_open: ``async`` hook that gets each new ``Connection`` before anything else
+            may use it: authenticate and subscribe here. What it raises is a failed
+            attempt; ``Fatal`` ends the session.
+        wait_open: Entering waits so many seconds (default 60) for the first open
+            connection and raises the last error after them; ``True`` waits for ever;
+            ``False`` enters at once, offline.
+        reconnect: When to dial again, and when to give up: ``Reconnect()``.
+        liveness: How a dead link is noticed: ``Liveness()``.
+        timeouts: Seconds for opening, restoring, closing: ``Timeouts()``.
+        outbox: What is kept while it cannot be sent: ``Outbox()``.
+        inbox: What is kept until it is read: ``Inbox()``.
+        access: Where the session may connect to: ``Access()``.
+        max_message_size: Bytes of the largest message accepted (default 4 MiB);
+            ``None`` for no limit. A larger one ends the connection with 1009.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: An argument is wrong; the message says which and what is right.
+        SecurityError: ``access`` does not allow the URL.
+    """
+    return Session(
+        make_settings(
+            url,
+            access=access,
+            compression=compression,
+            headers=headers,
+            http=http,
+            inbox=inbox,
+            liveness=liveness,
+            max_message_size=max_message_size,
+            on_open=on_open,
+            origin=origin,
+            outbox=outbox,
+            proxy=proxy,
+            reconnect=reconnect,
+            ssl=ssl,
+            subprotocols=subprotocols,
+            timeouts=timeouts,
+            wait_open=wait_open,
+        )
+    )
+
+
+class Session:
+    """A logical link to a WebSocket server; connections come and go beneath it.
+
+    Made by ``connect()``. It belongs to the loop it was entered on.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._dispatcher = Dispatcher()
+        self._supervisor: Supervisor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._pulled = False
+        self._closed_unentered = False
+
+    def __repr__(self) -> str:
+        """Show the state, the epoch and the URL, without secrets."""
+        return (
+            f"<resilient_ws.Session {self.state.value}, epoch {self.epoch}, "
+            f"{self._settings.where}>"
+        )
+
+    # Entering and leaving.
+
+    async def __aenter__(self) -> Self:
+        """Start, and wait for the first open connection as ``wait_open`` says.
+
+        Raises:
+            ResilientWSError: No connection was open in time: the last error.
+            RuntimeError: The session was entered or closed before.
+
+        Cancellation:
+            Ends the session at once; nothing is left behind.
+        """
+        if self._supervisor is not None or self._closed_unentered:
+            msg = "A session is entered once; make a new one with connect()."
+            raise RuntimeError(msg)
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        supervisor = self._supervisor = Supervisor(
+            self._settings, self._dispatcher, loop=self._loop
+        )
+        supervisor.start()
+        wait = self._settings.wait_open
+        if wait is False:
+            return self
+        late = False
+        try:
+            async with asyncio.timeout(None if wait is True else wait) as scope:
+                await supervisor.life.wait_until(State.OPEN)
+        except BaseException as failure:
+            late = isinstance(failure, TimeoutError) and scope.expired()
+            await self._abort(supervisor)
+            if not late:
+                raise
+        if late:
+            raise supervisor.last_error or OpenTimeout(
+                f"No open connection to {self._settings.where} within {wait:g} s "
+                "(wait_open).",
+                kind="open",
+                after=float(wait),
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close; drain the outbox first, unless an exception is on its way.
+
+        Cancellation:
+            Aborts at once; nothing is left behind.
+        """
+        supervisor = self._entered()
+        supervisor.close(Close(drain=None if exc_type is None else 0))
+        try:
+            await self._ended(supervisor)
+        except asyncio.CancelledError:
+            await self._abort(supervisor)
+            raise
+
+    async def _ended(self, supervisor: Supervisor) -> None:
+        """Wait for the supervisor's end without being able to cancel it."""
+        assert supervisor.task is not None  # noqa: S101 - start() made it
+        await asyncio.wait({supervisor.task})
+
+    async def _abort(self, supervisor: Supervisor) -> None:
+        """End at once and see it through, however often this task is cancelled."""
+        supervisor.abort()
+        assert supervisor.task is not None  # noqa: S101 - start() made it
+        while not supervisor.task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ended(supervisor)
+
+    async def close(
+        self, code: int = 1000, reason: str = "", drain: float | None = None
+    ) -> CloseRecord | None:
+        """End the session; safe to call again, from anywhere, at any time.
+
+        An open connection drains its outbox, exchanges close frames and waits for the
+        server's end, all within ``timeouts.close`` plus ``drain`` seconds; then it is
+        aborted (RFC 6455 §7). Called from a callback or from ``on_open`` it starts the
+        end and returns.
+
+        Args:
+            code: The close code, 1000 by default.
+            reason: The close reason, at most 123 bytes of UTF-8.
+            drain: Seconds that the outbox gets beyond ``timeouts.close``; 0 leaves
+                what waits.
+
+        Returns:
+            The record of the closing handshake, ``None`` when there was none.
+
+        Raises:
+            ValueError: The code may not be sent, or the reason is too long.
+
+        Cancellation:
+            Cancels this wait; the session still closes.
+        """
+        check_close(code, reason)
+        if drain is not None:
+            check_duration("drain", drain)
+        if self._supervisor is None:
+            self._closed_unentered = True
+            return None
+        supervisor = self._entered()
+        supervisor.close(Close(code=code, reason=reason, drain=drain))
+        if not supervisor.owns(asyncio.current_task()):
+            await self._ended(supervisor)
+        return supervisor.close_record
+
+    async def wait_closed(self) -> None:
+        """Wait for the end of the session.
+
+        Raises:
+            Exception: What ended it, when it was not closed on request.
+
+        Cancellation:
+            Safe.
+        """
+        supervisor = self._entered()
+        if supervisor.owns(asyncio.current_task()):
+            msg = "wait_closed() inside on_open or a callback would wait for itself"
+            raise RuntimeError(msg)
+        await self._ended(supervisor)
+        if supervisor.life.failure is not None:
+            raise supervisor.life.ended()
+
+    async def wait_until(self, state: State) -> None:
+        """Wait until the session is in ``state``.
+
+        Raises:
+            SessionClosed: It was closed, and the state can no longer come.
+            Exception: What ended the session, likewise.
+
+        Cancellation:
+            Safe.
+        """
+        supervisor = self._entered()
+        if state is not supervisor.life.state:
+            supervisor.check_not_restoring()
+        await supervisor.life.wait_until(state)
+
+    # Sending.
+
+    async def send(
+        self,
+        data: Sendable,
+        *,
+        ttl: float | None = None,
+        message_id: str | None = None,
+        only_if_open: bool = False,
+    ) -> Delivery:
+        """Accept one message for sending: ``str`` as text, the rest as binary.
+
+        While open it leaves at once, or waits for the transport to have room; while
+        not open it waits in the outbox, whose ``overflow`` decides when that is full.
+
+        Args:
+            data: The message.
+            ttl: Seconds after which it is too old to be written; by default the
+                outbox's.
+            message_id: A name of yours for it.
+            only_if_open: Drop it at once unless the session is open.
+
+        Returns:
+            What becomes of it.
+
+        Raises:
+            GaveUp: The session gave up; likewise whatever else ended it.
+            MessageTooBig: It is larger than ``Outbox.max_bytes``.
+            OutboxFull: There is no room, and ``Outbox.overflow`` is ``"raise"``.
+            SessionClosed: The session is closed.
+            TypeError: ``data`` is of another type.
+
+        Cancellation:
+            Safe: a cancelled ``send`` was not accepted and is never transmitted.
+        """
+        supervisor = self._entered()
+        if ttl is not None:
+            check_duration("ttl", ttl)
+        if message_id is not None and not isinstance(message_id, str):
+            msg = f"message_id must be a str, not {type(message_id).__name__}"
+            raise TypeError(msg)
+        return await supervisor.outbox.send(
+            data, ttl=ttl, message_id=message_id, only_if_open=only_if_open
+        )
+
+    # Receiving.
+
+    async def receive(self) -> Message:
+        """Return the next message: ``str`` for text, ``bytes`` for binary.
+
+        Raises:
+            GaveUp: The session gave up, and every message was taken; likewise whatever
+                else ended it.
+            RuntimeError: Another consumer is waiting, or it is called in ``on_open``.
+            SessionClosed: The session is closed, and every message was taken.
+
+        Cancellation:
+            Safe: no message is lost.
+        """
+        inbox = self._consume()
+        message = inbox.take_soon()
+        if message is None:
+            item = await inbox.take(holes=False)
+            if item is None:
+                raise self._entered().life.ended()
+            message = item  # type: ignore[assignment] - holes=False gives none
+        return message
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """Iterate over messages, across reconnects, until the session ends.
+
+        Raises:
+            GaveUp: After the last message, if the session gave up; likewise whatever
+                else ended it. Nothing is raised after ``close``.
+
+        Cancellation:
+            Safe: no message is lost, and iterating may go on.
+        """
+        return _Messages(self._consume(), self._check_loop)
+
+    def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
+        """Iterate as ``async for`` over the session does, with the holes in place.
+
+        After every unread message of a connection that ended, and before the first
+        one of the next, comes an ``Interruption``; so does one where the inbox
+        discarded messages.
+        """
+        return _Items(self._consume(), self._check_loop)
+
+    def _consume(self) -> InboxQueue:
+        """Return the inbox, if messages are pulled from it and not given to callbacks."""
+        supervisor = self._entered()
+        if self._dispatcher.consumes:
+            msg = (
+                "Messages go to the callback for MessageReceived; a session has one "
+                "consumer, so use either callbacks or receive() and iteration."
+            )
+            raise RuntimeError(msg)
+        supervisor.check_not_restoring()
+        self._pulled = True
+        return supervisor.inbox
+
+    # Watching and steering.
+
+    @overload
+    def on(self, event: type[E]) -> Callable[[C], C]: ...
+    @overload
+    def on(
+        self, event: type[E], callback: Callable[[E], Awaitable[object] | object]
+    ) -> Callable[[E], Awaitable[object] | object]: ...
+    def on(
+        self,
+        event: type[E],
+        callback: Callable[[E], Awaitable[object] | object] | None = None,
+    ) -> object:
+        """Register a callback, sync or async: ``@session.on(ConnectionDropped)``.
+
+        Callbacks run one at a time, in the order of the events, off the reader. What
+        one raises is logged and reported as ``HandlerFailed``; ``Fatal`` ends the
+        session.
+
+        Args:
+            event: The class of event; ``Event`` for all but ``MessageReceived``.
+            callback: The callback, where it is not decorated.
+
+        Raises:
+            RuntimeError: Messages have another consumer already.
+            TypeError: It is not a class of event, or not a callable.
+        """
+        if not (isinstance(event, type) and issubclass(event, Event)):
+            msg = "event must be a class from resilient_ws.events, such as Event"
+            raise TypeError(msg)
+        if event is MessageReceived and (self._pulled or self._dispatcher.consumes):
+            msg = "Messages have a consumer already, and a session has only one."
+            raise RuntimeError(msg)
+
+        def register(function: C) -> C:
+            if not callable(function):
+                msg = f"the callback must be callable, not {type(function).__name__}"
+                raise TypeError(msg)
+            self._dispatcher.register(event, function)
+            return function
+
+        return register if callback is None else register(callback)
+
+    def reconnect(self, reason: str, url: str | None = None) -> None:
+        """Replace the connection now, without backoff; the session goes on.
+
+        Args:
+            reason: Why, for the log and the events.
+            url: Where the next attempt goes; later ones go where ``connect`` said.
+
+        Raises:
+            SecurityError: ``access`` does not allow the URL.
+            SessionClosed: The session is closed.
+            ValueError: The URL is wrong.
+        """
+        supervisor = self._entered()
+        if supervisor.life.state.ending or supervisor.orders.closing:
+            raise supervisor.life.ended()
+        settings = self._settings
+        endpoint = (
+            None if url is None else check_endpoint(url, settings.access, settings.proxy)
+        )
+        supervisor.orders.give(Replace(reason=reason, url=endpoint))
+
+    def retry_now(self) -> None:
+        """Cut the wait for the next attempt; do nothing in other states.
+
+        Raises:
+            SessionClosed: The session is closed.
+        """
+        supervisor = self._entered()
+        if supervisor.life.state.ending:
+            raise supervisor.life.ended()
+        if supervisor.life.state is State.BACKOFF:
+            supervisor.orders.give(RetryNow())
+
+    # Looking.
+
+    @property
+    def state(self) -> State:
+        """Where the session stands."""
+        if self._supervisor is None:
+            return State.CLOSED if self._closed_unentered else State.IDLE
+        return self._supervisor.life.state
+
+    @property
+    def epoch(self) -> int:
+        """The ordinal of the newest connection that was open; 0 before the first."""
+        return 0 if self._supervisor is None else self._supervisor.epoch
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds that the newest pong took, ``None`` before the first."""
+        supervisor = self._supervisor
+        if supervisor is None:
+            return None
+        wire = supervisor.wire
+        newest = None if wire is None else wire.watchman.latency
+        return supervisor.latency if newest is None else newest
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the server of the newest open connection selected, or ``None``."""
+        supervisor = self._supervisor
+        if supervisor is None or supervisor.negotiated is None:
+            return None
+        return supervisor.negotiated.subprotocol
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the session; ``None`` while it lives or when it was closed."""
+        return None if self._supervisor is None else self._supervisor.life.failure
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of the session's counters."""
+        supervisor = self._supervisor
+        if supervisor is None:
+            return Statistics()
+        return supervisor.tally.snapshot(
+            supervisor.wire, supervisor.inbox, supervisor.outbox, self._dispatcher
+        )
+
+    # Belonging.
+
+    def _entered(self) -> Supervisor:
+        """Return the supervisor, if this is the loop and process of the session."""
+        if self._supervisor is None:
+            if self._closed_unentered:
+                raise SessionClosed
+            msg = "The session is not entered; use: async with connect(...) as session"
+            raise RuntimeError(msg)
+        self._check_loop()
+        return self._supervisor
+
+    def _check_loop(self) -> None:
+        if asyncio._get_running_loop() is not self._loop:
+            raise self._stranger()
+
+    def _stranger(self) -> RuntimeError:
+        if os.getpid() != self._pid:
+            return RuntimeError(
+                "The session belongs to the parent process; make one of its own in "
+                "the child, with connect()."
+            )
+        return RuntimeError(
+            "The session belongs to another event loop or thread; from there use "
+            "asyncio.run_coroutine_threadsafe(session.send(...), loop)."
+        )
+
+
+class _Messages:
+    """Iterates over messages alone."""
+
+    def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._soon = inbox.take_soon
+        self._check_loop = check_loop
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        message = self._soon()
+        if message is not None:
+            return message
+        self._check_loop()
+        item = await self._inbox.take(holes=False)
+        if item is None:
+            raise _end_of(self._inbox)
+        return item  # type: ignore[return-value] - holes=False gives none
+
+
+class _Items:
+    """Iterates over messages and interruptions."""
+
+    def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._soon = inbox.take_soon
+        self._check_loop = check_loop
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message | Interruption:
+        message = self._soon()
+        if message is not None:
+            return message
+        self._check_loop()
+        item = await self._inbox.take(holes=True)
+        if item is None:
+            raise _end_of(self._inbox)
+        return item
+
+
+def _end_of(inbox: InboxQueue) -> Exception:
+    """Return what ends an iteration: the failure once, or the plain end."""
+    if inbox.failure is not None:
+        return inbox.failure.with_traceback(None)
+    return StopAsyncIteration()

@@ -1,0 +1,94 @@
+"""Where a session stands, and which moves are legal.
+
+Rules: everything that affects transitions lives in this file; one function of the
+supervisor writes the state and refuses what the table does not list; other modules
+ask a state questions and never compare names.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class State(enum.Enum):
+    """The seven states of a session."""
+
+    #: Made by ``connect()`` and not entered yet.
+    IDLE = "idle"
+    #: Resolving the endpoint, dialling, shaking hands.
+    CONNECTING = "connecting"
+    #: The handshake is done and ``on_open`` runs.
+    RESTORING = "restoring"
+    #: Messages flow.
+    OPEN = "open"
+    #: Waiting for the next attempt.
+    BACKOFF = "backoff"
+    #: ``close`` was called, or the session gave up.
+    CLOSING = "closing"
+    #: The end; nothing runs any more.
+    CLOSED = "closed"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether no other state can follow."""
+        return not TRANSITIONS[self]
+
+    @property
+    def ending(self) -> bool:
+        """Whether the session is on its way out or gone."""
+        return self is State.CLOSING or self is State.CLOSED
+
+    @property
+    def entered(self) -> bool:
+        """Whether the session has been entered and has not ended."""
+        return self is not State.IDLE and not self.ending
+
+    def can_become(self, other: State) -> bool:
+        """Whether ``other`` may still come, in any number of moves."""
+        seen: set[State] = set()
+        frontier = {self}
+        while frontier:
+            reached = frozenset().union(*(TRANSITIONS[s] for s in frontier))
+            frontier = set(reached - seen)
+            seen |= frontier
+        return other in seen
+
+
+#: From each state, the states that may come next.
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    State.IDLE: frozenset({State.CONNECTING, State.CLOSING}),
+    State.CONNECTING: frozenset({State.RESTORING, State.BACKOFF, State.CLOSING}),
+    State.RESTORING: frozenset({State.OPEN, State.BACKOFF, State.CLOSING}),
+    State.OPEN: frozenset({State.BACKOFF, State.CLOSING}),
+    State.BACKOFF: frozenset({State.CONNECTING, State.CLOSING}),
+    State.CLOSING: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+
+class DeliveryState(enum.Enum):
+    """What has become of one sent message."""
+
+    #: Accepted, and not handed to a connection.
+    QUEUED = "queued"
+    #: Handed to an open connection.
+    WRITTEN = "written"
+    #: Known to have arrived.
+    CONFIRMED = "confirmed"
+    #: Its ``ttl`` passed before it was written.
+    EXPIRED = "expired"
+    #: Given up for room, by ``only_if_open``, or by the end of the session.
+    DROPPED = "dropped"
+    #: Written, and not known to have arrived when its connection ended.
+    FAILED = "failed"
+
+    @property
+    def lost(self) -> bool:
+        """Whether the message will never be transmitted (again)."""
+        return self in _LOST
+
+
+_LOST: Final = frozenset(
+    {DeliveryState.EXPIRED, DeliveryState.DROPPED, DeliveryState.FAILED}
+)

@@ -1,0 +1,90 @@
+"""Notices that the machine slept: one ticker per loop, shared by all its sessions.
+
+While a machine is suspended the monotonic clock, and so every timer, stands still,
+while the boot clock and the wall clock go on. What runs away from the loop's clock
+between two looks is the time that was slept (or a wall clock that was set forward,
+which costs a ping and nothing else).
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import TYPE_CHECKING, Final
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    Clocks = tuple[Callable[[], float], ...]
+
+
+#: Seconds between two looks at the clocks.
+LOOK_INTERVAL: Final = 5.0
+#: A clock that ran away by more than this many seconds means a sleep.
+MIN_JUMP: Final = 1.0
+
+
+def _boot_clock() -> float:
+    """Return the clock that goes on in suspend, or the wall clock without one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.time() if clock is None else time.clock_gettime(clock)
+
+
+class SleepTicker:
+    """Compares the clocks of one loop, as long as somebody wants to know."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clocks: Clocks = (time.time, _boot_clock),
+    ) -> None:
+        self._loop = loop
+        self._clocks = clocks
+        self._subscribers: dict[object, Callable[[float], None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._offsets: list[float] = []
+
+    def subscribe(self, told: Callable[[float], None]) -> Callable[[], None]:
+        """Have ``told`` called with the seconds slept; return what ends that."""
+        key = object()
+        self._subscribers[key] = told
+        if self._timer is None:
+            self._offsets = self._look()
+            self._timer = self._loop.call_later(LOOK_INTERVAL, self._tick)
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(key, None)
+            if not self._subscribers and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        return unsubscribe
+
+    def _look(self) -> list[float]:
+        """Return how far each clock is ahead of the loop's."""
+        now = self._loop.time()
+        return [clock() - now for clock in self._clocks]
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(LOOK_INTERVAL, self._tick)
+        before, self._offsets = self._offsets, self._look()
+        slept = max(
+            now - then for now, then in zip(self._offsets, before, strict=True)
+        )
+        if slept > MIN_JUMP:
+            for told in tuple(self._subscribers.values()):
+                told(slept)
+
+
+_tickers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SleepTicker] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def ticker_of(loop: asyncio.AbstractEventLoop) -> SleepTicker:
+    """Return the one ticker of this loop."""
+    if loop not in _tickers:
+        _tickers[loop] = SleepTicker(loop)
+    return _tickers[loop]

@@ -1,0 +1,223 @@
+"""The aiohttp client that dials: ours, or one that the user lends.
+
+Rules: ours is made when it is first needed and closed with the session; a borrowed
+one is never closed. Addresses are vetted where sockets are made, which sees literal
+and resolved ones alike; behind a proxy only the proxy's address is seen there, so
+only names are vetted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import urllib.request
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from resilient_ws.errors import SecurityError
+
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from resilient_ws.policy.access import Access
+    from resilient_ws.policy.proxy import Proxy
+    from resilient_ws.policy.url import Endpoint
+
+
+#: The time-outs of a dial are the supervisor's; aiohttp's own are switched off.
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, connect=None, sock_connect=None, sock_read=None
+)
+
+
+class _Refused(PermissionError):
+    """An address that Access does not allow; an OSError, so that others are tried."""
+
+
+class HttpClient:
+    """Makes the HTTP requests that become connections."""
+
+    def __init__(
+        self,
+        *,
+        access: Access,
+        proxy: Proxy | None,
+        http: aiohttp.ClientSession | None,
+        ssl: ssl.SSLContext | bool,
+    ) -> None:
+        self._access = access
+        self._proxy = proxy
+        self._borrowed = http
+        self._ssl = ssl
+        self._own: dict[str | None, aiohttp.ClientSession] = {}
+        self._endpoint: Endpoint | None = None
+        self._refusals: list[SecurityError] = []
+        self._allowed = 0
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether the user lent the client, with headers of its own."""
+        return self._borrowed is not None
+
+    async def get(
+        self, endpoint: Endpoint, headers: list[tuple[str, str]]
+    ) -> aiohttp.ClientResponse:
+        """Send the request and return the answer, whatever its status.
+
+        Raises:
+            SecurityError: Every address of the host is refused.
+            Exception: What aiohttp raises, for ``translate`` to make ours.
+        """
+        self._endpoint = endpoint
+        self._refusals = []
+        self._allowed = 0
+        proxy = _proxy_for(endpoint, self._proxy)
+        client, plain_proxy = self._client(endpoint, proxy)
+        refusal = None
+        try:
+            return await client.get(
+                endpoint.http_url,
+                headers=headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                read_until_eof=False,
+                timeout=NO_TIMEOUT,
+                proxy=plain_proxy,
+                ssl=self._ssl,
+            )
+        except _Refused:
+            refusal = self._refusals[0]
+        except Exception:
+            if not self._refusals or self._allowed:
+                raise
+            refusal = self._refusals[0]
+        # Outside the except block: aiohttp's exception must not be its context.
+        raise refusal
+
+    def _client(
+        self, endpoint: Endpoint, proxy: Proxy | None
+    ) -> tuple[aiohttp.ClientSession, str | None]:
+        """Return the client to use, and the proxy that aiohttp itself speaks to."""
+        if self._borrowed is not None:
+            return self._borrowed, None if proxy is None else proxy.url
+        if proxy is None:
+            return self._session(None, self._direct_connector), None
+        if proxy.is_http and endpoint.secure:
+            return self._session("", lambda: _connector(None)), proxy.url
+        return self._session(proxy.url, lambda: _tunnel_connector(proxy.url)), None
+
+    def _session(
+        self, key: str | None, connector: Callable[[], aiohttp.BaseConnector]
+    ) -> aiohttp.ClientSession:
+        if key not in self._own:
+            self._own[key] = aiohttp.ClientSession(
+                connector=connector(), timeout=NO_TIMEOUT
+            )
+        return self._own[key]
+
+    def _direct_connector(self) -> aiohttp.TCPConnector:
+        return _connector(self._vetted_socket)
+
+    def _vetted_socket(self, info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own alias is private
+        """Make the socket for an address, unless it is one that is not allowed."""
+        family, kind, proto, _, address = info
+        assert self._endpoint is not None  # noqa: S101 - set by get(), its only way here
+        try:
+            self._access.check_address(str(address[0]), self._endpoint)
+        except SecurityError as refusal:
+            self._refusals.append(refusal)
+            raise _Refused(1, "address refused") from None
+        self._allowed += 1
+        return socket.socket(family, kind, proto)
+
+    async def close(self) -> None:
+        """Close what is ours."""
+        while self._own:
+            _, client = self._own.popitem()
+            await client.close()
+
+
+def _connector(
+    socket_factory: Callable[[Any], socket.socket] | None,
+) -> aiohttp.TCPConnector:
+    # No cache of names: after a failover the old address is the one that is down.
+    return aiohttp.TCPConnector(
+        limit=0,
+        force_close=True,
+        use_dns_cache=False,
+        socket_factory=socket_factory,
+    )
+
+
+def _tunnel_connector(url: str) -> aiohttp.BaseConnector:
+    import aiohttp_socks  # noqa: PLC0415 - an extra, checked by connect()
+
+    scheme, rest = url.split("://", 1)
+    # The connector has no socks5h: it resolves at the proxy when told so.
+    remote = scheme in {"socks5h", "http", "https"}
+    plain = {"socks5h": "socks5", "https": "http"}.get(scheme, scheme)
+    options: dict[str, Any] = {"proxy_ssl": _default_ssl()} if scheme == "https" else {}
+    return aiohttp_socks.ProxyConnector.from_url(
+        f"{plain}://{rest}", rdns=remote, limit=0, force_close=True, **options
+    )
+
+
+def _default_ssl() -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - only behind a proxy that speaks TLS
+
+    return ssl.create_default_context()
+
+
+def _proxy_for(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
+    """Return the proxy for an endpoint, looking into the environment if told to."""
+    if proxy is None or not proxy.from_environment:
+        return proxy
+    if urllib.request.proxy_bypass(endpoint.host):
+        return None
+    found = urllib.request.getproxies()
+    url = found.get("https" if endpoint.secure else "http") or found.get("all")
+    return None if url is None else type(proxy).parse(url)
+
+
+def needs_extra(endpoint: Endpoint, proxy: Proxy | None) -> bool:
+    """Whether this way needs the extra ``socks``, and it is not installed."""
+    chosen = _proxy_for(endpoint, proxy)
+    if chosen is None or (chosen.is_http and endpoint.secure):
+        return False
+    return importlib.util.find_spec("aiohttp_socks") is None
+
+
+
+
+def check_client(http: object, *, allow_private: bool) -> None:
+    """Check the ``http`` argument of ``connect()``."""
+    if http is None:
+        return
+    if not isinstance(http, aiohttp.ClientSession):
+        msg = f"http must be an aiohttp.ClientSession, not {type(http).__name__}"
+        raise TypeError(msg)
+    if not allow_private:
+        msg = (
+            "http cannot be combined with Access(allow_private=False): the addresses "
+            "that your own client dials are not seen; leave http out"
+        )
+        raise ValueError(msg)
+
+
+def check_ssl(value: ssl.SSLContext | bool) -> ssl.SSLContext | bool:  # noqa: FBT001 - the public argument
+    """Check the ``ssl`` argument of ``connect()``."""
+    import ssl  # noqa: PLC0415 - the name is an argument's elsewhere in this module
+
+    if value is True or isinstance(value, ssl.SSLContext):
+        return value
+    if value is False:
+        msg = (
+            "ssl=False would accept any certificate; pass an ssl.SSLContext that "
+            "trusts yours instead"
+        )
+        raise ValueError(msg)
+    msg = f"ssl must be an ssl.SSLContext, not {type(value).__name__}"
+    raise TypeError(msg)

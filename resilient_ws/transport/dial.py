@@ -1,0 +1,214 @@
+"""From an endpoint to a wire: request, redirects, answer, takeover.
+
+Rules: one dial is one call, cancellable at every point, and leaves nothing behind when
+it fails; between the 101 and the first byte in our hands there is no ``await``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from resilient_ws.errors import (
+    ConnectFailed,
+    HandshakeRejected,
+    ProtocolError,
+    SecurityError,
+)
+from resilient_ws.policy.url import redirected, same_origin
+from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
+from resilient_ws.transport.translate import rejected, translated
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import aiohttp
+
+    from resilient_ws.policy.access import Access
+    from resilient_ws.policy.url import Endpoint
+    from resilient_ws.protocol.handshake import Negotiated
+    from resilient_ws.transport.client import HttpClient
+    from resilient_ws.transport.wire import Wire
+
+
+SWITCHING_PROTOCOLS: Final = 101
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+#: How much of the body of a refusal is kept, and for how many seconds it is awaited.
+BODY_KEPT: Final = 1024
+BODY_TIMEOUT: Final = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Greeting:
+    """What every handshake of a session asks for."""
+
+    subprotocols: Sequence[str] = ()
+    origin: str | None = None
+
+    def handshake(self) -> Handshake:
+        """Return a handshake with a key of its own."""
+        return Handshake(subprotocols=self.subprotocols, origin=self.origin)
+
+
+class Tail:
+    """Stands where aiohttp puts a parser, and keeps what came behind the 101."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Keep the bytes; aiohttp need not parse on."""
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """Do nothing: the wire hears of the end itself."""
+
+    def set_exception(self, *_: object) -> None:
+        """Do nothing: the wire hears of the loss itself."""
+
+
+class Held:
+    """Keeps aiohttp's side of a connection alive, and lets go of it at the end."""
+
+    def __init__(self, response: aiohttp.ClientResponse, protocol: Any) -> None:  # noqa: ANN401 - aiohttp's ResponseHandler is private
+        self._response = response
+        self._protocol = protocol
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell aiohttp what it no longer hears by itself."""
+        self._protocol.connection_lost(exc)
+
+    def close(self) -> None:
+        """Release the connection, after the transport was aborted."""
+        self._response.close()
+
+
+async def dial(
+    endpoint: Endpoint,
+    headers: Sequence[tuple[str, str]],
+    *,
+    client: HttpClient,
+    access: Access,
+    greeting: Greeting,
+    wire: Wire,
+    proxied: bool,
+) -> Negotiated:
+    """Connect ``wire`` to an endpoint.
+
+    Raises:
+        SecurityError: The endpoint, an address or a redirect is not allowed.
+        HandshakeRejected: The answer was not 101.
+        ConnectFailed: There was no answer.
+        ProtocolError: The answer broke RFC 6455 §4.1.
+
+    Cancellation:
+        Safe at any point; nothing is left open.
+    """
+    visited = {endpoint}
+    while True:
+        handshake = greeting.handshake()
+        response = await _request(endpoint, headers, handshake, client)
+        try:
+            if response.status == SWITCHING_PROTOCOLS:
+                return _take_over(response, handshake, endpoint, wire)
+            location = response.headers.get("Location")
+            if response.status not in REDIRECTS or location is None:
+                raise await _refusal(response, endpoint)
+        except BaseException:
+            response.close()
+            raise
+        response.close()
+        target = redirected(endpoint, location)
+        access.check_redirect(endpoint, target, len(visited), proxied=proxied)
+        if target in visited:
+            msg = f"{endpoint} redirects in a circle, back to {target}."
+            raise SecurityError(msg)
+        if not same_origin(endpoint, target):
+            if client.borrowed:
+                msg = (
+                    f"{endpoint} redirects to another origin, {target}: the headers of "
+                    "your own http= client would follow; give that URL to connect()."
+                )
+                raise SecurityError(msg)
+            headers = ()
+        visited.add(target)
+        endpoint = target
+
+
+async def _request(
+    endpoint: Endpoint,
+    headers: Sequence[tuple[str, str]],
+    handshake: Handshake,
+    client: HttpClient,
+) -> aiohttp.ClientResponse:
+    """Ask for the upgrade; raise nothing but errors of ours."""
+    asked = [*headers, *handshake.request_headers()]
+    if endpoint.authorization and not any(
+        name.lower() == "authorization" for name, _ in headers
+    ):
+        asked.append(("Authorization", endpoint.authorization))
+    try:
+        return await client.get(endpoint, asked)
+    except Exception as failure:  # noqa: BLE001 - whatever aiohttp raises is made ours, or is a bug that goes on
+        error = translated(failure, endpoint.redacted)
+        if error is None:
+            raise
+    # Outside the except block: aiohttp's exception must not be its context.
+    raise error
+
+
+def _take_over(
+    response: aiohttp.ClientResponse,
+    handshake: Handshake,
+    endpoint: Endpoint,
+    wire: Wire,
+) -> Negotiated:
+    """Check the 101 and move the transport from aiohttp to the wire; never awaits."""
+    received = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in response.raw_headers
+    ]
+    try:
+        negotiated = handshake.check(response.status, received)
+    except HandshakeFailure as failure:
+        broken = f"{endpoint} answered the handshake wrongly: {failure.text}"
+        code = failure.code
+    else:
+        connection = response.connection
+        protocol = None if connection is None else connection.protocol
+        transport = None if protocol is None else protocol.transport
+        if protocol is None or transport is None:
+            raise ConnectFailed(
+                f"{endpoint} ended the connection with the handshake.",
+                stage="handshake",
+            )
+        tail = Tail()
+        protocol.read_timeout = None
+        protocol.set_parser(tail, tail)
+        wire.begin(
+            cast("asyncio.Transport", transport), Held(response, protocol), tail.data
+        )
+        return negotiated
+    raise ProtocolError(broken, code=code)
+
+
+async def _refusal(
+    response: aiohttp.ClientResponse, endpoint: Endpoint
+) -> HandshakeRejected:
+    """Return the error for an answer that is neither 101 nor a redirect."""
+    body = b""
+    # A body that does not come, or breaks off, changes nothing about the refusal.
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(BODY_TIMEOUT):
+            while len(body) < BODY_KEPT:
+                chunk = await response.content.read(BODY_KEPT - len(body))
+                if not chunk:
+                    break
+                body += chunk
+    headers: Mapping[str, str] = response.headers
+    return rejected(response.status, headers, endpoint.redacted, body=body)

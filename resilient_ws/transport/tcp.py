@@ -1,0 +1,111 @@
+"""What the kernel knows of a TCP connection, and what we ask of it.
+
+Where a platform lacks a facility, the answer is the one that assumes nothing.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import os
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING, Final, Protocol
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Socket(Protocol):
+    """The part of a socket that both asyncio's and uvloop's stand-ins have."""
+
+    def fileno(self) -> int: ...
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+
+
+#: So much may wait in the kernel unsent; what is beyond stays in our buffer, where
+#: its shrinking can be seen and a ping does not stand behind megabytes.
+NOTSENT_LOWAT: Final = 128 * 1024
+READ_SIZE: Final = 256 * 1024
+
+_TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_TCP_CLOSE: Final = 7
+_RTT_OFFSET: Final = 68  # of tcpi_rtt in struct tcp_info
+
+
+def set_options(sock: Socket | None) -> None:
+    """Ask for a short queue of unsent bytes in the kernel, where there is such."""
+    if sock is not None and sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+
+
+def unacknowledged(sock: Socket | None) -> int:
+    """Return how many bytes the peer's kernel has not acknowledged; 0 if unknown."""
+    if sock is None or sys.platform != "linux" or sock.fileno() < 0:
+        return 0
+    import fcntl  # noqa: PLC0415 - neither module exists on Windows
+    import termios  # noqa: PLC0415
+
+    waiting = array.array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, waiting)
+    except OSError:
+        return 0
+    return waiting[0]
+
+
+def round_trip(sock: Socket | None) -> float | None:
+    """Return the kernel's estimate of the round trip in seconds, if it has one."""
+    info = _tcp_info(sock, _RTT_OFFSET + 4)
+    if info is None:
+        return None
+    (microseconds,) = struct.unpack_from("I", info, _RTT_OFFSET)
+    return float(microseconds) / 1e6
+
+
+def peer_gone(sock: Socket | None) -> bool:
+    """Whether the peer answered our last bytes with a reset."""
+    info = _tcp_info(sock, 1)
+    return info is not None and info[0] == _TCP_CLOSE
+
+
+def _tcp_info(sock: Socket | None, size: int) -> bytes | None:
+    if sock is None or sys.platform != "linux":
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+    except OSError:
+        return None
+    return info if len(info) >= size else None
+
+
+def readable_rest(sock: Socket | None) -> Iterator[bytes]:
+    """Read what had arrived before a write failed, and would be thrown away.
+
+    After an RST the received bytes can still be read, but a write that comes first
+    makes asyncio close the transport at once.
+    """
+    if sock is None or sys.platform == "win32":
+        return
+    while sock.fileno() >= 0:
+        try:
+            chunk = os.read(sock.fileno(), READ_SIZE)
+        except OSError:
+            return
+        if not chunk:
+            return
+        yield chunk
+
+
+def name_of(number: int | None) -> str:
+    """Return the symbolic name of an errno, for texts."""
+    if number is None:
+        return "no errno"
+    return errno.errorcode.get(number, str(number))

@@ -1,0 +1,164 @@
+"""The one door through which aiohttp's exceptions pass, and become ours.
+
+Rule: aiohttp prints URLs, passwords and headers, so its exceptions are never chained
+and their texts never quoted; the cause that is kept is the ``OSError`` alone.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Literal
+
+import aiohttp
+
+from resilient_ws.errors import ConnectFailed, HandshakeRejected, ResilientWSError
+from resilient_ws.transport.tcp import name_of
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resilient_ws.errors import Stage
+
+
+def translated(failure: BaseException, where: str) -> ResilientWSError | None:
+    """Return what an exception of a dial means, or ``None`` if it is not known.
+
+    Args:
+        failure: What aiohttp, or the proxy connector, raised.
+        where: The URL without secrets.
+    """
+    if isinstance(failure, ResilientWSError):
+        return failure
+    if isinstance(failure, aiohttp.ClientHttpProxyError):
+        return rejected(failure.status, failure.headers or {}, where, by="proxy")
+    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
+        return _failed("certificate", failure, where)
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return _failed("certificate", failure, where)
+    if isinstance(failure, aiohttp.ServerFingerprintMismatch):
+        return _failed("certificate", failure, where)
+    if isinstance(failure, aiohttp.ClientSSLError | ssl.SSLError):
+        return _failed("tls", failure, where)
+    if isinstance(failure, aiohttp.ClientConnectorDNSError):
+        return _failed("resolve", failure, where)
+    if isinstance(failure, aiohttp.ClientProxyConnectionError):
+        return _failed("proxy", failure, where)
+    if isinstance(failure, aiohttp.ClientConnectorError):
+        return _failed("connect", failure, where)
+    if isinstance(failure, aiohttp.ClientError | OSError):
+        return _failed("handshake", failure, where)
+    return _from_proxy_connector(failure, where)
+
+
+def rejected(
+    status: int,
+    headers: Mapping[str, str],
+    where: str,
+    *,
+    body: bytes = b"",
+    by: Literal["server", "proxy"] = "server",
+) -> HandshakeRejected:
+    """Return the error for an answer other than 101."""
+    try:
+        words = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        words = str(status)
+    kept = {
+        name.lower(): value
+        for name, value in headers.items()
+        if name.lower() not in {"set-cookie", "location"}
+    }
+    remedy = _REMEDIES.get(status, "")
+    return HandshakeRejected(
+        f"The {by} answered {words} to the handshake with {where}.{remedy}",
+        status=status,
+        headers=kept,
+        body=body,
+        by=by,
+    )
+
+
+_REMEDIES = {
+    200: " That is a web page, not a WebSocket endpoint: check the path.",
+    400: " It did not like the request: check the path, headers and subprotocols.",
+    401: " Check the credentials; headers= may be a callable that fetches fresh ones.",
+    403: " Check the credentials and origin=.",
+    404: " There is no such endpoint: check the path.",
+    407: " The proxy wants credentials: put them into the proxy URL.",
+    426: " It wants another protocol version than WebSocket 13.",
+    429: " Too many connections: dial less often.",
+}
+
+_TEXTS: dict[Stage, str] = {
+    "resolve": "The name in {where} could not be resolved",
+    "connect": "No TCP connection to {where} could be made",
+    "tls": "The TLS handshake with {where} failed",
+    "certificate": (
+        "The certificate of {where} was not accepted; check the host name and the "
+        "date, and pass ssl= a context that trusts its issuer if it is your own"
+    ),
+    "proxy": "The proxy on the way to {where} could not be reached",
+    "handshake": "{where} ended the connection without answering the handshake",
+}
+
+
+def _failed(stage: Stage, failure: BaseException, where: str) -> ConnectFailed:
+    cause = _os_error(failure)
+    number = None if cause is None else cause.errno
+    detail = "" if cause is None else f" ({_detail(cause)})"
+    error = ConnectFailed(
+        f"{_TEXTS[stage].format(where=where)}{detail}.", stage=stage, errno=number
+    )
+    if cause is not None:
+        # Cut loose from what aiohttp chained to it, for that prints secrets.
+        cause.__cause__ = cause.__context__ = None
+        error.__cause__ = cause.with_traceback(None)
+    return error
+
+
+def _detail(cause: OSError) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message
+    if isinstance(cause, ssl.SSLError):
+        return cause.reason or "TLS error"
+    if cause.strerror:
+        return f"{name_of(cause.errno)}, {cause.strerror}"
+    return name_of(cause.errno)
+
+
+def _os_error(failure: BaseException) -> OSError | None:
+    """Return the operating system's or the TLS library's own error, if there is one."""
+    for candidate in (
+        getattr(failure, "certificate_error", None),
+        getattr(failure, "os_error", None),
+        failure.__cause__,
+        failure,
+    ):
+        if isinstance(candidate, OSError) and not isinstance(
+            candidate, aiohttp.ClientError
+        ):
+            return candidate
+    if isinstance(failure, OSError) and failure.errno is not None:
+        return OSError(failure.errno, failure.strerror)
+    return None
+
+
+def _from_proxy_connector(failure: BaseException, where: str) -> ConnectFailed | None:
+    """Translate the proxy connector's errors, which share no root with others."""
+    if not type(failure).__module__.startswith("aiohttp_socks"):
+        return None
+    error = _failed("proxy", failure, where)
+    code = getattr(failure, "error_code", None)
+    if code is not None:
+        error = ConnectFailed(
+            f"The proxy refused to connect to {where} (its error {code}).",
+            stage="proxy",
+        )
+    return error
+
+
+def is_network_error(failure: Exception) -> bool:
+    """Whether an exception of a user's callable means that the network failed it."""
+    return isinstance(failure, OSError | TimeoutError | aiohttp.ClientError)

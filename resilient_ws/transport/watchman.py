@@ -1,0 +1,162 @@
+"""Keeps an eye on one wire: asks ``Watch`` at its times, and does what it answers.
+
+Rules: one timer, re-armed after every look; bytes that come only move the next look
+away, so nothing is re-armed for them. A verdict that is due waits two further turns of
+the loop with reading on, for a pong that is in the kernel already is read in the turn
+after the next only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from resilient_ws.errors import LivenessTimeout
+from resilient_ws.events import LoopLagged, PongReceived
+from resilient_ws.policy.liveness import Action, Pings
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from resilient_ws.events import Event
+    from resilient_ws.policy.liveness import Liveness, Watch
+    from resilient_ws.transport.wire import Wire
+
+
+#: How many pings may be unanswered and still be told apart.
+MAX_PENDING = 1024
+
+
+class Watchman:
+    """The liveness of one connection at work."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        watch: Watch,
+        policy: Liveness,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],
+    ) -> None:
+        self._wire = wire
+        self._watch = watch
+        self._policy = policy
+        self._loop = loop
+        self._report = report
+        self._pings = Pings(max_pending=MAX_PENDING)
+        #: Of each pending ping: its ordinal, and the messages written before it.
+        self._marks: deque[tuple[int, int]] = deque(maxlen=MAX_PENDING)
+        self._confirmed = 0
+        self._timer: asyncio.Handle | None = None
+        #: Seconds that the newest pong took, ``None`` before the first.
+        self.latency: float | None = None
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages written since the last ping that came back."""
+        return self._wire.messages_written - self._confirmed
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._watch.opened(self._loop.time())
+        self._arm()
+
+    def stop(self) -> None:
+        """End the watch."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def resumed(self) -> None:
+        """Take note that reading goes on after a pause of our own."""
+        if self._timer is not None:
+            self._watch.resumed(self._loop.time())
+            self._arm()
+
+    def suspect(self) -> None:
+        """Ping at once: the machine slept, and the link may be gone."""
+        if self._timer is not None:
+            self._watch.suspect(self._loop.time())
+            self._arm()
+
+    def pong(self, payload: bytes) -> None:
+        """Take note of a pong."""
+        latency = self._pings.pong(payload, self._loop.time())
+        if latency is None:
+            return
+        while self._marks and self._marks[0][0] <= self._pings.confirmed:
+            self._confirmed = self._marks.popleft()[1]
+        self.latency = latency
+        self._report(PongReceived(latency=latency))
+
+    def _arm(self) -> None:
+        self.stop()
+        due = self._watch.due()
+        if due < math.inf:
+            self._timer = self._loop.call_at(due, self._look, due)
+
+    def _look(self, due: float) -> None:
+        now = self._loop.time()
+        wire = self._wire
+        late_by = max(0.0, now - due)
+        action = self._watch.check(
+            now,
+            late_by=late_by,
+            reading_paused=wire.reading_paused,
+            outgoing=wire.outgoing,
+            written=wire.bytes_sent,
+        )
+        if late_by > self._watch.max_lag:
+            self._report(LoopLagged(by=late_by))
+        if action is Action.SETTLE:
+            self._timer = self._loop.call_soon(self._settle)
+            return
+        if action is Action.PING:
+            self._ping(now)
+        elif action is Action.PONG:
+            wire.pong()
+        if not wire.ended.done():
+            self._arm()
+
+    def _settle(self) -> None:
+        """Let one turn pass; what it reads comes after us in the turn."""
+        self._timer = self._loop.call_soon(self._confirm)
+
+    def _confirm(self) -> None:
+        now = self._loop.time()
+        verdict = self._watch.confirm(now)
+        if verdict is Action.DEAD_PING:
+            self._wire.end(
+                LivenessTimeout(
+                    "The link is dead: no byte came back in "
+                    f"{now - self._watch.heard_at:.1f} s.",
+                    kind="ping",
+                    after=now - self._watch.heard_at,
+                )
+            )
+        elif verdict is Action.DEAD_IDLE:
+            after = now - self._watch.message_at
+            self._wire.hang_up(
+                LivenessTimeout(
+                    f"The link carried no message for {after:.1f} s, more than "
+                    "Liveness.idle_timeout allows.",
+                    kind="idle",
+                    after=after,
+                ),
+                1001,
+                "no message received for too long",
+            )
+        else:
+            self._arm()
+
+    def _ping(self, now: float) -> None:
+        if self._policy.probe is not None:
+            self._wire.probe(self._policy.probe)
+            return
+        payload = self._pings.next(now)
+        self._marks.append((self._pings.newest, self._wire.messages_written))
+        self._wire.ping(payload)

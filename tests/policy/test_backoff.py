@@ -1,0 +1,345 @@
+"""The pace of retries, and the end of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import tenacity
+from hypothesis import given, strategies as st
+from tenacity import (
+    stop_after_attempt,
+    stop_after_delay,
+    stop_before_delay,
+    stop_when_event_set,
+    wait_chain,
+    wait_exception,
+    wait_fixed,
+    wait_incrementing,
+    wait_none,
+    wait_random_exponential,
+)
+
+from resilient_ws.errors import ConnectFailed, ConnectionLost, GaveUp
+from resilient_ws.policy import (
+    FullJitter,
+    Outage,
+    Reconnect,
+    Retry,
+    jittered_age,
+    member_gap,
+)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenacity import RetryCallState
+
+
+LOST = ConnectionLost("The connection was reset.", how="reset")
+
+
+def delay_of(step: Retry | GaveUp) -> float:
+    assert isinstance(step, Retry)
+    return step.delay
+
+
+# --- the default wait ----------------------------------------------------------------
+
+
+def state_at(attempt: int) -> RetryCallState:
+    state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
+    state.attempt_number = attempt
+    return state
+
+
+@given(attempt=st.integers(1, 10**6), seed=st.integers())
+def test_full_jitter_stays_below_a_bound_that_doubles(attempt: int, seed: int) -> None:
+    wait = FullJitter(rng=random.Random(seed))
+    assert 0 <= wait(state_at(attempt)) <= min(60, 2.0 ** min(attempt - 1, 10))
+
+
+@pytest.mark.parametrize(("attempt", "bound"), [(1, 1), (2, 2), (4, 8), (7, 60), (50, 60)])
+def test_full_jitter_uses_its_whole_interval(attempt: int, bound: float) -> None:
+    wait = FullJitter(rng=random.Random(1))
+    drawn = [wait(state_at(attempt)) for _ in range(2000)]
+    assert min(drawn) < 0.01 * bound
+    assert 0.99 * bound < max(drawn) <= bound
+
+
+def test_full_jitter_does_not_listen_to_a_seeded_global_random() -> None:
+    drawn = []
+    for _ in range(2):
+        random.seed(7)
+        drawn.append(delay_of(Outage(Reconnect(), 0.0).after_failure(LOST, 0.0)))
+    assert drawn[0] != drawn[1]
+
+
+def test_full_jitter_is_part_of_tenacitys_algebra() -> None:
+    wait = wait_fixed(3) + FullJitter(initial=2, maximum=4, rng=random.Random(1))
+    policy = Reconnect(wait=wait)
+    assert 3 <= delay_of(Outage(policy, 0.0).after_failure(LOST, 0.0)) <= 5
+    assert FullJitter()(state_at(1)) <= 1
+
+
+def test_a_given_rng_makes_the_default_repeatable() -> None:
+    runs = []
+    for _ in range(2):
+        outage = Outage(Reconnect(rng=random.Random(3)), 0.0)
+        runs.append([delay_of(outage.after_failure(LOST, 0.0)) for _ in range(9)])
+    assert runs[0] == runs[1]
+
+
+# --- storms --------------------------------------------------------------------------
+
+
+def dials_in_a_minute(seed: int, floor: float = 0.0) -> int:
+    """Dials of a server that accepts and then closes at once."""
+    outage = Outage(Reconnect(rng=random.Random(seed)), 0.0)
+    now, dials = 0.0, 0
+    while now < 60:
+        dials += 1
+        now += delay_of(outage.after_failure(LOST, now, floor=floor))
+    return dials
+
+
+def test_a_server_that_accepts_and_closes_is_never_stormed() -> None:
+    dials = [dials_in_a_minute(seed) for seed in range(1000)]
+    assert statistics.median(dials) <= 9
+    assert max(dials) <= 15
+
+
+def test_a_floor_slows_it_down_further() -> None:
+    dials = [dials_in_a_minute(seed, floor=5) for seed in range(1000)]
+    assert max(dials) <= 10
+    assert statistics.median(dials) <= 6
+
+
+# --- one outage ----------------------------------------------------------------------
+
+
+def test_attempts_and_history_are_counted_in_the_run() -> None:
+    outage = Outage(Reconnect(wait=wait_none()), 0.0)
+    errors = [ConnectionLost(str(n), how="eof") for n in range(25)]
+    for error in errors:
+        outage.after_failure(error, 0.0)
+    assert outage.attempts == 25
+    assert outage.history == tuple(errors[5:])
+
+
+@pytest.mark.parametrize(
+    ("wait", "delays"),
+    [
+        (wait_fixed(2), [2, 2, 2]),
+        (wait_fixed(2) + wait_fixed(1), [3, 3, 3]),
+        (wait_chain(wait_fixed(1), wait_fixed(5)), [1, 5, 5]),
+        (wait_incrementing(start=1, increment=2), [1, 3, 5]),
+        (wait_exception(lambda error: 4.0 if error is LOST else 0.0), [4, 4, 4]),
+        (lambda state: state.attempt_number * 10, [10, 20, 30]),
+        (lambda state: state.seconds_since_start, [0, 7, 14]),
+        (lambda state: state.idle_for + 1, [1, 2, 4]),
+    ],
+)
+def test_any_synchronous_wait_is_evaluated_on_our_clock(
+    wait: Callable[[RetryCallState], float], delays: list[float]
+) -> None:
+    outage = Outage(Reconnect(wait=wait), 100.0)
+    steps = [outage.after_failure(LOST, 100.0 + 7 * n) for n in range(3)]
+    assert steps == [Retry(delay=delay, source="wait") for delay in delays]
+
+
+def test_the_retry_object_is_a_real_one() -> None:
+    seen: list[object] = []
+    policy = Reconnect(wait=lambda state: seen.append(state.retry_object) or 0)  # type: ignore[func-returns-value]
+    Outage(policy, 0.0).after_failure(LOST, 0.0)
+    assert isinstance(seen[0], tenacity.AsyncRetrying)
+
+
+@pytest.mark.parametrize("answer", [-1, float("nan"), float("inf"), None, "1", True])
+def test_a_wait_that_answers_nonsense_is_named(answer: Any) -> None:
+    policy = Reconnect(wait=lambda _: answer)
+    with pytest.raises(ValueError, match=r"^Reconnect\.wait must answer with a finite"):
+        Outage(policy, 0.0).after_failure(LOST, 0.0)
+
+
+def test_a_wait_that_hides_a_coroutine_is_named_without_a_warning() -> None:
+    async def coroutine() -> float:
+        return 1.0
+
+    policy = Reconnect(wait=lambda _: coroutine())  # type: ignore[arg-type,return-value]
+    with pytest.raises(ValueError, match="not coroutine"):
+        Outage(policy, 0.0).after_failure(LOST, 0.0)
+
+
+def test_a_floor_is_added_to_the_wait_and_named() -> None:
+    outage = Outage(Reconnect(wait=wait_fixed(2)), 0.0)
+    step = outage.after_failure(LOST, 0.0, floor=30, source="retry_after")
+    assert step == Retry(delay=32, source="retry_after")
+
+
+def test_a_gap_replaces_the_wait() -> None:
+    outage = Outage(Reconnect(wait=wait_fixed(2)), 0.0)
+    assert outage.after_failure(LOST, 0.0, gap=0.25) == Retry(
+        delay=0.25, source="failover"
+    )
+
+
+def test_the_loss_of_a_stable_connection_is_no_failed_attempt() -> None:
+    outage = Outage(Reconnect(wait=wait_fixed(2), stop=stop_after_attempt(1)), 0.0)
+    assert outage.after_failure(LOST, 0.0, counted=False) == Retry(
+        delay=2, source="wait"
+    )
+    assert (outage.attempts, outage.history) == (0, ())
+    assert isinstance(outage.after_failure(LOST, 2.0), GaveUp)
+
+
+# --- giving up -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stop", "attempts"),
+    [
+        (stop_after_attempt(3), 3),
+        (stop_after_delay(10), 3),  # at 0, 5 and 10
+        (stop_before_delay(10), 2),  # at 5 the wait would reach 10
+        (stop_after_attempt(9) | stop_after_delay(10), 3),
+        (stop_after_attempt(4) & stop_after_delay(1), 4),
+        (lambda state: state.attempt_number == 2, 2),
+    ],
+)
+def test_any_synchronous_stop_is_evaluated_on_our_clock(
+    stop: Callable[[RetryCallState], bool], attempts: int
+) -> None:
+    outage = Outage(Reconnect(wait=wait_fixed(5), stop=stop), 1000.0)
+    for n in itertools.count():
+        step = outage.after_failure(LOST, 1000.0 + 5 * n)
+        if isinstance(step, GaveUp):
+            break
+    assert step.attempts == attempts
+    assert step.elapsed == 5 * (attempts - 1)
+
+
+def test_an_event_stops() -> None:
+    event = asyncio.Event()
+    policy = Reconnect(wait=wait_none(), stop=stop_when_event_set(event))  # type: ignore[arg-type]
+    outage = Outage(policy, 0.0)
+    assert isinstance(outage.after_failure(LOST, 0.0), Retry)
+    event.set()
+    assert isinstance(outage.after_failure(LOST, 0.0), GaveUp)
+
+
+@pytest.mark.parametrize(
+    ("now", "floor", "gives_up"),
+    [(0, 0, False), (54, 0, False), (55, 0, True), (60, 0, True), (0, 55, True)],
+)
+def test_max_outage_ends_it_when_the_next_attempt_would_be_too_late(
+    now: float, floor: float, gives_up: bool
+) -> None:
+    outage = Outage(Reconnect(wait=wait_fixed(5), max_outage=60), 0.0)
+    step = outage.after_failure(LOST, now, floor=floor)
+    assert isinstance(step, GaveUp) is gives_up
+    if isinstance(step, GaveUp):
+        assert "Reconnect.max_outage (60 s)" in str(step)
+
+
+def test_gave_up_tells_the_whole_story() -> None:
+    outage = Outage(Reconnect(stop=stop_after_attempt(2)), 0.0)
+    first = ConnectFailed("No address for example.com.", stage="resolve")
+    outage.after_failure(first, 1.0)
+    error = outage.after_failure(LOST, 2.5)
+    assert isinstance(error, GaveUp)
+    assert str(error) == (
+        "Gave up after 2 failed attempts in 2.5 s, because Reconnect.stop said so. "
+        "The last failure: The connection was reset."
+    )
+    assert error.history == (first, LOST)
+    assert error.__cause__ is LOST
+
+
+def test_the_text_of_a_foreign_exception_stays_out() -> None:
+    outage = Outage(Reconnect(stop=stop_after_attempt(1)), 0.0)
+    error = outage.after_failure(RuntimeError("token=s3cret"), 0.0)
+    assert str(error).endswith("1 failed attempt in 0.0 s, because Reconnect.stop said so. The last failure: RuntimeError.")
+
+
+# --- the longest wait ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wait", "longest"),
+    [
+        (None, 60),
+        (wait_fixed(3), 3),
+        (wait_fixed(3600), 60),
+        (wait_incrementing(increment=0.1), 9.9),
+        (wait_exception(lambda _: 8.0), 8),
+    ],
+)
+def test_the_longest_wait(
+    wait: Callable[[RetryCallState], float] | None, longest: float
+) -> None:
+    assert Reconnect(wait=wait).longest_wait() == pytest.approx(longest)
+
+
+def test_the_longest_of_a_random_wait_is_not_one_unlucky_draw() -> None:
+    policy = Reconnect(wait=wait_random_exponential(max=60))
+    longest = [policy.longest_wait() for _ in range(50)]
+    assert statistics.median(longest) > 45
+
+
+def test_the_longest_wait_may_depend_on_the_failure() -> None:
+    policy = Reconnect(wait=wait_exception(lambda e: 5.0 if e is LOST else 1.0))
+    assert policy.longest_wait(LOST) == 5
+    assert policy.longest_wait() == 1
+
+
+# --- small draws ---------------------------------------------------------------------
+
+
+@given(st.integers())
+def test_jitter_of_ages_and_gaps(seed: int) -> None:
+    rng = random.Random(seed)
+    assert 900 <= jittered_age(1000, rng) <= 1000
+    assert 0 <= member_gap(rng) <= 0.5
+
+
+# --- validation ----------------------------------------------------------------------
+
+
+async def asynchronous(_: object) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"wait": asynchronous}, TypeError, "Reconnect.wait must be a plain function, not a coroutine function (async def)."),
+        ({"stop": asynchronous}, TypeError, "Reconnect.stop must be a plain function"),
+        ({"classify": asynchronous}, TypeError, "Reconnect.classify must be a plain function"),
+        ({"wait": 5}, TypeError, "Reconnect.wait must be a callable, not a value of type int."),
+        ({"stop": None}, TypeError, "Reconnect.stop must be a callable, not None."),
+        ({"stable_after": 0}, ValueError, "Reconnect.stable_after must be a positive"),
+        ({"max_outage": -1}, ValueError, "Reconnect.max_outage must be a positive"),
+        ({"max_age": "1h"}, TypeError, "Reconnect.max_age must be a positive number of seconds, not a value of type str."),
+        ({"retry_after_cap": -1}, ValueError, "Reconnect.retry_after_cap must be a number of seconds, 0 or more, not -1."),
+        ({"rng": 4}, TypeError, "rng"),
+    ],
+)
+def test_a_policy_checks_itself(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        Reconnect(**arguments)
+    assert message in str(caught.value)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    policy = Reconnect(rng=None, max_outage=None, retry_after_cap=0)
+    assert policy.stable_after == 10
+    assert policy.retry_after_cap == 0
+    assert Reconnect().retry_after_cap == 900
+    assert (policy.max_outage, policy.max_age, policy.classify) == (None, None, None)

@@ -1,0 +1,69 @@
+"""The checks that the policies share."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import attrs
+import pytest
+
+from resilient_ws.policy._validate import is_coroutine_callable, one_of, positive_int
+
+
+@attrs.frozen(kw_only=True)
+class Box:
+    size: Any = attrs.field(default=1, validator=positive_int)
+    rule: Any = attrs.field(default="a", validator=one_of("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "message"),
+    [
+        ("size", 0, ValueError, "Box.size must be a whole number, 1 or more, not 0."),
+        ("size", True, TypeError, "Box.size must be a whole number, 1 or more, not a value of type bool."),
+        ("size", 2.0, TypeError, "Box.size must be a whole number, 1 or more, not a value of type float."),
+        ("rule", "d", ValueError, "Box.rule must be 'a', 'b' or 'c', not 'd'."),
+        ("rule", 1, TypeError, "Box.rule must be 'a', 'b' or 'c', not a value of type int."),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_is_right(
+    field: str, value: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        Box(**{field: value})
+    assert str(caught.value) == message
+
+
+def test_right_values_pass() -> None:
+    assert Box(size=7, rule="c") == Box(size=7, rule="c")
+
+
+async def coroutine_function() -> None: ...
+
+
+class AsyncCallable:
+    async def __call__(self) -> None: ...
+
+
+class SyncCallable:
+    def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("value", "answer"),
+    [
+        (coroutine_function, True),
+        (functools.partial(coroutine_function), True),
+        (functools.partial(functools.partial(AsyncCallable())), True),
+        (AsyncCallable(), True),
+        (SyncCallable(), False),
+        (SyncCallable, False),
+        (functools.partial(print), False),
+        (len, False),
+    ],
+)
+def test_a_coroutine_function_is_recognised_in_every_wrapping(
+    value: object, answer: bool
+) -> None:
+    assert is_coroutine_callable(value) is answer

@@ -1,0 +1,136 @@
+"""The bytes of one frame."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies as st
+from websockets.frames import Frame, Opcode
+
+from resilient_ws.protocol.frames import (
+    BINARY,
+    PING,
+    TEXT,
+    KeyPool,
+    encode_frame,
+    mask,
+    read_header,
+)
+from tests.protocol import unmask
+
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+KEY = b"\x01\x20\x03\xf4"
+SIZES = [0, 1, 3, 4, 5, 125, 126, 127, 65535, 65536, 65537]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_carries_its_payload_in_the_shortest_length_form(size: int) -> None:
+    payload = os.urandom(size)
+    frame = encode_frame(BINARY, payload, KEY)
+    assert unmask(frame) == (0x82, payload, len(frame))
+    header = read_header(frame, 0)
+    assert header is not None
+    assert (header.size, header.minimal, header.masked) == (size, True, True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_is_the_one_that_websockets_reads(size: int) -> None:
+    payload = os.urandom(size)
+    data = bytearray(encode_frame(BINARY, payload, KEY))
+
+    def take(count: int) -> Generator[None, None, bytes]:
+        yield from ()
+        taken = bytes(data[:count])
+        del data[:count]
+        return taken
+
+    parser = Frame.parse(take, mask=True)
+    with pytest.raises(StopIteration) as stopped:
+        next(parser)
+    assert stopped.value.value == Frame(Opcode.BINARY, payload)
+    assert not data
+
+
+@pytest.mark.parametrize(
+    ("fin", "rsv1", "first"),
+    [
+        (True, False, 0x81),
+        (False, False, 0x01),
+        (True, True, 0xC1),
+        (False, True, 0x41),
+    ],
+)
+def test_the_bits_of_the_first_byte_are_set(fin: bool, rsv1: bool, first: int) -> None:
+    assert encode_frame(TEXT, b"", KEY, fin, rsv1) == bytes([first, 0x80]) + KEY
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [
+        (b"abcd", b"abcd"),
+        (bytearray(b"abcd"), b"abcd"),
+        (memoryview(b"abcd"), b"abcd"),
+        (memoryview(b"abcdef")[::2], b"ace"),
+        (memoryview(b"abcdefgh").cast("I"), b"abcdefgh"),
+    ],
+)
+def test_every_kind_of_bytes_can_be_sent(
+    payload: bytes | bytearray | memoryview, sent: bytes
+) -> None:
+    assert unmask(encode_frame(PING, payload, KEY))[1] == sent
+
+
+@given(data=st.binary(max_size=300), key=st.binary(min_size=4, max_size=4))
+def test_masking_is_the_xor_of_the_rfc_and_undoes_itself(
+    data: bytes, key: bytes
+) -> None:
+    masked = mask(data, key)
+    assert masked == bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
+    assert mask(masked, key) == data
+
+
+@pytest.mark.parametrize("size", [16383, 16384, 16385, 100_001])
+def test_a_large_payload_is_masked_without_a_seam(size: int) -> None:
+    data = os.urandom(size)
+    keys = (KEY * (size // 4 + 1))[:size]
+    expected = bytes(a ^ b for a, b in zip(data, keys, strict=True))
+    assert mask(data, KEY) == expected
+    assert mask(bytearray(data), KEY) == expected
+
+
+def test_keys_are_used_once_and_fetched_in_blocks() -> None:
+    asked: list[int] = []
+
+    def entropy(count: int) -> bytes:
+        asked.append(count)
+        return b"".join(
+            (len(asked) << 16 | i).to_bytes(4, "big") for i in range(count // 4)
+        )
+
+    pool = KeyPool(entropy)
+    assert not asked
+    keys = [pool.take() for _ in range(2500)]
+    assert asked == [4096] * 3
+    assert len(set(keys)) == 2500
+    assert {len(key) for key in keys} == {4}
+
+
+def test_keys_come_from_the_operating_system_by_default() -> None:
+    assert KeyPool().take() != KeyPool().take()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x82\x05", b"\x82\x7e\x01\x00", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"],
+)
+def test_a_header_is_read_only_when_it_is_complete(data: bytes) -> None:
+    for size in range(len(data)):
+        assert read_header(data[:size], 0) is None
+    header = read_header(b"xx" + data, 2)
+    assert header is not None
+    assert header.end == len(data) + 2

@@ -1,0 +1,1 @@
+"""Servers of other hands, each in a process of its own."""
