@@ -110,8 +110,8 @@ __all__ = [
     "Inbox",
     "InboxOverflowed",
     "Interruption",
-    "LivenessTimeout",
     "Liveness",
+    "LivenessTimeout",
     "LoopLagged",
     "MemoryStore",
     "MessageReceived",
@@ -139,7 +139,5 @@ __all__ = [
 ]
 
 # A traceback reads resilient_ws.ConnectionLost, wherever the class was written.
-for _name in __all__:
-    if hasattr(globals()[_name], "__module__") and not _name.isupper():
-        globals()[_name].__module__ = __name__
-del _name
+for _public in [globals()[name] for name in __all__ if not name.isupper()]:
+    _public.__module__ = __name__

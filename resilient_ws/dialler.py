@@ -42,7 +42,7 @@ class Dialler:
             access=settings.access,
             proxy=settings.proxy,
             http=settings.http,
-            ssl=settings.ssl,
+            tls=settings.ssl,
         )
         self._greeting = Greeting(
             subprotocols=settings.subprotocols, origin=settings.origin
@@ -72,15 +72,13 @@ class Dialler:
         """
         limit = self._settings.timeouts.open
         self.endpoint = url
-        timed_out = False
+        scope = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(limit) as scope:
+            async with scope:
                 return await self._dial(wire, attempt, member)
         except TimeoutError:
             if not scope.expired():
                 raise
-            timed_out = True
-        assert timed_out  # noqa: S101 - the only way here
         raise OpenTimeout(
             f"No connection to {self.where} within {limit:g} s (timeouts.open).",
             kind="open",
@@ -106,7 +104,7 @@ class Dialler:
     async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:
         """Return where to go."""
         endpoints, settings = self._settings.endpoints, self._settings
-        if isinstance(endpoints, tuple):
+        if not callable(endpoints):
             return endpoints[member]
         url = await _asked("url", endpoints, attempt)
         try:
@@ -118,7 +116,7 @@ class Dialler:
     async def _headers(self, attempt: Attempt) -> Sequence[tuple[str, str]]:
         """Return the user's headers."""
         headers = self._settings.headers
-        if isinstance(headers, tuple):
+        if not callable(headers):
             return headers
         answer = await _asked("headers", headers, attempt)
         try:

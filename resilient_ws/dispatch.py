@@ -13,6 +13,7 @@ import contextvars
 import inspect
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -30,8 +31,6 @@ from resilient_ws.events import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from resilient_ws.inbox import InboxQueue
 
 
@@ -221,16 +220,15 @@ def _merged(waiting: Event, event: Event) -> Event:
         case PongReceived(), PongReceived():
             return attrs.evolve(event, count=waiting.count + event.count)
         case LoopLagged(), LoopLagged():
-            return attrs.evolve(
-                event, by=max(waiting.by, event.by), count=waiting.count + event.count
-            )
-        case (OutboxOverflowed(), OutboxOverflowed()) | (
-            InboxOverflowed(),
-            InboxOverflowed(),
-        ):
-            return attrs.evolve(
-                event,
-                discarded=waiting.discarded + event.discarded,
-                count=waiting.count + event.count,
-            )
-    return event
+            by, count = max(waiting.by, event.by), waiting.count + event.count
+            return attrs.evolve(event, by=by, count=count)
+        case OutboxOverflowed(), OutboxOverflowed():
+            discarded = waiting.discarded + event.discarded
+            count = waiting.count + event.count
+            return attrs.evolve(event, discarded=discarded, count=count)
+        case InboxOverflowed(), InboxOverflowed():
+            discarded = waiting.discarded + event.discarded
+            count = waiting.count + event.count
+            return attrs.evolve(event, discarded=discarded, count=count)
+        case _:
+            return event

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -87,7 +88,7 @@ class HandshakeRejected(ResilientWSError):
         self.status = status
         self.headers = headers
         self.body = body
-        self.by = by
+        self.by: Literal["server", "proxy"] = by
 
 
 class OpenTimeout(ResilientWSError):
@@ -102,7 +103,7 @@ class OpenTimeout(ResilientWSError):
         self, message: str, *, kind: Literal["open", "restore"], after: float
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: Literal["open", "restore"] = kind
         self.after = after
 
 
@@ -125,7 +126,7 @@ class ConnectionLost(ResilientWSError):
         errno: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.how = how
+        self.how: How = how
         self.close = close
         self.errno = errno
 
@@ -139,7 +140,7 @@ class ConnectFailed(ConnectionLost):
 
     def __init__(self, message: str, *, stage: Stage, errno: int | None = None) -> None:
         super().__init__(message, how="dial", errno=errno)
-        self.stage = stage
+        self.stage: Stage = stage
 
 
 class LivenessTimeout(ConnectionLost):
@@ -159,7 +160,7 @@ class LivenessTimeout(ConnectionLost):
         close: Close | None = None,
     ) -> None:
         super().__init__(message, how="silence", close=close)
-        self.kind = kind
+        self.kind: Literal["ping", "idle"] = kind
         self.after = after
 
 

@@ -7,7 +7,8 @@ it; nothing here holds a payload (but ``MessageReceived``) or a secret. An event
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import attrs
 
@@ -18,14 +19,8 @@ from resilient_ws.errors import (
     ResilientWSError,
     TimeoutKind,
 )
-from resilient_ws.protocol.close import meaning
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from resilient_ws.protocol.close import Close
-    from resilient_ws.state import DeliveryState, State
+from resilient_ws.protocol.close import Close, meaning
+from resilient_ws.state import DeliveryState, State
 
 
 #: What steered the delay of a retry: the policy's wait, the server's ``Retry-After``,
@@ -40,10 +35,7 @@ class Event:
     __slots__ = ()
 
 
-_event = attrs.frozen(kw_only=True)
-
-
-@_event
+@attrs.frozen(kw_only=True)
 class StateChanged(Event):
     """The session moved from one state to another.
 
@@ -60,7 +52,7 @@ class StateChanged(Event):
     retry_in: float | None = None
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class AttemptFailed(Event):
     """A connection was not opened, or was lost before it was open.
 
@@ -77,7 +69,7 @@ class AttemptFailed(Event):
     elapsed: float
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class ConnectionOpened(Event):
     """A connection is open: restored, and messages flow.
 
@@ -96,7 +88,7 @@ class ConnectionOpened(Event):
     resumed_after: float | None = None
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class ConnectionStable(Event):
     """A connection has been open for ``stable_after`` seconds; attempts count anew.
 
@@ -107,7 +99,7 @@ class ConnectionStable(Event):
     epoch: int
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class ConnectionDropped(Event):
     """An open connection ended, and the user had not asked for it.
 
@@ -128,7 +120,7 @@ class ConnectionDropped(Event):
     unconfirmed: int
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class ConnectionTimedOut(Event):
     """Something took longer than was allowed.
 
@@ -141,7 +133,7 @@ class ConnectionTimedOut(Event):
     after: float
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class ServerTerminated(Event):
     """The server sent a close frame.
 
@@ -156,7 +148,7 @@ class ServerTerminated(Event):
     meaning: str
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class RetryScheduled(Event):
     """The next attempt has its time.
 
@@ -173,7 +165,7 @@ class RetryScheduled(Event):
     source: RetrySource
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class MessageReceived(Event):
     """A message arrived. Its callback is the session's one consumer.
 
@@ -184,7 +176,7 @@ class MessageReceived(Event):
     data: str | bytes
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class PongReceived(Event):
     """The answer to one of our pings came back.
 
@@ -197,7 +189,7 @@ class PongReceived(Event):
     count: int = 1
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class LoopLagged(Event):
     """The event loop was blocked, so a verdict on the link was put off.
 
@@ -210,7 +202,7 @@ class LoopLagged(Event):
     count: int = 1
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class OutboxOverflowed(Event):
     """The outbox was full and its ``overflow`` discarded messages.
 
@@ -225,7 +217,7 @@ class OutboxOverflowed(Event):
     count: int = 1
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class InboxOverflowed(Event):
     """The inbox was full. With ``pause`` nothing is lost, but reading has stopped.
 
@@ -240,7 +232,7 @@ class InboxOverflowed(Event):
     count: int = 1
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class DeliveryFailed(Event):
     """A message that was accepted will not be delivered.
 
@@ -255,7 +247,7 @@ class DeliveryFailed(Event):
     maybe_delivered: bool = False
 
 
-@_event
+@attrs.frozen(kw_only=True)
 class HandlerFailed(Event):
     """A callable of yours raised; the session goes on.
 
@@ -301,7 +293,9 @@ def signal_of(because: Exception) -> Event | None:
 
     A time-out and a termination by the server each have an event of their own.
     """
-    if isinstance(because, LivenessTimeout | OpenTimeout):
+    if isinstance(because, LivenessTimeout):
+        return ConnectionTimedOut(kind=because.kind, after=because.after)
+    if isinstance(because, OpenTimeout):
         return ConnectionTimedOut(kind=because.kind, after=because.after)
     close = because.close if isinstance(because, ConnectionLost) else None
     if close is not None and close.initiator == "peer":

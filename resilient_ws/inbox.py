@@ -92,7 +92,7 @@ class Interruption:
 class _Run:
     """Messages that arrived without a hole, and their payload bytes."""
 
-    messages: deque[Message] = attrs.field(factory=deque)
+    messages: deque[Message] = attrs.field(factory=deque[Message])
     size: int = 0
 
 
@@ -135,9 +135,7 @@ class InboxQueue:
 
     def __len__(self) -> int:
         """Count the messages that wait."""
-        return (
-            len(self._reading.messages) + self._queued + len(self._arriving.messages)
-        )
+        return len(self._reading.messages) + self._queued + len(self._arriving.messages)
 
     @property
     def full(self) -> bool:
@@ -217,44 +215,53 @@ class InboxQueue:
         messages = self._reading.messages
         return messages.popleft() if len(messages) > 1 else None
 
-    async def take(self, *, holes: bool) -> Message | Interruption | None:
-        """Return the next item, or ``None`` at the end; wait when there is none.
+    async def take(self) -> Message | None:
+        """Return the next message, or ``None`` at the end; wait when there is none."""
+        self._check_alone()
+        while (message := self.take_nowait()) is None and not self._finished:
+            await self._arrival()
+        return message
 
-        Args:
-            holes: Whether interruptions are wanted, or passed over.
-        """
+    async def take_item(self) -> Message | Interruption | None:
+        """Return the next message or hole, or ``None`` at the end; wait for one."""
+        self._check_alone()
+        while (item := self._next()) is None and not self._finished:
+            await self._arrival()
+        return item
+
+    def take_nowait(self) -> Message | None:
+        """Return the next message, passing over holes; ``None`` when there is none."""
+        item = self._next()
+        while isinstance(item, Interruption):
+            item = self._next()
+        return item
+
+    async def _arrival(self) -> None:
+        """Wait until there may be something to take."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _check_alone(self) -> None:
+        """Raise if another consumer waits: what comes next is for that one."""
         if self._waiter is not None:
             msg = (
                 "Another receive() or iteration is waiting on this session already; "
                 "messages have one consumer, and one call at a time."
             )
             raise RuntimeError(msg)
-        while True:
-            item = self._next(holes=holes)
-            if item is not None or self._finished:
-                return item
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
 
     def notify(self, waiter: asyncio.Future[None]) -> None:
         """Complete ``waiter`` when there may be something to take without waiting."""
         self._waiter = waiter
 
-    def take_nowait(self) -> Message | None:
-        """Return the next message, or ``None`` when there is none now."""
-        item = self._next(holes=False)
-        return None if isinstance(item, Interruption) else item
-
-    def _next(self, *, holes: bool) -> Message | Interruption | None:
-        """Take the next item that is wanted and is there."""
-        while not self._reading.messages:
+    def _next(self) -> Message | Interruption | None:
+        """Take the next item, if one is there."""
+        if not self._reading.messages:
             hole = self._turn_page()
-            if hole is None and not self._reading.messages:
-                return None
-            if hole is not None and holes:
+            if hole is not None or not self._reading.messages:
                 return hole
         message = self._reading.messages.popleft()
         if not self._reading.messages:
@@ -333,9 +340,7 @@ class InboxQueue:
         hole = attrs.evolve(hole, discarded=hole.discarded + count)
         (self._append_hole if newest else self._prepend_hole)(hole)
         self.discarded += count
-        self._report(
-            InboxOverflowed(overflow=self._policy.overflow, discarded=count)
-        )
+        self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=count))
 
     def _drop_last(self) -> None:
         """Discard the newest message: always one of the chunk that just arrived."""

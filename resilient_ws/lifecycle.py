@@ -99,7 +99,7 @@ class Lifecycle:
         return SessionClosed()
 
     def _tell_waiters(self) -> None:
-        still = []
+        still: list[tuple[State, asyncio.Future[None]]] = []
         for wanted, waiter in self._waiters:
             if waiter.done():
                 continue
@@ -113,7 +113,7 @@ class Lifecycle:
 
 
 def told(because: Exception) -> str:
-    """Return what a log may say of an exception: a stranger's text may hold a secret."""
+    """Return what a log may say: a text that is not ours may hold a secret."""
     if isinstance(because, ResilientWSError):
         return str(because)
     return type(because).__name__

@@ -7,13 +7,11 @@ order to end outranks all others and stays: nothing can follow it.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
-
-if TYPE_CHECKING:
-    from resilient_ws.policy.url import Endpoint
+from resilient_ws.policy.url import Endpoint
 
 
 @attrs.frozen(kw_only=True)
@@ -63,19 +61,17 @@ class Orders:
         self._order: Order | None = None
         self._come: asyncio.Future[None] = loop.create_future()
 
-    @property
     def waiting(self) -> Order | None:
         """The order that waits."""
         return self._order
 
-    @property
     def closing(self) -> Close | None:
         """The order to end, once there is one."""
         return self._order if isinstance(self._order, Close) else None
 
     def give(self, order: Order) -> None:
         """Note an order, unless a weightier one waits."""
-        if self.closing is not None:
+        if self.closing() is not None:
             return
         if isinstance(order, RetryNow) and self._order is not None:
             return
@@ -86,7 +82,7 @@ class Orders:
     def take(self) -> Order | None:
         """Take the order away to carry it out; one to end stays."""
         order = self._order
-        if order is not None and self.closing is None:
+        if order is not None and self.closing() is None:
             self._order = None
             self._come = self._loop.create_future()
         return order

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout
 from resilient_ws.events import Event, MessageReceived, SessionClosed
-from resilient_ws.inbox import Interruption
 from resilient_ws.orders import Close, Replace, RetryNow
-from resilient_ws.policy._validate import check_duration
+from resilient_ws.policy._validate import check_duration, require, require_callable
 from resilient_ws.protocol.close import check_close
 from resilient_ws.settings import check_endpoint, make_settings
 from resilient_ws.state import State
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self
 
-    import aiohttp
-
-    from resilient_ws.inbox import Inbox, InboxQueue, Message
+    from resilient_ws.inbox import Inbox, InboxQueue, Interruption, Message
     from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.queue import Outbox, Sendable
     from resilient_ws.policy.access import Access
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
         Settings,
         UrlCallable,
     )
+    from resilient_ws.transport.client import ClientSession
 
 E = TypeVar("E", bound=Event)
 C = TypeVar("C", bound="Callable[..., object]")
@@ -61,7 +59,7 @@ def connect(
     compression: Literal["deflate"] | None = "deflate",
     ssl: ssl_module.SSLContext | Literal[True] = True,
     proxy: str | None = None,
-    http: aiohttp.ClientSession | None = None,
+    http: ClientSession | None = None,
     on_open: OnOpen | None = None,
     wait_open: bool | float = 60.0,
     reconnect: Reconnect | None = None,
@@ -183,8 +181,9 @@ class Session:
         if wait is False:
             return self
         late = False
+        scope = asyncio.timeout(None if wait is True else wait)
         try:
-            async with asyncio.timeout(None if wait is True else wait) as scope:
+            async with scope:
                 await supervisor.life.wait_until(State.OPEN)
         except BaseException as failure:
             late = isinstance(failure, TimeoutError) and scope.expired()
@@ -339,9 +338,8 @@ class Session:
         supervisor = self._entered()
         if ttl is not None:
             check_duration("ttl", ttl)
-        if message_id is not None and not isinstance(message_id, str):
-            msg = f"message_id must be a str, not {type(message_id).__name__}"
-            raise TypeError(msg)
+        if message_id is not None:
+            require(message_id, str, "message_id", "a str")
         return await supervisor.outbox.send(
             data, ttl=ttl, message_id=message_id, only_if_open=only_if_open
         )
@@ -363,10 +361,9 @@ class Session:
         inbox = self._consume()
         message = inbox.take_soon()
         if message is None:
-            item = await inbox.take(holes=False)
-            if item is None:
-                raise self._entered().life.ended()
-            message = item  # type: ignore[assignment] - holes=False gives none
+            message = await inbox.take()
+        if message is None:
+            raise self._entered().life.ended()
         return message
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -391,7 +388,7 @@ class Session:
         return _Items(self._consume(), self._check_loop)
 
     def _consume(self) -> InboxQueue:
-        """Return the inbox, if messages are pulled from it and not given to callbacks."""
+        """Return the inbox, unless its messages go to a callback."""
         supervisor = self._entered()
         if self._dispatcher.consumes:
             msg = (
@@ -430,17 +427,15 @@ class Session:
             RuntimeError: Messages have another consumer already.
             TypeError: It is not a class of event, or not a callable.
         """
-        if not (isinstance(event, type) and issubclass(event, Event)):
-            msg = "event must be a class from resilient_ws.events, such as Event"
-            raise TypeError(msg)
+        require(event, type, "event", "a class from resilient_ws.events")
+        if Event not in event.__mro__:
+            raise TypeError("event must be a class from resilient_ws.events.")
         if event is MessageReceived and (self._pulled or self._dispatcher.consumes):
             msg = "Messages have a consumer already, and a session has only one."
             raise RuntimeError(msg)
 
         def register(function: C) -> C:
-            if not callable(function):
-                msg = f"the callback must be callable, not {type(function).__name__}"
-                raise TypeError(msg)
+            require_callable(function, "callback")
             self._dispatcher.register(event, function)
             return function
 
@@ -459,11 +454,13 @@ class Session:
             ValueError: The URL is wrong.
         """
         supervisor = self._entered()
-        if supervisor.life.state.ending or supervisor.orders.closing:
+        if supervisor.life.state.ending or supervisor.orders.closing():
             raise supervisor.life.ended()
         settings = self._settings
         endpoint = (
-            None if url is None else check_endpoint(url, settings.access, settings.proxy)
+            None
+            if url is None
+            else check_endpoint(url, settings.access, settings.proxy)
         )
         supervisor.orders.give(Replace(reason=reason, url=endpoint))
 
@@ -538,7 +535,11 @@ class Session:
         return self._supervisor
 
     def _check_loop(self) -> None:
-        if asyncio._get_running_loop() is not self._loop:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop:
             raise self._stranger()
 
     def _stranger(self) -> RuntimeError:
@@ -569,10 +570,10 @@ class _Messages:
         if message is not None:
             return message
         self._check_loop()
-        item = await self._inbox.take(holes=False)
-        if item is None:
+        message = await self._inbox.take()
+        if message is None:
             raise _end_of(self._inbox)
-        return item  # type: ignore[return-value] - holes=False gives none
+        return message
 
 
 class _Items:
@@ -591,7 +592,7 @@ class _Items:
         if message is not None:
             return message
         self._check_loop()
-        item = await self._inbox.take(holes=True)
+        item = await self._inbox.take_item()
         if item is None:
             raise _end_of(self._inbox)
         return item

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from ssl import SSLContext
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import attrs
 
 from resilient_ws.inbox import Inbox
 from resilient_ws.outbox.queue import Outbox
+from resilient_ws.policy._validate import (
+    check_duration,
+    require,
+    whole_number,
+    wrong_type,
+)
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.backoff import Reconnect
 from resilient_ws.policy.headers import check_headers
@@ -17,14 +24,15 @@ from resilient_ws.policy.proxy import Proxy, parse_proxy
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.policy.url import Endpoint, parse_endpoint
 from resilient_ws.protocol.handshake import Handshake
-from resilient_ws.transport.client import check_client, check_ssl, needs_extra
+from resilient_ws.transport.client import (
+    ClientSession,
+    check_client,
+    check_ssl,
+    needs_extra,
+)
 
 
 if TYPE_CHECKING:
-    import ssl
-
-    import aiohttp
-
     from resilient_ws.restore import Connection
 
 
@@ -51,7 +59,7 @@ Headers: TypeAlias = Mapping[str, str]
 HeadersCallable: TypeAlias = Callable[[Attempt], Headers | Awaitable[Headers]]
 OnOpen: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
-DEFAULT_MAX_MESSAGE_SIZE: Final = 4 * 1024 * 1024
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -63,9 +71,9 @@ class Settings:
     headers: tuple[tuple[str, str], ...] | HeadersCallable
     subprotocols: tuple[str, ...]
     origin: str | None
-    ssl: ssl.SSLContext | bool
+    ssl: SSLContext | bool
     proxy: Proxy | None
-    http: aiohttp.ClientSession | None
+    http: ClientSession | None
     on_open: OnOpen | None
     wait_open: bool | float
     reconnect: Reconnect
@@ -79,36 +87,33 @@ class Settings:
     @property
     def where(self) -> str:
         """The first endpoint, without secrets."""
-        if isinstance(self.endpoints, tuple):
-            return self.endpoints[0].redacted
-        return "a URL per attempt"
+        if callable(self.endpoints):
+            return "a URL per attempt"
+        return self.endpoints[0].redacted
 
     @property
     def members(self) -> int:
         """How many endpoints there are to fail over between."""
-        return len(self.endpoints) if isinstance(self.endpoints, tuple) else 1
+        return 1 if callable(self.endpoints) else len(self.endpoints)
 
 
 def check_url(
-    url: str | UrlCallable | Sequence[str], access: Access, proxy: Proxy | None
+    url: object, access: Access, proxy: Proxy | None
 ) -> tuple[Endpoint, ...] | UrlCallable:
     """Check the ``url`` argument."""
     if isinstance(url, str):
         return (check_endpoint(url, access, proxy),)
     if callable(url):
-        return url
-    if not isinstance(url, Sequence) or isinstance(url, bytes | bytearray):
-        msg = (
-            "url must be a str, a sequence of str, or a callable that takes an Attempt "
-            f"and returns a str, not {type(url).__name__}"
-        )
-        raise TypeError(msg)
-    if not url:
-        msg = "url must name at least one endpoint, not an empty sequence"
-        raise ValueError(msg)
+        return cast("UrlCallable", url)
+    if isinstance(url, bytes | bytearray) or not isinstance(url, Sequence):
+        right = "a str, a sequence of str, or a callable that takes an Attempt"
+        raise wrong_type("url", right, url)
+    urls = cast("Sequence[str]", url)
+    if not urls:
+        raise ValueError("url must name at least one endpoint, not an empty sequence.")
     return tuple(
         check_endpoint(item, access, proxy, name=f"url[{place}]")
-        for place, item in enumerate(url)
+        for place, item in enumerate(urls)
     )
 
 
@@ -129,7 +134,7 @@ def check_endpoint(
     return endpoint
 
 
-def checked_headers(
+def check_header_argument(
     headers: Headers | HeadersCallable | None,
 ) -> tuple[tuple[str, str], ...] | HeadersCallable:
     """Check the ``headers`` argument."""
@@ -140,19 +145,11 @@ def checked_headers(
     return tuple(check_headers(headers))
 
 
-T = TypeVar("T")
-
-
-def instance(value: T | None, kind: type[T], name: str) -> T:
+def policy_or_default(value: T | None, kind: type[T], name: str) -> T:
     """Return a policy, or the default one for ``None``."""
     if value is None:
         return kind()
-    if not isinstance(value, kind):
-        msg = (
-            f"{name} must be a {kind.__name__}, such as {kind.__name__}(), not "
-            f"{type(value).__name__}"
-        )
-        raise TypeError(msg)
+    require(value, kind, name, f"a {kind.__name__}, such as {kind.__name__}()")
     return value
 
 
@@ -162,7 +159,7 @@ def make_settings(
     access: Access | None,
     compression: object,
     headers: Headers | HeadersCallable | None,
-    http: aiohttp.ClientSession | None,
+    http: ClientSession | None,
     inbox: Inbox | None,
     liveness: Liveness | None,
     max_message_size: int | None,
@@ -171,19 +168,19 @@ def make_settings(
     outbox: Outbox | None,
     proxy: str | None,
     reconnect: Reconnect | None,
-    ssl: ssl.SSLContext | bool,
+    ssl: SSLContext | bool,
     subprotocols: Sequence[str],
     timeouts: Timeouts | None,
     wait_open: bool | float,
 ) -> Settings:
     """Check every argument of ``connect()``; nothing is started."""
-    rules = instance(access, Access, "access")
+    rules = policy_or_default(access, Access, "access")
     through = parse_proxy(proxy)
     _check_compression(compression)
     check_client(http, allow_private=rules.allow_private)
     return Settings(
         endpoints=check_url(url, rules, through),
-        headers=checked_headers(headers),
+        headers=check_header_argument(headers),
         subprotocols=_checked_subprotocols(subprotocols, origin),
         origin=origin,
         ssl=check_ssl(ssl),
@@ -191,11 +188,11 @@ def make_settings(
         http=http,
         on_open=_checked_hook(on_open),
         wait_open=_checked_wait(wait_open),
-        reconnect=instance(reconnect, Reconnect, "reconnect"),
-        liveness=instance(liveness, Liveness, "liveness"),
-        timeouts=instance(timeouts, Timeouts, "timeouts"),
-        outbox=instance(outbox, Outbox, "outbox"),
-        inbox=instance(inbox, Inbox, "inbox"),
+        reconnect=policy_or_default(reconnect, Reconnect, "reconnect"),
+        liveness=policy_or_default(liveness, Liveness, "liveness"),
+        timeouts=policy_or_default(timeouts, Timeouts, "timeouts"),
+        outbox=policy_or_default(outbox, Outbox, "outbox"),
+        inbox=policy_or_default(inbox, Inbox, "inbox"),
         access=rules,
         max_message_size=_checked_size(max_message_size),
     )
@@ -203,48 +200,38 @@ def make_settings(
 
 def _check_compression(value: object) -> None:
     if value not in ("deflate", None):
-        msg = f"compression must be 'deflate' or None, not {value!r}"
-        raise ValueError(msg)
+        raise ValueError(f"compression must be 'deflate' or None, not {value!r}.")
 
 
-def _checked_subprotocols(
-    subprotocols: Sequence[str], origin: str | None
-) -> tuple[str, ...]:
-    if isinstance(subprotocols, str | bytes) or not isinstance(subprotocols, Sequence):
-        msg = "subprotocols must be a sequence of str, such as ['mqtt']"
-        raise TypeError(msg)
+def _checked_subprotocols(value: object, origin: str | None) -> tuple[str, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise wrong_type("subprotocols", "a sequence of str, such as ['mqtt']", value)
+    subprotocols = tuple(cast("Sequence[str]", value))
     # A handshake checks both; the one made here is thrown away.
     Handshake(subprotocols=subprotocols, origin=origin)
-    return tuple(subprotocols)
+    return subprotocols
 
 
-def _checked_hook(on_open: Any) -> Any:  # noqa: ANN401 - checked, then typed by the caller
+def _checked_hook(on_open: object) -> OnOpen | None:
     if on_open is not None and not callable(on_open):
-        msg = f"on_open must be an async function, not {type(on_open).__name__}"
-        raise TypeError(msg)
-    return on_open
+        right = "an async function that takes a Connection"
+        raise wrong_type("on_open", right, on_open)
+    return cast("OnOpen | None", on_open)
 
 
 def _checked_wait(value: bool | float) -> bool | float:  # noqa: FBT001 - the public argument
     if isinstance(value, bool):
         return value
-    if not isinstance(value, int | float):
-        msg = f"wait_open must be True, False or seconds, not {type(value).__name__}"
-        raise TypeError(msg)
-    if not 0 < value < float("inf"):
-        msg = (
-            f"wait_open must be a positive number of seconds, not {value!r}; True waits "
-            "for ever, False does not wait"
+    check_duration("wait_open", value)
+    if value == 0:
+        raise ValueError(
+            "wait_open must be a positive number of seconds, not 0; True waits for "
+            "ever, False does not wait."
         )
-        raise ValueError(msg)
     return float(value)
 
 
 def _checked_size(value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        msg = f"max_message_size must be a number of bytes or None, not {value!r}"
-        raise TypeError(msg)
-    if value is not None and value <= 0:
-        msg = f"max_message_size must be positive, not {value}; None means no limit"
-        raise ValueError(msg)
+    if value is not None:
+        whole_number("max_message_size", value, at_least=1)
     return value

@@ -47,11 +47,12 @@ class State(enum.Enum):
     def can_become(self, other: State) -> bool:
         """Whether ``other`` may still come, in any number of moves."""
         seen: set[State] = set()
-        frontier = {self}
-        while frontier:
-            reached = frozenset().union(*(TRANSITIONS[s] for s in frontier))
-            frontier = set(reached - seen)
+        frontier = TRANSITIONS[self]
+        while frontier - seen:
             seen |= frontier
+            frontier = frozenset(
+                after for state in seen for after in TRANSITIONS[state]
+            )
         return other in seen
 
 

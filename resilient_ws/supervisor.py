@@ -145,7 +145,7 @@ class Supervisor:
         unsubscribe = ticker_of(self._loop).subscribe(self._slept)
         try:
             failure = await self._supervise()
-        except Exception as bug:  # noqa: BLE001 - whatever it is, the session ends with it, not in silence
+        except Exception as bug:
             logger.exception("The session ends because of a bug")
             failure = bug
         finally:
@@ -172,9 +172,9 @@ class Supervisor:
 
     async def _supervise(self) -> Exception | None:
         """Connect, and again, until told to end or to give up; return the failure."""
-        while self.orders.closing is None:
+        while self.orders.closing() is None:
             ending = await self._connection()
-            if self.orders.closing is not None:
+            if self.orders.closing() is not None:
                 break
             if ending is None:
                 await self._back_off(0.0, "request", self._recovery.because)
@@ -186,7 +186,7 @@ class Supervisor:
             if isinstance(answer, Surrender):
                 return answer.failure
             await self._back_off(answer.delay, answer.source, ending.because)
-        order = self.orders.closing
+        order = self.orders.closing()
         return None if order is None else order.failure
 
     async def _back_off(
@@ -197,12 +197,10 @@ class Supervisor:
         self.life.become(State.BACKOFF, because=because, retry_in=delay)
         attempt = self._recovery.attempt
         self._report(
-            RetryScheduled(
-                delay=delay, attempt=attempt, because=because, source=source
-            )
+            RetryScheduled(delay=delay, attempt=attempt, because=because, source=source)
         )
         await self._unless_ordered(self._let_go())
-        while self.orders.waiting is None and self._loop.time() < until:
+        while self.orders.waiting() is None and self._loop.time() < until:
             await self.orders.first(timeout=until - self._loop.time())
 
     async def _let_go(self) -> None:
@@ -304,7 +302,7 @@ class Supervisor:
             self._hook = None
         if wire.ended.done():
             raise wire.ended.result()
-        if self.orders.waiting is not None:
+        if self.orders.waiting() is not None:
             await self._hang_up(wire)
             return False
         if not finished:
@@ -352,7 +350,7 @@ class Supervisor:
         retire_at = math.inf
         if policy.max_age is not None:
             retire_at = opened + jittered_age(policy.max_age, policy.rng)
-        while not wire.ended.done() and self.orders.waiting is None:
+        while not wire.ended.done() and self.orders.waiting() is None:
             now = self._loop.time()
             if now >= stable_at:
                 stable_at = math.inf
@@ -363,7 +361,7 @@ class Supervisor:
             due = min(stable_at, retire_at)
             timeout = None if due == math.inf else due - now
             await self.orders.first(wire.ended, timeout=timeout)
-            if isinstance(self.orders.waiting, RetryNow):
+            if isinstance(self.orders.waiting(), RetryNow):
                 self.orders.take()
         if wire.ended.done():
             return self._dropped(wire, wire.ended.result(), opened)
@@ -372,7 +370,7 @@ class Supervisor:
 
     async def _leave(self, wire: Wire) -> None:
         """End an open connection on request: for good, or for another."""
-        order = self.orders.waiting
+        order = self.orders.waiting()
         if isinstance(order, Replace):
             because = ConnectionLost(
                 f"The connection is replaced because {order.reason}.", how="local"
@@ -382,8 +380,8 @@ class Supervisor:
         await self._hang_up(wire)
 
     async def _hang_up(self, wire: Wire) -> None:
-        """Drain if that is wanted, shake hands for the last time; all in bounded time."""
-        close = self.orders.closing
+        """Drain if that is wanted, then shake hands, all in bounded time."""
+        close = self.orders.closing()
         order = close or Close()
         limit = self._settings.timeouts.close + (order.drain or 0.0)
         if close is not None:
@@ -393,9 +391,7 @@ class Supervisor:
                 if close is not None and order.drain != 0:
                     await self.outbox.drained()
                 self.outbox.detach()
-                await wire.close(
-                    order.code, order.reason, discard=close is not None
-                )
+                await wire.close(order.code, order.reason, discard=close is not None)
         except TimeoutError:
             self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
@@ -498,8 +494,8 @@ class Supervisor:
         connection = restoring.get()
         if connection is not None and connection.restoring and self._hook is not None:
             msg = (
-                "inside on_open nothing of the session moves; use connection.send() and "
-                "connection.receive(matching=...)"
+                "inside on_open nothing of the session moves; use "
+                "connection.send() and connection.receive(matching=...)"
             )
             raise RuntimeError(msg)
 
@@ -519,7 +515,7 @@ async def _run_hook(hook: OnOpen | None, connection: Connection) -> None:
     if hook is None:
         return
     restoring.set(connection)
-    result = hook(connection)
+    result: object = hook(connection)
     if not inspect.isawaitable(result):
         msg = "on_open must be an async function; it returned something else"
         raise Fatal(msg)

@@ -70,9 +70,7 @@ class SleepTicker:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(LOOK_INTERVAL, self._tick)
         before, self._offsets = self._offsets, self._look()
-        slept = max(
-            now - then for now, then in zip(self._offsets, before, strict=True)
-        )
+        slept = max(now - then for now, then in zip(self._offsets, before, strict=True))
         if slept > MIN_JUMP:
             for told in tuple(self._subscribers.values()):
                 told(slept)

@@ -1,0 +1,1 @@
+"""Messages not yet known to be delivered: their order, their bounds, their fate."""

@@ -34,20 +34,24 @@ class Delivery:
 
     Attributes:
         message_id: The id given to ``send``, or ``None``.
+        data: The message, until it is written or lost; then ``None``.
         size: Its payload bytes.
+        sequence: Its place in the order of the session.
+        expires_at: When its ``ttl`` passes, on the clock of the loop; ``None`` for
+            never.
         maybe_delivered: Whether the peer may have received it although it is lost.
         stored: Whether a durable store still holds it although the session ended.
     """
 
     __slots__ = (
         "_check_waiting",
-        "_data",
-        "_expires_at",
-        "_sequence",
         "_state",
         "_waiters",
+        "data",
+        "expires_at",
         "maybe_delivered",
         "message_id",
+        "sequence",
         "size",
         "stored",
     )
@@ -62,11 +66,11 @@ class Delivery:
         expires_at: float | None,
         check_waiting: Callable[[], None],
     ) -> None:
-        self._data: Message | None = data
-        self._sequence = sequence
-        self._expires_at = expires_at
+        self.data: Message | None = data
+        self.sequence = sequence
+        self.expires_at = expires_at
         self._state = DeliveryState.QUEUED
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._check_waiting = check_waiting
         self.message_id = message_id
         self.size = size
@@ -83,7 +87,15 @@ class Delivery:
         """What has become of the message so far."""
         return self._state
 
-    async def confirmed(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the public name; it ends this wait only
+    def settle(self, state: DeliveryState) -> None:
+        """Move to ``state``; for the outbox, which is the one writer."""
+        self._state = state
+        self.data = None
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def confirmed(self, timeout: float | None = None) -> None:
         """Wait until the message reached the outbox's ``confirm`` level.
 
         With ``confirm="write"`` that is: handed to an open connection.
@@ -104,26 +116,13 @@ class Delivery:
         async with asyncio.timeout(timeout):
             while self._state is DeliveryState.QUEUED:
                 waiter = asyncio.get_running_loop().create_future()
-                if self._waiters is None:
-                    self._waiters = []
-                self._waiters.append(waiter)
+                self._waiters = (*self._waiters, waiter)
                 try:
                     await waiter
                 finally:
-                    if self._waiters is not None and waiter in self._waiters:
-                        self._waiters.remove(waiter)
+                    self._waiters = tuple(w for w in self._waiters if w is not waiter)
         if self._state.lost:
             raise self._error()
-
-    def _become(self, state: DeliveryState) -> None:
-        """Move to ``state``; for the outbox alone."""
-        self._state = state
-        if state is not DeliveryState.QUEUED:
-            self._data = None
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _error(self) -> DeliveryError:
         maybe = "it may have arrived" if self.maybe_delivered else "it did not arrive"
@@ -134,4 +133,3 @@ class Delivery:
             maybe_delivered=self.maybe_delivered,
             stored=self.stored,
         )
-

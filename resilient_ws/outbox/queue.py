@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import attrs
 
@@ -18,7 +18,12 @@ from resilient_ws.errors import MessageTooBig, OutboxFull
 from resilient_ws.events import DeliveryFailed, OutboxOverflowed, SessionClosed
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.memory import MemoryStore
-from resilient_ws.policy._validate import one_of, positive, positive_int, seconds_or_none
+from resilient_ws.policy._validate import (
+    one_of,
+    positive,
+    positive_int,
+    seconds_or_none,
+)
 from resilient_ws.state import DeliveryState
 
 
@@ -41,15 +46,13 @@ TURN_LIMIT: Final = 4 * JOINED_WRITE
 MESSAGE_COST: Final = 64
 
 
-def _only_write(
-    _: object, attribute: attrs.Attribute[object], value: object
-) -> None:
+def _only_write(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value != "write":
         msg = f"Outbox.{attribute.name} must be 'write', not {value!r}"
         raise ValueError(msg)
 
 
-def _no_resend(_: object, __: attrs.Attribute[bool], value: object) -> None:
+def _no_resend(_: object, __: attrs.Attribute[Any], value: object) -> None:
     if value is not False:
         msg = (
             "Outbox.resend=True needs a confirmation from the peer, which "
@@ -101,6 +104,7 @@ class Link(Protocol):
     @property
     def writable(self) -> bool:
         """Whether the transport lives and is below its high-water mark."""
+        ...
 
     def send(self, message: Message) -> None:
         """Hand one message to the transport."""
@@ -109,7 +113,7 @@ class Link(Protocol):
         """Hand several messages to the transport in one write."""
 
 
-def payload_of(data: Sendable) -> tuple[Message, int]:
+def payload_of(data: object) -> tuple[Message, int]:
     """Return what will be sent, free of the caller's buffer, and its payload size."""
     if isinstance(data, str):
         if data.isascii():
@@ -122,7 +126,7 @@ def payload_of(data: Sendable) -> tuple[Message, int]:
     if isinstance(data, bytes):
         return data, len(data)
     if isinstance(data, bytearray | memoryview):
-        copy = bytes(data)
+        copy = bytes(cast("bytearray", data))
         return copy, len(copy)
     msg = (
         "data must be str (sent as text) or bytes, bytearray or memoryview (sent as "
@@ -249,7 +253,9 @@ class OutboxQueue:
 
     def _fits(self, size: int) -> bool:
         policy, queue = self._policy, self._queue
-        return len(queue) < policy.max_messages and queue.size + size <= policy.max_bytes
+        return (
+            len(queue) < policy.max_messages and queue.size + size <= policy.max_bytes
+        )
 
     def _overflow(self, size: int) -> bool | None:
         """Decide for a message that finds the outbox full and the session not open."""
@@ -283,8 +289,8 @@ class OutboxQueue:
         link = self._link
         if link is None or self._queue or self._turn_taken or not link.writable:
             self._queue.append(delivery)
-            if delivery._expires_at is not None:
-                self._watch_expiry(delivery._expires_at)
+            if delivery.expires_at is not None:
+                self._watch_expiry(delivery.expires_at)
             if link is not None and self._queue.size >= JOINED_WRITE:
                 self._pump()
             return
@@ -338,7 +344,7 @@ class OutboxQueue:
                 self._take_turn()
                 return
             batch = self._next_batch()
-            self._link.send_many([d._data for d in batch if d._data is not None])
+            self._link.send_many([d.data for d in batch if d.data is not None])
             for delivery in batch:
                 sent += delivery.size + MESSAGE_COST
                 self._mark_written(delivery)
@@ -361,7 +367,7 @@ class OutboxQueue:
         size = 0
         while self._queue and size < JOINED_WRITE:
             delivery = self._queue.popleft()
-            if delivery._expires_at is not None and delivery._expires_at <= now:
+            if delivery.expires_at is not None and delivery.expires_at <= now:
                 self._lose(delivery, DeliveryState.EXPIRED)
                 continue
             batch.append(delivery)
@@ -370,7 +376,7 @@ class OutboxQueue:
 
     def _mark_written(self, delivery: Delivery) -> None:
         self.written += 1
-        delivery._become(DeliveryState.WRITTEN)
+        delivery.settle(DeliveryState.WRITTEN)
 
     def _call_next(self) -> None:
         """Let the first sender in line look again."""
@@ -381,7 +387,7 @@ class OutboxQueue:
 
     def _lose(self, delivery: Delivery, state: DeliveryState) -> None:
         self.lost += 1
-        delivery._become(state)
+        delivery.settle(state)
         self._report(DeliveryFailed(state=state, message_id=delivery.message_id))
 
     def _watch_expiry(self, when: float) -> None:
@@ -395,13 +401,13 @@ class OutboxQueue:
         """Lose what is too old, and set the timer for what will be."""
         self._expiry = None
         now = self._loop.time()
-        dated = [d for d in self._queue if d._expires_at is not None]
-        lost = {d for d in dated if d._expires_at is not None and d._expires_at <= now}
+        dated = [d for d in self._queue if d.expires_at is not None]
+        lost = {d for d in dated if d.expires_at is not None and d.expires_at <= now}
         self._queue.remove(lost)
         for delivery in dated:
             if delivery in lost:
                 self._lose(delivery, DeliveryState.EXPIRED)
-        later = [d._expires_at for d in dated if d not in lost]
+        later = [d.expires_at for d in dated if d not in lost]
         if later:
             self._watch_expiry(min(when for when in later if when is not None))
         self._note_empty()

@@ -60,6 +60,13 @@ def positive_or_none(
         positive(instance, attribute, value)
 
 
+def check_duration(name: str, value: object) -> None:
+    """A finite number of seconds, 0 or above, given to a method as ``name``."""
+    right = "a number of seconds, 0 or more"
+    if _number(name, right, value) < 0:
+        raise ValueError(f"{name} must be {right}, not {value}.")
+
+
 def positive_int(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
@@ -69,7 +76,7 @@ def positive_int(
 
 def whole_number(name: str, value: object, *, at_least: int) -> None:
     """A whole number; True and 2.0 are none."""
-    right = f"a whole number, {at_least} or more"
+    right = "a positive whole number" if at_least else "a whole number, 0 or more"
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, right, value)
     if value < at_least:
@@ -80,49 +87,16 @@ def one_of(
     *choices: object,
 ) -> Callable[[object, attrs.Attribute[Any], object], None]:
     """One of a few words."""
-    *most, last = (repr(choice) for choice in choices)
-    right = f"{', '.join(most)} or {last}"
+    right = f"one of {', '.join(repr(choice) for choice in choices)}"
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        # By identity of type too: 1 equals True, and is not it.
+        # By type too: 1 equals True, and is not it.
         if any(type(value) is type(item) and value == item for item in choices):
             return
         name = name_of(instance, attribute)
         if type(value) not in {type(item) for item in choices}:
             raise wrong_type(name, right, value)
         raise ValueError(f"{name} must be {right}, not {value!r}.")
-
-    return check
-
-
-def check_duration(name: str, value: object) -> None:
-    """A finite number of seconds, 0 or above, given to a method as ``name``."""
-    right = "a number of seconds, 0 or more"
-    if _number(name, right, value) < 0:
-        msg = f"{name} must be {right}, not {value}."
-        raise ValueError(msg)
-
-
-def positive_int(
-    instance: object, attribute: attrs.Attribute[Any], value: object
-) -> None:
-    """A whole number above 0."""
-    name = name_of(instance, attribute)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise wrong_type(name, "a positive whole number", value)
-    if value <= 0:
-        msg = f"{name} must be a positive whole number, not {value}."
-        raise ValueError(msg)
-
-
-def one_of(*choices: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """One of a few words."""
-
-    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value not in choices:
-            words = ", ".join(repr(choice) for choice in choices)
-            msg = f"{name_of(instance, attribute)} must be one of {words}, not {value!r}."
-            raise ValueError(msg)
 
     return check
 
@@ -162,6 +136,12 @@ def require(
     """A value of the right type, whatever a caller without a type checker gave."""
     if not isinstance(value, kind):
         raise wrong_type(name, right, value)
+
+
+def require_callable(value: object, name: str) -> None:
+    """Something to be called."""
+    if not callable(value):
+        raise wrong_type(name, "a callable", value)
 
 
 def name_of(instance: object, attribute: attrs.Attribute[Any]) -> str:

@@ -66,7 +66,7 @@ def _ports(value: Iterable[int]) -> frozenset[int]:
     items = _items(value, "Access.blocked_ports", "a collection of port numbers")
     for item in items:
         whole_number("Every item of Access.blocked_ports", item, at_least=0)
-    return frozenset(value)
+    return frozenset(cast("list[int]", items))
 
 
 def _items(value: object, name: str, right: str) -> list[object]:
@@ -132,11 +132,8 @@ class Access:
             )
         if endpoint.scheme == "ws":
             self._check_insecure_endpoint(endpoint, proxied=proxied)
-        address = endpoint.address
-        if address is not None and not proxied:
-            self.check_address(str(address), endpoint)
-        elif not self.allow_private and _names_loopback(endpoint):
-            raise _private(endpoint, "this machine")
+        if not self.allow_private and _names_private(endpoint):
+            raise _private(endpoint, endpoint.host)
 
     def check_address(self, ip: str, endpoint: Endpoint) -> None:
         """Vet an address that is about to be dialled.
@@ -214,6 +211,12 @@ def _names_loopback(endpoint: Endpoint) -> bool:
     if endpoint.address is not None:
         return _is_loopback(endpoint.address)
     return endpoint.host == "localhost" or endpoint.host.endswith(".localhost")
+
+
+def _names_private(endpoint: Endpoint) -> bool:
+    if endpoint.address is not None:
+        return not _is_public(_reached(endpoint.address))
+    return _names_loopback(endpoint)
 
 
 def _is_loopback(address: IPAddress) -> bool:

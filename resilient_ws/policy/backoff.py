@@ -83,9 +83,7 @@ class FullJitter(wait_base):
         self.maximum = maximum
         self._rng = _rng(rng)
 
-    def __call__(  # type: ignore[explicit-override]  # is 3.12's
-        self, retry_state: RetryCallState
-    ) -> float:
+    def __call__(self, retry_state: RetryCallState) -> float:
         """The seconds to wait after this attempt."""
         try:
             bound = math.ldexp(self.initial, retry_state.attempt_number - 1)

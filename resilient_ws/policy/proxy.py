@@ -63,10 +63,10 @@ class Proxy:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+    def __str__(self) -> str:
         return self.redacted
 
-    def __repr__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+    def __repr__(self) -> str:
         return f"<Proxy {self.redacted}>"
 
 

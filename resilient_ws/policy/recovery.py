@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from resilient_ws.errors import Fatal
+from resilient_ws.events import RetrySource
 from resilient_ws.policy.backoff import Outage, member_gap
 from resilient_ws.policy.endpoints import Round
 from resilient_ws.policy.judge import Judge
 
 
 if TYPE_CHECKING:
-    from resilient_ws.events import RetrySource
     from resilient_ws.policy.backoff import Reconnect, Retry
     from resilient_ws.policy.failures import Ending
     from resilient_ws.policy.judge import Judgement

@@ -88,10 +88,10 @@ class Endpoint:
         default = self.port == _DEFAULT_PORTS[self.scheme]
         return host if default else f"{host}:{self.port}"
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+    def __str__(self) -> str:
         return self.redacted
 
-    def __repr__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+    def __repr__(self) -> str:
         return f"<Endpoint {self.redacted}>"
 
 

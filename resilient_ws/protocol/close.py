@@ -83,7 +83,7 @@ class Close:
     sent: CloseFrame | None = None
     received: CloseFrame | None = None
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # is 3.12's
+    def __str__(self) -> str:
         """Say it in one sentence, fit for a log."""
         who = "the server" if self.initiator == "peer" else "us"
         words = meaning(self.code)

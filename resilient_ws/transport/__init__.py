@@ -1,0 +1,1 @@
+"""Sockets and aiohttp live here, and nowhere else."""

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import importlib.util
 import socket
+import ssl
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
 
 from resilient_ws.errors import SecurityError
+from resilient_ws.policy._validate import require, wrong_type
+from resilient_ws.policy.proxy import parse_proxy
 
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.proxy import Proxy
     from resilient_ws.policy.url import Endpoint
 
+
+#: What a user may lend for dialling.
+ClientSession: TypeAlias = aiohttp.ClientSession
 
 #: The time-outs of a dial are the supervisor's; aiohttp's own are switched off.
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(
@@ -45,14 +50,14 @@ class HttpClient:
         *,
         access: Access,
         proxy: Proxy | None,
-        http: aiohttp.ClientSession | None,
-        ssl: ssl.SSLContext | bool,
+        http: ClientSession | None,
+        tls: ssl.SSLContext | bool,
     ) -> None:
         self._access = access
         self._proxy = proxy
         self._borrowed = http
-        self._ssl = ssl
-        self._own: dict[str | None, aiohttp.ClientSession] = {}
+        self._ssl = tls
+        self._own: dict[str | None, ClientSession] = {}
         self._endpoint: Endpoint | None = None
         self._refusals: list[SecurityError] = []
         self._allowed = 0
@@ -99,7 +104,7 @@ class HttpClient:
 
     def _client(
         self, endpoint: Endpoint, proxy: Proxy | None
-    ) -> tuple[aiohttp.ClientSession, str | None]:
+    ) -> tuple[ClientSession, str | None]:
         """Return the client to use, and the proxy that aiohttp itself speaks to."""
         if self._borrowed is not None:
             return self._borrowed, None if proxy is None else proxy.url
@@ -111,11 +116,9 @@ class HttpClient:
 
     def _session(
         self, key: str | None, connector: Callable[[], aiohttp.BaseConnector]
-    ) -> aiohttp.ClientSession:
+    ) -> ClientSession:
         if key not in self._own:
-            self._own[key] = aiohttp.ClientSession(
-                connector=connector(), timeout=NO_TIMEOUT
-            )
+            self._own[key] = ClientSession(connector=connector(), timeout=NO_TIMEOUT)
         return self._own[key]
 
     def _direct_connector(self) -> aiohttp.TCPConnector:
@@ -159,16 +162,12 @@ def _tunnel_connector(url: str) -> aiohttp.BaseConnector:
     # The connector has no socks5h: it resolves at the proxy when told so.
     remote = scheme in {"socks5h", "http", "https"}
     plain = {"socks5h": "socks5", "https": "http"}.get(scheme, scheme)
-    options: dict[str, Any] = {"proxy_ssl": _default_ssl()} if scheme == "https" else {}
+    options: dict[str, Any] = (
+        {"proxy_ssl": ssl.create_default_context()} if scheme == "https" else {}
+    )
     return aiohttp_socks.ProxyConnector.from_url(
         f"{plain}://{rest}", rdns=remote, limit=0, force_close=True, **options
     )
-
-
-def _default_ssl() -> ssl.SSLContext:
-    import ssl  # noqa: PLC0415 - only behind a proxy that speaks TLS
-
-    return ssl.create_default_context()
 
 
 def _proxy_for(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
@@ -179,7 +178,7 @@ def _proxy_for(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
         return None
     found = urllib.request.getproxies()
     url = found.get("https" if endpoint.secure else "http") or found.get("all")
-    return None if url is None else type(proxy).parse(url)
+    return None if url is None else parse_proxy(url)
 
 
 def needs_extra(endpoint: Endpoint, proxy: Proxy | None) -> bool:
@@ -190,34 +189,25 @@ def needs_extra(endpoint: Endpoint, proxy: Proxy | None) -> bool:
     return importlib.util.find_spec("aiohttp_socks") is None
 
 
-
-
 def check_client(http: object, *, allow_private: bool) -> None:
     """Check the ``http`` argument of ``connect()``."""
     if http is None:
         return
-    if not isinstance(http, aiohttp.ClientSession):
-        msg = f"http must be an aiohttp.ClientSession, not {type(http).__name__}"
-        raise TypeError(msg)
+    require(http, ClientSession, "http", "an aiohttp.ClientSession")
     if not allow_private:
-        msg = (
+        raise ValueError(
             "http cannot be combined with Access(allow_private=False): the addresses "
-            "that your own client dials are not seen; leave http out"
+            "that your own client dials are not seen; leave http out."
         )
-        raise ValueError(msg)
 
 
-def check_ssl(value: ssl.SSLContext | bool) -> ssl.SSLContext | bool:  # noqa: FBT001 - the public argument
+def check_ssl(value: object) -> ssl.SSLContext | bool:
     """Check the ``ssl`` argument of ``connect()``."""
-    import ssl  # noqa: PLC0415 - the name is an argument's elsewhere in this module
-
-    if value is True or isinstance(value, ssl.SSLContext):
-        return value
     if value is False:
-        msg = (
+        raise ValueError(
             "ssl=False would accept any certificate; pass an ssl.SSLContext that "
-            "trusts yours instead"
+            "trusts yours instead."
         )
-        raise ValueError(msg)
-    msg = f"ssl must be an ssl.SSLContext, not {type(value).__name__}"
-    raise TypeError(msg)
+    if value is not True and not isinstance(value, ssl.SSLContext):
+        raise wrong_type("ssl", "an ssl.SSLContext", value)
+    return value

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from resilient_ws.errors import (
     ConnectFailed,
-    HandshakeRejected,
     ProtocolError,
     SecurityError,
 )
@@ -24,7 +24,7 @@ from resilient_ws.transport.translate import rejected, translated
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import aiohttp
 
@@ -116,9 +116,7 @@ async def dial(
         try:
             if response.status == SWITCHING_PROTOCOLS:
                 return _take_over(response, handshake, endpoint, wire)
-            location = response.headers.get("Location")
-            if response.status not in REDIRECTS or location is None:
-                raise await _refusal(response, endpoint)
+            location = await _location(response, endpoint)
         except BaseException:
             response.close()
             raise
@@ -154,7 +152,7 @@ async def _request(
         asked.append(("Authorization", endpoint.authorization))
     try:
         return await client.get(endpoint, asked)
-    except Exception as failure:  # noqa: BLE001 - whatever aiohttp raises is made ours, or is a bug that goes on
+    except Exception as failure:
         error = translated(failure, endpoint.redacted)
         if error is None:
             raise
@@ -190,17 +188,20 @@ def _take_over(
         tail = Tail()
         protocol.read_timeout = None
         protocol.set_parser(tail, tail)
-        wire.begin(
-            cast("asyncio.Transport", transport), Held(response, protocol), tail.data
-        )
+        wire.begin(transport, Held(response, protocol), tail.data)
         return negotiated
     raise ProtocolError(broken, code=code)
 
 
-async def _refusal(
-    response: aiohttp.ClientResponse, endpoint: Endpoint
-) -> HandshakeRejected:
-    """Return the error for an answer that is neither 101 nor a redirect."""
+async def _location(response: aiohttp.ClientResponse, endpoint: Endpoint) -> str:
+    """Return where a redirect leads.
+
+    Raises:
+        HandshakeRejected: The answer is neither 101 nor a redirect.
+    """
+    location = response.headers.get("Location")
+    if response.status in REDIRECTS and location is not None:
+        return location
     body = b""
     # A body that does not come, or breaks off, changes nothing about the refusal.
     with contextlib.suppress(Exception):
@@ -211,4 +212,4 @@ async def _refusal(
                     break
                 body += chunk
     headers: Mapping[str, str] = response.headers
-    return rejected(response.status, headers, endpoint.redacted, body=body)
+    raise rejected(response.status, headers, endpoint.redacted, body=body)

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 class Socket(Protocol):
     """The part of a socket that both asyncio's and uvloop's stand-ins have."""
 
-    def fileno(self) -> int: ...
+    def fileno(self) -> int:
+        """Return the descriptor, -1 when closed."""
+        ...
 
-    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
+        """Read an option."""
+        ...
 
-    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+    def setsockopt(self, level: int, option: int, value: int, /) -> None:
+        """Set an option."""
+        ...
 
 
 #: So much may wait in the kernel unsent; what is beyond stays in our buffer, where

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import aiohttp
 
@@ -33,23 +33,29 @@ def translated(failure: BaseException, where: str) -> ResilientWSError | None:
         return failure
     if isinstance(failure, aiohttp.ClientHttpProxyError):
         return rejected(failure.status, failure.headers or {}, where, by="proxy")
-    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
-        return _failed("certificate", failure, where)
-    if isinstance(failure, ssl.SSLCertVerificationError):
-        return _failed("certificate", failure, where)
-    if isinstance(failure, aiohttp.ServerFingerprintMismatch):
-        return _failed("certificate", failure, where)
-    if isinstance(failure, aiohttp.ClientSSLError | ssl.SSLError):
-        return _failed("tls", failure, where)
-    if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return _failed("resolve", failure, where)
-    if isinstance(failure, aiohttp.ClientProxyConnectionError):
-        return _failed("proxy", failure, where)
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        return _failed("connect", failure, where)
-    if isinstance(failure, aiohttp.ClientError | OSError):
-        return _failed("handshake", failure, where)
+    for kinds, stage in _STAGES:
+        if isinstance(failure, kinds):
+            return _failed(stage, failure, where)
     return _from_proxy_connector(failure, where)
+
+
+#: Which exception means a failure at which stage; the first match counts, so the more
+#: special ones stand first.
+_STAGES: Final[tuple[tuple[tuple[type[BaseException], ...], Stage], ...]] = (
+    (
+        (
+            aiohttp.ClientConnectorCertificateError,
+            aiohttp.ServerFingerprintMismatch,
+            ssl.SSLCertVerificationError,
+        ),
+        "certificate",
+    ),
+    ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
+    ((aiohttp.ClientConnectorDNSError,), "resolve"),
+    ((aiohttp.ClientProxyConnectionError,), "proxy"),
+    ((aiohttp.ClientConnectorError,), "connect"),
+    ((aiohttp.ClientError, OSError), "handshake"),
+)
 
 
 def rejected(

@@ -49,16 +49,24 @@ class Sink(Protocol):
     on_room: Callable[[], None] | None
 
     @property
-    def deliver(self) -> Callable[[Message], None]: ...
-
-    def room(self) -> int: ...
-
-    def arrived(self, size: int) -> None: ...
-
-    def withhold(self) -> None: ...
+    def deliver(self) -> Callable[[Message], object]:
+        """Where the engine puts messages; asked for anew with each chunk."""
+        ...
 
     @property
-    def closes(self) -> bool: ...
+    def closes(self) -> bool:
+        """Whether a lack of room ends the connection."""
+        ...
+
+    def room(self) -> int:
+        """Return how many messages may be delivered now."""
+        ...
+
+    def arrived(self, size: int) -> None:
+        """Take note of a chunk's messages, ``size`` payload bytes in all."""
+
+    def withhold(self) -> None:
+        """Take note that reading has stopped for want of room."""
 
 
 class _Void:
@@ -67,22 +75,28 @@ class _Void:
     closes = False
     on_room: Callable[[], None] | None = None
 
-    def deliver(self, message: Message) -> None: ...
+    def deliver(self, message: Message) -> None:
+        """Drop the message."""
 
     def room(self) -> int:
+        """Return that there is always room."""
         return sys.maxsize
 
-    def arrived(self, size: int) -> None: ...
+    def arrived(self, size: int) -> None:
+        """Do nothing."""
 
-    def withhold(self) -> None: ...
+    def withhold(self) -> None:
+        """Do nothing."""
 
 
 class Peer(Protocol):
     """What holds the connection for aiohttp: told of the loss, and closed last."""
 
-    def connection_lost(self, exc: BaseException | None) -> None: ...
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take note that the transport is gone."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the connection."""
 
 
 class Wire(asyncio.Protocol):
@@ -148,6 +162,7 @@ class Wire(asyncio.Protocol):
     # Reading.
 
     def data_received(self, data: bytes) -> None:
+        """Take a chunk from the transport."""
         self._watch.heard_at = self._clock()
         self.bytes_received += len(data)
         self._read(data, self._sink.room())
@@ -297,9 +312,11 @@ class Wire(asyncio.Protocol):
             self._lost(failure)
 
     def pause_writing(self) -> None:
+        """Take note that the transport is above its high-water mark."""
         self._write_paused = True
 
     def resume_writing(self) -> None:
+        """Go on writing, the newest pong first."""
         self._write_paused = False
         self._answer()
         while self._room_waiters and self.writable:
@@ -359,6 +376,7 @@ class Wire(asyncio.Protocol):
         self.end(ConnectionLost(_farewell(record), how=how, close=record))
 
     def eof_received(self) -> bool:
+        """Find out what the end of the stream means; keep the transport for that."""
         self._read_rest()
         over_tls = self._transport is None or isinstance(
             self._transport.get_extra_info("ssl_object"),
@@ -394,6 +412,7 @@ class Wire(asyncio.Protocol):
             self.end(ConnectionLost(text, how="half_close", close=_answered(record)))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Deliver what had arrived, then say how the transport was lost."""
         try:
             if not self.ended.done():
                 for chunk in tcp.readable_rest(self._plain_socket()):

@@ -27,7 +27,9 @@ def test_one_member_is_a_round_of_its_own() -> None:
 
 def test_floors_wait_for_the_end_of_the_round_and_the_longest_counts() -> None:
     members = Round("abc")
-    assert members.failed(floor=30, source="retry_after") == Turn(member="b", wraps=False)
+    assert members.failed(floor=30, source="retry_after") == Turn(
+        member="b", wraps=False
+    )
     assert members.failed(floor=5) == Turn(member="c", wraps=False)
     assert members.failed() == Turn(
         member="a", wraps=True, floor=30, source="retry_after"
@@ -56,7 +58,9 @@ def test_an_empty_sequence_is_refused() -> None:
 
 
 @given(st.integers(1, 6), st.lists(st.booleans(), max_size=40))
-def test_nobody_is_dialled_after_a_fatal_verdict(size: int, verdicts: list[bool]) -> None:
+def test_nobody_is_dialled_after_a_fatal_verdict(
+    size: int, verdicts: list[bool]
+) -> None:
     members = Round(range(size))
     gone: set[int] = set()
     for fatal in verdicts:

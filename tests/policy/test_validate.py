@@ -8,7 +8,12 @@ from typing import Any
 import attrs
 import pytest
 
-from resilient_ws.policy._validate import is_coroutine_callable, one_of, positive_int
+from resilient_ws.policy._validate import (
+    check_duration,
+    is_coroutine_callable,
+    one_of,
+    positive_int,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -20,11 +25,26 @@ class Box:
 @pytest.mark.parametrize(
     ("field", "value", "error", "message"),
     [
-        ("size", 0, ValueError, "Box.size must be a whole number, 1 or more, not 0."),
-        ("size", True, TypeError, "Box.size must be a whole number, 1 or more, not a value of type bool."),
-        ("size", 2.0, TypeError, "Box.size must be a whole number, 1 or more, not a value of type float."),
-        ("rule", "d", ValueError, "Box.rule must be 'a', 'b' or 'c', not 'd'."),
-        ("rule", 1, TypeError, "Box.rule must be 'a', 'b' or 'c', not a value of type int."),
+        ("size", 0, ValueError, "Box.size must be a positive whole number, not 0."),
+        (
+            "size",
+            True,
+            TypeError,
+            "Box.size must be a positive whole number, not a value of type bool.",
+        ),
+        (
+            "size",
+            2.0,
+            TypeError,
+            "Box.size must be a positive whole number, not a value of type float.",
+        ),
+        ("rule", "d", ValueError, "Box.rule must be one of 'a', 'b', 'c', not 'd'."),
+        (
+            "rule",
+            1,
+            TypeError,
+            "Box.rule must be one of 'a', 'b', 'c', not a value of type int.",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_is_right(
@@ -37,6 +57,16 @@ def test_a_wrong_value_is_refused_with_what_is_right(
 
 def test_right_values_pass() -> None:
     assert Box(size=7, rule="c") == Box(size=7, rule="c")
+
+
+def test_the_argument_of_a_method_is_checked_by_its_name() -> None:
+    check_duration("ttl", 0)
+    with pytest.raises(
+        ValueError, match=r"^ttl must be a number of seconds, 0 or more"
+    ):
+        check_duration("ttl", -1)
+    with pytest.raises(TypeError, match=r"^ttl must be a number of seconds"):
+        check_duration("ttl", "1")
 
 
 async def coroutine_function() -> None: ...

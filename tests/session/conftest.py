@@ -1,0 +1,32 @@
+"""Sessions are tested in virtual time; a test marks itself ``real`` to opt out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.leaks import assert_no_leaks
+from tests.virtual.loop import VirtualLoop
+from tests.virtual.server import ScriptedServer
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give each test the loop of virtual time, but those that need threads."""
+    if item.path.name == "test_belonging.py":
+        return {"real": asyncio.SelectorEventLoop}
+    return {"virtual": VirtualLoop}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    """A server in the same loop; with it, proof that nothing is left behind."""
+    async with assert_no_leaks(), ScriptedServer() as server:
+        yield server

@@ -1,0 +1,76 @@
+"""A server that accepts and then ends, or refuses, is dialled at the backoff's pace."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+import random
+import resource
+import statistics
+from typing import TYPE_CHECKING
+
+import pytest
+
+import resilient_ws
+from tests.leaks import assert_no_leaks
+from tests.virtual.server import ScriptedServer, closing, refusing, resetting
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.virtual.server import Script
+
+SEEDS = 1000
+WATCHED = 60.0
+
+STORMS: dict[str, Script] = {
+    "close 1000": closing(1000),
+    "close 1001": closing(1001),
+    "close 1011": closing(1011),
+    "close 1012": closing(1012),
+    "close 1013": closing(1013),
+    "reset": resetting(),
+    "503": refusing(503),
+}
+
+
+@pytest.fixture
+def many_sockets() -> Iterator[None]:
+    """Room for both ends of a thousand connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * SEEDS
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(hard, wanted), hard)
+    )
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", STORMS)
+async def test_a_hostile_server_is_dialled_at_the_pace_of_the_backoff(
+    kind: str, many_sockets: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, logger="resilient_ws")
+    async with assert_no_leaks(), ScriptedServer(STORMS[kind]) as server:
+        async with contextlib.AsyncExitStack() as stack:
+            for seed in range(SEEDS):
+                policy = resilient_ws.Reconnect(rng=random.Random(seed))
+                await stack.enter_async_context(
+                    resilient_ws.connect(
+                        f"{server.url}/{seed}", reconnect=policy, wait_open=False
+                    )
+                )
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(WATCHED)
+            dials = collections.Counter(
+                path for when, path in server.requests if when - began <= WATCHED
+            )
+    counts = sorted(dials.values())
+    assert len(counts) == SEEDS
+    assert statistics.median(counts) <= 9
+    assert counts[-1] <= 15
+    # The pace is no excuse for not coming back at all.
+    assert counts[0] >= 3

@@ -1,0 +1,1 @@
+"""Sessions against servers of other hands: real processes, real faults."""
