@@ -184,10 +184,14 @@ class InboxQueue:
         return self._policy.overflow == "close"
 
     def withhold(self) -> None:
-        """Say that reading has stopped for want of room."""
+        """Take note that reading has stopped for want of room."""
         if not self._withheld:
             self._withheld = True
             self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=0))
+
+    def release(self) -> None:
+        """Take note that reading goes on."""
+        self._withheld = False
 
     def interrupt(
         self, cause: Exception | None, *, since: float, until: float, epoch: int
@@ -272,10 +276,8 @@ class InboxQueue:
         """Give the bytes of the run that was read back, and say if that made room."""
         self._size -= self._reading.size
         self._reading.size = 0
-        if self._withheld and not self.full:
-            self._withheld = False
-            if self.on_room is not None:
-                self.on_room()
+        if self._withheld and not self.full and self.on_room is not None:
+            self.on_room()
 
     def _turn_page(self) -> Interruption | None:
         """Make the next run the one being read, or return the hole before it."""

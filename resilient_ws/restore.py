@@ -63,7 +63,10 @@ class RestoreBuffer:
             self._waiter.set_result(None)
 
     def withhold(self) -> None:
-        """Say that reading has stopped for want of room."""
+        """Take note that reading has stopped for want of room."""
+
+    def release(self) -> None:
+        """Take note that reading goes on."""
 
     async def take(
         self,

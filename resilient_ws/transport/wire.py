@@ -68,6 +68,9 @@ class Sink(Protocol):
     def withhold(self) -> None:
         """Take note that reading has stopped for want of room."""
 
+    def release(self) -> None:
+        """Take note that reading goes on."""
+
 
 class _Void:
     """Takes everything and keeps nothing."""
@@ -86,6 +89,9 @@ class _Void:
         """Do nothing."""
 
     def withhold(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
         """Do nothing."""
 
 
@@ -222,10 +228,12 @@ class Wire(asyncio.Protocol):
         """Stop reading: the sink is full, and TCP shall push back."""
         if self._sink.closes:
             self._overflow()
-        elif not self._reading_paused and self._transport is not None:
+            return
+        # Told each time: the sink may be another one than when reading stopped.
+        self._sink.withhold()
+        if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
-            self._sink.withhold()
 
     def _overflow(self) -> None:
         """End the connection: the inbox's rule when it is full is to close."""
@@ -244,6 +252,7 @@ class Wire(asyncio.Protocol):
             self._read(b"", self._sink.room())
         if self._sink.room() > 0 and not self.engine.stalled and self._transport:
             self._reading_paused = False
+            self._sink.release()
             self._transport.resume_reading()
             self.watchman.resumed()
 
