@@ -60,7 +60,7 @@ from resilient_ws.events import (
 from resilient_ws.inbox import Inbox, Interruption
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.memory import MemoryStore
-from resilient_ws.outbox.queue import Outbox
+from resilient_ws.outbox.policy import Outbox
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.backoff import FullJitter, Reconnect
 from resilient_ws.policy.failures import Ending, Verdict

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from resilient_ws.errors import ResilientWSError
 from resilient_ws.events import SessionClosed, StateChanged
+from resilient_ws.journal import told
 from resilient_ws.state import TRANSITIONS, State
 
 
@@ -110,10 +110,3 @@ class Lifecycle:
             else:
                 still.append((wanted, waiter))
         self._waiters = still
-
-
-def told(because: Exception) -> str:
-    """Return what a log may say: a text that is not ours may hold a secret."""
-    if isinstance(because, ResilientWSError):
-        return str(because)
-    return type(because).__name__

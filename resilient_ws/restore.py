@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.inbox import size_of
-from resilient_ws.outbox.queue import payload_of
+from resilient_ws.outbox.payload import payload_of
 
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.errors import ConnectionLost
     from resilient_ws.inbox import Inbox, InboxQueue, Message
-    from resilient_ws.outbox.queue import Sendable
+    from resilient_ws.outbox.payload import Sendable
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.transport.wire import Wire
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout
 from resilient_ws.events import Event, MessageReceived, SessionClosed
+from resilient_ws.iteration import Items, Messages
 from resilient_ws.orders import Close, Replace, RetryNow
 from resilient_ws.policy._validate import check_duration, require, require_callable
 from resilient_ws.protocol.close import check_close
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from resilient_ws.inbox import Inbox, InboxQueue, Interruption, Message
     from resilient_ws.outbox.delivery import Delivery
-    from resilient_ws.outbox.queue import Outbox, Sendable
+    from resilient_ws.outbox.payload import Sendable
+    from resilient_ws.outbox.policy import Outbox
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.backoff import Reconnect
     from resilient_ws.policy.liveness import Liveness
@@ -191,7 +193,7 @@ class Session:
             if not late:
                 raise
         if late:
-            raise supervisor.last_error or OpenTimeout(
+            raise supervisor.journal.last_error or OpenTimeout(
                 f"No open connection to {self._settings.where} within {wait:g} s "
                 "(wait_open).",
                 kind="open",
@@ -266,7 +268,7 @@ class Session:
         supervisor.close(Close(code=code, reason=reason, drain=drain))
         if not supervisor.owns(asyncio.current_task()):
             await self._ended(supervisor)
-        return supervisor.close_record
+        return supervisor.journal.close_record
 
     async def wait_closed(self) -> None:
         """Wait for the end of the session.
@@ -376,7 +378,7 @@ class Session:
         Cancellation:
             Safe: no message is lost, and iterating may go on.
         """
-        return _Messages(self._consume(), self._check_loop)
+        return Messages(self._consume(), self._check_loop)
 
     def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
         """Iterate as ``async for`` over the session does, with the holes in place.
@@ -385,7 +387,7 @@ class Session:
         one of the next, comes an ``Interruption``; so does one where the inbox
         discarded messages.
         """
-        return _Items(self._consume(), self._check_loop)
+        return Items(self._consume(), self._check_loop)
 
     def _consume(self) -> InboxQueue:
         """Return the inbox, unless its messages go to a callback."""
@@ -488,7 +490,7 @@ class Session:
     @property
     def epoch(self) -> int:
         """The ordinal of the newest connection that was open; 0 before the first."""
-        return 0 if self._supervisor is None else self._supervisor.epoch
+        return 0 if self._supervisor is None else self._supervisor.journal.epoch
 
     @property
     def latency(self) -> float | None:
@@ -498,15 +500,15 @@ class Session:
             return None
         wire = supervisor.wire
         newest = None if wire is None else wire.watchman.latency
-        return supervisor.latency if newest is None else newest
+        return supervisor.journal.latency if newest is None else newest
 
     @property
     def subprotocol(self) -> str | None:
         """What the server of the newest open connection selected, or ``None``."""
         supervisor = self._supervisor
-        if supervisor is None or supervisor.negotiated is None:
+        if supervisor is None or supervisor.journal.negotiated is None:
             return None
-        return supervisor.negotiated.subprotocol
+        return supervisor.journal.negotiated.subprotocol
 
     @property
     def failure(self) -> Exception | None:
@@ -518,7 +520,7 @@ class Session:
         supervisor = self._supervisor
         if supervisor is None:
             return Statistics()
-        return supervisor.tally.snapshot(
+        return supervisor.journal.tally.snapshot(
             supervisor.wire, supervisor.inbox, supervisor.outbox, self._dispatcher
         )
 
@@ -552,54 +554,3 @@ class Session:
             "The session belongs to another event loop or thread; from there use "
             "asyncio.run_coroutine_threadsafe(session.send(...), loop)."
         )
-
-
-class _Messages:
-    """Iterates over messages alone."""
-
-    def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
-        self._inbox = inbox
-        self._soon = inbox.take_soon
-        self._check_loop = check_loop
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Message:
-        message = self._soon()
-        if message is not None:
-            return message
-        self._check_loop()
-        message = await self._inbox.take()
-        if message is None:
-            raise _end_of(self._inbox)
-        return message
-
-
-class _Items:
-    """Iterates over messages and interruptions."""
-
-    def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
-        self._inbox = inbox
-        self._soon = inbox.take_soon
-        self._check_loop = check_loop
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Message | Interruption:
-        message = self._soon()
-        if message is not None:
-            return message
-        self._check_loop()
-        item = await self._inbox.take_item()
-        if item is None:
-            raise _end_of(self._inbox)
-        return item
-
-
-def _end_of(inbox: InboxQueue) -> Exception:
-    """Return what ends an iteration: the failure once, or the plain end."""
-    if inbox.failure is not None:
-        return inbox.failure.with_traceback(None)
-    return StopAsyncIteration()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 import attrs
 
 from resilient_ws.inbox import Inbox
-from resilient_ws.outbox.queue import Outbox
+from resilient_ws.outbox.policy import Outbox
 from resilient_ws.policy._validate import (
     check_duration,
     require,

@@ -9,38 +9,38 @@ carries it out at the place where it stands.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws.dialler import Dialler
-from resilient_ws.errors import ConnectionLost, Fatal, OpenTimeout
+from resilient_ws.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    Fatal,
+    OpenTimeout,
+    ResilientWSError,
+)
 from resilient_ws.events import (
-    AttemptFailed,
-    ConnectionDropped,
-    ConnectionOpened,
     ConnectionStable,
     ConnectionTimedOut,
-    HandlerFailed,
     RetryScheduled,
     SessionClosed,
-    signal_of,
 )
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.lifecycle import Lifecycle, told
+from resilient_ws.journal import Journal
+from resilient_ws.lifecycle import Lifecycle
 from resilient_ws.orders import Close, Orders, Replace, RetryNow
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.backoff import jittered_age
-from resilient_ws.policy.failures import Ending
 from resilient_ws.policy.recovery import Recovery, Surrender
 from resilient_ws.protocol.engine import Engine
 from resilient_ws.restore import Connection, RestoreBuffer, restoring
 from resilient_ws.settings import Attempt
 from resilient_ws.state import State
-from resilient_ws.statistics import Tally
 from resilient_ws.suspend import ticker_of
+from resilient_ws.tasks import ended, outcome, run_hook
 from resilient_ws.transport.wire import Wire
 
 
@@ -50,18 +50,15 @@ if TYPE_CHECKING:
     from resilient_ws.dispatch import Dispatcher
     from resilient_ws.events import RetrySource
     from resilient_ws.inbox import Message
-    from resilient_ws.protocol.close import Close as CloseRecord
+    from resilient_ws.policy.failures import Ending
     from resilient_ws.protocol.handshake import Negotiated
-    from resilient_ws.settings import OnOpen, Settings
+    from resilient_ws.settings import Settings
 
 
 logger = logging.getLogger("resilient_ws")
 
 #: Seconds that what waits for callbacks gets at the end of the session.
 LAST_CALL: Final = 1.0
-#: Seconds that a cancelled hook, dial or callback gets to end.
-CANCEL_GRACE: Final = 1.0
-
 T = TypeVar("T")
 
 
@@ -94,18 +91,12 @@ class Supervisor:
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
         )
-        self.tally = Tally()
-        self.epoch = 0
+        self.journal = Journal(loop=loop, report=report)
         self.wire: Wire | None = None
-        self.negotiated: Negotiated | None = None
-        self.latency: float | None = None
-        self.close_record: CloseRecord | None = None
-        #: Why the newest attempt failed.
-        self.last_error: Exception | None = None
         # Where the next attempt goes on request, instead of where it would go.
         self._detour: Replace | None = None
-        # Since the last open connection: what ended it, and when.
-        self._hole: tuple[Exception | None, float, float] | None = None
+        # The connection that on_open holds, while it does.
+        self._restoring: Connection | None = None
         self._hook: asyncio.Task[object] | None = None
         self._callbacks: asyncio.Task[None] | None = None
         self.task: asyncio.Task[None] | None = None
@@ -163,12 +154,14 @@ class Supervisor:
         self.inbox.finish(failure)
         self.life.become(State.CLOSED, because=failure)
         self._report(
-            SessionClosed(close=self.close_record, failure=failure, dropped=dropped)
+            SessionClosed(
+                close=self.journal.close_record, failure=failure, dropped=dropped
+            )
         )
         self._dispatcher.finish()
         if self._callbacks is not None:
             await asyncio.wait({self._callbacks}, timeout=LAST_CALL)
-            await _cancelled(self._callbacks)
+            await ended(self._callbacks)
 
     async def _supervise(self) -> Exception | None:
         """Connect, and again, until told to end or to give up; return the failure."""
@@ -182,7 +175,8 @@ class Supervisor:
             answer = self._recovery.after(
                 ending, now=self._loop.time(), now_wall=time.time()
             )
-            self._complain("classify", answer.complaint)
+            if answer.complaint is not None:
+                self.journal.complain("classify", "Ending", answer.complaint)
             if isinstance(answer, Surrender):
                 return answer.failure
             await self._back_off(answer.delay, answer.source, ending.because)
@@ -210,7 +204,7 @@ class Supervisor:
             try:
                 await wire.finish()
             finally:
-                self.tally.add(wire)
+                self.journal.tally.add(wire)
 
     # One connection.
 
@@ -227,25 +221,40 @@ class Supervisor:
         self.life.become(State.CONNECTING)
         try:
             negotiated = await self._unless_ordered(self._dial(wire, attempt))
-            if negotiated is None:
-                return None
-            connection = self._new_connection(wire, buffer, negotiated)
-            self.life.become(State.RESTORING)
-            if not await self._restored(wire, connection):
-                return None
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the attempt has failed with it
+        except ResilientWSError as failure:
             return self._attempt_failed(attempt, failure, began)
+        if negotiated is None:
+            return None
+        self.life.become(State.RESTORING)
+        because = await self._restore(wire, buffer, negotiated)
+        if because is not None:
+            return self._attempt_failed(attempt, because, began)
+        if self.orders.waiting() is not None:
+            await self._hang_up(wire)
+            return None
         self._open(wire, buffer, negotiated)
         return await self._serve(wire)
 
+    def _attempt_failed(
+        self, attempt: Attempt, because: Exception, began: float
+    ) -> Ending:
+        return self.journal.attempt_failed(
+            attempt,
+            self._dialler.where,
+            because,
+            state=self.life.state,
+            began=began,
+        )
+
     def _next_attempt(self) -> Attempt:
         order = self.orders.take()
-        self._detour = order if isinstance(order, Replace) else None
-        self.tally.attempts += 1
+        if isinstance(order, Replace):
+            self._detour = order
+        self.journal.tally.attempts += 1
         recovery = self._recovery
         return Attempt(
             number=recovery.attempt,
-            epoch=self.epoch + 1,
+            epoch=self.journal.epoch + 1,
             because=recovery.because,
             fresh=recovery.fresh,
         )
@@ -263,17 +272,6 @@ class Supervisor:
             wire.is_answer = self._is_answer
         return wire
 
-    def _new_connection(
-        self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
-    ) -> Connection:
-        return Connection(
-            wire,
-            buffer,
-            epoch=self.epoch + 1,
-            endpoint=self._dialler.where,
-            negotiated=negotiated,
-        )
-
     async def _dial(self, wire: Wire, attempt: Attempt) -> Negotiated:
         detour, self._detour = self._detour, None
         return await self._dialler.dial(
@@ -283,14 +281,19 @@ class Supervisor:
             url=None if detour is None else detour.url,
         )
 
-    async def _restored(self, wire: Wire, connection: Connection) -> bool:
-        """Run ``on_open``; return whether the connection may open.
-
-        Raises:
-            Exception: What the hook raised, or why the connection ended meanwhile.
-        """
+    async def _restore(
+        self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
+    ) -> Exception | None:
+        """Run ``on_open``; return what it, or its connection, failed with."""
+        connection = self._restoring = Connection(
+            wire,
+            buffer,
+            epoch=self.journal.epoch + 1,
+            endpoint=self._dialler.where,
+            negotiated=negotiated,
+        )
         hook = self._hook = self._loop.create_task(
-            _run_hook(self._settings.on_open, connection), name="resilient_ws on_open"
+            run_hook(self._settings.on_open, connection), name="resilient_ws on_open"
         )
         limit = self._settings.timeouts.restore
         try:
@@ -298,49 +301,28 @@ class Supervisor:
             finished = hook.done()
         finally:
             connection.finish()
-            await _cancelled(hook)
-            self._hook = None
+            await ended(hook)
+            self._hook = self._restoring = None
         if wire.ended.done():
-            raise wire.ended.result()
+            return wire.ended.result()
+        if finished:
+            return outcome(hook)
         if self.orders.waiting() is not None:
-            await self._hang_up(wire)
-            return False
-        if not finished:
-            msg = f"on_open did not finish within {limit:g} s (timeouts.restore)."
-            raise OpenTimeout(msg, kind="restore", after=limit)
-        hook.result()
-        return True
+            return None
+        msg = f"on_open did not finish within {limit:g} s (timeouts.restore)."
+        return OpenTimeout(msg, kind="restore", after=limit)
 
     def _open(self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated) -> None:
         """Let messages flow: one step, so that nothing comes between."""
-        self.epoch += 1
-        self.tally.opened += 1
-        self.negotiated = negotiated
-        resumed_after = self._mark_hole()
+        resumed_after = self.journal.begin_epoch(self.inbox)
         buffer.join(self.inbox)
         wire.redirect(self.inbox)
         wire.on_writable = self.outbox.resume
+        wire.ended.add_done_callback(lambda _: self.outbox.detach(wire))
         self._recovery.opened()
         self.life.become(State.OPEN)
-        self._report(
-            ConnectionOpened(
-                epoch=self.epoch,
-                endpoint=self._dialler.where,
-                subprotocol=negotiated.subprotocol,
-                extensions=negotiated.extensions,
-                resumed_after=resumed_after,
-            )
-        )
+        self.journal.opened(self._dialler.where, negotiated, resumed_after)
         self.outbox.attach(wire)
-
-    def _mark_hole(self) -> float | None:
-        """Put the interruption before the new epoch; return the seconds it lasted."""
-        if self._hole is None:
-            return None
-        cause, since, began = self._hole
-        self._hole = None
-        self.inbox.interrupt(cause, since=since, until=time.time(), epoch=self.epoch)
-        return self._loop.time() - began
 
     async def _serve(self, wire: Wire) -> Ending | None:
         """Hold an open connection until it ends, or until told otherwise."""
@@ -355,7 +337,7 @@ class Supervisor:
             if now >= stable_at:
                 stable_at = math.inf
                 self._recovery.stable()
-                self._report(ConnectionStable(epoch=self.epoch))
+                self._report(ConnectionStable(epoch=self.journal.epoch))
             if now >= retire_at:
                 self.orders.give(Replace(reason="it has reached max_age"))
             due = min(stable_at, retire_at)
@@ -364,109 +346,41 @@ class Supervisor:
             if isinstance(self.orders.waiting(), RetryNow):
                 self.orders.take()
         if wire.ended.done():
-            return self._dropped(wire, wire.ended.result(), opened)
-        await self._leave(wire)
-        return None
-
-    async def _leave(self, wire: Wire) -> None:
-        """End an open connection on request: for good, or for another."""
+            return self.journal.dropped(wire, wire.ended.result(), opened)
         order = self.orders.waiting()
         if isinstance(order, Replace):
-            because = ConnectionLost(
-                f"The connection is replaced because {order.reason}.", how="local"
-            )
-            self._note_hole(None)
-            self._recovery.replaced(because, self._loop.time())
-        await self._hang_up(wire)
+            await self._replace(wire, order)
+        else:
+            await self._hang_up(wire)
+        return None
+
+    async def _replace(self, wire: Wire, order: Replace) -> None:
+        """End an open connection, because another one is wanted."""
+        self._detour = order
+        self.orders.take()
+        why = f"The connection is replaced: {order.reason}."
+        self._recovery.replaced(ConnectionLost(why, how="local"), self._loop.time())
+        await self._unless_ordered(self._hang_up(wire))
+        self.journal.closed(wire, None)
 
     async def _hang_up(self, wire: Wire) -> None:
-        """Drain if that is wanted, then shake hands, all in bounded time."""
-        close = self.orders.closing()
-        order = close or Close()
+        """Drain if the session closes, then shake hands, all in bounded time."""
+        closing = self.orders.closing()
+        order = closing or Close(drain=0)
         limit = self._settings.timeouts.close + (order.drain or 0.0)
-        if close is not None:
-            self.life.become(State.CLOSING, because=close.failure)
+        if closing is not None:
+            self.life.become(State.CLOSING, because=closing.failure)
         try:
             async with asyncio.timeout(limit):
-                if close is not None and order.drain != 0:
+                if order.drain != 0:
                     await self.outbox.drained()
-                self.outbox.detach()
-                await wire.close(order.code, order.reason, discard=close is not None)
+                self.outbox.detach(wire)
+                await wire.close(order.code, order.reason, discard=closing is not None)
         except TimeoutError:
             self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
-            self.outbox.detach()
-            self.close_record = wire.engine.record()
-            self._note_latency(wire)
-
-    # What an end means.
-
-    def _dropped(self, wire: Wire, because: ConnectionLost, opened: float) -> Ending:
-        """Report the loss of an open connection."""
-        self.outbox.detach()
-        self.tally.drops += 1
-        self.last_error = because
-        self.close_record = wire.engine.record()
-        self._note_latency(wire)
-        self._note_hole(because)
-        uptime = self._loop.time() - opened
-        self._signal(because)
-        self._report(
-            ConnectionDropped(
-                epoch=self.epoch,
-                because=because,
-                close=because.close,
-                uptime=uptime,
-                clean=because.close is not None and because.close.clean,
-                unconfirmed=wire.watchman.unconfirmed,
-            )
-        )
-        return Ending(because=because, state=State.OPEN, uptime=uptime)
-
-    def _attempt_failed(
-        self, attempt: Attempt, failure: Exception, began: float
-    ) -> Ending:
-        """Report an attempt that led to no open connection."""
-        self.last_error = failure
-        level = logging.WARNING if self.epoch == 0 else logging.INFO
-        logger.log(
-            level,
-            "%s: attempt %d failed: %s",
-            self._dialler.where,
-            attempt.number,
-            told(failure),
-        )
-        self._signal(failure)
-        self._report(
-            AttemptFailed(
-                attempt=attempt.number,
-                endpoint=self._dialler.where,
-                because=failure,
-                elapsed=self._loop.time() - began,
-            )
-        )
-        return Ending(because=failure, state=self.life.state)
-
-    def _signal(self, because: Exception) -> None:
-        signal = signal_of(because)
-        if signal is not None:
-            self._report(signal)
-
-    def _note_hole(self, cause: Exception | None) -> None:
-        """Remember since when, and why, nothing is received."""
-        self._hole = (cause, time.time(), self._loop.time())
-
-    def _note_latency(self, wire: Wire) -> None:
-        if wire.watchman.latency is not None:
-            self.latency = wire.watchman.latency
-
-    def _complain(self, handler: str, complaint: Exception | None) -> None:
-        """Report that a callable of the user's failed, and was passed over."""
-        if complaint is not None:
-            logger.error("%s raised %s", handler, type(complaint).__name__)
-            self._report(
-                HandlerFailed(handler=handler, event="Ending", because=complaint)
-            )
+            self.outbox.detach(wire)
+            self.journal.closed(wire, None)
 
     # What the parts ask of the supervisor.
 
@@ -478,7 +392,7 @@ class Supervisor:
         except Fatal as fatal:
             self.fail(fatal)
         except Exception as failure:  # noqa: BLE001 - the user's own, reported
-            self._complain("is_answer", failure)
+            self.journal.complain("is_answer", "MessageReceived", failure)
         return False
 
     def _slept(self, seconds: float) -> None:
@@ -492,7 +406,7 @@ class Supervisor:
     def check_not_restoring(self) -> None:
         """Raise where a wait could never end: inside this session's ``on_open``."""
         connection = restoring.get()
-        if connection is not None and connection.restoring and self._hook is not None:
+        if connection is not None and connection is self._restoring:
             msg = (
                 "inside on_open nothing of the session moves; use "
                 "connection.send() and connection.receive(matching=...)"
@@ -506,27 +420,8 @@ class Supervisor:
             await self.orders.first(task)
             finished = task.done()
         finally:
-            await _cancelled(task)
+            await ended(task)
+        if task.cancelled() and finished:
+            msg = "The attempt was cancelled from within, by a callable of yours."
+            raise ConnectFailed(msg, stage="resolve")
         return task.result() if finished else None
-
-
-async def _run_hook(hook: OnOpen | None, connection: Connection) -> None:
-    """Run ``on_open`` where it can be told from other code of the user's."""
-    if hook is None:
-        return
-    restoring.set(connection)
-    result: object = hook(connection)
-    if not inspect.isawaitable(result):
-        msg = "on_open must be an async function; it returned something else"
-        raise Fatal(msg)
-    await result
-
-
-async def _cancelled(task: asyncio.Task[T]) -> None:
-    """Cancel a task and wait until it has ended; log one that will not."""
-    if task.done():
-        return
-    task.cancel()
-    _, running = await asyncio.wait({task}, timeout=CANCEL_GRACE)
-    if running:
-        logger.warning("%s goes on although it was cancelled", task.get_name())

@@ -10,20 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
-
-import attrs
+from typing import TYPE_CHECKING, Final, Protocol
 
 from resilient_ws.errors import MessageTooBig, OutboxFull
 from resilient_ws.events import DeliveryFailed, OutboxOverflowed, SessionClosed
 from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.memory import MemoryStore
-from resilient_ws.policy._validate import (
-    one_of,
-    positive,
-    positive_int,
-    seconds_or_none,
-)
+from resilient_ws.outbox.payload import payload_of
 from resilient_ws.state import DeliveryState
 
 
@@ -32,70 +24,16 @@ if TYPE_CHECKING:
 
     from resilient_ws.events import Event
     from resilient_ws.inbox import Message
+    from resilient_ws.outbox.payload import Sendable
+    from resilient_ws.outbox.policy import Outbox
 
 
-Sendable = str | bytes | bytearray | memoryview
-Overflow = Literal["raise", "wait", "drop_oldest", "drop_newest"]
-
-MIB: Final = 1024 * 1024
 #: A joined write leaves when it has grown to this many bytes.
 JOINED_WRITE: Final = 64 * 1024
 #: The most that one turn of the loop may hand over, so that the loop stays free.
 TURN_LIMIT: Final = 4 * JOINED_WRITE
 #: What a message costs besides its bytes, in bytes: small ones cost by their number.
 MESSAGE_COST: Final = 64
-
-
-def _only_write(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value != "write":
-        msg = f"Outbox.{attribute.name} must be 'write', not {value!r}"
-        raise ValueError(msg)
-
-
-def _no_resend(_: object, __: attrs.Attribute[Any], value: object) -> None:
-    if value is not False:
-        msg = (
-            "Outbox.resend=True needs a confirmation from the peer, which "
-            "confirm='write' is not; leave it at False"
-        )
-        raise ValueError(msg)
-
-
-@attrs.frozen(kw_only=True)
-class Outbox:
-    """What is kept while it cannot be sent, and what happens beyond the bounds.
-
-    Attributes:
-        max_messages: Messages that may wait (default 1000).
-        max_bytes: Their payload bytes (default 8 MiB); a larger message is refused.
-        overflow: When the outbox is full and the session is not open, ``send``
-            raises ``OutboxFull`` (``"raise"``, default), waits for room (``"wait"``),
-            or drops the oldest or this newest message (``"drop_oldest"``,
-            ``"drop_newest"``). While open, ``send`` waits for the transport.
-        ttl: Seconds after which a message that was not written is too old to matter;
-            ``None`` (default) keeps it. ``send(ttl=...)`` overrides it.
-        confirm: What counts as delivered: ``"write"``, handed to an open connection.
-        resend: Whether what was written and not confirmed is sent again after a
-            drop; with ``confirm="write"`` there is nothing to send again.
-        store: Where messages wait: ``MemoryStore()``.
-    """
-
-    max_messages: int = attrs.field(default=1000, validator=positive_int)
-    max_bytes: int = attrs.field(default=8 * MIB, validator=positive_int)
-    overflow: Overflow = attrs.field(
-        default="raise",
-        validator=one_of("raise", "wait", "drop_oldest", "drop_newest"),
-    )
-    ttl: float | None = attrs.field(
-        default=None,
-        converter=seconds_or_none,
-        validator=attrs.validators.optional(positive),
-    )
-    confirm: Literal["write"] = attrs.field(default="write", validator=_only_write)
-    resend: bool = attrs.field(default=False, validator=_no_resend)
-    store: MemoryStore = attrs.field(
-        factory=MemoryStore, validator=attrs.validators.instance_of(MemoryStore)
-    )
 
 
 class Link(Protocol):
@@ -111,28 +49,6 @@ class Link(Protocol):
 
     def send_many(self, messages: list[Message]) -> None:
         """Hand several messages to the transport in one write."""
-
-
-def payload_of(data: object) -> tuple[Message, int]:
-    """Return what will be sent, free of the caller's buffer, and its payload size."""
-    if isinstance(data, str):
-        if data.isascii():
-            return data, len(data)
-        try:
-            return data, len(data.encode())
-        except UnicodeEncodeError:
-            msg = "data holds a lone surrogate, which UTF-8 cannot carry; send bytes"
-            raise ValueError(msg) from None
-    if isinstance(data, bytes):
-        return data, len(data)
-    if isinstance(data, bytearray | memoryview):
-        copy = bytes(cast("bytearray", data))
-        return copy, len(copy)
-    msg = (
-        "data must be str (sent as text) or bytes, bytearray or memoryview (sent as "
-        f"binary), not {type(data).__name__}; encode it first, with json.dumps say"
-    )
-    raise TypeError(msg)
 
 
 class OutboxQueue:
@@ -307,8 +223,10 @@ class OutboxQueue:
         self._pump()
         self._call_next()
 
-    def detach(self) -> None:
-        """Stop sending: the connection is gone, or about to be."""
+    def detach(self, link: Link | None = None) -> None:
+        """Stop sending, if it is through ``link`` (default: any) that we do."""
+        if link is not None and link is not self._link:
+            return
         self._link = None
         self._draining = False
         self._release_drain()

@@ -13,12 +13,12 @@ import logging
 import ssl
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from resilient_ws.errors import ConnectionLost, How, ProtocolError
+from resilient_ws.errors import ConnectionLost
 from resilient_ws.policy.liveness import Watch
-from resilient_ws.protocol.close import Close, meaning
-from resilient_ws.transport import tcp
+from resilient_ws.transport import losses, tcp
+from resilient_ws.transport.sinks import Void
 from resilient_ws.transport.watchman import Watchman
 
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resilient_ws.inbox import Message
     from resilient_ws.policy.liveness import Liveness
     from resilient_ws.protocol.engine import Engine
+    from resilient_ws.transport.sinks import Peer, Sink
 
 
 logger = logging.getLogger("resilient_ws")
@@ -41,68 +42,6 @@ LINGER: Final = 1.0
 #: Bounds, in seconds, of the wait that tells a dead peer from a half-closed one.
 EOF_PROBE_MIN: Final = 0.05
 EOF_PROBE_MAX: Final = 1.0
-
-
-class Sink(Protocol):
-    """Where messages go: the inbox, or the buffer of a connection being restored."""
-
-    on_room: Callable[[], None] | None
-
-    @property
-    def deliver(self) -> Callable[[Message], object]:
-        """Where the engine puts messages; asked for anew with each chunk."""
-        ...
-
-    @property
-    def closes(self) -> bool:
-        """Whether a lack of room ends the connection."""
-        ...
-
-    def room(self) -> int:
-        """Return how many messages may be delivered now."""
-        ...
-
-    def arrived(self, size: int) -> None:
-        """Take note of a chunk's messages, ``size`` payload bytes in all."""
-
-    def withhold(self) -> None:
-        """Take note that reading has stopped for want of room."""
-
-    def release(self) -> None:
-        """Take note that reading goes on."""
-
-
-class _Void:
-    """Takes everything and keeps nothing."""
-
-    closes = False
-    on_room: Callable[[], None] | None = None
-
-    def deliver(self, message: Message) -> None:
-        """Drop the message."""
-
-    def room(self) -> int:
-        """Return that there is always room."""
-        return sys.maxsize
-
-    def arrived(self, size: int) -> None:
-        """Do nothing."""
-
-    def withhold(self) -> None:
-        """Do nothing."""
-
-    def release(self) -> None:
-        """Do nothing."""
-
-
-class Peer(Protocol):
-    """What holds the connection for aiohttp: told of the loss, and closed last."""
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Take note that the transport is gone."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
 
 
 class Wire(asyncio.Protocol):
@@ -368,21 +307,11 @@ class Wire(asyncio.Protocol):
         if self.ended.done():
             return
         if engine.violation is not None:
-            code, text = engine.violation.code, engine.violation.text
-            self._write(engine.close(code, text))
-            self.end(
-                ProtocolError(
-                    f"The peer broke the protocol: {text} (closed with {code}, "
-                    f"{meaning(code)}).",
-                    code=code,
-                    close=engine.record(),
-                )
-            )
+            self._write(engine.close(engine.violation.code, engine.violation.text))
+            self.end(losses.by_violation(engine.violation, engine.record()))
             return
         self._write(engine.close_reply())
-        record = engine.record()
-        how: How = "local" if self._closing else "close"
-        self.end(ConnectionLost(_farewell(record), how=how, close=record))
+        self.end(losses.by_close(engine.record(), ours=self._closing))
 
     def eof_received(self) -> bool:
         """Find out what the end of the stream means; keep the transport for that."""
@@ -403,22 +332,8 @@ class Wire(asyncio.Protocol):
         return True
 
     def _judge_eof(self) -> None:
-        self._lost_at_eof(gone=tcp.peer_gone(self._socket))
-
-    def _lost_at_eof(self, *, gone: bool) -> None:
-        record = self.engine.record()
-        if gone:
-            text = (
-                "The stream ended without a close frame and the peer is gone: its "
-                "process ended or its host closed the connection."
-            )
-            self.end(ConnectionLost(text, how="eof", close=_answered(record)))
-        else:
-            text = (
-                "The stream ended without a close frame while the peer still takes "
-                "bytes: it closed its half of the connection."
-            )
-            self.end(ConnectionLost(text, how="half_close", close=_answered(record)))
+        gone = tcp.peer_gone(self._socket)
+        self.end(losses.at_eof(self.engine.record(), gone=gone))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Deliver what had arrived, then say how the transport was lost."""
@@ -446,37 +361,11 @@ class Wire(asyncio.Protocol):
         """Say how the transport was lost."""
         if self.ended.done():
             return
-        number = exc.errno if isinstance(exc, OSError) else None
+        record = self.engine.record()
         if self._eof_probe is not None or exc is None:
-            self._lost_at_eof(gone=True)
-        elif isinstance(exc, ConnectionResetError):
-            self._end_lost(
-                "The connection was reset by the peer or by something on the way. A "
-                "close frame may have been lost with the reset.",
-                "reset",
-                number,
-            )
-        elif isinstance(exc, BrokenPipeError):
-            self._end_lost(
-                "The peer had ended the connection when we wrote to it. A close frame "
-                "may have been lost with it.",
-                "write",
-                number,
-            )
+            self.end(losses.at_eof(record, gone=True))
         else:
-            self._end_lost(
-                f"The connection was lost ({tcp.name_of(number)}: "
-                f"{type(exc).__name__}).",
-                "reset",
-                number,
-            )
-
-    def _end_lost(self, text: str, how: How, number: int | None) -> None:
-        self.end(
-            ConnectionLost(
-                text, how=how, close=_answered(self.engine.record()), errno=number
-            )
-        )
+            self.end(losses.by_error(exc, record))
 
     async def close(self, code: int, reason: str, *, discard: bool) -> None:
         """Send a close frame and wait for the peer's; the caller bounds the wait.
@@ -495,7 +384,7 @@ class Wire(asyncio.Protocol):
             self._closing = True
             self._write(frame)
             if discard and self._reading_paused:
-                self.redirect(_Void())
+                self.redirect(Void())
         await asyncio.shield(self.ended)
         await asyncio.shield(self._gone)
 
@@ -520,21 +409,8 @@ class Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the transport and all that waits in it, then release aiohttp's hold."""
-        self.end(
-            ConnectionLost(
-                "We ended the connection.", how="local", close=self.engine.record()
-            )
-        )
+        self.end(losses.by_us(self.engine.record()))
         if self._transport is not None:
             self._transport.abort()
         if self._peer is not None:
             self._peer.close()
-
-
-def _answered(record: Close | None) -> Close | None:
-    """Leave a record out in which the peer never spoke."""
-    return record if record is not None and record.received is not None else None
-
-
-def _farewell(record: Close | None) -> str:
-    return f"The connection was {record}." if record else "The connection was closed."

@@ -1,0 +1,181 @@
+"""What can be typed: the commands, their options, and what is wrong with them.
+
+Rules: whatever is wrong with the arguments is said in one line on stderr, and the
+exit code is 2; nothing of it reaches the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+import resilient_ws
+from resilient_ws.cli import demo as demo_command
+from resilient_ws.cli.listen import Binary, Listen, listen as run_listen
+from resilient_ws.errors import SecurityError
+
+
+BAD_ARGUMENTS = 2
+
+_ALLOW = " Here: --allow-insecure."
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    # A traceback with the values of variables would show headers.
+    pretty_exceptions_enable=False,
+    help="Hold a WebSocket session that survives its connections.",
+)
+
+
+def run() -> int:
+    """Run what the command line says, and return the exit code."""
+    try:
+        result = app(standalone_mode=False, prog_name="resilient-ws")
+    except Exception as error:
+        # Typer raises click's exceptions, or those of a copy of its own: this is
+        # what both have.
+        told = getattr(error, "format_message", None)
+        if told is None:
+            raise
+        # No arguments at all is a question, and the answer was the help text.
+        message = told().strip()
+        if message and not message.startswith("Usage:"):
+            _complain(message.splitlines()[0])
+        return BAD_ARGUMENTS
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str) -> None:
+    print(f"resilient-ws: {message}", file=sys.stderr)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"resilient-ws {resilient_ws.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def parse_headers(lines: list[str]) -> dict[str, str]:
+    """Return the headers of ``Name: value`` arguments.
+
+    Raises:
+        ValueError: One has no name, or a name comes twice.
+    """
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            # The value may be a secret, so the line is not shown.
+            msg = "--header must look like 'Name: value'"
+            raise ValueError(msg)
+        if name.strip().lower() in map(str.lower, headers):
+            msg = f"--header gives {name.strip()!r} twice; join the values with a comma"
+            raise ValueError(msg)
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+@app.command()
+def listen(
+    url: Annotated[str, typer.Argument(help="A wss:// or ws:// URL.", metavar="URL")],
+    *,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME: VALUE'",
+            help="Send a header with the handshake; repeatable.",
+        ),
+    ] = None,
+    subprotocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Offer a subprotocol, best first; repeatable."
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="End after so many messages."),
+    ] = None,
+    binary: Annotated[
+        Binary, typer.Option(help="How binary messages are written.")
+    ] = Binary.BASE64,
+    json_events: Annotated[
+        bool,
+        typer.Option("--json-events", help="Write events to stderr as JSON objects."),
+    ] = False,
+    allow_insecure: Annotated[
+        bool,
+        typer.Option(
+            "--allow-insecure",
+            help="Allow unencrypted ws:// to other machines than this one.",
+        ),
+    ] = False,
+    give_up_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Give up when an outage lasts longer; by default never.",
+        ),
+    ] = None,
+) -> int:
+    """Print the messages of a server, one a line, and send it the lines of stdin.
+
+    Messages go to stdout and everything else to stderr. Lines read while offline are
+    kept and sent later. A line break inside a message becomes a space where the
+    message is JSON, and backslash n elsewhere. Exits with 0 when the count is reached
+    or on Ctrl-C, with 1 when the session gave up, with 2 when an argument is wrong.
+    """
+    try:
+        job = Listen(
+            url=url,
+            headers=parse_headers(header or []),
+            subprotocols=subprotocol or (),
+            count=count,
+            binary=binary,
+            json_events=json_events,
+            allow_insecure=allow_insecure,
+            give_up_after=give_up_after,
+        )
+        session = job.connect()
+    except SecurityError as refused:
+        allowed = "" if "allow_insecure" not in str(refused) else _ALLOW
+        _complain(f"{refused}{allowed}")
+        return BAD_ARGUMENTS
+    except ValueError as wrong:
+        _complain(str(wrong))
+        return BAD_ARGUMENTS
+    if sys.stdout is None or sys.stderr is None:
+        # The next socket would get the descriptor, and the messages.
+        _complain("stdout and stderr must be open; use >/dev/null")
+        return BAD_ARGUMENTS
+    return asyncio.run(run_listen(job, session))
+
+
+@app.command()
+def demo() -> int:
+    """Watch a session survive a server that is killed, frozen, restarted and busy.
+
+    Everything happens on this machine and takes less than half a minute. Exits with 1
+    if anything was lost in silence.
+    """
+    return demo_command.run()

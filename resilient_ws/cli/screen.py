@@ -1,0 +1,160 @@
+"""What the demo shows: a running story, a panel below it on a terminal, a summary."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from resilient_ws.cli.ledger import Outage
+    from resilient_ws.cli.report import Report
+
+_REFRESHES: Final = 8
+_WIDTH: Final = 88
+_PANEL_WIDTHS: Final = (12, 12, 8)
+_STATE_STYLES: Final = {
+    "open": "bold green",
+    "connecting": "bold yellow",
+    "restoring": "bold yellow",
+    "backoff": "bold red",
+}
+
+
+class Screen:
+    """A terminal, or a file that gets plain lines."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        if self._console.is_terminal:
+            self._console.width = min(self._console.width, _WIDTH)
+        self._began = time.monotonic()
+        #: What the panel shows, by name.
+        self.figures: dict[str, str] = {}
+
+    @contextlib.contextmanager
+    def live(self) -> Generator[None]:
+        """Show the panel while inside, where there is a terminal to show it on."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(
+            get_renderable=self._panel,
+            console=self._console,
+            refresh_per_second=_REFRESHES,
+            transient=True,
+        ):
+            yield
+
+    def _panel(self) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        # Of fixed widths, so that nothing jumps.
+        for width in _PANEL_WIDTHS:
+            grid.add_column(min_width=10, style="dim")
+            grid.add_column(min_width=width, style="bold")
+        cells: list[Text] = []
+        for name, value in self.figures.items():
+            cells += [Text(name), Text(value, style=_STATE_STYLES.get(value, ""))]
+        columns = 2 * len(_PANEL_WIDTHS)
+        for start in range(0, len(cells), columns):
+            grid.add_row(*cells[start : start + columns])
+        return Panel(grid, title="the session", title_align="left", box=box.ROUNDED)
+
+    def title(self, text: str, notes: Sequence[str]) -> None:
+        """Say what is about to be seen."""
+        self._console.print(Text(text, style="bold"))
+        for note in notes:
+            self._console.print(Text(note, style="dim"))
+        self._console.print()
+
+    def deed(self, text: str) -> None:
+        """Say what is done to the server."""
+        self._console.print()
+        self._line(Text(text, style="bold yellow"))
+
+    def event(self, text: str, style: str = "") -> None:
+        """Say what the session did."""
+        self._line(Text(text, style=style))
+
+    def _line(self, text: Text) -> None:
+        stamp = f"{time.monotonic() - self._began:5.1f} s"
+        if not self._console.is_terminal:
+            self._console.print(f"{stamp}  {text.plain}", soft_wrap=True, markup=False)
+            return
+        row = Table.grid(padding=(0, 2))
+        row.add_row(Text(stamp, style="dim"), text)
+        self._console.print(row)
+
+    def summary(self, outages: Sequence[Outage], report: Report, drops: int) -> None:
+        """Show what it all came to."""
+        self._console.print()
+        self._console.print(
+            Group(_outage_table(outages), Text(), _message_table(report, drops), Text())
+        )
+        lost = report.lost_in_silence
+        doubled = report.down.doubled + report.up.doubled
+        if report.holds:
+            verdict = Text(
+                "Nothing was lost in silence, nothing came twice.", "bold green"
+            )
+        else:
+            verdict = Text(
+                f"LOST IN SILENCE: {lost}. DELIVERED TWICE: {doubled}.", "bold red"
+            )
+        self._console.print(verdict)
+
+    def failure(self, text: str) -> None:
+        """Say why there is no good end."""
+        self._console.print(Text(text, style="bold red"))
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.2f} s"
+
+
+def _outage_table(outages: Sequence[Outage]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.add_column("the server was")
+    table.add_column("noticed after", justify="right")
+    table.add_column("server ready after", justify="right")
+    table.add_column("session back after", justify="right")
+    for outage in outages:
+        times = (outage.noticed, outage.cured, outage.back)
+        table.add_row(outage.name, *map(_seconds, times))
+    return table
+
+
+def _message_table(report: Report, drops: int) -> Table:
+    down, up = report.down, report.up
+    rows = (
+        ("down: sent by the server", down.sent, "to nobody, while nobody is there"),
+        ("      received", down.received, ""),
+        ("      missed while away", down.missed, "reported: inside an Interruption"),
+        ("      lost on the way", down.lost, "reported: inside an Interruption"),
+        ("      lost in silence", down.silent, "reported by nobody"),
+        ("      received twice", down.doubled, ""),
+        ("up:   accepted by send()", up.accepted, "kept while offline"),
+        ("      delivered", up.delivered, "seen by the server"),
+        ("      in flight at a drop", up.in_flight, f"reported: by {drops} drops"),
+        ("      refused", up.refused, "reported: by their Delivery"),
+        ("      lost in silence", up.silent, "reported by nobody"),
+        ("      delivered twice", up.doubled, ""),
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("messages")
+    table.add_column("", justify="right")
+    table.add_column("", style="dim")
+    for name, value, note in rows:
+        bad = value and ("silence" in name or "twice" in name)
+        table.add_row(name, str(value), note, style="bold red" if bad else None)
+    return table

@@ -1,0 +1,121 @@
+"""Lines in and out of the process, without holding up the loop and without threads.
+
+Rules: a descriptor is asked whether it is ready before every call, so that a file, a
+pipe, a terminal and /dev/null are all served alike, and none is made non-blocking,
+which other processes that share it would notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import stat
+from typing import TYPE_CHECKING, Final
+
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+_CHUNK: Final = 64 * 1024
+
+
+def _is_ready(descriptor: int, mask: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, mask)
+    return bool(poll.poll(0))
+
+
+async def _turn(
+    descriptor: int,
+    add: Callable[[int, Callable[[], None]], None],
+    remove: Callable[[int], bool],
+) -> None:
+    """Wait for the loop to call what ``add`` registers."""
+    waiter = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        remove(descriptor)
+        if not waiter.done():
+            waiter.set_result(None)
+
+    add(descriptor, wake)
+    try:
+        await waiter
+    finally:
+        remove(descriptor)
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    while not _is_ready(descriptor, select.POLLIN):
+        await _turn(descriptor, loop.add_reader, loop.remove_reader)
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    while not _is_ready(descriptor, select.POLLOUT):
+        await _turn(descriptor, loop.add_writer, loop.remove_writer)
+
+
+class LineOutput:
+    """Writes lines to a descriptor, each whole and at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._writing = asyncio.Lock()
+
+    async def write(self, line: str) -> None:
+        """Write a line; wait for whoever reads it.
+
+        Raises:
+            BrokenPipeError: Nobody reads any more.
+        """
+        rest = memoryview(line.encode(errors="backslashreplace") + b"\n")
+        async with self._writing:
+            while rest:
+                await _writable(self._descriptor)
+                # A ready pipe takes this much without blocking.
+                try:
+                    taken = os.write(self._descriptor, rest[: select.PIPE_BUF])
+                except BlockingIOError:
+                    continue
+                rest = rest[taken:]
+
+    async def hung_up(self) -> None:
+        """Wait until nobody reads any more; for ever where that cannot be told."""
+        loop = asyncio.get_running_loop()
+        if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
+            await loop.create_future()
+        # Nothing ever comes in at this end of a pipe, but the other end's closing.
+        while not _is_ready(self._descriptor, 0):
+            await _turn(self._descriptor, loop.add_reader, loop.remove_reader)
+
+
+async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
+    while True:
+        await _readable(descriptor)
+        try:
+            chunk = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            continue
+        if not chunk:
+            return
+        yield chunk
+        # A file is always ready, and the loop has other work.
+        await asyncio.sleep(0)
+
+
+async def read_lines(descriptor: int, *, max_size: int) -> AsyncIterator[bytes | None]:
+    """Give every line without its end, ``None`` for one above ``max_size`` bytes."""
+    rest, too_long = b"", False
+    async for chunk in _chunks(descriptor):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            fits = not too_long and len(line) <= max_size
+            yield line.removesuffix(b"\r") if fits else None
+            too_long = False
+        if len(rest) > max_size:
+            rest, too_long = b"", True
+    if too_long or rest:
+        yield None if too_long else rest

@@ -1,0 +1,166 @@
+"""What a person, and what a program, is told of an event."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, cast
+
+import attrs
+
+from resilient_ws.errors import ResilientWSError
+from resilient_ws.events import (
+    AttemptFailed,
+    ConnectionDropped,
+    ConnectionOpened,
+    ConnectionTimedOut,
+    Event,
+    HandlerFailed,
+    InboxOverflowed,
+    LoopLagged,
+    OutboxOverflowed,
+    RetryScheduled,
+    ServerTerminated,
+    SessionClosed,
+)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_SOURCES: Final = {
+    "wait": "",
+    "retry_after": ", as the server asked with Retry-After",
+    "floor": ", as the server's answer advises",
+    "failover": ", at the next URL",
+    "request": ", on request",
+}
+_TIMEOUTS: Final = {
+    "open": "no connection",
+    "restore": "on_open did not finish",
+    "ping": "not a byte came",
+    "idle": "no message came",
+    "close": "the server did not say goodbye",
+}
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal: a server chose what is in it."""
+    return "".join(
+        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def told(because: BaseException) -> str:
+    """Return what may be said of an exception: a stranger's text may hold a secret."""
+    ours = isinstance(because, ResilientWSError)
+    return printable(str(because)) if ours else type(because).__name__
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 message``, ``2 messages``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def in_words(event: Event) -> str | None:  # noqa: PLR0911 - one line for each event
+    """Return a line for a person, ``None`` for what only a program wants to know."""
+    match event:
+        case ConnectionOpened():
+            return _opened(event)
+        case ConnectionDropped():
+            return _dropped(event)
+        case AttemptFailed():
+            return f"attempt {event.attempt} failed: {told(event.because)}"
+        case RetryScheduled():
+            source = _SOURCES[event.source]
+            return f"attempt {event.attempt} in {event.delay:.1f} s{source}"
+        case ConnectionTimedOut():
+            return f"timed out: {_TIMEOUTS[event.kind]} within {event.after:.1f} s"
+        case ServerTerminated():
+            reason = f', "{printable(event.reason)}"' if event.reason else ""
+            return f"the server closed: {event.code} {event.meaning}{reason}"
+        case SessionClosed():
+            unsent = f"; {counted(event.dropped, 'message')} not sent"
+            return f"closed{unsent if event.dropped else ''}"
+        case _:
+            return _trouble(event)
+
+
+def _opened(event: ConnectionOpened) -> str:
+    line = f"open: connection {event.epoch} to {event.endpoint}"
+    if event.subprotocol is not None:
+        line += f", subprotocol {event.subprotocol}"
+    if event.resumed_after is not None:
+        line += f", after {event.resumed_after:.1f} s offline"
+    return line
+
+
+def _dropped(event: ConnectionDropped) -> str:
+    line = f"dropped after {event.uptime:.1f} s: {told(event.because)}"
+    if event.unconfirmed:
+        line += f" ({counted(event.unconfirmed, 'sent message')} may not have arrived)"
+    return line
+
+
+def _trouble(event: Event) -> str | None:
+    """Return a line for what goes wrong beside the connection."""
+    match event:
+        case InboxOverflowed(overflow="pause"):
+            return "not reading on: the messages come faster than they are taken"
+        case InboxOverflowed() | OutboxOverflowed():
+            return f"{counted(event.discarded, 'message')} discarded ({event.overflow})"
+        case HandlerFailed():
+            return f"{event.handler} failed: {told(event.because)}"
+        case LoopLagged():
+            return f"this process was held up for {event.by:.1f} s"
+        case _:
+            return None
+
+
+def as_json(event: Event, *, time: float) -> str:
+    """Return an event as a JSON object on one line.
+
+    Its fields are the event's own; an exception is an object with ``type``,
+    ``message`` and its attributes.
+    """
+    fields = dict(_fields(event))
+    return json.dumps({"event": type(event).__name__, "time": time, **fields})
+
+
+def _fields(value: object) -> Iterator[tuple[str, object]]:
+    kind: type = type(value)
+    if attrs.has(kind):
+        for field in attrs.fields(kind):
+            yield field.name, _plain(getattr(value, field.name))
+    else:
+        for name, attribute in vars(value).items():
+            if not name.startswith("_"):
+                yield name, _plain(attribute)
+
+
+def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
+    """Return a value as something JSON has."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case enum.Enum():
+            return value.value
+        case bytes():
+            return base64.b64encode(value).decode()
+        case BaseException():
+            attributes = (
+                dict(_fields(value)) if isinstance(value, ResilientWSError) else {}
+            )
+            return {"type": type(value).__name__, "message": told(value), **attributes}
+        case Mapping():
+            items = cast("Mapping[object, object]", value).items()
+            return {str(key): _plain(item) for key, item in items}
+        case tuple() | list():
+            return [_plain(item) for item in cast("Sequence[object]", value)]
+        case _ if attrs.has(type(value)):
+            return dict(_fields(value))
+        case _:
+            return str(value)

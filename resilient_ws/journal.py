@@ -1,0 +1,167 @@
+"""What a session remembers of its connections, and reports of them.
+
+Rule: a time-out or a termination by the server is reported before the loss that it
+led to, and each loss exactly once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from resilient_ws.errors import ResilientWSError
+from resilient_ws.events import (
+    AttemptFailed,
+    ConnectionDropped,
+    ConnectionOpened,
+    HandlerFailed,
+    signal_of,
+)
+from resilient_ws.policy.failures import Ending, hint
+from resilient_ws.state import State
+from resilient_ws.statistics import Tally
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from resilient_ws.errors import ConnectionLost
+    from resilient_ws.events import Event
+    from resilient_ws.inbox import InboxQueue
+    from resilient_ws.protocol.close import Close
+    from resilient_ws.protocol.handshake import Negotiated
+    from resilient_ws.settings import Attempt
+    from resilient_ws.transport.wire import Wire
+
+
+logger = logging.getLogger("resilient_ws")
+
+
+class Journal:
+    """Counts, remembers and reports; decides nothing."""
+
+    def __init__(
+        self, *, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
+    ) -> None:
+        self._clock = loop.time
+        self._report = report
+        # Since the last open connection: what ended it, and when, on both clocks.
+        self._hole: tuple[Exception | None, float, float] | None = None
+        self.tally = Tally()
+        #: The ordinal of the newest open connection.
+        self.epoch = 0
+        #: What was agreed on with its server.
+        self.negotiated: Negotiated | None = None
+        #: Why the newest attempt or connection failed.
+        self.last_error: Exception | None = None
+        #: The newest closing handshake.
+        self.close_record: Close | None = None
+        #: The newest round trip of a ping.
+        self.latency: float | None = None
+
+    def begin_epoch(self, inbox: InboxQueue) -> float | None:
+        """Count the next epoch, and put the hole before it in its place.
+
+        Returns:
+            The seconds without an open connection, ``None`` for the first.
+        """
+        self.epoch += 1
+        self.tally.opened += 1
+        if self._hole is None:
+            return None
+        cause, since, began = self._hole
+        self._hole = None
+        inbox.interrupt(cause, since=since, until=time.time(), epoch=self.epoch)
+        return self._clock() - began
+
+    def opened(
+        self, where: str, negotiated: Negotiated, resumed_after: float | None
+    ) -> None:
+        """Report an open connection."""
+        self.negotiated = negotiated
+        self._report(
+            ConnectionOpened(
+                epoch=self.epoch,
+                endpoint=where,
+                subprotocol=negotiated.subprotocol,
+                extensions=negotiated.extensions,
+                resumed_after=resumed_after,
+            )
+        )
+
+    def closed(self, wire: Wire, cause: Exception | None) -> None:
+        """Take note that an open connection ended, whoever wanted it."""
+        self.close_record = wire.engine.record()
+        self._hole = (cause, time.time(), self._clock())
+        if wire.watchman.latency is not None:
+            self.latency = wire.watchman.latency
+
+    def dropped(self, wire: Wire, because: ConnectionLost, opened_at: float) -> Ending:
+        """Report the loss of an open connection."""
+        self.closed(wire, because)
+        self.tally.drops += 1
+        self.last_error = because
+        uptime = self._clock() - opened_at
+        self._signal(because)
+        self._report(
+            ConnectionDropped(
+                epoch=self.epoch,
+                because=because,
+                close=because.close,
+                uptime=uptime,
+                clean=because.close is not None and because.close.clean,
+                unconfirmed=wire.watchman.unconfirmed,
+            )
+        )
+        return Ending(because=because, state=State.OPEN, uptime=uptime)
+
+    def attempt_failed(
+        self,
+        attempt: Attempt,
+        where: str,
+        because: Exception,
+        *,
+        state: State,
+        began: float,
+    ) -> Ending:
+        """Report an attempt that led to no open connection."""
+        self.last_error = because
+        ending = Ending(because=because, state=state)
+        remedy = hint(ending)
+        logger.log(
+            logging.WARNING if self.epoch == 0 else logging.INFO,
+            "%s: attempt %d failed: %s%s",
+            where,
+            attempt.number,
+            told(because),
+            "" if remedy is None else f" {remedy}",
+        )
+        self._signal(because)
+        self._report(
+            AttemptFailed(
+                attempt=attempt.number,
+                endpoint=where,
+                because=because,
+                elapsed=self._clock() - began,
+            )
+        )
+        return ending
+
+    def complain(self, handler: str, event: str, complaint: Exception) -> None:
+        """Report that a callable of the user's failed, and was passed over."""
+        logger.error("%s raised %s", handler, type(complaint).__name__)
+        self._report(HandlerFailed(handler=handler, event=event, because=complaint))
+
+    def _signal(self, because: Exception) -> None:
+        signal = signal_of(because)
+        if signal is not None:
+            self._report(signal)
+
+
+def told(because: Exception) -> str:
+    """Return what a log may say: a text that is not ours may hold a secret."""
+    if isinstance(because, ResilientWSError):
+        return str(because)
+    return type(because).__name__

@@ -1,0 +1,92 @@
+"""How a connection was lost, in the words of our errors.
+
+Rule: a close frame that may have been lost with an RST is said to be so; nobody's 1006
+is invented.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resilient_ws.errors import ConnectionLost, How, ProtocolError
+from resilient_ws.protocol.close import meaning
+from resilient_ws.transport.tcp import name_of
+
+
+if TYPE_CHECKING:
+    from resilient_ws.protocol.close import Close
+    from resilient_ws.protocol.engine import Violation
+
+
+def by_us(record: Close | None) -> ConnectionLost:
+    """Return the loss for an end that we made."""
+    return ConnectionLost("We ended the connection.", how="local", close=record)
+
+
+def by_close(record: Close | None, *, ours: bool) -> ConnectionLost:
+    """Return the loss for a received close frame.
+
+    Args:
+        record: The closing handshake.
+        ours: Whether we had asked for it.
+    """
+    text = f"The connection was {record}."
+    return ConnectionLost(text, how="local" if ours else "close", close=record)
+
+
+def by_violation(violation: Violation, record: Close | None) -> ProtocolError:
+    """Return the loss for a peer that broke the protocol."""
+    code = violation.code
+    return ProtocolError(
+        f"The peer broke the protocol: {violation.text} (closed with {code}, "
+        f"{meaning(code)}).",
+        code=code,
+        close=record,
+    )
+
+
+def at_eof(record: Close | None, *, gone: bool) -> ConnectionLost:
+    """Return the loss for a stream that ended without a close frame.
+
+    Args:
+        record: The closing handshake, as far as it went.
+        gone: Whether the peer takes no more bytes either.
+    """
+    if gone:
+        text = (
+            "The stream ended without a close frame and the peer is gone: its process "
+            "ended or its host closed the connection."
+        )
+    else:
+        text = (
+            "The stream ended without a close frame while the peer still takes bytes: "
+            "it closed its half of the connection."
+        )
+    how: How = "eof" if gone else "half_close"
+    return ConnectionLost(text, how=how, close=_answered(record))
+
+
+def by_error(failure: Exception, record: Close | None) -> ConnectionLost:
+    """Return the loss for an error of the transport; its errno is kept."""
+    number = failure.errno if isinstance(failure, OSError) else None
+    how: How = "reset"
+    if isinstance(failure, ConnectionResetError):
+        text = (
+            "The connection was reset by the peer or by something on the way. A close "
+            "frame may have been lost with the reset."
+        )
+    elif isinstance(failure, BrokenPipeError):
+        how = "write"
+        text = (
+            "The peer had ended the connection when we wrote to it. A close frame may "
+            "have been lost with it."
+        )
+    else:
+        kind = type(failure).__name__
+        text = f"The connection was lost ({name_of(number)}: {kind})."
+    return ConnectionLost(text, how=how, close=_answered(record), errno=number)
+
+
+def _answered(record: Close | None) -> Close | None:
+    """Leave a record out in which the peer never spoke."""
+    return record if record is not None and record.received is not None else None

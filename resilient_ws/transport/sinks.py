@@ -1,0 +1,74 @@
+"""What a wire sees of the parts it serves: where messages go, who holds the link."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.inbox import Message
+
+
+class Sink(Protocol):
+    """Where messages go: the inbox, or the buffer of a connection being restored."""
+
+    on_room: Callable[[], None] | None
+
+    @property
+    def deliver(self) -> Callable[[Message], object]:
+        """Where the engine puts messages; asked for anew with each chunk."""
+        ...
+
+    @property
+    def closes(self) -> bool:
+        """Whether a lack of room ends the connection."""
+        ...
+
+    def room(self) -> int:
+        """Return how many messages may be delivered now."""
+        ...
+
+    def arrived(self, size: int) -> None:
+        """Take note of a chunk's messages, ``size`` payload bytes in all."""
+
+    def withhold(self) -> None:
+        """Take note that reading has stopped for want of room."""
+
+    def release(self) -> None:
+        """Take note that reading goes on."""
+
+
+class Void:
+    """Takes everything and keeps nothing."""
+
+    closes = False
+    on_room: Callable[[], None] | None = None
+
+    def deliver(self, message: Message) -> None:
+        """Drop the message."""
+
+    def room(self) -> int:
+        """Return that there is always room."""
+        return sys.maxsize
+
+    def arrived(self, size: int) -> None:
+        """Do nothing."""
+
+    def withhold(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+class Peer(Protocol):
+    """What holds the connection for aiohttp: told of the loss, and closed last."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take note that the transport is gone."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
