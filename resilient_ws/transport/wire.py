@@ -412,5 +412,7 @@ class Wire(asyncio.Protocol):
         self.end(losses.by_us(self.engine.record()))
         if self._transport is not None:
             self._transport.abort()
+        elif not self._gone.done():
+            self._gone.set_result(None)
         if self._peer is not None:
             self._peer.close()
