@@ -143,11 +143,6 @@ class InboxQueue:
         policy = self._policy
         return self._size >= policy.max_bytes or len(self) >= policy.max_messages
 
-    @property
-    def finished(self) -> bool:
-        """Whether the session has ended and every message was taken."""
-        return self._finished and not len(self)
-
     # The wire's side.
 
     @property

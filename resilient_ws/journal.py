@@ -70,6 +70,7 @@ class Journal:
         self.epoch += 1
         self.tally.opened += 1
         if self._hole is None:
+            inbox.begin(self.epoch)
             return None
         cause, since, began = self._hole
         self._hole = None

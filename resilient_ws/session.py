@@ -446,6 +446,8 @@ class Session:
     def reconnect(self, reason: str, url: str | None = None) -> None:
         """Replace the connection now, without backoff; the session goes on.
 
+        While one is being dialled already, only another ``url`` changes anything.
+
         Args:
             reason: Why, for the log and the events.
             url: Where the next attempt goes; later ones go where ``connect`` said.
@@ -464,7 +466,8 @@ class Session:
             if url is None
             else check_endpoint(url, settings.access, settings.proxy)
         )
-        supervisor.orders.give(Replace(reason=reason, url=endpoint))
+        if endpoint is not None or supervisor.life.state is not State.CONNECTING:
+            supervisor.orders.give(Replace(reason=reason, url=endpoint))
 
     def retry_now(self) -> None:
         """Cut the wait for the next attempt; do nothing in other states.

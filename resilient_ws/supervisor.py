@@ -285,6 +285,9 @@ class Supervisor:
         self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
     ) -> Exception | None:
         """Run ``on_open``; return what it, or its connection, failed with."""
+        if self._settings.on_open is None:
+            # Nothing to restore: it is open, however short it may live.
+            return None
         connection = self._restoring = Connection(
             wire,
             buffer,

@@ -24,10 +24,8 @@ CANCEL_GRACE: Final = 1.0
 T = TypeVar("T")
 
 
-async def run_hook(hook: OnOpen | None, connection: Connection) -> None:
+async def run_hook(hook: OnOpen, connection: Connection) -> None:
     """Run ``on_open`` where it can be told from other code of the user's."""
-    if hook is None:
-        return
     restoring.set(connection)
     result: object = hook(connection)
     if not inspect.isawaitable(result):

@@ -103,6 +103,8 @@ class Wire(asyncio.Protocol):
         self._sink = sink
         sink.on_room = self._on_room
         self._on_room()
+        if self._reading_paused and not self.ended.done():
+            self._hold_reading()
 
     # Reading.
 

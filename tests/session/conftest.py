@@ -1,4 +1,4 @@
-"""Sessions are tested in virtual time; a test marks itself ``real`` to opt out."""
+"""Sessions are tested in virtual time, but for what needs threads or a fork."""
 
 from __future__ import annotations
 

@@ -15,24 +15,41 @@ import pytest
 
 import resilient_ws
 from tests.leaks import assert_no_leaks
-from tests.virtual.server import ScriptedServer, closing, refusing, resetting
+from tests.virtual.record import now
+from tests.virtual.server import Peer, ScriptedServer, closing, refusing, resetting
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.virtual.server import Script
+    from tests.virtual.server import Peer, Script
 
 SEEDS = 1000
 WATCHED = 60.0
 
+
+def by_turns(first: Script, second: Script) -> Script:
+    """Treat one half of the sessions in one way and the other in the other."""
+
+    async def script(peer: Peer) -> None:
+        seed = int(peer.path.removeprefix("/"))
+        await (first, second)[seed % 2](peer)
+
+    return script
+
+
+def accepting_and_closing(code: int) -> Script:
+    """Close in one packet with the 101, or when the client has just opened."""
+    return by_turns(closing(code, after=0), closing(code))
+
+
 STORMS: dict[str, Script] = {
-    "close 1000": closing(1000),
-    "close 1001": closing(1001),
-    "close 1011": closing(1011),
-    "close 1012": closing(1012),
-    "close 1013": closing(1013),
-    "reset": resetting(),
+    "close 1000": accepting_and_closing(1000),
+    "close 1001": accepting_and_closing(1001),
+    "close 1011": accepting_and_closing(1011),
+    "close 1012": accepting_and_closing(1012),
+    "close 1013": accepting_and_closing(1013),
+    "reset": by_turns(resetting(after=0), resetting()),
     "503": refusing(503),
 }
 
@@ -54,20 +71,22 @@ async def test_a_hostile_server_is_dialled_at_the_pace_of_the_backoff(
     kind: str, many_sockets: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR, logger="resilient_ws")
-    async with assert_no_leaks(), ScriptedServer(STORMS[kind]) as server:
-        async with contextlib.AsyncExitStack() as stack:
-            for seed in range(SEEDS):
-                policy = resilient_ws.Reconnect(rng=random.Random(seed))
-                await stack.enter_async_context(
-                    resilient_ws.connect(
-                        f"{server.url}/{seed}", reconnect=policy, wait_open=False
-                    )
-                )
-            began = asyncio.get_running_loop().time()
-            await asyncio.sleep(WATCHED)
-            dials = collections.Counter(
-                path for when, path in server.requests if when - began <= WATCHED
+    async with (
+        assert_no_leaks(),
+        ScriptedServer(STORMS[kind]) as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        for seed in range(SEEDS):
+            policy = resilient_ws.Reconnect(rng=random.Random(seed))
+            session = resilient_ws.connect(
+                f"{server.url}/{seed}", reconnect=policy, wait_open=False
             )
+            await stack.enter_async_context(session)
+        began = now()
+        await asyncio.sleep(WATCHED)
+        dials = collections.Counter(
+            path for when, path in server.requests if when - began <= WATCHED
+        )
     counts = sorted(dials.values())
     assert len(counts) == SEEDS
     assert statistics.median(counts) <= 9

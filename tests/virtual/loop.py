@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+#: No test needs more seconds than these at a stretch: periodic timers would let one
+#: that hangs run for ever.
+LONGEST: Final = 14 * 24 * 3600.0
 
 
 class Deadlock(RuntimeError):
@@ -40,7 +45,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         if timeout is None:
             msg = "every task waits, and there is neither timer nor job nor I/O"
             raise Deadlock(msg)
-        self.loop.now += timeout
+        self.loop.advance(timeout)
         return events
 
 
@@ -49,6 +54,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._horizon = LONGEST
         #: Jobs that run in threads; the clock stands still for them.
         self.jobs: set[asyncio.Future[Any]] = set()
         selector = _JumpingSelector()
@@ -57,6 +63,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+        self.now += seconds
+        if self.now > self._horizon:
+            self._horizon += LONGEST
+            msg = f"nothing but timers happened in {LONGEST:g} s of virtual time"
+            raise Deadlock(msg)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any

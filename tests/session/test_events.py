@@ -1,0 +1,452 @@
+"""What a session reports, and what becomes of those who listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tenacity import wait_fixed
+
+import resilient_ws
+from resilient_ws import (
+    Connection,
+    ConnectionDropped,
+    ConnectionOpened,
+    Event,
+    HandlerFailed,
+    Inbox,
+    Liveness,
+    MessageReceived,
+    PongReceived,
+    Reconnect,
+    RetryScheduled,
+    ServerTerminated,
+    SessionClosed,
+    State,
+    StateChanged,
+)
+from tests.leaks import assert_no_leaks
+from tests.virtual.record import now, of, recorded, turns, until
+from tests.virtual.server import closing, feeding, hold, refusing, resetting
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws import Session
+    from tests.virtual.server import Peer, ScriptedServer
+
+
+def session_to(server: ScriptedServer, **options: Any) -> Session:
+    return resilient_ws.connect(
+        server.url, reconnect=Reconnect(wait=wait_fixed(1)), **options
+    )
+
+
+def story(events: list[Event]) -> list[str]:
+    """The events by name, and changes of state by the state."""
+    return [
+        e.current.value if isinstance(e, StateChanged) else type(e).__name__
+        for e in events
+    ]
+
+
+OPENING = ["connecting", "restoring", "open", "ConnectionOpened"]
+ENDING = ["closing", "closed", "SessionClosed"]
+
+
+@pytest.mark.parametrize(
+    ("script", "restores", "began", "loss"),
+    [
+        (
+            closing(1001, "bye"),
+            False,
+            OPENING,
+            ["ServerTerminated", "ConnectionDropped"],
+        ),
+        (
+            closing(1001, after=0),
+            False,
+            OPENING,
+            ["ServerTerminated", "ConnectionDropped"],
+        ),
+        (resetting(), False, OPENING, ["ConnectionDropped"]),
+        (
+            closing(1001),
+            True,
+            OPENING[:2],
+            ["ServerTerminated", "AttemptFailed"],
+        ),
+        (refusing(503), False, OPENING[:1], ["AttemptFailed"]),
+    ],
+    ids=["closed", "closed at once", "reset", "closed before open", "refused"],
+)
+async def test_a_loss_is_told_once_and_in_order(
+    server: ScriptedServer,
+    script: Any,
+    restores: bool,
+    began: list[str],
+    loss: list[str],
+) -> None:
+    hooked = 0
+
+    async def on_open(connection: Connection) -> None:
+        nonlocal hooked
+        hooked += 1
+        if hooked == 1:
+            await connection.receive()
+
+    server.play(script, hold)
+    session = session_to(server, on_open=on_open if restores else None)
+    events = recorded(session)
+    async with session:
+        await until(lambda: len(server.dials) == 2 and session.state is State.OPEN)
+    assert story(events) == [
+        *began,
+        *loss,
+        "backoff",
+        "RetryScheduled",
+        *OPENING,
+        *ENDING,
+    ]
+
+
+async def test_what_a_loss_tells(server: ScriptedServer) -> None:
+    server.play(closing(1013, "busy", after=4.0), hold)
+    session = session_to(server)
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.BACKOFF)
+    (terminated,) = of(events, ServerTerminated)
+    assert (terminated.code, terminated.reason) == (1013, "busy")
+    assert terminated.meaning == "try again later"
+    (dropped,) = of(events, ConnectionDropped)
+    assert dropped.epoch == 1
+    assert dropped.uptime == pytest.approx(4)
+    assert dropped.close is not None
+    assert (dropped.close.code, dropped.close.initiator) == (1013, "peer")
+    assert dropped.clean
+    (scheduled,) = of(events, RetryScheduled)
+    assert (scheduled.delay, scheduled.attempt) == (6.0, 2)
+    assert scheduled.because is dropped.because
+    changed = [e for e in of(events, StateChanged) if e.current is State.BACKOFF]
+    assert [(e.retry_in, e.because) for e in changed] == [(6.0, dropped.because)]
+
+
+async def test_callbacks_run_in_order_sync_and_async(server: ScriptedServer) -> None:
+    ran: list[str] = []
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    async def slow(_: ConnectionOpened) -> None:
+        await asyncio.sleep(1)
+        ran.append("slow")
+
+    @session.on(ConnectionOpened)
+    def quick(_: ConnectionOpened) -> None:
+        ran.append("quick")
+
+    session.on(SessionClosed, lambda _: ran.append("closed"))
+    session.on(
+        Event, lambda e: ran.append("any") if type(e) is ConnectionOpened else None
+    )
+    async with session:
+        await asyncio.sleep(2)
+    assert ran == ["slow", "quick", "any", "closed"]
+
+
+async def test_a_slow_callback_delays_neither_pongs_nor_messages(
+    server: ScriptedServer,
+) -> None:
+    async def script(peer: Peer) -> None:
+        peer.accept()
+        while True:
+            await asyncio.sleep(1)
+            peer.send("tick")
+
+    server.play(script)
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    async def slow(_: ConnectionOpened) -> None:
+        await asyncio.sleep(25)
+
+    async with session:
+        for number in range(1, 20):
+            assert await session.receive() == "tick"
+            assert now() == pytest.approx(number)
+
+
+async def test_a_callback_that_raises_is_reported_and_the_next_one_runs(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[str] = []
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    def broken(_: ConnectionOpened) -> None:
+        raise ZeroDivisionError
+
+    @session.on(ConnectionOpened)
+    async def broken_later(_: ConnectionOpened) -> None:
+        await asyncio.sleep(0)
+        raise KeyError
+
+    @session.on(ConnectionOpened)
+    async def cancels_itself(_: ConnectionOpened) -> None:
+        raise asyncio.CancelledError
+
+    session.on(ConnectionOpened, lambda _: ran.append("after"))
+    events = recorded(session)
+
+    @session.on(HandlerFailed)
+    def broken_too(_: HandlerFailed) -> None:
+        raise ZeroDivisionError
+
+    async with session:
+        await asyncio.sleep(1)
+        assert session.state is State.OPEN
+    assert ran == ["after"]
+    failed = of(events, HandlerFailed)
+    kinds = [type(e.because) for e in failed]
+    assert kinds == [ZeroDivisionError, KeyError, RuntimeError]
+    assert all(e.event == "ConnectionOpened" for e in failed)
+    assert "broken_later" in failed[1].handler
+    assert "broken_too" in caplog.text
+
+
+@pytest.mark.parametrize("style", ["sync", "async"])
+async def test_fatal_from_a_callback_ends_the_session(
+    server: ScriptedServer, style: str
+) -> None:
+    fatal = resilient_ws.Fatal("enough")
+
+    def sync_handler(_: Event) -> None:
+        raise fatal
+
+    async def async_handler(_: Event) -> None:
+        raise fatal
+
+    session = session_to(server)
+    session.on(ConnectionOpened, sync_handler if style == "sync" else async_handler)
+    async with session:
+        with pytest.raises(resilient_ws.Fatal) as caught:
+            await session.wait_closed()
+        assert caught.value is fatal
+        assert session.failure is fatal
+        with pytest.raises(resilient_ws.Fatal):
+            await session.send("x")
+
+
+async def test_a_callback_that_never_returns_is_cancelled_at_the_end(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cancelled = asyncio.Event()
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    async def endless(_: ConnectionOpened) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with assert_no_leaks(turns=10), session:
+        await session.send("x")
+        await asyncio.sleep(31)
+        assert "endless" in caplog.text
+        began = now()
+        await session.close()
+        assert now() - began == pytest.approx(1.0)
+        assert cancelled.is_set()
+
+
+async def test_of_more_than_a_thousand_events_the_oldest_go_and_are_counted(
+    server: ScriptedServer,
+) -> None:
+    released = asyncio.Event()
+    session = resilient_ws.connect(
+        server.url, wait_open=False, reconnect=Reconnect(wait=wait_fixed(1))
+    )
+    server.play(refusing(503))
+
+    @session.on(StateChanged)
+    async def blocked(_: StateChanged) -> None:
+        await released.wait()
+
+    events = recorded(session)
+    async with session:
+        await asyncio.sleep(500)
+        discarded = session.statistics().events_discarded
+        assert discarded > 500
+        released.set()
+        await turns(50)
+    # What is left is the newest, in order.
+    attempts = [e.attempt for e in of(events, RetryScheduled)]
+    assert attempts == list(range(attempts[0], attempts[0] + len(attempts)))
+    assert attempts[-1] >= 500
+    assert 1000 <= len(events) <= 1010
+
+
+async def test_alike_events_are_merged_with_a_count(server: ScriptedServer) -> None:
+    server.play(feeding(*map(str, range(5))))
+    session = session_to(
+        server,
+        liveness=Liveness(ping_interval=1),
+        inbox=Inbox(max_messages=1, overflow="drop_oldest"),
+        outbox=resilient_ws.Outbox(max_messages=1, overflow="drop_newest"),
+    )
+    loop: Any = asyncio.get_running_loop()
+
+    @session.on(ConnectionOpened)
+    async def slow(_: ConnectionOpened) -> None:
+        await asyncio.sleep(25)
+
+    events = recorded(session)
+    async with session:
+        await asyncio.sleep(5.5)
+        loop.advance(4)
+        await asyncio.sleep(1.5)
+        loop.advance(6)
+        await asyncio.sleep(3)
+        server.peer.send("a", "b", "c")
+        await turns()
+        server.peer.send("d")
+        await asyncio.sleep(10)
+    (pong,) = [e for e in of(events, PongReceived) if e.count > 1]
+    assert pong.count >= 5
+    (lagged,) = of(events, resilient_ws.LoopLagged)
+    assert lagged.count == 2
+    assert lagged.by == pytest.approx(6, abs=1)
+    # Some came before the slow callback; what came during it is one event.
+    *before, merged = of(events, resilient_ws.InboxOverflowed)
+    assert merged.count >= 2
+    assert sum(e.discarded for e in [*before, merged]) == 8
+
+
+async def test_outbox_overflows_are_merged(server: ScriptedServer) -> None:
+    server.play(refusing(503))
+    session = resilient_ws.connect(
+        server.url,
+        wait_open=False,
+        outbox=resilient_ws.Outbox(max_messages=1, overflow="drop_newest"),
+    )
+    events = recorded(session)
+    async with session:
+        for _ in range(4):
+            await session.send("x")
+        await turns()
+    (overflowed,) = of(events, resilient_ws.OutboxOverflowed)
+    assert (overflowed.discarded, overflowed.count) == (3, 3)
+
+
+async def test_messages_by_callback_with_back_pressure(server: ScriptedServer) -> None:
+    server.play(feeding(*map(str, range(50))), hold)
+    taken: list[str | bytes] = []
+    session = session_to(server, inbox=Inbox(max_messages=5))
+
+    @session.on(MessageReceived)
+    async def consume(event: MessageReceived) -> None:
+        await asyncio.sleep(1)
+        taken.append(event.data)
+
+    everything = recorded(session)
+    async with session:
+        await asyncio.sleep(10.5)
+        assert taken == [str(n) for n in range(10)]
+        assert session.statistics().inbox_messages <= 10
+        await until(lambda: len(taken) == 50)
+        for consumer in (
+            session.receive,
+            session.__aiter__,
+            session.with_interruptions,
+        ):
+            with pytest.raises(RuntimeError, match=r"one consumer|callback"):
+                await as_call(consumer)
+        with pytest.raises(RuntimeError, match="consumer"):
+            session.on(MessageReceived, print)
+    assert taken == [str(n) for n in range(50)]
+    assert not of(everything, MessageReceived)
+
+
+async def as_call(consumer: Callable[[], Any]) -> None:
+    result = consumer()
+    if asyncio.iscoroutine(result):
+        await result
+
+
+async def test_pulling_and_callbacks_do_not_mix(server: ScriptedServer) -> None:
+    server.play(feeding("1"))
+    async with session_to(server) as session:
+        assert await session.receive() == "1"
+        with pytest.raises(RuntimeError, match="consumer"):
+            session.on(MessageReceived, print)
+
+
+async def test_a_second_consumer_is_refused(server: ScriptedServer) -> None:
+    async with session_to(server) as session:
+        first = asyncio.create_task(session.receive())
+        await turns(1)
+        with pytest.raises(RuntimeError, match="one consumer"):
+            await session.receive()
+        with pytest.raises(RuntimeError, match="one consumer"):
+            await anext(aiter(session))
+        server.peer.send("for the first")
+        assert await first == "for the first"
+
+
+async def test_a_callback_runs_in_the_context_it_was_registered_in(
+    server: ScriptedServer,
+) -> None:
+    who = contextvars.ContextVar("who", default="nobody")
+    seen: list[str] = []
+    session = session_to(server)
+
+    async def look(_: Event) -> None:
+        await asyncio.sleep(0)
+        seen.append(who.get())
+
+    who.set("registrar")
+    session.on(ConnectionOpened, look)
+    session.on(ConnectionOpened, lambda _: seen.append(who.get()))
+    who.set("somebody else")
+    async with session:
+        await turns()
+    assert seen == ["registrar", "registrar"]
+
+
+async def test_a_callback_may_be_registered_later(server: ScriptedServer) -> None:
+    async with session_to(server) as session:
+        events = recorded(session)
+        session.reconnect("to hear something")
+        await until(lambda: session.epoch == 2)
+        await turns()
+        assert of(events, ConnectionOpened)
+
+
+async def test_a_callback_that_waits_for_the_end_is_told_that_it_never_comes(
+    server: ScriptedServer,
+) -> None:
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    async def wait(_: ConnectionOpened) -> None:
+        await session.wait_closed()
+
+    events = recorded(session)
+    async with session:
+        await turns()
+        (failed,) = of(events, HandlerFailed)
+        assert "wait for itself" in str(failed.because)
+
+
+@pytest.mark.parametrize("event", [int, "ConnectionOpened", None])
+async def test_what_is_no_event_is_refused(event: Any) -> None:
+    session = resilient_ws.connect("ws://127.0.0.1:1234")
+    not_callable: Any = 17
+    with pytest.raises(TypeError, match="event"):
+        session.on(event)
+    with pytest.raises(TypeError, match="callable"):
+        session.on(ConnectionOpened, not_callable)

@@ -1,0 +1,364 @@
+"""``on_open``: what restores a connection comes before anything else is sent on it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tenacity import wait_fixed
+
+import resilient_ws
+from resilient_ws import Connection, Inbox, Reconnect, State, Timeouts
+from tests.virtual.record import now, of, recorded, turns, until
+from tests.virtual.server import SOON, echo, feeding, hold
+
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from resilient_ws import Session
+    from tests.virtual.server import Peer, ScriptedServer
+
+LOGIN = "login"
+WELCOME = "welcome"
+
+
+def session_to(
+    server: ScriptedServer,
+    on_open: Callable[[Connection], Awaitable[object]],
+    **options: Any,
+) -> Session:
+    return resilient_ws.connect(
+        server.url,
+        on_open=on_open,
+        wait_open=False,
+        reconnect=Reconnect(wait=wait_fixed(1)),
+        **options,
+    )
+
+
+async def log_in(connection: Connection) -> None:
+    await connection.send(LOGIN)
+    assert await connection.receive(matching=lambda m: m == WELCOME) == WELCOME
+
+
+async def with_login(peer: Peer) -> None:
+    """News comes before, between and after the answer to the login."""
+    peer.accept()
+    peer.send("1", "2")
+    assert await peer.receive() == LOGIN
+    peer.send("3", WELCOME, "4")
+    await asyncio.sleep(SOON)
+    peer.send("5")
+    await peer.ended()
+
+
+async def test_the_hook_speaks_first_and_what_it_leaves_is_received_in_order(
+    server: ScriptedServer,
+) -> None:
+    server.play(with_login)
+    async with session_to(server, log_in) as session:
+        await session.send("from the outbox")
+        assert [await session.receive() for _ in range(5)] == list("12345")
+        await session.send("while open")
+    assert server.received == [LOGIN, "from the outbox", "while open"]
+
+
+async def test_a_send_of_the_session_inside_queues_behind_it(
+    server: ScriptedServer,
+) -> None:
+    async def on_open(connection: Connection) -> None:
+        delivery = await session.send("queued")
+        assert delivery.state is resilient_ws.DeliveryState.QUEUED
+        with pytest.raises(RuntimeError, match="on_open"):
+            await delivery.confirmed()
+        await asyncio.sleep(1)
+        await connection.send(b"first")
+
+    session = session_to(server, on_open)
+    async with session:
+        await session.wait_until(State.OPEN)
+    assert server.received == [b"first", "queued"]
+
+
+async def test_what_could_never_end_inside_it_raises(server: ScriptedServer) -> None:
+    refused: list[str] = []
+
+    async def on_open(_: Connection) -> None:
+        calls: tuple[Callable[[], Any], ...] = (
+            session.receive,
+            lambda: anext(aiter(session)),
+            lambda: anext(session.with_interruptions()),
+            lambda: session.wait_until(State.OPEN),
+            session.wait_closed,
+        )
+        for call in calls:
+            with pytest.raises(RuntimeError) as caught:
+                await call()
+            refused.append(str(caught.value))
+        await session.wait_until(State.RESTORING)
+
+    session = session_to(server, on_open)
+    async with session:
+        await session.wait_until(State.OPEN)
+    assert len(refused) == 5
+    assert all("on_open" in text for text in refused)
+
+
+async def test_another_task_may_wait_while_it_runs(server: ScriptedServer) -> None:
+    async def on_open(connection: Connection) -> None:
+        await asyncio.sleep(1)
+
+    server.play(feeding("1"))
+    async with session_to(server, on_open) as session:
+        await session.wait_until(State.RESTORING)
+        assert await session.receive() == "1"
+        assert session.state is State.OPEN
+
+
+async def test_an_exception_of_it_is_a_failed_attempt(server: ScriptedServer) -> None:
+    bug = ZeroDivisionError("secret")
+    calls = 0
+
+    async def on_open(_: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise bug
+
+    session = session_to(server, on_open)
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.OPEN)
+        assert session.epoch == 1
+        assert now() == pytest.approx(2, abs=0.1)
+    failed = of(events, resilient_ws.AttemptFailed)
+    assert [e.because for e in failed] == [bug, bug]
+    assert [e.attempt for e in failed] == [1, 2]
+    assert not of(events, resilient_ws.ConnectionDropped)
+
+
+async def test_one_that_hangs_is_cancelled_in_time(server: ScriptedServer) -> None:
+    cancelled: list[float] = []
+
+    async def on_open(_: Connection) -> None:
+        if not cancelled:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(now())
+
+    session = session_to(server, on_open, timeouts=Timeouts(restore=7))
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.OPEN)
+    assert cancelled == [pytest.approx(7)]
+    (timed_out,) = of(events, resilient_ws.ConnectionTimedOut)
+    assert (timed_out.kind, timed_out.after) == ("restore", 7)
+    (failed,) = of(events, resilient_ws.AttemptFailed)
+    assert isinstance(failed.because, resilient_ws.OpenTimeout)
+
+
+async def test_fatal_from_it_ends_the_session(server: ScriptedServer) -> None:
+    fatal = resilient_ws.Fatal("wrong password")
+
+    async def on_open(_: Connection) -> None:
+        raise fatal
+
+    async with session_to(server, on_open) as session:
+        with pytest.raises(resilient_ws.Fatal) as caught:
+            await session.wait_closed()
+        assert caught.value is fatal
+    assert len(server.dials) == 1
+
+
+async def test_one_that_is_not_async_ends_the_session(server: ScriptedServer) -> None:
+    def on_open(_: Connection) -> None:
+        return None
+
+    async with session_to(server, on_open) as session:  # type: ignore[arg-type]
+        with pytest.raises(resilient_ws.Fatal, match="async function"):
+            await session.wait_closed()
+
+
+@pytest.mark.parametrize("waiting_for", ["receive", "sleep", "send"])
+async def test_it_is_cancelled_when_its_connection_ends(
+    server: ScriptedServer, waiting_for: str
+) -> None:
+    ended: list[type[BaseException]] = []
+
+    async def on_open(connection: Connection) -> None:
+        if connection.endpoint and ended:
+            return
+        try:
+            if waiting_for == "receive":
+                await connection.receive()
+            elif waiting_for == "send":
+                while True:
+                    await connection.send(b"x" * 100_000)
+            else:
+                await asyncio.sleep(1000)
+        except BaseException as failure:
+            ended.append(type(failure))
+            raise
+
+    async def dies(peer: Peer) -> None:
+        peer.accept()
+        peer.pause()
+        await asyncio.sleep(2)
+        peer.reset()
+
+    server.play(dies, hold)
+    session = session_to(server, on_open)
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.OPEN)
+        assert now() < 5
+    assert ended[0] in {asyncio.CancelledError, resilient_ws.ConnectionLost}
+    (failed,) = of(events, resilient_ws.AttemptFailed)
+    assert isinstance(failed.because, resilient_ws.ConnectionLost)
+    assert failed.because.how == "reset"
+
+
+async def test_an_open_connection_may_not_be_used_any_more(
+    server: ScriptedServer,
+) -> None:
+    kept: list[Connection] = []
+
+    async def on_open(connection: Connection) -> None:
+        kept.append(connection)
+        assert connection.restoring
+        assert "being restored" in repr(connection)
+
+    async with session_to(server, on_open) as session:
+        await session.wait_until(State.OPEN)
+        (connection,) = kept
+        assert not connection.restoring
+        assert (connection.epoch, connection.subprotocol) == (1, None)
+        assert connection.extensions == {}
+        assert "restored" in repr(connection)
+        with pytest.raises(RuntimeError, match=r"session\.send"):
+            await connection.send("x")
+        with pytest.raises(RuntimeError, match=r"session\.receive"):
+            await connection.receive()
+
+
+async def test_it_runs_anew_for_every_connection(server: ScriptedServer) -> None:
+    async def goodbye(peer: Peer) -> None:
+        peer.accept()
+        peer.send(await peer.receive())
+        await asyncio.sleep(SOON)
+        peer.close(1001)
+        await peer.said_goodbye()
+
+    async def on_open(connection: Connection) -> None:
+        await connection.send(f"epoch {connection.epoch}")
+
+    server.play(goodbye, goodbye, echo)
+    async with session_to(server, on_open) as session:
+        received = [await session.receive() for _ in range(3)]
+    assert received == ["epoch 1", "epoch 2", "epoch 3"]
+
+
+async def test_a_consumer_that_never_reads_cannot_starve_it(
+    server: ScriptedServer,
+) -> None:
+    async def busy(peer: Peer) -> None:
+        peer.accept()
+        peer.send(*map(str, range(20)))
+        assert await peer.receive() == LOGIN
+        peer.send(WELCOME)
+        await asyncio.sleep(1)
+        peer.reset()
+
+    server.play(busy, busy, busy, hold)
+    async with session_to(
+        server, log_in_by_reading, inbox=Inbox(max_messages=5)
+    ) as session:
+        await until(lambda: session.epoch == 3)
+        assert session.state is State.OPEN
+
+
+async def log_in_by_reading(connection: Connection) -> None:
+    await connection.send(LOGIN)
+    while await connection.receive() != WELCOME:
+        pass
+
+
+async def test_its_buffer_is_bounded_and_loses_nothing(server: ScriptedServer) -> None:
+    numbers = [str(n) for n in range(200)]
+    server.play(feeding(*numbers))
+
+    async def on_open(_: Connection) -> None:
+        await asyncio.sleep(3)
+
+    async with session_to(server, on_open, inbox=Inbox(max_messages=10)) as session:
+        await session.wait_until(State.OPEN)
+        assert session.statistics().inbox_messages == 10
+        async with asyncio.timeout(60):
+            assert [await session.receive() for _ in numbers] == numbers
+
+
+async def test_its_buffer_is_bounded_in_bytes(server: ScriptedServer) -> None:
+    server.play(feeding(*(5 * ["x" * 100])))
+    held: list[int] = []
+
+    async def on_open(connection: Connection) -> None:
+        await asyncio.sleep(3)
+        held.append(len(await connection.receive()))
+
+    async with session_to(server, on_open, inbox=Inbox(max_bytes=150)) as session:
+        await session.wait_until(State.OPEN)
+        async with asyncio.timeout(60):
+            for _ in range(4):
+                assert len(await session.receive()) == 100
+    assert held == [100]
+
+
+async def test_messages_of_a_connection_that_ends_with_its_handshake_are_not_lost(
+    server: ScriptedServer,
+) -> None:
+    # An exchange says why it refuses, as a message, and hangs up in the same breath.
+    async def goodbye(peer: Peer) -> None:
+        peer.close(1000)
+        await peer.said_goodbye()
+
+    server.play(feeding("why", then=goodbye), hold)
+    async with resilient_ws.connect(
+        server.url, reconnect=Reconnect(wait=wait_fixed(1))
+    ) as session:
+        await until(lambda: len(server.dials) == 2)
+        await turns()
+        async with asyncio.timeout(5):
+            assert await session.receive() == "why"
+
+
+async def test_cancelling_its_receive_loses_nothing(server: ScriptedServer) -> None:
+    taken: list[str | bytes] = []
+
+    async def on_open(connection: Connection) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await connection.receive(matching=lambda m: m == "never")
+        taken.append(await connection.receive())
+
+    server.play(feeding("1", "2"))
+    async with session_to(server, on_open) as session:
+        taken.append(await session.receive())
+    assert taken == ["1", "2"]
+
+
+async def test_a_buffer_filled_to_the_brim_does_not_end_the_reading(
+    server: ScriptedServer,
+) -> None:
+    async def later(peer: Peer) -> None:
+        await asyncio.sleep(1)
+        peer.send("4", "5")
+        await peer.ended()
+
+    server.play(feeding("1", "2", "3", then=later))
+    async with resilient_ws.connect(server.url, inbox=Inbox(max_messages=3)) as session:
+        await asyncio.sleep(2)
+        async with asyncio.timeout(60):
+            assert [await session.receive() for _ in range(5)] == list("12345")

@@ -1,0 +1,48 @@
+"""What tests of sessions look at, and how they wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from resilient_ws import Event
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from resilient_ws import Session
+
+
+E = TypeVar("E", bound=Event)
+
+
+def now() -> float:
+    """The time of the running loop."""
+    return asyncio.get_running_loop().time()
+
+
+def recorded(session: Session) -> list[Event]:
+    """Return a list that every event of the session is appended to."""
+    events: list[Event] = []
+    session.on(Event, events.append)
+    return events
+
+
+def of(events: Sequence[Event], kind: type[E]) -> list[E]:
+    """The events of one class."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+async def until(condition: Callable[[], object], *, within: float = 600.0) -> None:
+    """Wait, in the loop's time, until a condition holds; fail after ``within``."""
+    deadline = now() + within
+    while not condition():
+        assert now() < deadline, f"not within {within:g} s of virtual time"
+        await asyncio.sleep(0.01)
+
+
+async def turns(count: int = 20) -> None:
+    """Let the loop turn, so that what is on its way over loopback arrives."""
+    for _ in range(count):
+        await asyncio.sleep(0)
