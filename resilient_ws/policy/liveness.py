@@ -283,12 +283,13 @@ class Watch:
         interval = self._policy.ping_interval
         if timeout is None or interval is None or not self._unanswered():
             return math.inf
-        alive_at = max(self.heard_at, self._drained_at)
         if self._left_at is None:
             # The ping is still behind our own bytes. The pong's clock has not started,
             # but a backlog that does not move for the whole time is a black hole.
-            return alive_at + interval + timeout
-        return max(alive_at, self._left_at) + timeout
+            return max(self.heard_at, self._drained_at) + interval + timeout
+        # What leaves after the ping proves nothing more: the kernel of a frozen peer
+        # goes on acknowledging for as long as it has room.
+        return self._left_at + timeout
 
     def _natural_idle_deadline(self) -> float:
         timeout = self._policy.idle_timeout

@@ -151,18 +151,21 @@ def _os_error(failure: BaseException) -> OSError | None:
     return None
 
 
-def _from_proxy_connector(failure: BaseException, where: str) -> ConnectFailed | None:
+def _from_proxy_connector(
+    failure: BaseException, where: str
+) -> ResilientWSError | None:
     """Translate the proxy connector's errors, which share no root with others."""
     if not type(failure).__module__.startswith("aiohttp_socks"):
         return None
-    error = _failed("proxy", failure, where)
     code = getattr(failure, "error_code", None)
-    if code is not None:
-        error = ConnectFailed(
-            f"The proxy refused to connect to {where} (its error {code}).",
-            stage="proxy",
-        )
-    return error
+    if not isinstance(code, int):
+        return _failed("proxy", failure, where)
+    # An HTTP proxy's status, or a code of SOCKS, which are small.
+    if code >= HTTPStatus.MULTIPLE_CHOICES:
+        return rejected(code, {}, where, by="proxy")
+    return ConnectFailed(
+        f"The proxy refused to connect to {where} (SOCKS error {code}).", stage="proxy"
+    )
 
 
 def is_network_error(failure: Exception) -> bool:

@@ -388,7 +388,8 @@ class Wire(asyncio.Protocol):
             if discard and self._reading_paused:
                 self.redirect(Void())
         await asyncio.shield(self.ended)
-        await asyncio.shield(self._gone)
+        if self._peer_may_hang_up():
+            await asyncio.shield(self._gone)
 
     async def finish(self) -> None:
         """Leave nothing behind: let the peer hang up first, briefly, then abort.

@@ -6,13 +6,17 @@ event loop, and so that a script reads top to bottom.
 
 from __future__ import annotations
 
+import array
 import base64
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import socket
 import struct
+import termios
 import threading
+import time
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.servers.process import HOST
@@ -82,12 +86,19 @@ class Peer:
 
     def accept(self, tail: bytes = b"", *, key: str | None = None) -> None:
         """Read a handshake and answer 101, in one segment with what follows it."""
-        request = self.read_request()
-        asked = (key or request.headers["sec-websocket-key"]).encode()
+        self.read_request()
+        self.agree(tail, key=key)
+
+    def agree(self, tail: bytes = b"", *, key: str | None = None) -> None:
+        """Answer 101 to the handshake that was read; ``key`` instead of its own."""
+        asked = (key or self.request.headers["sec-websocket-key"]).encode()
         accept = base64.b64encode(hashlib.sha1(asked + _GUID).digest())
         self.sock.sendall(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n" + tail
+            b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
+            + accept
+            + b"\r\n\r\n"
+            + tail
         )
 
     def send(self, payload: bytes | str, opcode: int = TEXT) -> None:
@@ -128,7 +139,10 @@ class Peer:
                 self._receive()
 
     def reset(self) -> None:
-        """End the connection with an RST."""
+        """End the connection with an RST, once all that was sent has arrived."""
+        waiting, deadline = array.array("i", [1]), time.monotonic() + 5.0
+        while waiting[0] and time.monotonic() < deadline:
+            fcntl.ioctl(self.sock.fileno(), termios.TIOCOUTQ, waiting)
         linger = struct.pack("ii", 1, 0)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.sock.close()
@@ -203,6 +217,8 @@ class RawServer:
             while True:
                 sock, _ = self._listener.accept()
                 self.accepted += 1
+                # Small frames must leave when they are sent, not when Nagle likes.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sockets.append(sock)
                 self._start(self._serve, sock)
 

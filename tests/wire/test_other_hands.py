@@ -56,7 +56,7 @@ async def test_talks_and_comes_back_after_a_kill(any_server: ServerProcess) -> N
 
 
 async def test_iterates_across_connections(any_server: ServerProcess) -> None:
-    url = f"{any_server.url}/count?n=20&then=1012"
+    url = f"{any_server.url}/count?n=20&every=0.002&then=1012"
     received: list[int] = []
     async with assert_no_leaks(), watched(url) as (session, _):
         async for message in session:

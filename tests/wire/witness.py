@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
@@ -13,7 +14,7 @@ from resilient_ws import Event, Reconnect, Session, connect
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 #: Seconds in which on this machine everything must have happened that was caused.
@@ -68,6 +69,14 @@ async def watched(url: Any, **options: Any) -> AsyncIterator[tuple[Session, Witn
     witness = Witness(session)
     async with session:
         yield session, witness
+
+
+async def eventually(condition: Callable[[], bool], *, within: float = SOON) -> None:
+    """Wait until a condition holds that no event tells of."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.005)
 
 
 async def soon(session: Session) -> str | bytes:

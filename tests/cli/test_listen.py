@@ -1,0 +1,270 @@
+"""``resilient-ws listen`` against a server of other hands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.command import SOON, Command
+from tests.servers.process import HOST, ServerProcess, free_port
+from tests.servers.scripted import websockets_server as serve
+
+
+if TYPE_CHECKING:
+    import pathlib
+
+
+pytestmark = pytest.mark.wire
+
+
+async def test_prints_messages_until_the_count(
+    websockets_server: ServerProcess,
+) -> None:
+    url = f"{websockets_server.url}/feed?n=5"
+    async with Command("listen", url, "--count", "3") as command:
+        assert await command.ended() == (0, "1\n2\n3\n")
+    assert any("open: connection 1" in line for line in command.errors)
+
+
+async def test_goes_on_over_a_drop(websockets_server: ServerProcess) -> None:
+    url = f"{websockets_server.url}/feed?n=2&every=0.05&then=4000"
+    async with Command("listen", url, "--count", "3") as command:
+        assert await command.ended() == (0, "1\n2\n1\n")
+
+
+async def test_sends_headers_and_subprotocols(websockets_server: ServerProcess) -> None:
+    arguments = ("--header", "X-One: a: b", "--header", "X-Two:c")
+    offered = ("--subprotocol", "first", "--subprotocol", "second")
+    url = f"{websockets_server.url}/feed?n=1"
+    async with Command("listen", url, "--count", "1", *arguments, *offered) as command:
+        assert (await command.ended())[0] == 0
+    (entry,) = await websockets_server.logged("open")
+    assert entry["headers"]["x-one"] == "a: b"
+    assert entry["headers"]["x-two"] == "c"
+    assert entry["headers"]["sec-websocket-protocol"] == "first, second"
+
+
+async def test_what_is_read_offline_is_sent_later_and_the_end_of_stdin_ends_nothing() -> (
+    None
+):
+    server = serve()
+    async with Command("listen", f"{server.url}/echo") as command:
+        await command.write("one\ntwo\r\n\nlast")
+        assert command.process.stdin is not None
+        command.process.stdin.close()
+        await command.told("attempt 1 failed")
+        async with server:
+            assert await server.received(4) == ["one", "two", "", "last"]
+            echoed = [await command.line() for _ in range(4)]
+            assert echoed == ["one", "two", "", "last"]
+            command.signal(signal.SIGTERM)
+            assert await command.ended() == (0, "")
+
+
+async def test_stdin_may_be_a_file(
+    websockets_server: ServerProcess, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "lines"
+    count = 3000
+    path.write_text("".join(f"{number}\n" for number in range(count)))
+    with path.open() as file:
+        url = f"{websockets_server.url}/echo"
+        arguments = ("listen", url, "--count", str(count))
+        async with Command(*arguments, stdin=file.fileno()) as command:
+            code, out = await command.ended()
+    assert code == 0
+    assert out.split() == [str(number) for number in range(count)]
+
+
+async def test_stdin_may_be_nothing(websockets_server: ServerProcess) -> None:
+    url = f"{websockets_server.url}/feed?n=1"
+    devnull = asyncio.subprocess.DEVNULL
+    async with Command("listen", url, "--count", "1", stdin=devnull) as command:
+        assert await command.ended() == (0, "1\n")
+
+
+async def test_what_is_not_utf8_is_told_and_not_sent(
+    websockets_server: ServerProcess,
+) -> None:
+    async with Command("listen", f"{websockets_server.url}/echo") as command:
+        assert command.process.stdin is not None
+        command.process.stdin.write(b"\xff\ngood\n")
+        await command.told("line 1 of stdin is not UTF-8 and was not sent")
+        assert await command.line() == "good"
+
+
+def events_of(lines: list[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines]
+
+
+async def test_json_events_are_one_object_a_line(
+    websockets_server: ServerProcess,
+) -> None:
+    url = f"{websockets_server.url}/feed?n=2&every=0.05&then=4000"
+    async with Command("listen", url, "--count", "3", "--json-events") as command:
+        assert (await command.ended())[0] == 0
+    events = events_of(command.errors)
+    times = [event["time"] for event in events]
+    assert times == sorted(times)
+    opened = [event for event in events if event["event"] == "ConnectionOpened"]
+    assert [event["epoch"] for event in opened] == [1, 2]
+    dropped = next(event for event in events if event["event"] == "ConnectionDropped")
+    assert dropped["because"]["type"] == "ConnectionLost"
+    assert "4000" in dropped["because"]["message"]
+    assert dropped["because"]["close"]["code"] == dropped["close"]["code"] == 4000
+    assert dropped["close"]["initiator"] == "peer"
+    names = [event["event"] for event in events]
+    assert names.index("ServerTerminated") < names.index("ConnectionDropped")
+    assert names[-1] == "SessionClosed"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_exits_with_1_when_the_session_gave_up(as_json: bool) -> None:
+    url = f"ws://{HOST}:{free_port()}/"
+    flags = ["--json-events"] if as_json else []
+    async with Command("listen", url, "--give-up-after", "0.3", *flags) as command:
+        assert await command.ended() == (1, "")
+    last = command.errors[-1]
+    if as_json:
+        closed = events_of(command.errors)[-1]
+        assert closed["event"] == "SessionClosed"
+        assert closed["failure"]["type"] == "GaveUp"
+        assert closed["failure"]["history"][0]["type"] == "ConnectFailed"
+    else:
+        assert last.startswith("resilient-ws: Gave up after 1 failed attempt")
+
+
+async def test_exits_with_1_when_the_server_says_never(
+    websockets_server: ServerProcess,
+) -> None:
+    url = f"{websockets_server.url}/refuse?status=404"
+    async with Command("listen", url) as command:
+        assert await command.ended() == (1, "")
+    assert "404" in command.errors[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_in_good_order(
+    websockets_server: ServerProcess, number: signal.Signals
+) -> None:
+    async with Command("listen", f"{websockets_server.url}/feed?n=1") as command:
+        assert await command.line() == "1"
+        command.signal(number)
+        assert await command.ended() == (0, "")
+    (entry,) = await websockets_server.logged("close")
+    assert entry["code"] == 1000
+
+
+async def test_a_second_signal_does_not_wait_for_a_frozen_server(
+    websockets_server: ServerProcess,
+) -> None:
+    url = f"{websockets_server.url}/feed?n=1"
+    async with Command("listen", url, "--json-events") as command:
+        assert await command.line() == "1"
+        await websockets_server.freeze()
+        command.signal(signal.SIGINT)
+        await command.told('"current": "closing"')
+        command.signal(signal.SIGINT)
+        # Less than the 5 s that the closing handshake may take.
+        assert await command.ended(within=4.0) == (0, "")
+
+
+async def test_a_signal_while_offline_tells_what_was_not_sent() -> None:
+    async with Command("listen", f"ws://{HOST}:{free_port()}/") as command:
+        await command.write("one\ntwo\n")
+        # Whoever has read one of these has read all: they came in one write.
+        await command.told("attempt 2 failed")
+        command.signal(signal.SIGINT)
+        assert await command.ended() == (0, "")
+    assert command.errors[-1] == "resilient-ws: closed; 2 messages not sent"
+
+
+@pytest.mark.parametrize("path", ["/feed?n=1", "/feed?n=100000&every=0.001"])
+async def test_ends_quietly_when_nobody_reads_its_output(
+    websockets_server: ServerProcess, path: str
+) -> None:
+    read_end, write_end = os.pipe()
+    url = f"{websockets_server.url}{path}"
+    async with Command("listen", url, stdout=write_end) as command:
+        os.close(write_end)
+        assert (await asyncio.to_thread(os.read, read_end, 2)) == b"1\n"
+        os.close(read_end)
+        assert (await command.ended())[0] == 0
+
+
+async def test_a_reader_that_stands_still_does_not_cost_the_connection(
+    websockets_server: ServerProcess,
+) -> None:
+    count = 20_000
+    # More than two pipes and the inbox hold.
+    url = f"{websockets_server.url}/feed?n={count}&size=100"
+    async with Command("listen", url, "--count", str(count)) as command:
+        # The pipe is full, and the inbox behind it.
+        await command.told("not reading on")
+        code, out = await command.ended()
+    assert code == 0
+    assert [int(line) for line in out.split()] == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["listen"], "URL"),
+        (["listen", "http://example.com"], "ws"),
+        (["listen", "ws://example.com/"], "--allow-insecure"),
+        (["listen", "ws://localhost:9000/", "--header", "no colon"], "'Name: value'"),
+        (["listen", "ws://localhost:9000/", "--header", "a b: c"], "header"),
+        (
+            ["listen", "ws://localhost:9000/", "--header", "A: 1", "--header", "a: 2"],
+            "twice",
+        ),
+        (["listen", "ws://localhost:9000/", "--subprotocol", "a b"], "subprotocol"),
+        (["listen", "ws://localhost:9000/", "--count", "0"], "--count"),
+        (["listen", "ws://localhost:9000/", "--count", "few"], "--count"),
+        (["listen", "ws://localhost:9000/", "--give-up-after", "-1"], "positive"),
+        (["listen", "ws://localhost:9000/", "--binary", "raw"], "--binary"),
+        (["listen", "ws://localhost:9000/", "--nonsense"], "--nonsense"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+async def test_wrong_arguments_are_told_in_one_line(
+    arguments: list[str], text: str
+) -> None:
+    async with Command(*arguments) as command:
+        assert await command.ended() == (2, "")
+    (line,) = command.errors
+    assert line.startswith("resilient-ws: ")
+    assert text in line
+
+
+async def test_shows_its_version() -> None:
+    async with Command("--version") as command:
+        code, out = await command.ended()
+    assert code == 0
+    assert out.startswith("resilient-ws ")
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+async def test_says_what_to_install_when_the_extra_is_missing(missing: str) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None;"
+        "from resilient_ws.cli import main; main()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        "demo",
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(SOON):
+        _, err = await process.communicate()
+    assert process.returncode == 2
+    (line,) = err.decode().splitlines()
+    assert "pip install 'resilient-ws[cli]'" in line

@@ -1,0 +1,85 @@
+"""The seam holds with the lowest versions that the package says it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers.process import ROOT
+
+
+if TYPE_CHECKING:
+    import pathlib
+
+
+pytestmark = pytest.mark.wire
+
+WANTED = "RESILIENT_WS_LOWEST"
+SUITE = ("tests/wire/test_seam.py",)
+TIME_LIMIT = 150.0
+
+
+def lowest() -> dict[str, str]:
+    """What pyproject.toml allows at least, by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found = {}
+    for requirement in project["dependencies"]:
+        parts = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
+        assert parts is not None, requirement
+        found[parts[1]] = parts[2]
+    return found
+
+
+async def run(*command: str, **environment: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(TIME_LIMIT):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.mark.skipif(
+    os.environ.get("CI") != "true" and WANTED not in os.environ,
+    reason=f"downloads packages: {WANTED}=1 runs it",
+)
+async def test_the_seam_holds_with_the_lowest_versions(
+    tmp_path: pathlib.Path,
+) -> None:
+    # A folder that goes before this environment's packages: faster than another
+    # environment, and the test tools stay the same.
+    packages = tmp_path / "lowest"
+    wanted = [f"{name}=={version}.*" for name, version in lowest().items()]
+    await run(
+        sys.executable,
+        *("-m", "pip", "--disable-pip-version-check", "--quiet", "install"),
+        *("--target", str(packages), *wanted),
+    )
+    names = ", ".join(repr(name) for name in lowest())
+    show = f"from importlib.metadata import version as v; print(*map(v, [{names}]))"
+    shown = await run(sys.executable, "-c", show, PYTHONPATH=str(packages))
+    for found, version in zip(shown.split(), lowest().values(), strict=True):
+        assert found.startswith(f"{version}."), shown
+    output = await run(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE),
+        PYTHONPATH=str(packages),
+    )
+    assert re.search(r"\b[1-9]\d* passed", output), output
+    assert "failed" not in output

@@ -1,0 +1,593 @@
+"""No failure tells a secret: not in a log, an event, a repr or a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import ssl
+import traceback
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import attrs
+import pytest
+import tenacity
+
+from resilient_ws import (
+    Access,
+    ConnectFailed,
+    ConnectionLost,
+    Fatal,
+    GaveUp,
+    HandshakeRejected,
+    Liveness,
+    LivenessTimeout,
+    OpenTimeout,
+    ProtocolError,
+    Reconnect,
+    SecurityError,
+    SessionClosed,
+    Timeouts,
+    connect,
+)
+from tests.leaks import assert_no_leaks
+from tests.servers.process import HOST, free_port
+from tests.wire.raw import Peer, RawServer
+from tests.wire.witness import SOON, Witness
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import trustme
+
+
+pytestmark = pytest.mark.wire
+
+#: Each planted at its own place, so that a leak says where it came from.
+USER: Final = "plantedUser"
+PASSWORD: Final = "plantedPassword"
+TOKEN: Final = "plantedToken"
+BARE: Final = "plantedBareItem"
+API_KEY: Final = "plantedApiKey"
+COOKIE: Final = "plantedCookie"
+PROXY_USER: Final = "plantedProxyUser"
+PROXY_PASSWORD: Final = "plantedProxyPassword"
+REDIRECTED: Final = "plantedInLocation"
+SET_COOKIE: Final = "plantedInSetCookie"
+PATHS: Final = f"/feed?token={TOKEN}&{BARE}"
+USERINFO: Final = f"{USER}:{PASSWORD}@"
+
+SECRETS: Final = (
+    "planted",
+    base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+    base64.b64encode(f"{PROXY_USER}:{PROXY_PASSWORD}".encode()).decode(),
+)
+
+HEADERS: Final = {"X-Api-Key": API_KEY, "Cookie": f"id={COOKIE}"}
+
+
+def chain_of(root: BaseException | None) -> Iterator[BaseException]:
+    """Every exception that hangs on this one, shown by Python or not."""
+    waiting, seen = [root], set()
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        waiting += [found.__cause__, found.__context__]
+        waiting += getattr(found, "history", ())
+        waiting += [getattr(found, "failure", None)]
+
+
+def told_by(failure: BaseException) -> list[str]:
+    """All that an exception tells, with what is chained to it."""
+    told = []
+    for one in chain_of(failure):
+        told += [str(one), repr(one), repr(one.args), *traceback.format_exception(one)]
+        told += [str(getattr(one, "__notes__", ""))]
+    return told
+
+
+def find_secrets(told: list[str]) -> list[str]:
+    return [
+        text
+        for text in told
+        for secret in SECRETS
+        if secret.lower() in urllib.parse.unquote(text).lower()
+    ]
+
+
+@attrs.frozen
+class Outcome:
+    """How a session ended, and all that it told."""
+
+    failure: Exception
+    told: list[str]
+
+    @property
+    def root(self) -> Exception:
+        """What failed, beneath the giving up."""
+        if isinstance(self.failure, GaveUp):
+            return self.failure.history[-1]
+        return self.failure
+
+
+async def outcome_of(
+    url: Any, caplog: pytest.LogCaptureFixture, **options: Any
+) -> Outcome:
+    """Hold a session until it gives up, after the first failure, and listen."""
+    caplog.set_level(logging.DEBUG, "resilient_ws")
+    policy = Reconnect(wait=tenacity.wait_none(), stop=lambda _: True)
+    session = connect(
+        url, **{"headers": HEADERS, "reconnect": policy, "wait_open": False, **options}
+    )
+    seen = Witness(session)
+    told = [repr(session)]
+    async with session:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - its kind is the caller's to check
+            async with asyncio.timeout(SOON):
+                await session.wait_closed()
+        assert not isinstance(caught.value, TimeoutError), seen.events
+        told.append(repr(session))
+        with pytest.raises(type(caught.value)) as again:
+            await session.send("x")
+    told += told_by(caught.value) + told_by(again.value)
+    for event in seen.events:
+        told += [repr(event), str(event)]
+        for name in ("because", "failure"):
+            because = getattr(event, name, None)
+            if because is not None:
+                told += told_by(because)
+    assert seen.of(SessionClosed)
+    for record in caplog.records:
+        if record.name.startswith("resilient_ws"):
+            told += [record.getMessage(), repr(record.args)]
+            if record.exc_info:
+                told += traceback.format_exception(*record.exc_info)
+    assert any(r.name.startswith("resilient_ws") for r in caplog.records)
+    assert isinstance(caught.value, Exception)
+    return Outcome(caught.value, told)
+
+
+def laden(server: RawServer | str, path: str = PATHS) -> str:
+    """A URL with every secret that a URL can hold."""
+    base = server if isinstance(server, str) else server.url
+    return base.replace("://", f"://{USERINFO}") + path
+
+
+# What a server can do.
+
+
+def resets(peer: Peer) -> None:
+    peer.read_request()
+    peer.reset()
+
+
+def leaves(peer: Peer) -> None:
+    peer.read_request()
+
+
+def talks_garbage(peer: Peer) -> None:
+    request = peer.read_request()
+    peer.sock.sendall(f"garbage for {request}\r\n\r\n".encode())
+
+
+def never_answers(peer: Peer) -> None:
+    peer.read_request()
+    peer.drain()
+
+
+def agrees_wrongly(peer: Peer) -> None:
+    peer.accept(key="something else")
+    peer.drain()
+
+
+def closes_with_1008(peer: Peer) -> None:
+    peer.accept()
+    peer.receive()
+    peer.close(1008, "not you")
+
+
+def resets_later(peer: Peer) -> None:
+    peer.accept()
+    peer.receive()
+    peer.reset()
+
+
+def breaks_the_protocol(peer: Peer) -> None:
+    peer.accept()
+    peer.receive()
+    peer.sock.sendall(b"\xff" * 16)
+    peer.drain()
+
+
+def falls_silent(peer: Peer) -> None:
+    peer.accept()
+    peer.drain()
+
+
+def answers(status: str, location: str | None = None) -> Callable[[Peer], None]:
+    """Repeat all that was asked in the answer, as a debugging page would."""
+
+    def script(peer: Peer) -> None:
+        request = peer.read_request()
+        headers = {"Set-Cookie": f"id={SET_COOKIE}"}
+        if location is not None:
+            headers["Location"] = location
+        peer.answer(status, headers, body=str(request))
+
+    return script
+
+
+BEFORE_THE_101 = {
+    "reset": (resets, ConnectFailed),
+    "eof": (leaves, ConnectFailed),
+    "garbage": (talks_garbage, ConnectFailed),
+    "silence": (never_answers, OpenTimeout),
+    "wrong accept": (agrees_wrongly, ProtocolError),
+    "401": (answers("401 Unauthorized"), HandshakeRejected),
+    "403": (answers("403 Forbidden"), HandshakeRejected),
+    "404": (answers("404 Not Found"), HandshakeRejected),
+    "407": (answers("407 Proxy Authentication Required"), HandshakeRejected),
+    "500": (answers("500 Internal Server Error"), HandshakeRejected),
+    "200": (answers("200 OK"), HandshakeRejected),
+    "redirect to plain": (
+        answers("302 Found", f"ws://{REDIRECTED}:x@192.0.2.1/?token={REDIRECTED}"),
+        SecurityError,
+    ),
+    "redirect to nothing": (
+        answers("302 Found", f"mailto:{REDIRECTED}@example.com"),
+        SecurityError,
+    ),
+    "redirect with spaces": (
+        answers("302 Found", f"wss://{REDIRECTED} {REDIRECTED}@h/"),
+        SecurityError,
+    ),
+    "redirect in a circle": (answers("302 Found", PATHS), SecurityError),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_THE_101)
+async def test_failures_of_the_handshake_tell_no_secret(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script, kind = BEFORE_THE_101[case]
+    async with assert_no_leaks(), RawServer(script) as server:
+        outcome = await outcome_of(laden(server), caplog, timeouts=Timeouts(open=0.3))
+        # It was all sent, or there was nothing to tell.
+        assert TOKEN in server.requests[0].target
+        assert server.requests[0].headers["cookie"] == f"id={COOKIE}"
+        assert server.requests[0].headers["authorization"].startswith("Basic ")
+    assert isinstance(outcome.root, kind)
+    assert not find_secrets(outcome.told)
+
+
+AFTER_THE_101: dict[str, tuple[Callable[[Peer], None], type[Exception]]] = {
+    "close 1008": (closes_with_1008, ConnectionLost),
+    "reset": (resets_later, ConnectionLost),
+    "protocol": (breaks_the_protocol, ProtocolError),
+    "silence": (falls_silent, LivenessTimeout),
+}
+
+
+@pytest.mark.parametrize("case", AFTER_THE_101)
+@pytest.mark.parametrize("restoring", [False, True], ids=["open", "restoring"])
+async def test_losses_tell_no_secret(
+    case: str, restoring: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    script, kind = AFTER_THE_101[case]
+
+    async def on_open(connection: Any) -> None:
+        await connection.send("hello")
+        if restoring:
+            await connection.receive()
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        outcome = await outcome_of(
+            laden(server),
+            caplog,
+            on_open=on_open,
+            liveness=Liveness(ping_interval=0.1, ping_timeout=0.2),
+        )
+    assert isinstance(outcome.root, kind)
+    assert not find_secrets(outcome.told)
+
+
+async def test_a_bearer_token_is_a_secret_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    headers = {"Authorization": "Bearer plantedBearer"}
+    async with assert_no_leaks(), RawServer(resets) as server:
+        outcome = await outcome_of(server.url, caplog, headers=headers)
+        assert server.requests[0].headers["authorization"] == "Bearer plantedBearer"
+    assert not find_secrets(outcome.told)
+
+
+# The network.
+
+
+async def test_a_name_that_is_not_found(caplog: pytest.LogCaptureFixture) -> None:
+    async with assert_no_leaks():
+        outcome = await outcome_of(laden("wss://no-such-host.invalid"), caplog)
+    assert isinstance(outcome.root, ConnectFailed)
+    assert outcome.root.stage == "resolve"
+    assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_a_refused_connection(
+    scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with assert_no_leaks():
+        outcome = await outcome_of(laden(f"{scheme}://{HOST}:{free_port()}"), caplog)
+    assert isinstance(outcome.root, ConnectFailed)
+    assert outcome.root.stage == "connect"
+    assert not find_secrets(outcome.told)
+
+
+@pytest.fixture
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """A certificate that the system does not trust."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("example.com").configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("trusted", [False, True], ids=["issuer", "host"])
+async def test_a_wrong_certificate(
+    trusted: bool,
+    authority: trustme.CA,
+    server_tls: ssl.SSLContext,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client_tls = ssl.create_default_context()
+    if trusted:
+        authority.configure_trust(client_tls)
+    async with assert_no_leaks(), RawServer(falls_silent, tls=server_tls) as server:
+        outcome = await outcome_of(laden(server), caplog, ssl=client_tls)
+        assert not server.requests
+    assert isinstance(outcome.root, ConnectFailed)
+    assert outcome.root.stage == "certificate"
+    assert not find_secrets(outcome.told)
+
+
+async def test_no_tls_where_it_is_expected(caplog: pytest.LogCaptureFixture) -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.recv(100)
+        peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        url = laden(server.url.replace("ws:", "wss:"))
+        outcome = await outcome_of(url, caplog)
+    assert isinstance(outcome.root, ConnectFailed)
+    assert outcome.root.stage in {"tls", "handshake"}
+    assert not find_secrets(outcome.told)
+
+
+# Proxies.
+
+
+def proxy_url(port: int, scheme: str = "http") -> str:
+    return f"{scheme}://{PROXY_USER}:{PROXY_PASSWORD}@{HOST}:{port}"
+
+
+PROXY_ANSWERS = {
+    "407": (answers("407 Proxy Authentication Required"), HandshakeRejected),
+    "502": (answers("502 Bad Gateway"), HandshakeRejected),
+    "reset": (resets, ConnectFailed),
+    "garbage": (talks_garbage, ConnectFailed),
+    "silence": (never_answers, OpenTimeout),
+}
+
+
+@pytest.mark.parametrize("case", PROXY_ANSWERS)
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_failures_of_a_proxy_tell_no_secret(
+    scheme: str, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script, kind = PROXY_ANSWERS[case]
+    async with assert_no_leaks(), RawServer(script) as proxy:
+        outcome = await outcome_of(
+            laden(f"{scheme}://example.com"),
+            caplog,
+            proxy=proxy_url(proxy.port),
+            access=Access(allow_insecure=True),
+            timeouts=Timeouts(open=0.3),
+        )
+        asked = proxy.requests[0]
+        assert asked.method == "CONNECT"
+        assert asked.headers["proxy-authorization"].startswith("Basic ")
+        # The server's own secrets are none of the proxy's business.
+        assert not {"authorization", "cookie", "x-api-key"} & set(asked.headers)
+        assert "token" not in asked.target
+    assert isinstance(outcome.root, kind)
+    if isinstance(outcome.root, HandshakeRejected):
+        assert outcome.root.by == "proxy"
+        assert outcome.root.status == int(case)
+    assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.parametrize(
+    "proxy_scheme", ["http", "https", "socks4", "socks5", "socks5h"]
+)
+async def test_a_proxy_that_is_not_there(
+    scheme: str, proxy_scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with assert_no_leaks():
+        outcome = await outcome_of(
+            laden(f"{scheme}://{HOST}:9999"),
+            caplog,
+            proxy=proxy_url(free_port(), proxy_scheme),
+            access=Access(allow_insecure=True),
+        )
+    assert isinstance(outcome.root, ConnectFailed)
+    assert outcome.root.stage == "proxy"
+    assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h"])
+async def test_a_socks_proxy_that_is_none(
+    scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.recv(100)
+        peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with assert_no_leaks(), RawServer(script) as proxy:
+        outcome = await outcome_of(
+            laden(f"wss://{HOST}:9999"),
+            caplog,
+            proxy=proxy_url(proxy.port, scheme),
+        )
+    assert isinstance(outcome.root, ConnectFailed)
+    assert outcome.root.stage == "proxy"
+    assert not find_secrets(outcome.told)
+
+
+# What a user's own callables do.
+
+
+def token_service_error() -> Exception:
+    """What aiohttp raises for the service that a callable fetches its token from."""
+    headers = {"Authorization": API_KEY}
+    url = f"https://{USERINFO}tokens.example.com/?key={TOKEN}"
+    info = aiohttp.RequestInfo(url, "GET", headers, url)  # type: ignore[arg-type]
+    return aiohttp.ClientResponseError(info, (), status=500, message=TOKEN)
+
+
+@pytest.mark.parametrize("which", ["url", "headers"])
+async def test_a_callable_that_cannot_reach_its_token_service(
+    which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(attempt: object) -> Any:
+        raise token_service_error()
+
+    url = fails if which == "url" else f"ws://{HOST}:9999"
+    options = {"headers": fails} if which == "headers" else {}
+    async with assert_no_leaks():
+        outcome = await outcome_of(url, caplog, **options)
+    assert isinstance(outcome.root, ConnectFailed)
+    assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        f"http://{USERINFO}example.com{PATHS}",
+        f"wss://{USERINFO}exa mple.com{PATHS}",
+        f"wss://{USERINFO}example.com:99999{PATHS}",
+        f"wss://{USERINFO}[::1{PATHS}",
+        f"wss://{USERINFO}example.com{PATHS}#{TOKEN}",
+        f"wss://{USER}%3A:{PASSWORD}@example.com{PATHS}",
+        f"{USERINFO}example.com{PATHS}",
+        f"wss://{USERINFO}ex\N{LATIN SMALL LETTER A WITH DIAERESIS}..com{PATHS}",
+    ],
+    ids=range(8),
+)
+async def test_a_url_that_cannot_be_dialled(
+    bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match="url") as caught:
+        connect(bad)
+    assert not find_secrets(told_by(caught.value))
+    async with assert_no_leaks():
+        outcome = await outcome_of(lambda _: bad, caplog)
+    assert isinstance(outcome.root, Fatal)
+    assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        f"ftp://{PROXY_USER}:{PROXY_PASSWORD}@{HOST}:1",
+        f"http://{PROXY_USER}:{PROXY_PASSWORD}@{HOST}:99999",
+        f"http://{PROXY_USER}:{PROXY_PASSWORD}@{HOST}/{PROXY_PASSWORD}",
+        f"{PROXY_USER}:{PROXY_PASSWORD}@{HOST}",
+    ],
+    ids=range(4),
+)
+def test_a_proxy_that_cannot_be_dialled(bad: str) -> None:
+    with pytest.raises(ValueError, match="proxy") as caught:
+        connect("wss://example.com", proxy=bad)
+    assert not find_secrets(told_by(caught.value))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Key": f"{API_KEY}\r\nX: y"}, {"X-Key": API_KEY, "Connection": COOKIE}],
+)
+def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="headers") as caught:
+        connect("wss://example.com", headers=headers)
+    assert not find_secrets(told_by(caught.value))
+
+
+def test_a_destination_that_is_not_allowed() -> None:
+    for access in (Access(allowed_hosts=["example.org"]), Access(allow_insecure=False)):
+        with pytest.raises(SecurityError) as caught:
+            connect(laden("ws://example.com"), access=access)
+        assert not find_secrets(told_by(caught.value))
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no"), OSError(5, "no"), Fatal("no")])
+async def test_a_hook_that_fails(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def on_open(connection: Any) -> None:
+        assert not find_secrets([repr(connection), connection.endpoint])
+        raise failure
+
+    async with assert_no_leaks(), RawServer(falls_silent) as server:
+        outcome = await outcome_of(laden(server), caplog, on_open=on_open)
+    assert outcome.root is failure
+    assert not find_secrets(outcome.told)
+
+
+async def test_a_hook_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> None:
+    async def on_open(connection: Any) -> None:
+        await connection.receive()
+
+    async with assert_no_leaks(), RawServer(falls_silent) as server:
+        outcome = await outcome_of(
+            laden(server), caplog, on_open=on_open, timeouts=Timeouts(restore=0.1)
+        )
+    assert isinstance(outcome.root, OpenTimeout)
+    assert outcome.root.kind == "restore"
+    assert not find_secrets(outcome.told)
+
+
+async def test_what_a_session_shows_of_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def echoes(peer: Peer) -> None:
+        peer.accept()
+        peer.echo()
+
+    caplog.set_level(logging.DEBUG, "resilient_ws")
+    async with assert_no_leaks(), RawServer(echoes) as server:
+        session = connect(laden(server), headers=HEADERS)
+        told = [repr(session)]
+        seen = Witness(session)
+        async with session:
+            told.append(repr(session))
+            delivery = await session.send("plantedPayload")
+            assert await session.receive() == "plantedPayload"
+            told += [repr(delivery), repr(session.statistics())]
+        told += [repr(session), *map(repr, seen.events)]
+    told += [record.getMessage() for record in caplog.records]
+    assert not find_secrets(told)
+    assert any("token=***" in text for text in told)
+
+
+def test_the_search_finds_what_is_planted() -> None:
+    """What is hidden by ``from None`` is still at hand for whoever logs it."""
+    failure = ConnectFailed("clean", stage="resolve")
+    failure.__context__ = token_service_error()
+    failure.__suppress_context__ = True
+    assert "planted" not in "".join(traceback.format_exception(failure))
+    assert find_secrets(told_by(failure))
