@@ -120,7 +120,10 @@ class InboxQueue:
         self._report = report
         self._bounded = policy.overflow in {"pause", "close"}
         self._line: deque[_Run | Interruption] = deque()
-        self._reading = _Run()
+        #: The run that is being read, for consumers that take all but its last message
+        #: by themselves: the fast path, which leaves the accounts to ``take``.
+        self.reading: deque[Message] = deque()
+        self._reading_size = 0
         self._arriving = _Run()
         self._queued = 0  # messages in the runs of the line
         self._size = 0  # payload bytes of every run
@@ -135,7 +138,7 @@ class InboxQueue:
 
     def __len__(self) -> int:
         """Count the messages that wait."""
-        return len(self._reading.messages) + self._queued + len(self._arriving.messages)
+        return len(self.reading) + self._queued + len(self._arriving.messages)
 
     @property
     def full(self) -> bool:
@@ -209,11 +212,6 @@ class InboxQueue:
 
     # The consumer's side.
 
-    def take_soon(self) -> Message | None:
-        """Return a message of the present run, but never its last: the fast path."""
-        messages = self._reading.messages
-        return messages.popleft() if len(messages) > 1 else None
-
     async def take(self) -> Message | None:
         """Return the next message, or ``None`` at the end; wait when there is none."""
         self._check_alone()
@@ -258,19 +256,19 @@ class InboxQueue:
 
     def _next(self) -> Message | Interruption | None:
         """Take the next item, if one is there."""
-        if not self._reading.messages:
+        if not self.reading:
             hole = self._turn_page()
-            if hole is not None or not self._reading.messages:
+            if hole is not None or not self.reading:
                 return hole
-        message = self._reading.messages.popleft()
-        if not self._reading.messages:
+        message = self.reading.popleft()
+        if not self.reading:
             self._settle()
         return message
 
     def _settle(self) -> None:
         """Give the bytes of the run that was read back, and say if that made room."""
-        self._size -= self._reading.size
-        self._reading.size = 0
+        self._size -= self._reading_size
+        self._reading_size = 0
         if self._withheld and not self.full and self.on_room is not None:
             self.on_room()
 
@@ -278,13 +276,14 @@ class InboxQueue:
         """Make the next run the one being read, or return the hole before it."""
         self._settle()
         if not self._line:
-            self._reading, self._arriving = self._arriving, self._reading
-            return None
-        head = self._line.popleft()
-        if isinstance(head, Interruption):
-            return head
-        self._queued -= len(head.messages)
-        self._reading = head
+            run, self._arriving = self._arriving, _Run(self.reading)
+        else:
+            head = self._line.popleft()
+            if isinstance(head, Interruption):
+                return head
+            self._queued -= len(head.messages)
+            run = head
+        self.reading, self._reading_size = run.messages, run.size
         return None
 
     def _wake(self) -> None:
@@ -308,10 +307,10 @@ class InboxQueue:
 
     def _prepend_hole(self, hole: Interruption) -> None:
         """Put a hole before all that waits, or widen the one that is there."""
-        if self._reading.messages:
-            self._line.appendleft(self._reading)
-            self._queued += len(self._reading.messages)
-            self._reading = _Run()
+        if self.reading:
+            self._line.appendleft(_Run(self.reading, self._reading_size))
+            self._queued += len(self.reading)
+            self.reading, self._reading_size = deque(), 0
         first = self._line[0] if self._line else None
         if isinstance(first, Interruption):
             self._line[0] = hole.merged(first)
@@ -347,11 +346,11 @@ class InboxQueue:
 
     def _drop_first(self, hole: Interruption) -> Interruption:
         """Discard the oldest message; return ``hole`` with those it then touches."""
-        while not self._reading.messages:
+        while not self.reading:
             passed = self._turn_page()
             if passed is not None:
                 hole = hole.merged(passed)
-        lost = size_of(self._reading.messages.popleft())
-        self._reading.size -= lost
+        lost = size_of(self.reading.popleft())
+        self._reading_size -= lost
         self._size -= lost
         return hole

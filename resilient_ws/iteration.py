@@ -21,16 +21,15 @@ class Messages:
 
     def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
         self._inbox = inbox
-        self._soon = inbox.take_soon
         self._check_loop = check_loop
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
-        message = self._soon()
-        if message is not None:
-            return message
+        reading = self._inbox.reading
+        if len(reading) > 1:
+            return reading.popleft()
         self._check_loop()
         message = await self._inbox.take()
         if message is None:
@@ -43,16 +42,15 @@ class Items:
 
     def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
         self._inbox = inbox
-        self._soon = inbox.take_soon
         self._check_loop = check_loop
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message | Interruption:
-        message = self._soon()
-        if message is not None:
-            return message
+        reading = self._inbox.reading
+        if len(reading) > 1:
+            return reading.popleft()
         self._check_loop()
         item = await self._inbox.take_item()
         if item is None:

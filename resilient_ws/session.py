@@ -361,9 +361,9 @@ class Session:
             Safe: no message is lost.
         """
         inbox = self._consume()
-        message = inbox.take_soon()
-        if message is None:
-            message = await inbox.take()
+        if len(inbox.reading) > 1:
+            return inbox.reading.popleft()
+        message = await inbox.take()
         if message is None:
             raise self._entered().life.ended()
         return message
