@@ -9,7 +9,8 @@ order that turns round with every round, and a ratio is taken within a round. Ea
 message is compared with what was sent, inside the timed part, at the same cost for
 all. resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an
 event callback; compression is off for all; aiohttp and websockets run with their
-defaults otherwise; picows, which has callbacks alone, gets the leanest queue there is.
+defaults otherwise. picows has callbacks alone, and so is measured with the queue that
+its user would reach for, asyncio's, and with the leanest there is, a bare deque.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import gc
 import importlib.metadata
+import importlib.util
 import itertools
 import json
 import pathlib
@@ -31,7 +34,7 @@ import time
 from base64 import b64encode
 from collections import deque
 from hashlib import sha1
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import aiohttp
 import websockets.asyncio.client
@@ -39,13 +42,14 @@ import websockets.asyncio.client
 import resilient_ws
 
 
-try:
+if TYPE_CHECKING or importlib.util.find_spec("picows") is not None:
     import picows
-except ImportError:  # the one peer that is not pure enough to be everywhere
-    picows = None
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+Receive: TypeAlias = (
+    "Callable[[str, Callable[[], str], int, Stopwatch], Awaitable[None]]"
+)
 
 US: Final = "resilient_ws"
 SIZES: Final = (64, 256, 1024)
@@ -107,7 +111,9 @@ def serve_one(connection: socket.socket) -> None:
 
 
 def accept(key: str) -> bytes:
-    return b64encode(sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
+    return b64encode(
+        sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+    )
 
 
 def chunks_of(size: int, count: int) -> list[bytes]:
@@ -212,53 +218,58 @@ async def receive_websockets(
             await take(aiter(socket_), expected, count)
 
 
-async def receive_picows(
-    url: str, expected: Callable[[], str], count: int, watch: Stopwatch
-) -> None:
-    queue = Queue()
-
-    class Listener(picows.WSListener):  # type: ignore[misc, name-defined]
-        def on_ws_frame(self, _transport: Any, frame: Any) -> None:  # noqa: ANN401
-            queue.put(frame.get_payload_as_utf8_text())
-
-    transport, _ = await picows.ws_connect(Listener, url)
-    with watch:
-        transport.send(picows.WSMsgType.TEXT, b"go")
-        await take(queue, expected, count)
-    transport.disconnect()
-    await transport.wait_disconnected()
-
-
-class Queue:
-    """The leanest way from a callback to ``async for``."""
+class LeanQueue:
+    """The shortest way from a callback to a waiting consumer: unbounded, no checks."""
 
     def __init__(self) -> None:
         self._waiting: deque[str] = deque()
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, message: str) -> None:
+    def put_nowait(self, message: str) -> None:
         self._waiting.append(message)
         if self._waiter is not None:
             self._waiter.set_result(None)
             self._waiter = None
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str:
+    async def get(self) -> str:
         while not self._waiting:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return self._waiting.popleft()
 
 
-Receive = "Callable[[str, Callable[[], str], int, Stopwatch], Awaitable[None]]"
-LIBRARIES: Final[dict[str, Any]] = {
+async def receive_picows(
+    url: str,
+    expected: Callable[[], str],
+    count: int,
+    watch: Stopwatch,
+    *,
+    queue_of: type[LeanQueue | asyncio.Queue[str]] = asyncio.Queue,
+) -> None:
+    queue = queue_of()
+
+    class Listener(picows.WSListener):
+        def on_ws_frame(self, _: picows.WSTransport, frame: picows.WSFrame) -> None:
+            queue.put_nowait(frame.get_payload_as_utf8_text())
+
+    transport, _ = await picows.ws_connect(Listener, url)
+    with watch:
+        transport.send(picows.WSMsgType.TEXT, b"go")
+        for _ in range(count):
+            if await queue.get() != expected():
+                raise AssertionError("a message arrived changed, or not at all")
+    transport.disconnect()
+    await transport.wait_disconnected()
+
+
+LIBRARIES: Final[dict[str, Receive]] = {
     US: receive_resilient_ws,
     "aiohttp": receive_aiohttp,
     "websockets": receive_websockets,
-    **({"picows": receive_picows} if picows is not None else {}),
 }
+if importlib.util.find_spec("picows") is not None:
+    LIBRARIES["picows"] = receive_picows
+    LIBRARIES["picows, deque"] = functools.partial(receive_picows, queue_of=LeanQueue)
 
 
 # --- the comparison -------------------------------------------------------------
@@ -341,7 +352,9 @@ def main() -> None:
         serve()
         return
     versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES
+        f"{name} {importlib.metadata.version(name)}"
+        for name in LIBRARIES
+        if "," not in name
     )
     print(
         f"{platform.python_implementation()} {platform.python_version()},"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 from resilient_ws.errors import ConnectFailed, Fatal, OpenTimeout, ResilientWSError
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
-from resilient_ws.settings import check_endpoint
 from resilient_ws.transport.client import HttpClient
 from resilient_ws.transport.dial import Greeting, dial
 from resilient_ws.transport.translate import is_network_error
@@ -90,25 +89,23 @@ class Dialler:
             self.endpoint = await self._resolve(attempt, member)
         headers = await self._headers(attempt)
         await self._space_out(self.endpoint)
-        settings = self._settings
         return await dial(
             self.endpoint,
             headers,
             client=self._client,
-            access=settings.access,
+            access=self._settings.access,
             greeting=self._greeting,
             wire=wire,
-            proxied=settings.proxy is not None,
         )
 
     async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:
         """Return where to go."""
-        endpoints, settings = self._settings.endpoints, self._settings
+        endpoints = self._settings.endpoints
         if not callable(endpoints):
             return endpoints[member]
         url = await _asked("url", endpoints, attempt)
         try:
-            return check_endpoint(url, settings.access, settings.proxy)
+            return self._settings.endpoint(url)
         except (TypeError, ValueError) as bug:
             msg = "the url callable returned something that cannot be dialled"
             raise _bug(msg) from bug

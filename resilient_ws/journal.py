@@ -18,7 +18,7 @@ from resilient_ws.events import (
     HandlerFailed,
     signal_of,
 )
-from resilient_ws.policy.failures import Ending, hint
+from resilient_ws.policy.failures import Ending
 from resilient_ws.state import State
 from resilient_ws.statistics import Tally
 
@@ -130,14 +130,12 @@ class Journal:
         """Report an attempt that led to no open connection."""
         self.last_error = because
         ending = Ending(because=because, state=state)
-        remedy = hint(ending)
         logger.log(
             logging.WARNING if self.epoch == 0 else logging.INFO,
-            "%s: attempt %d failed: %s%s",
+            "%s: attempt %d failed: %s",
             where,
             attempt.number,
             told(because),
-            "" if remedy is None else f" {remedy}",
         )
         self._signal(because)
         self._report(

@@ -18,7 +18,7 @@ from resilient_ws.iteration import Items, Messages
 from resilient_ws.orders import Close, Replace, RetryNow
 from resilient_ws.policy._validate import check_duration, require, require_callable
 from resilient_ws.protocol.close import check_close
-from resilient_ws.settings import check_endpoint, make_settings
+from resilient_ws.settings import make_settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
 from resilient_ws.supervisor import Supervisor
@@ -460,12 +460,7 @@ class Session:
         supervisor = self._entered()
         if supervisor.life.state.ending or supervisor.orders.closing():
             raise supervisor.life.ended()
-        settings = self._settings
-        endpoint = (
-            None
-            if url is None
-            else check_endpoint(url, settings.access, settings.proxy)
-        )
+        endpoint = None if url is None else self._settings.endpoint(url)
         if endpoint is not None or supervisor.life.state is not State.CONNECTING:
             supervisor.orders.give(Replace(reason=reason, url=endpoint))
 

@@ -27,8 +27,9 @@ from resilient_ws.protocol.handshake import Handshake
 from resilient_ws.transport.client import (
     ClientSession,
     check_client,
+    check_proxy,
     check_ssl,
-    needs_extra,
+    chosen_proxy,
 )
 
 
@@ -91,6 +92,11 @@ class Settings:
             return "a URL per attempt"
         return self.endpoints[0].redacted
 
+    def endpoint(self, url: str) -> Endpoint:
+        """Parse and vet a URL that was not known from the start."""
+        borrowed = self.http is not None
+        return check_endpoint(url, self.access, self.proxy, borrowed=borrowed)
+
     @property
     def members(self) -> int:
         """How many endpoints there are to fail over between."""
@@ -98,13 +104,13 @@ class Settings:
 
 
 def check_url(
-    url: object, access: Access, proxy: Proxy | None
+    url: object, access: Access, proxy: Proxy | None, *, borrowed: bool
 ) -> tuple[Endpoint, ...] | UrlCallable:
     """Check the ``url`` argument."""
-    if isinstance(url, str):
-        return (check_endpoint(url, access, proxy),)
     if callable(url):
         return cast("UrlCallable", url)
+    if isinstance(url, str):
+        return (check_endpoint(url, access, proxy, borrowed=borrowed),)
     if isinstance(url, bytes | bytearray) or not isinstance(url, Sequence):
         right = "a str, a sequence of str, or a callable that takes an Attempt"
         raise wrong_type("url", right, url)
@@ -112,25 +118,23 @@ def check_url(
     if not urls:
         raise ValueError("url must name at least one endpoint, not an empty sequence.")
     return tuple(
-        check_endpoint(item, access, proxy, name=f"url[{place}]")
+        check_endpoint(item, access, proxy, borrowed=borrowed, name=f"url[{place}]")
         for place, item in enumerate(urls)
     )
 
 
 def check_endpoint(
-    url: str, access: Access, proxy: Proxy | None, *, name: str = "url"
+    url: str,
+    access: Access,
+    proxy: Proxy | None,
+    *,
+    borrowed: bool,
+    name: str = "url",
 ) -> Endpoint:
     """Parse one URL and vet it, before any packet."""
     endpoint = parse_endpoint(url, name=name)
-    proxied = proxy is not None and not proxy.from_environment
-    access.check_endpoint(endpoint, proxied=proxied)
-    if needs_extra(endpoint, proxy):
-        msg = (
-            "proxy must be an http or https proxy with a wss:// URL, unless the extra "
-            "'socks' is installed: pip install 'resilient-ws[socks]' (SOCKS, and ws:// "
-            "through any proxy, need it)"
-        )
-        raise ValueError(msg)
+    access.check_endpoint(endpoint, proxied=chosen_proxy(endpoint, proxy) is not None)
+    check_proxy(endpoint, proxy, borrowed=borrowed)
     return endpoint
 
 
@@ -179,7 +183,7 @@ def make_settings(
     _check_compression(compression)
     check_client(http, allow_private=rules.allow_private)
     return Settings(
-        endpoints=check_url(url, rules, through),
+        endpoints=check_url(url, rules, through, borrowed=http is not None),
         headers=check_header_argument(headers),
         subprotocols=_checked_subprotocols(subprotocols, origin),
         origin=origin,

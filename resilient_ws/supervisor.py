@@ -99,6 +99,7 @@ class Supervisor:
         self._restoring: Connection | None = None
         self._hook: asyncio.Task[object] | None = None
         self._callbacks: asyncio.Task[None] | None = None
+        self._ending = False
         self.task: asyncio.Task[None] | None = None
 
     # Beginning and end.
@@ -127,9 +128,13 @@ class Supervisor:
     def abort(self) -> None:
         """End the session now, without a word to the peer."""
         self.close(Close(drain=0))
-        for task in (self._callbacks, self.task):
-            if task is not None:
-                task.cancel()
+        if self.wire is not None:
+            self.wire.abort()
+        if self._callbacks is not None:
+            self._callbacks.cancel()
+        # What has begun to end must come to its end.
+        if self.task is not None and not self._ending:
+            self.task.cancel()
 
     async def _run(self) -> None:
         failure: Exception | None = None
@@ -145,6 +150,7 @@ class Supervisor:
 
     async def _end(self, failure: Exception | None) -> None:
         """Leave nothing behind: no socket, no task, nobody who waits."""
+        self._ending = True
         if not self.life.state.ending:
             self.life.become(State.CLOSING, because=failure)
         self.outbox.refuse(failure)
@@ -199,11 +205,12 @@ class Supervisor:
 
     async def _let_go(self) -> None:
         """Be done with the connection, if there is one."""
-        wire, self.wire = self.wire, None
+        wire = self.wire
         if wire is not None:
             try:
                 await wire.finish()
             finally:
+                self.wire = None
                 self.journal.tally.add(wire)
 
     # One connection.
@@ -306,10 +313,13 @@ class Supervisor:
             connection.finish()
             await ended(hook)
             self._hook = self._restoring = None
+        failure = outcome(hook) if finished else None
+        if isinstance(failure, Fatal) or (finished and failure is None):
+            return failure
         if wire.ended.done():
             return wire.ended.result()
         if finished:
-            return outcome(hook)
+            return failure
         if self.orders.waiting() is not None:
             return None
         msg = f"on_open did not finish within {limit:g} s (timeouts.restore)."

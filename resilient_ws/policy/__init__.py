@@ -22,7 +22,6 @@ from resilient_ws.policy.failures import (
     Verdict,
     default_verdict,
     floor,
-    hint,
 )
 from resilient_ws.policy.headers import check_headers
 from resilient_ws.policy.judge import Judge, Judgement
@@ -62,7 +61,6 @@ __all__ = [
     "check_headers",
     "default_verdict",
     "floor",
-    "hint",
     "jittered_age",
     "member_gap",
     "parse_endpoint",

@@ -67,6 +67,10 @@ class HttpClient:
         """Whether the user lent the client, with headers of its own."""
         return self._borrowed is not None
 
+    def proxied(self, endpoint: Endpoint) -> bool:
+        """Whether a proxy dials this endpoint."""
+        return chosen_proxy(endpoint, self._proxy) is not None
+
     async def get(
         self, endpoint: Endpoint, headers: list[tuple[str, str]]
     ) -> aiohttp.ClientResponse:
@@ -79,7 +83,7 @@ class HttpClient:
         self._endpoint = endpoint
         self._refusals = []
         self._allowed = 0
-        proxy = _proxy_for(endpoint, self._proxy)
+        proxy = chosen_proxy(endpoint, self._proxy)
         client, plain_proxy = self._client(endpoint, proxy)
         refusal = None
         try:
@@ -170,7 +174,7 @@ def _tunnel_connector(url: str) -> aiohttp.BaseConnector:
     )
 
 
-def _proxy_for(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
+def chosen_proxy(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
     """Return the proxy for an endpoint, looking into the environment if told to."""
     if proxy is None or not proxy.from_environment:
         return proxy
@@ -178,15 +182,32 @@ def _proxy_for(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
         return None
     found = urllib.request.getproxies()
     url = found.get("https" if endpoint.secure else "http") or found.get("all")
-    return None if url is None else parse_proxy(url)
+    if url is None:
+        return None
+    # The environment may name a proxy without its scheme, as curl understands it.
+    return parse_proxy(url if "://" in url else f"http://{url}")
 
 
-def needs_extra(endpoint: Endpoint, proxy: Proxy | None) -> bool:
-    """Whether this way needs the extra ``socks``, and it is not installed."""
-    chosen = _proxy_for(endpoint, proxy)
+def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> None:
+    """Check that an endpoint can be reached through its proxy.
+
+    Raises:
+        ValueError: It needs a tunnel, and the means for one are missing.
+    """
+    chosen = chosen_proxy(endpoint, proxy)
     if chosen is None or (chosen.is_http and endpoint.secure):
-        return False
-    return importlib.util.find_spec("aiohttp_socks") is None
+        return
+    if borrowed:
+        raise ValueError(
+            "http cannot be combined with this proxy: SOCKS, and ws:// through any "
+            "proxy, need a connector of their own; leave http out."
+        )
+    if importlib.util.find_spec("aiohttp_socks") is None:
+        raise ValueError(
+            "proxy must be an http or https proxy with a wss:// URL, unless the extra "
+            "'socks' is installed: pip install 'resilient-ws[socks]' (SOCKS, and ws:// "
+            "through any proxy, need it)."
+        )
 
 
 def check_client(http: object, *, allow_private: bool) -> None:

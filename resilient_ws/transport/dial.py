@@ -96,7 +96,6 @@ async def dial(
     access: Access,
     greeting: Greeting,
     wire: Wire,
-    proxied: bool,
 ) -> Negotiated:
     """Connect ``wire`` to an endpoint.
 
@@ -122,6 +121,7 @@ async def dial(
             raise
         response.close()
         target = redirected(endpoint, location)
+        proxied = client.proxied(target)
         access.check_redirect(endpoint, target, len(visited), proxied=proxied)
         if target in visited:
             msg = f"{endpoint} redirects in a circle, back to {target}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilient_ws.errors import ConnectionLost, How, ProtocolError
+from resilient_ws.policy.hints import close_hint
 from resilient_ws.protocol.close import meaning
 from resilient_ws.transport.tcp import name_of
 
@@ -31,18 +32,23 @@ def by_close(record: Close | None, *, ours: bool) -> ConnectionLost:
         ours: Whether we had asked for it.
     """
     text = f"The connection was {record}."
+    hint = None if ours or record is None else close_hint(record.code)
+    if hint is not None:
+        text += f" {hint}"
     return ConnectionLost(text, how="local" if ours else "close", close=record)
 
 
 def by_violation(violation: Violation, record: Close | None) -> ProtocolError:
     """Return the loss for a peer that broke the protocol."""
     code = violation.code
-    return ProtocolError(
+    text = (
         f"The peer broke the protocol: {violation.text} (closed with {code}, "
-        f"{meaning(code)}).",
-        code=code,
-        close=record,
+        f"{meaning(code)})."
     )
+    hint = close_hint(code)
+    if hint is not None:
+        text += f" {hint}"
+    return ProtocolError(text, code=code, close=record)
 
 
 def at_eof(record: Close | None, *, gone: bool) -> ConnectionLost:

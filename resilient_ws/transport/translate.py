@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed, HandshakeRejected, ResilientWSError
+from resilient_ws.policy.hints import CERTIFICATE_HINT, status_hint
 from resilient_ws.transport.tcp import name_of
 
 
@@ -76,7 +77,8 @@ def rejected(
         for name, value in headers.items()
         if name.lower() not in {"set-cookie", "location"}
     }
-    remedy = _REMEDIES.get(status, "")
+    hint = status_hint(status, by)
+    remedy = "" if hint is None else f" {hint}"
     return HandshakeRejected(
         f"The {by} answered {words} to the handshake with {where}.{remedy}",
         status=status,
@@ -86,25 +88,11 @@ def rejected(
     )
 
 
-_REMEDIES = {
-    200: " That is a web page, not a WebSocket endpoint: check the path.",
-    400: " It did not like the request: check the path, headers and subprotocols.",
-    401: " Check the credentials; headers= may be a callable that fetches fresh ones.",
-    403: " Check the credentials and origin=.",
-    404: " There is no such endpoint: check the path.",
-    407: " The proxy wants credentials: put them into the proxy URL.",
-    426: " It wants another protocol version than WebSocket 13.",
-    429: " Too many connections: dial less often.",
-}
-
 _TEXTS: dict[Stage, str] = {
     "resolve": "The name in {where} could not be resolved",
     "connect": "No TCP connection to {where} could be made",
     "tls": "The TLS handshake with {where} failed",
-    "certificate": (
-        "The certificate of {where} was not accepted; check the host name and the "
-        "date, and pass ssl= a context that trusts its issuer if it is your own"
-    ),
+    "certificate": "The certificate of {where} was not accepted",
     "proxy": "The proxy on the way to {where} could not be reached",
     "handshake": "{where} ended the connection without answering the handshake",
 }
@@ -114,8 +102,11 @@ def _failed(stage: Stage, failure: BaseException, where: str) -> ConnectFailed:
     cause = _os_error(failure)
     number = None if cause is None else cause.errno
     detail = "" if cause is None else f" ({_detail(cause)})"
+    remedy = f" {CERTIFICATE_HINT}" if stage == "certificate" else ""
     error = ConnectFailed(
-        f"{_TEXTS[stage].format(where=where)}{detail}.", stage=stage, errno=number
+        f"{_TEXTS[stage].format(where=where)}{detail}.{remedy}",
+        stage=stage,
+        errno=number,
     )
     if cause is not None:
         # Cut loose from what aiohttp chained to it, for that prints secrets.

@@ -19,7 +19,7 @@ from resilient_ws.errors import (
     ProtocolError,
     SecurityError,
 )
-from resilient_ws.policy import Ending, Verdict, default_verdict, floor, hint
+from resilient_ws.policy import Ending, Verdict, default_verdict, floor
 from resilient_ws.protocol.close import Close
 from resilient_ws.state import State
 
@@ -146,54 +146,6 @@ def test_an_ending_tells_what_it_knows() -> None:
     assert ending(record).close is record.close
     foreign = ending(ValueError())
     assert (foreign.how, foreign.errno, foreign.close) == (None, None, None)
-
-
-# --- hints ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("because", "words"),
-    [
-        (rejected(400), "check the URL and your headers"),
-        (rejected(401), "as a callable"),
-        (rejected(403), "as a callable"),
-        (rejected(404), "check the URL"),
-        (rejected(405), "check the URL"),
-        (rejected(410), "new URL"),
-        (rejected(426), "TLS"),
-        (rejected(407, by="proxy"), "user:password@"),
-        (ConnectFailed("x", stage="certificate"), "clock"),
-        (closed(1002), "RFC 6455"),
-        (closed(1003), "bytes"),
-        (closed(1007), "UTF-8"),
-        (closed(1008), "as a callable"),
-        (closed(1009), "your max_message_size"),
-        (ProtocolError("x", code=1009), "your max_message_size"),
-        (closed(1010), "compression"),
-        (closed(3000), "as a callable"),
-        (closed(4403), "as a callable"),
-    ],
-)
-def test_a_fatal_row_has_a_remedy(because: Exception, words: str) -> None:
-    told = hint(ending(because))
-    assert told is not None
-    assert words in told
-    assert told.endswith(".")
-
-
-@pytest.mark.parametrize(
-    "because",
-    [rejected(503), rejected(404, by="proxy"), closed(1001), RuntimeError("secret")],
-)
-def test_what_time_heals_needs_no_hint(because: Exception) -> None:
-    assert hint(ending(because)) is None
-
-
-def test_every_verdict_but_retry_in_a_table_has_a_hint() -> None:
-    for status, verdict in STATUS_ROWS.items():
-        assert (hint(ending(rejected(status))) is None) is (verdict is RETRY)
-    for code, verdict in CLOSE_ROWS.items():
-        assert (hint(ending(closed(code))) is None) is (verdict is RETRY)
 
 
 # --- floors --------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""An example as its user runs it: a process, and the lines it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import Self
+
+import pytest
+
+from tests.servers.process import ROOT
+
+
+class Program:
+    """``python examples/NAME ARGUMENTS``, with both outputs as one list of lines."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.lines: list[str] = []
+        self._command = (sys.executable, str(ROOT / "examples" / name), *arguments)
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        self._said = asyncio.Condition()
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        await self._reader
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            async with self._said:
+                self.lines.append(line.decode().rstrip("\n"))
+                self._said.notify_all()
+
+    def all_of(self, beginning: str) -> list[str]:
+        """The lines so far that begin so."""
+        return [line for line in self.lines if line.startswith(beginning)]
+
+    async def said(
+        self, beginning: str, *, count: int = 1, within: float = 15.0
+    ) -> str:
+        """Wait for the ``count``-th line that begins so, and return it."""
+        try:
+            async with asyncio.timeout(within), self._said:
+                await self._said.wait_for(lambda: len(self.all_of(beginning)) >= count)
+        except TimeoutError:
+            pytest.fail(f"no {count} x {beginning!r} in {within} s: {self.lines}")
+        return self.all_of(beginning)[count - 1]
+
+    async def ended(self, *, within: float = 10.0) -> int:
+        """Wait for its end; return the exit code."""
+        try:
+            async with asyncio.timeout(within):
+                # Its last words first.
+                await asyncio.shield(self._reader)
+                return await self._process.wait()
+        except TimeoutError:
+            pytest.fail(f"still running after {within} s: {self.lines}")
+
+    async def interrupted(self) -> int:
+        """Press Ctrl-C; return the exit code."""
+        self._process.send_signal(signal.SIGINT)
+        return await self.ended()
