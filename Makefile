@@ -31,7 +31,7 @@ demo: $(VENV)/.demo
 # what to install (with CI=true they fail).
 test: $(VENV)/.tests
 	@$(MAKE) --no-print-directory servers || echo "make test: going on without them"
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check

@@ -121,7 +121,7 @@ async def test_a_send_during_the_drain_queues_behind(server: ScriptedServer) -> 
         (bytearray(b"array"), b"array"),
         (memoryview(b"view"), b"view"),
     ],
-    ids=str,
+    ids=["ascii", "text", "empty", "bytes", "bytearray", "memoryview"],
 )
 async def test_a_send_while_open_is_in_the_kernel_before_it_returns(
     server: ScriptedServer, data: Any, arrives: str | bytes
