@@ -89,6 +89,9 @@ class Dialler:
             self.endpoint = await self._resolve(attempt, member)
         headers = await self._headers(attempt)
         await self._space_out(self.endpoint)
+        if wire.ended.done():
+            # A callable that would not be cancelled came back when it was too late.
+            raise wire.ended.result()
         return await dial(
             self.endpoint,
             headers,
@@ -127,7 +130,10 @@ class Dialler:
         last = self._dialled_at.get(endpoint.origin)
         if last is not None:
             await asyncio.sleep(last + MIN_DIAL_SPACING - self._loop.time())
-        self._dialled_at = {endpoint.origin: self._loop.time()}
+        now = self._loop.time()
+        recent = now - MIN_DIAL_SPACING
+        self._dialled_at = {o: t for o, t in self._dialled_at.items() if t > recent}
+        self._dialled_at[endpoint.origin] = now
 
     async def close(self) -> None:
         """Close what is ours of aiohttp."""

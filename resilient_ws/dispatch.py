@@ -162,7 +162,11 @@ class Dispatcher:
                 self._complain(registration, event, failure)
 
     async def _call(self, registration: _Registration, event: Event) -> None:
-        result = registration.context.run(registration.callback, event)
+        try:
+            result = registration.context.run(registration.callback, event)
+        except asyncio.CancelledError:
+            # The callback's own: it must not look as if the dispatcher were cancelled.
+            raise RuntimeError("the callback raised CancelledError") from None
         if not inspect.isawaitable(result):
             return
         task = self._loop.create_task(
@@ -181,8 +185,7 @@ class Dispatcher:
             alarm.cancel()
             task.cancel()
         if task.cancelled():
-            msg = "the callback was cancelled"
-            raise RuntimeError(msg)
+            raise RuntimeError("the callback was cancelled")
         task.result()
 
     def _complain(

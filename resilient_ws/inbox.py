@@ -323,11 +323,14 @@ class InboxQueue:
 
     def _discard(self) -> None:
         """Discard down to the bounds, and leave a hole where messages are missing."""
+        self._recount()
+        if not self._over():
+            return
         newest = self._policy.overflow == "drop_newest"
         now = self._wall()
         hole = Interruption(cause=None, since=now, until=now, epoch=self._epoch)
         count = 0
-        while self._over():
+        while self._over() and len(self):
             if newest:
                 self._drop_last()
             else:
@@ -337,6 +340,12 @@ class InboxQueue:
         (self._append_hole if newest else self._prepend_hole)(hole)
         self.discarded += count
         self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=count))
+
+    def _recount(self) -> None:
+        """Give back the bytes of the present run that were read, before any is lost."""
+        left = sum(map(size_of, self.reading))
+        self._size -= self._reading_size - left
+        self._reading_size = left
 
     def _drop_last(self) -> None:
         """Discard the newest message: always one of the chunk that just arrived."""

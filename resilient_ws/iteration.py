@@ -6,31 +6,34 @@ there, takes no detour.
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
+    from resilient_ws.belonging import Home
     from resilient_ws.inbox import InboxQueue, Interruption, Message
 
 
 class Messages:
     """Iterates over messages alone."""
 
-    def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
+    def __init__(self, inbox: InboxQueue, home: Home) -> None:
         self._inbox = inbox
-        self._check_loop = check_loop
+        self._home = home
+        self._loop = home.loop
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
+        if get_running_loop() is not self._loop:
+            raise self._home.stranger()
         reading = self._inbox.reading
         if len(reading) > 1:
             return reading.popleft()
-        self._check_loop()
         message = await self._inbox.take()
         if message is None:
             raise _end_of(self._inbox)
@@ -40,18 +43,20 @@ class Messages:
 class Items:
     """Iterates over messages and interruptions."""
 
-    def __init__(self, inbox: InboxQueue, check_loop: Callable[[], None]) -> None:
+    def __init__(self, inbox: InboxQueue, home: Home) -> None:
         self._inbox = inbox
-        self._check_loop = check_loop
+        self._home = home
+        self._loop = home.loop
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message | Interruption:
+        if get_running_loop() is not self._loop:
+            raise self._home.stranger()
         reading = self._inbox.reading
         if len(reading) > 1:
             return reading.popleft()
-        self._check_loop()
         item = await self._inbox.take_item()
         if item is None:
             raise _end_of(self._inbox)

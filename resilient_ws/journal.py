@@ -92,16 +92,20 @@ class Journal:
             )
         )
 
-    def closed(self, wire: Wire, cause: Exception | None) -> None:
+    def interrupted(self, cause: Exception | None) -> None:
         """Take note that an open connection ended, whoever wanted it."""
-        self.close_record = wire.engine.record()
         self._hole = (cause, time.time(), self._clock())
+
+    def closed(self, wire: Wire) -> None:
+        """Keep what is to be kept of a connection."""
+        self.close_record = wire.engine.record()
         if wire.watchman.latency is not None:
             self.latency = wire.watchman.latency
 
     def dropped(self, wire: Wire, because: ConnectionLost, opened_at: float) -> Ending:
         """Report the loss of an open connection."""
-        self.closed(wire, because)
+        self.closed(wire)
+        self.interrupted(because)
         self.tally.drops += 1
         self.last_error = because
         uptime = self._clock() - opened_at

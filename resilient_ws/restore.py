@@ -43,7 +43,8 @@ class RestoreBuffer:
         self._messages: deque[Message] = deque()
         self._size = 0
         self.on_room: Callable[[], None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._arrival: asyncio.Future[None] | None = None
+        self._taken = 0
 
     @property
     def deliver(self) -> Callable[[Message], None]:
@@ -59,8 +60,9 @@ class RestoreBuffer:
     def arrived(self, size: int) -> None:
         """Take note of a chunk's messages, ``size`` payload bytes in all."""
         self._size += size
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._arrival is not None:
+            self._arrival.set_result(None)
+            self._arrival = None
 
     def withhold(self) -> None:
         """Take note that reading has stopped for want of room."""
@@ -74,20 +76,25 @@ class RestoreBuffer:
         ended: asyncio.Future[ConnectionLost],
     ) -> Message:
         """Return the first message that matches; raise when no more will come."""
-        seen = 0
+        seen = taken = 0
         while True:
+            if taken != self._taken:
+                # Another receive of the hook took one: places have changed.
+                seen, taken = 0, self._taken
             for place in range(seen, len(self._messages)):
                 message = self._messages[place]
                 if matching is None or matching(message):
                     del self._messages[place]
+                    self._taken += 1
                     self._make_room(message)
                     return message
             seen = len(self._messages)
             if ended.done():
                 raise ended.result()
-            self._waiter = asyncio.get_running_loop().create_future()
+            if self._arrival is None:
+                self._arrival = asyncio.get_running_loop().create_future()
             await asyncio.wait(
-                (self._waiter, ended), return_when=asyncio.FIRST_COMPLETED
+                (self._arrival, ended), return_when=asyncio.FIRST_COMPLETED
             )
 
     def _make_room(self, message: Message) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout
 from resilient_ws.events import Event, MessageReceived, SessionClosed
@@ -146,8 +146,6 @@ class Session:
         self._settings = settings
         self._dispatcher = Dispatcher()
         self._supervisor: Supervisor | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
         self._pulled = False
         self._closed_unentered = False
 
@@ -173,33 +171,35 @@ class Session:
         if self._supervisor is not None or self._closed_unentered:
             msg = "A session is entered once; make a new one with connect()."
             raise RuntimeError(msg)
-        self._loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
         supervisor = self._supervisor = Supervisor(
-            self._settings, self._dispatcher, loop=self._loop
+            self._settings, self._dispatcher, home=Home()
         )
         supervisor.start()
         wait = self._settings.wait_open
         if wait is False:
             return self
-        late = False
         scope = asyncio.timeout(None if wait is True else wait)
         try:
             async with scope:
                 await supervisor.life.wait_until(State.OPEN)
-        except BaseException as failure:
-            late = isinstance(failure, TimeoutError) and scope.expired()
+        except asyncio.CancelledError:
             await self._abort(supervisor)
-            if not late:
+            raise
+        except Exception:
+            if not scope.expired():
+                await self._ended(supervisor)
                 raise
-        if late:
-            raise supervisor.journal.last_error or OpenTimeout(
-                f"No open connection to {self._settings.where} within {wait:g} s "
-                "(wait_open).",
-                kind="open",
-                after=float(wait),
-            )
-        return self
+        else:
+            return self
+        error = supervisor.journal.last_error or OpenTimeout(
+            f"No open connection to {self._settings.where} within {wait:g} s "
+            "(wait_open).",
+            kind="open",
+            after=float(wait),
+        )
+        supervisor.fail(error)
+        await self._ended(supervisor)
+        raise error
 
     async def __aexit__(
         self,
@@ -214,24 +214,22 @@ class Session:
         """
         supervisor = self._entered()
         supervisor.close(Close(drain=None if exc_type is None else 0))
+        await self._ended(supervisor)
+
+    async def _ended(self, supervisor: Supervisor) -> None:
+        """Wait for the session's end; being cancelled aborts it."""
         try:
-            await self._ended(supervisor)
+            await supervisor.wait()
         except asyncio.CancelledError:
             await self._abort(supervisor)
             raise
 
-    async def _ended(self, supervisor: Supervisor) -> None:
-        """Wait for the supervisor's end without being able to cancel it."""
-        assert supervisor.task is not None  # noqa: S101 - start() made it
-        await asyncio.wait({supervisor.task})
-
     async def _abort(self, supervisor: Supervisor) -> None:
         """End at once and see it through, however often this task is cancelled."""
         supervisor.abort()
-        assert supervisor.task is not None  # noqa: S101 - start() made it
-        while not supervisor.task.done():
+        while not supervisor.done:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._ended(supervisor)
+                await supervisor.wait()
 
     async def close(
         self, code: int = 1000, reason: str = "", drain: float | None = None
@@ -267,7 +265,7 @@ class Session:
         supervisor = self._entered()
         supervisor.close(Close(code=code, reason=reason, drain=drain))
         if not supervisor.owns(asyncio.current_task()):
-            await self._ended(supervisor)
+            await supervisor.wait()
         return supervisor.journal.close_record
 
     async def wait_closed(self) -> None:
@@ -279,11 +277,13 @@ class Session:
         Cancellation:
             Safe.
         """
+        if self._closed_unentered:
+            return
         supervisor = self._entered()
         if supervisor.owns(asyncio.current_task()):
             msg = "wait_closed() inside on_open or a callback would wait for itself"
             raise RuntimeError(msg)
-        await self._ended(supervisor)
+        await supervisor.wait()
         if supervisor.life.failure is not None:
             raise supervisor.life.ended()
 
@@ -297,6 +297,7 @@ class Session:
         Cancellation:
             Safe.
         """
+        require(state, State, "state", "a State, such as State.OPEN")
         supervisor = self._entered()
         if state is not supervisor.life.state:
             supervisor.check_not_restoring()
@@ -360,7 +361,7 @@ class Session:
         Cancellation:
             Safe: no message is lost.
         """
-        inbox = self._consume()
+        inbox, _ = self._consume()
         if len(inbox.reading) > 1:
             return inbox.reading.popleft()
         message = await inbox.take()
@@ -378,7 +379,7 @@ class Session:
         Cancellation:
             Safe: no message is lost, and iterating may go on.
         """
-        return Messages(self._consume(), self._check_loop)
+        return Messages(*self._consume())
 
     def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
         """Iterate as ``async for`` over the session does, with the holes in place.
@@ -387,9 +388,9 @@ class Session:
         one of the next, comes an ``Interruption``; so does one where the inbox
         discarded messages.
         """
-        return Items(self._consume(), self._check_loop)
+        return Items(*self._consume())
 
-    def _consume(self) -> InboxQueue:
+    def _consume(self) -> tuple[InboxQueue, Home]:
         """Return the inbox, unless its messages go to a callback."""
         supervisor = self._entered()
         if self._dispatcher.consumes:
@@ -400,7 +401,7 @@ class Session:
             raise RuntimeError(msg)
         supervisor.check_not_restoring()
         self._pulled = True
-        return supervisor.inbox
+        return supervisor.inbox, supervisor.home
 
     # Watching and steering.
 
@@ -426,12 +427,15 @@ class Session:
             callback: The callback, where it is not decorated.
 
         Raises:
-            RuntimeError: Messages have another consumer already.
+            RuntimeError: Messages have another consumer already; or it is called from
+                another loop or thread.
             TypeError: It is not a class of event, or not a callable.
         """
         require(event, type, "event", "a class from resilient_ws.events")
         if Event not in event.__mro__:
             raise TypeError("event must be a class from resilient_ws.events.")
+        if self._supervisor is not None:
+            self._supervisor.home.check()
         if event is MessageReceived and (self._pulled or self._dispatcher.consumes):
             msg = "Messages have a consumer already, and a session has only one."
             raise RuntimeError(msg)
@@ -531,24 +535,5 @@ class Session:
                 raise SessionClosed
             msg = "The session is not entered; use: async with connect(...) as session"
             raise RuntimeError(msg)
-        self._check_loop()
+        self._supervisor.home.check()
         return self._supervisor
-
-    def _check_loop(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
-        if loop is not self._loop:
-            raise self._stranger()
-
-    def _stranger(self) -> RuntimeError:
-        if os.getpid() != self._pid:
-            return RuntimeError(
-                "The session belongs to the parent process; make one of its own in "
-                "the child, with connect()."
-            )
-        return RuntimeError(
-            "The session belongs to another event loop or thread; from there use "
-            "asyncio.run_coroutine_threadsafe(session.send(...), loop)."
-        )

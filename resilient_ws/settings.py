@@ -211,6 +211,10 @@ def _checked_subprotocols(value: object, origin: str | None) -> tuple[str, ...]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise wrong_type("subprotocols", "a sequence of str, such as ['mqtt']", value)
     subprotocols = tuple(cast("Sequence[str]", value))
+    for place, name in enumerate(subprotocols):
+        require(name, str, f"subprotocols[{place}]", "a str")
+    if origin is not None:
+        require(origin, str, "origin", "a str")
     # A handshake checks both; the one made here is thrown away.
     Handshake(subprotocols=subprotocols, origin=origin)
     return subprotocols

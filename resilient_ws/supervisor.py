@@ -47,6 +47,7 @@ from resilient_ws.transport.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from resilient_ws.belonging import Home
     from resilient_ws.dispatch import Dispatcher
     from resilient_ws.events import RetrySource
     from resilient_ws.inbox import Message
@@ -70,8 +71,10 @@ class Supervisor:
         settings: Settings,
         dispatcher: Dispatcher,
         *,
-        loop: asyncio.AbstractEventLoop,
+        home: Home,
     ) -> None:
+        self.home = home
+        loop = home.loop
         self._settings = settings
         self._dispatcher = dispatcher
         self._loop = loop
@@ -85,7 +88,7 @@ class Supervisor:
             settings.outbox,
             loop=loop,
             report=report,
-            check_waiting=self.check_not_restoring,
+            check_waiting=self._check_waiting,
         )
         self._dialler = Dialler(settings, loop=loop)
         self._recovery = Recovery(
@@ -99,8 +102,7 @@ class Supervisor:
         self._restoring: Connection | None = None
         self._hook: asyncio.Task[object] | None = None
         self._callbacks: asyncio.Task[None] | None = None
-        self._ending = False
-        self.task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     # Beginning and end.
 
@@ -109,11 +111,21 @@ class Supervisor:
         create = self._loop.create_task
         callbacks = self._dispatcher.run(self.inbox, on_fatal=self.fail)
         self._callbacks = create(callbacks, name="resilient_ws callbacks")
-        self.task = create(self._run(), name="resilient_ws session")
+        self._task = create(self._run(), name="resilient_ws session")
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing of the session runs any more."""
+        return self._task is not None and self._task.done()
+
+    async def wait(self) -> None:
+        """Wait for the end; cancelling this wait leaves the session alone."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
 
     def owns(self, task: asyncio.Task[object] | None) -> bool:
         """Whether a task is one of the session's own, which must not await its end."""
-        own = (self._hook, self._dispatcher.running, self._callbacks, self.task)
+        own = (self._hook, self._dispatcher.running, self._callbacks, self._task)
         return task is not None and task in own
 
     def close(self, order: Close) -> None:
@@ -128,13 +140,13 @@ class Supervisor:
     def abort(self) -> None:
         """End the session now, without a word to the peer."""
         self.close(Close(drain=0))
+        # The order ends every wait of the loop but those for the peer, and those end
+        # with the transport: the loop itself is never cancelled, so it always comes
+        # to its end.
         if self.wire is not None:
             self.wire.abort()
         if self._callbacks is not None:
             self._callbacks.cancel()
-        # What has begun to end must come to its end.
-        if self.task is not None and not self._ending:
-            self.task.cancel()
 
     async def _run(self) -> None:
         failure: Exception | None = None
@@ -150,7 +162,6 @@ class Supervisor:
 
     async def _end(self, failure: Exception | None) -> None:
         """Leave nothing behind: no socket, no task, nobody who waits."""
-        self._ending = True
         if not self.life.state.ending:
             self.life.become(State.CLOSING, because=failure)
         self.outbox.refuse(failure)
@@ -373,8 +384,8 @@ class Supervisor:
         self.orders.take()
         why = f"The connection is replaced: {order.reason}."
         self._recovery.replaced(ConnectionLost(why, how="local"), self._loop.time())
-        await self._unless_ordered(self._hang_up(wire))
-        self.journal.closed(wire, None)
+        await self._hang_up(wire)
+        self.journal.interrupted(None)
 
     async def _hang_up(self, wire: Wire) -> None:
         """Drain if the session closes, then shake hands, all in bounded time."""
@@ -389,11 +400,14 @@ class Supervisor:
                     await self.outbox.drained()
                 self.outbox.detach(wire)
                 await wire.close(order.code, order.reason, discard=closing is not None)
+                await wire.finish()
         except TimeoutError:
-            self._report(ConnectionTimedOut(kind="close", after=limit))
+            if not wire.ended.done():
+                self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
             self.outbox.detach(wire)
-            self.journal.closed(wire, None)
+            wire.abort()
+            self.journal.closed(wire)
 
     # What the parts ask of the supervisor.
 
@@ -425,6 +439,10 @@ class Supervisor:
                 "connection.send() and connection.receive(matching=...)"
             )
             raise RuntimeError(msg)
+
+    def _check_waiting(self) -> None:
+        self.home.check()
+        self.check_not_restoring()
 
     async def _unless_ordered(self, work: Coroutine[object, object, T]) -> T | None:
         """Do some work in a task of its own; an order cancels it and gives ``None``."""

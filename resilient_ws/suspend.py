@@ -40,7 +40,8 @@ class SleepTicker:
         loop: asyncio.AbstractEventLoop,
         clocks: Clocks = (time.time, _boot_clock),
     ) -> None:
-        self._loop = loop
+        # Weak, or the table of tickers would keep every loop alive.
+        self._loop = weakref.ref(loop)
         self._clocks = clocks
         self._subscribers: dict[object, Callable[[float], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -51,8 +52,7 @@ class SleepTicker:
         key = object()
         self._subscribers[key] = told
         if self._timer is None:
-            self._offsets = self._look()
-            self._timer = self._loop.call_later(LOOK_INTERVAL, self._tick)
+            self._wait()
 
         def unsubscribe() -> None:
             self._subscribers.pop(key, None)
@@ -62,14 +62,17 @@ class SleepTicker:
 
         return unsubscribe
 
-    def _look(self) -> list[float]:
-        """Return how far each clock is ahead of the loop's."""
-        now = self._loop.time()
-        return [clock() - now for clock in self._clocks]
+    def _wait(self) -> None:
+        """Note how far each clock is ahead of the loop's, and look again later."""
+        loop = self._loop()
+        if loop is not None:
+            now = loop.time()
+            self._offsets = [clock() - now for clock in self._clocks]
+            self._timer = loop.call_later(LOOK_INTERVAL, self._tick)
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(LOOK_INTERVAL, self._tick)
-        before, self._offsets = self._offsets, self._look()
+        before = self._offsets
+        self._wait()
         slept = max(now - then for now, then in zip(self._offsets, before, strict=True))
         if slept > MIN_JUMP:
             for told in tuple(self._subscribers.values()):

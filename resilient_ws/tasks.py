@@ -42,6 +42,9 @@ async def ended(task: asyncio.Task[T]) -> None:
     _, running = await asyncio.wait({task}, timeout=CANCEL_GRACE)
     if running:
         logger.warning("%s goes on although it was cancelled", task.get_name())
+    elif not task.cancelled() and task.exception() is not None:
+        kind = type(task.exception()).__name__
+        logger.warning("%s raised %s when it was cancelled", task.get_name(), kind)
 
 
 def outcome(hook: asyncio.Task[None]) -> Exception | None:

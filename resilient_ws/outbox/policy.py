@@ -8,6 +8,7 @@ import attrs
 
 from resilient_ws.outbox.memory import MemoryStore
 from resilient_ws.policy._validate import (
+    instance_of,
     one_of,
     positive_int,
     positive_or_none,
@@ -68,5 +69,6 @@ class Outbox:
     confirm: Literal["write"] = attrs.field(default="write", validator=_only_write)
     resend: bool = attrs.field(default=False, validator=_no_resend)
     store: MemoryStore = attrs.field(
-        factory=MemoryStore, validator=attrs.validators.instance_of(MemoryStore)
+        factory=MemoryStore,
+        validator=instance_of(MemoryStore, "a store, such as MemoryStore()"),
     )

@@ -108,28 +108,37 @@ class OutboxQueue:
                 f"{self._policy.max_bytes}; raise it or send less at once"
             )
             raise MessageTooBig(msg)
+        # Before any wait: what is too old to matter may grow so while waiting.
+        expires_at = self._expiry_of(ttl)
         if self._senders or not self._link or not self._link.writable:
             kept = await self._room(size, only_if_open=only_if_open)
         else:
             kept = True
-        delivery = self._delivery(message, size, ttl, message_id)
+        delivery = self._delivery(message, size, expires_at, message_id)
         if not kept:
             self._lose(delivery, DeliveryState.DROPPED)
         else:
             self._accept(delivery, message)
         return delivery
 
+    def _expiry_of(self, ttl: float | None) -> float | None:
+        lifetime = self._policy.ttl if ttl is None else ttl
+        return None if lifetime is None else self._loop.time() + lifetime
+
     def _delivery(
-        self, message: Message, size: int, ttl: float | None, message_id: str | None
+        self,
+        message: Message,
+        size: int,
+        expires_at: float | None,
+        message_id: str | None,
     ) -> Delivery:
         self._sequence += 1
-        lifetime = self._policy.ttl if ttl is None else ttl
         return Delivery(
             message,
             size,
             sequence=self._sequence,
             message_id=message_id,
-            expires_at=None if lifetime is None else self._loop.time() + lifetime,
+            expires_at=expires_at,
             check_waiting=self._check_waiting,
         )
 
@@ -202,17 +211,27 @@ class OutboxQueue:
         same turn are joined, and leave at 64 KiB or at the end of the turn.
         """
         self.accepted += 1
+        if self._is_stale(delivery):
+            self._lose(delivery, DeliveryState.EXPIRED)
+            return
         link = self._link
         if link is None or self._queue or self._turn_taken or not link.writable:
             self._queue.append(delivery)
             if delivery.expires_at is not None:
                 self._watch_expiry(delivery.expires_at)
-            if link is not None and self._queue.size >= JOINED_WRITE:
+            if link is not None and self._joined_size() >= JOINED_WRITE:
                 self._pump()
             return
         link.send(message)
         self._mark_written(delivery)
         self._take_turn()
+
+    def _is_stale(self, delivery: Delivery) -> bool:
+        expires_at = delivery.expires_at
+        return expires_at is not None and expires_at <= self._loop.time()
+
+    def _joined_size(self) -> int:
+        return self._queue.size + MESSAGE_COST * len(self._queue)
 
     # Sending.
 
@@ -280,12 +299,11 @@ class OutboxQueue:
 
     def _next_batch(self) -> list[Delivery]:
         """Take the oldest messages for one joined write, leaving out the expired."""
-        now = self._loop.time()
         batch: list[Delivery] = []
         size = 0
         while self._queue and size < JOINED_WRITE:
             delivery = self._queue.popleft()
-            if delivery.expires_at is not None and delivery.expires_at <= now:
+            if self._is_stale(delivery):
                 self._lose(delivery, DeliveryState.EXPIRED)
                 continue
             batch.append(delivery)
@@ -333,7 +351,8 @@ class OutboxQueue:
 
     def refuse(self, why: Exception | None) -> None:
         """Accept nothing from now on; what waits may still be sent."""
-        self._end = why or SessionClosed()
+        if self._end is None:
+            self._end = why or SessionClosed()
         self._call_next()
 
     def discard(self) -> int:

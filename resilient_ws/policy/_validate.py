@@ -60,6 +60,22 @@ def positive_or_none(
         positive(instance, attribute, value)
 
 
+def check_positive(name: str, value: object) -> None:
+    """A finite number of seconds above 0, given as ``name``."""
+    right = "a positive number of seconds"
+    if _number(name, right, value) <= 0:
+        raise ValueError(f"{name} must be {right}, not {value}.")
+
+
+def a(kind: type, right: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Something of a type, which the message calls ``right``."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        require(value, kind, name_of(instance, attribute), right)
+
+    return check
+
+
 def check_duration(name: str, value: object) -> None:
     """A finite number of seconds, 0 or above, given to a method as ``name``."""
     right = "a number of seconds, 0 or more"

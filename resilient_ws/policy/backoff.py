@@ -24,6 +24,8 @@ from tenacity.wait import WaitBaseT, wait_base
 from resilient_ws.errors import ConnectionLost, GaveUp, ResilientWSError
 from resilient_ws.events import RetrySource
 from resilient_ws.policy._validate import (
+    check_positive,
+    instance_of,
     not_negative,
     positive,
     positive_or_none,
@@ -79,6 +81,8 @@ class FullJitter(wait_base):
         *,
         rng: random.Random | None = None,
     ) -> None:
+        check_positive("FullJitter.initial", initial)
+        check_positive("FullJitter.maximum", maximum)
         self.initial = initial
         self.maximum = maximum
         self._rng = _rng(rng)
@@ -141,7 +145,7 @@ class Reconnect:
     rng: random.Random = attrs.field(
         default=None,
         converter=_rng,
-        validator=attrs.validators.instance_of(random.Random),
+        validator=instance_of(random.Random, "a random.Random"),
         repr=False,
         eq=False,
     )

@@ -11,7 +11,7 @@ from resilient_ws.policy._validate import require
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: CR and LF would start a header of their own; the rest has no business there either.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 _OF_THE_HANDSHAKE: Final = "it belongs to the handshake: leave it out"
 _NO_BODY: Final = "a handshake has no body: leave it out"

@@ -52,6 +52,7 @@ class Watchman:
         self._marks: deque[tuple[int, int]] = deque(maxlen=MAX_PENDING)
         self._confirmed = 0
         self._timer: asyncio.Handle | None = None
+        self._watching = False
         #: Seconds that the newest pong took, ``None`` before the first.
         self.latency: float | None = None
 
@@ -62,24 +63,24 @@ class Watchman:
 
     def start(self) -> None:
         """Begin to watch."""
+        self._watching = True
         self._watch.opened(self._loop.time())
         self._arm()
 
     def stop(self) -> None:
         """End the watch."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watching = False
+        self._disarm()
 
     def resumed(self) -> None:
         """Take note that reading goes on after a pause of our own."""
-        if self._timer is not None:
+        if self._watching:
             self._watch.resumed(self._loop.time())
             self._arm()
 
     def suspect(self) -> None:
         """Ping at once: the machine slept, and the link may be gone."""
-        if self._timer is not None:
+        if self._watching:
             self._watch.suspect(self._loop.time())
             self._arm()
 
@@ -93,8 +94,13 @@ class Watchman:
         self.latency = latency
         self._report(PongReceived(latency=latency))
 
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self) -> None:
-        self.stop()
+        self._disarm()
         due = self._watch.due()
         if due < math.inf:
             self._timer = self._loop.call_at(due, self._look, due)
@@ -119,7 +125,7 @@ class Watchman:
             self._ping(now)
         elif action is Action.PONG:
             wire.pong()
-        if not wire.ended.done():
+        if self._watching:
             self._arm()
 
     def _settle(self) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from resilient_ws.errors import ConnectionLost
+from resilient_ws.inbox import size_of
 from resilient_ws.policy.liveness import Watch
 from resilient_ws.transport import losses, tcp
 from resilient_ws.transport.sinks import Void
@@ -80,6 +81,7 @@ class Wire(asyncio.Protocol):
         self._write_paused = False
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._closing = False
+        self._discarding = False
         self._eof_probe: asyncio.TimerHandle | None = None
 
     # Beginning.
@@ -110,6 +112,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a chunk from the transport."""
+        if self.ended.done():
+            return
         self._watch.heard_at = self._clock()
         self.bytes_received += len(data)
         self._read(data, self._sink.room())
@@ -117,15 +121,16 @@ class Wire(asyncio.Protocol):
     def _read(self, data: bytes, room: int) -> None:
         """Give bytes to the engine, and see to what they brought."""
         engine, sink = self.engine, self._sink
-        size = engine.received_size
+        before = engine.received_size
         if self.is_answer is None:
             count = engine.receive(data, sink.deliver, room)
+            size = engine.received_size - before
         else:
-            count = self._receive_screened(data, room, self.is_answer)
+            count, size = self._receive_screened(data, room, self.is_answer)
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
-            sink.arrived(engine.received_size - size)
+            sink.arrived(size)
         if engine.pings or engine.pongs:
             self._answer()
         if engine.close_received is not None or engine.violation is not None:
@@ -135,19 +140,24 @@ class Wire(asyncio.Protocol):
 
     def _receive_screened(
         self, data: bytes, room: int, is_answer: Callable[[Message], bool]
-    ) -> int:
-        """Receive, keeping the answers to our probe out of the sink."""
+    ) -> tuple[int, int]:
+        """Receive, keeping the answers to our probe out of the sink.
+
+        Returns:
+            How many messages it took, and their payload bytes.
+        """
         put = self._sink.deliver
-        answers = 0
+        count = size = 0
 
         def deliver(message: Message) -> None:
-            nonlocal answers
-            if is_answer(message):
-                answers += 1
-            else:
+            nonlocal count, size
+            if not is_answer(message):
+                count += 1
+                size += size_of(message)
                 put(message)
 
-        return self.engine.receive(data, deliver, room) - answers
+        self.engine.receive(data, deliver, room)
+        return count, size
 
     def _answer(self) -> None:
         """Answer pings, and hand pongs to the watchman."""
@@ -167,6 +177,9 @@ class Wire(asyncio.Protocol):
 
     def _hold_reading(self) -> None:
         """Stop reading: the sink is full, and TCP shall push back."""
+        if self._discarding:
+            self._discard()
+            return
         if self._sink.closes:
             self._overflow()
             return
@@ -175,6 +188,11 @@ class Wire(asyncio.Protocol):
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
+
+    def _discard(self) -> None:
+        """Take no more messages, so that the close frame behind them can be read."""
+        self.redirect(Void())
+        self._read_rest()
 
     def _overflow(self) -> None:
         """End the connection: the inbox's rule when it is full is to close."""
@@ -214,7 +232,7 @@ class Wire(asyncio.Protocol):
         """Whether the transport lives and is below its high-water mark."""
         return not (
             self._write_paused
-            or self._closing
+            or self.engine.close_sent is not None
             or self.ended.done()
             or self._transport is None
             or self._transport.is_closing()
@@ -277,8 +295,11 @@ class Wire(asyncio.Protocol):
             self.on_writable()
 
     async def wait_writable(self) -> None:
-        """Wait until the transport has room, or the connection has ended."""
-        while self._write_paused and not self.ended.done():
+        """Wait until something can be sent, or the connection has ended."""
+        while not self.writable and not self.ended.done():
+            if self.engine.close_sent is not None:
+                await asyncio.shield(self.ended)
+                return
             waiter = self._loop.create_future()
             self._room_waiters.append(waiter)
             await waiter
@@ -384,12 +405,11 @@ class Wire(asyncio.Protocol):
         if not self.ended.done():
             frame = self.engine.close(code, reason)
             self._closing = True
+            self._discarding = discard
             self._write(frame)
             if discard and self._reading_paused:
-                self.redirect(Void())
+                self._discard()
         await asyncio.shield(self.ended)
-        if self._peer_may_hang_up():
-            await asyncio.shield(self._gone)
 
     async def finish(self) -> None:
         """Leave nothing behind: let the peer hang up first, briefly, then abort.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 URL = "wss://stream.example.com/feed"
 NUMBERS = ("1", None, True, b"1", [1])
+NO_NUMBERS: tuple[Any, ...] = ("1", None, [1])
+NO_POLICIES: tuple[Any, ...] = (5, {}, False)
 NOT_FINITE = (math.nan, math.inf, -math.inf)
 
 #: The argument, the value, the error, and what its text has to say besides the name.
@@ -92,7 +94,7 @@ ARGUMENTS: list[tuple[str, Any, type[Exception], str]] = [
     ("http", aiohttp.ClientSession, TypeError, "ClientSession"),
     ("on_open", 5, TypeError, "async"),
     ("on_open", "hook", TypeError, "async"),
-    *[("wait_open", value, TypeError, "seconds") for value in ("1", None, [1])],
+    *[("wait_open", value, TypeError, "seconds") for value in NO_NUMBERS],
     *[("wait_open", value, ValueError, "seconds") for value in (*NOT_FINITE, -1, 0)],
     *[
         (name, value, TypeError, right)
@@ -104,7 +106,7 @@ ARGUMENTS: list[tuple[str, Any, type[Exception], str]] = [
             ("inbox", "Inbox"),
             ("access", "Access"),
         )
-        for value in (5, {}, False)
+        for value in NO_POLICIES
     ],
     *[("max_message_size", value, ValueError, "positive") for value in (0, -1)],
     *[("max_message_size", v, TypeError, "whole") for v in (True, 1.5, "1")],
@@ -112,7 +114,7 @@ ARGUMENTS: list[tuple[str, Any, type[Exception], str]] = [
 
 
 def ident(value: object) -> str:
-    return re.sub(r"[^\x21-\x7e]", "?", repr(value))[:40]
+    return re.sub(r" at 0x[0-9a-f]+|[^\x21-\x7e]", "?", repr(value))[:40]
 
 
 @pytest.mark.parametrize(("name", "value", "error", "right"), ARGUMENTS, ids=ident)
