@@ -67,7 +67,9 @@ def check_positive(name: str, value: object) -> None:
         raise ValueError(f"{name} must be {right}, not {value}.")
 
 
-def a(kind: type, right: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+def instance_of(
+    kind: type, right: str
+) -> Callable[[object, attrs.Attribute[Any], object], None]:
     """Something of a type, which the message calls ``right``."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
