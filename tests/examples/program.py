@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from typing import Self
@@ -25,6 +26,8 @@ class Program:
             *self._command,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            # Lines are awaited one by one, and a pipe would hold them back.
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         self._said = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
