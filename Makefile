@@ -42,7 +42,7 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.lint $(VENV)/.tests $(NODE)/node_modules/.package-lock.json
+types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.bench $(NODE)/node_modules/.package-lock.json
 	$(BIN)/mypy $(SOURCES)
 	node $(NODE)/node_modules/pyright/index.js
 
