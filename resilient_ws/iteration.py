@@ -11,42 +11,26 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from typing import Self
 
     from resilient_ws.belonging import Home
     from resilient_ws.inbox import InboxQueue, Interruption, Message
 
 
-class Messages:
-    """Iterates over messages alone."""
+class Iteration:
+    """Iterates over messages, or over messages and interruptions, as ``take`` does."""
 
-    def __init__(self, inbox: InboxQueue, home: Home) -> None:
+    def __init__(
+        self,
+        inbox: InboxQueue,
+        home: Home,
+        take: Callable[[], Awaitable[Message | Interruption | None]],
+    ) -> None:
         self._inbox = inbox
         self._home = home
         self._loop = home.loop
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Message:
-        if get_running_loop() is not self._loop:
-            raise self._home.stranger()
-        reading = self._inbox.reading
-        if len(reading) > 1:
-            return reading.popleft()
-        message = await self._inbox.take()
-        if message is None:
-            raise _end_of(self._inbox)
-        return message
-
-
-class Items:
-    """Iterates over messages and interruptions."""
-
-    def __init__(self, inbox: InboxQueue, home: Home) -> None:
-        self._inbox = inbox
-        self._home = home
-        self._loop = home.loop
+        self._take = take
 
     def __aiter__(self) -> Self:
         return self
@@ -57,14 +41,9 @@ class Items:
         reading = self._inbox.reading
         if len(reading) > 1:
             return reading.popleft()
-        item = await self._inbox.take_item()
-        if item is None:
-            raise _end_of(self._inbox)
-        return item
-
-
-def _end_of(inbox: InboxQueue) -> Exception:
-    """Return what ends an iteration: the failure once, or the plain end."""
-    if inbox.failure is not None:
-        return inbox.failure.with_traceback(None)
-    return StopAsyncIteration()
+        item = await self._take()
+        if item is not None:
+            return item
+        if self._inbox.failure is not None:
+            raise self._inbox.failure.with_traceback(None)
+        raise StopAsyncIteration

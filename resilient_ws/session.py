@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout
 from resilient_ws.events import Event, MessageReceived, SessionClosed
-from resilient_ws.iteration import Items, Messages
+from resilient_ws.iteration import Iteration
 from resilient_ws.orders import Close, Replace, RetryNow
 from resilient_ws.policy._validate import check_duration, require, require_callable
 from resilient_ws.protocol.close import check_close
@@ -379,7 +379,8 @@ class Session:
         Cancellation:
             Safe: no message is lost, and iterating may go on.
         """
-        return Messages(*self._consume())
+        inbox, home = self._consume()
+        return cast("AsyncIterator[Message]", Iteration(inbox, home, inbox.take))
 
     def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
         """Iterate as ``async for`` over the session does, with the holes in place.
@@ -388,7 +389,8 @@ class Session:
         one of the next, comes an ``Interruption``; so does one where the inbox
         discarded messages.
         """
-        return Items(*self._consume())
+        inbox, home = self._consume()
+        return Iteration(inbox, home, inbox.take_item)
 
     def _consume(self) -> tuple[InboxQueue, Home]:
         """Return the inbox, unless its messages go to a callback."""
