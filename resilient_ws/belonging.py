@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+import weakref
+from typing import Final
 
 
 class Home:
-    """The loop that a session was entered on, and its process."""
+    """The loop that a session was entered on, its thread and its process.
+
+    Attributes:
+        loop: The loop.
+        thread: The thread's identity; 0, which none has, in a forked child.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
         self._pid = os.getpid()
+        _homes.add(self)
 
     def check(self) -> None:
         """Raise ``RuntimeError`` unless called from there."""
@@ -33,3 +43,16 @@ class Home:
             "The session belongs to another event loop or thread; from there use "
             "asyncio.run_coroutine_threadsafe(session.send(...), loop)."
         )
+
+
+_homes: Final[weakref.WeakSet[Home]] = weakref.WeakSet()
+
+
+def _move_out() -> None:
+    """Leave no session at home in a forked child, whose main thread looks the same."""
+    for home in _homes:
+        home.thread = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_move_out)

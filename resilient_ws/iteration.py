@@ -6,7 +6,7 @@ there, takes no detour.
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 
@@ -29,18 +29,19 @@ class Iteration:
     ) -> None:
         self._inbox = inbox
         self._home = home
-        self._loop = home.loop
         self._take = take
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message | Interruption:
-        if get_running_loop() is not self._loop:
+        # The cheap half of the check; waiting makes the whole of it.
+        if get_ident() != self._home.thread:
             raise self._home.stranger()
         reading = self._inbox.reading
         if len(reading) > 1:
             return reading.popleft()
+        self._home.check()
         item = await self._take()
         if item is not None:
             return item
