@@ -44,7 +44,9 @@ class Dialler:
             tls=settings.ssl,
         )
         self._greeting = Greeting(
-            subprotocols=settings.subprotocols, origin=settings.origin
+            subprotocols=settings.subprotocols,
+            origin=settings.origin,
+            deflate=settings.deflate,
         )
         self._dialled_at: dict[tuple[str, str, int], float] = {}
         #: Where the attempt at hand leads, ``None`` while that is being asked.

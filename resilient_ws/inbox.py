@@ -161,6 +161,15 @@ class InboxQueue:
             return 0
         return self._policy.max_messages - len(self)
 
+    def space(self) -> int:
+        """Return how many payload bytes may be delivered now.
+
+        An inbox that discards always takes one more message, and then is asked again,
+        so that what it is about to discard never adds up.
+        """
+        space = self._policy.max_bytes - self._size
+        return space if self._bounded else max(space, 1)
+
     def arrived(self, size: int) -> None:
         """Take note of a chunk's messages, ``size`` payload bytes in all."""
         self._arriving.size += size

@@ -57,6 +57,10 @@ class RestoreBuffer:
             return 0
         return self._policy.max_messages - len(self._messages)
 
+    def space(self) -> int:
+        """Return how many payload bytes may be delivered now."""
+        return self._policy.max_bytes - self._size
+
     def arrived(self, size: int) -> None:
         """Take note of a chunk's messages, ``size`` payload bytes in all."""
         self._size += size

@@ -85,8 +85,9 @@ def connect(
             ``Attempt`` and returns them.
         subprotocols: Offered to the server, best first (RFC 6455 §1.9).
         origin: The Origin header, for servers that ask for it.
-        compression: ``"deflate"`` offers permessage-deflate where this version has
-            it; ``None`` never does.
+        compression: ``"deflate"`` (default) offers permessage-deflate (RFC 7692); where
+            the server agrees, messages of 256 bytes and more are sent compressed.
+            ``None`` does not offer it.
         ssl: A context for ``wss://``; by default the system's trusted issuers.
         proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
             ``"env"`` to read the environment, which is not read otherwise. SOCKS, and

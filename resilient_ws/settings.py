@@ -23,6 +23,7 @@ from resilient_ws.policy.liveness import Liveness
 from resilient_ws.policy.proxy import Proxy, parse_proxy
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.policy.url import Endpoint, parse_endpoint
+from resilient_ws.protocol.deflate import Offer
 from resilient_ws.protocol.handshake import Handshake
 from resilient_ws.transport.client import (
     ClientSession,
@@ -72,6 +73,8 @@ class Settings:
     headers: tuple[tuple[str, str], ...] | HeadersCallable
     subprotocols: tuple[str, ...]
     origin: str | None
+    #: What is offered for compression, if anything.
+    deflate: Offer | None
     ssl: SSLContext | bool
     proxy: Proxy | None
     http: ClientSession | None
@@ -180,13 +183,13 @@ def make_settings(
     """Check every argument of ``connect()``; nothing is started."""
     rules = policy_or_default(access, Access, "access")
     through = parse_proxy(proxy)
-    _check_compression(compression)
     check_client(http, allow_private=rules.allow_private)
     return Settings(
         endpoints=check_url(url, rules, through, borrowed=http is not None),
         headers=check_header_argument(headers),
         subprotocols=_checked_subprotocols(subprotocols, origin),
         origin=origin,
+        deflate=_checked_compression(compression),
         ssl=check_ssl(ssl),
         proxy=through,
         http=http,
@@ -202,9 +205,12 @@ def make_settings(
     )
 
 
-def _check_compression(value: object) -> None:
-    if value not in ("deflate", None):
+def _checked_compression(value: object) -> Offer | None:
+    if value is None:
+        return None
+    if value != "deflate":
         raise ValueError(f"compression must be 'deflate' or None, not {value!r}.")
+    return Offer()
 
 
 def _checked_subprotocols(value: object, origin: str | None) -> tuple[str, ...]:

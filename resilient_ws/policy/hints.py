@@ -29,7 +29,8 @@ _CLOSE_HINTS: Final[Mapping[int, str]] = {
     1002: "One side broke RFC 6455: check that the URL leads to a WebSocket server.",
     1003: "The server does not take this kind of data: send str for text and bytes "
     "for binary messages.",
-    1007: "A text message was not valid UTF-8: send binary data as bytes.",
+    1007: "A message was not what it said to be, such as a text that is not UTF-8: "
+    "send binary data as bytes.",
     1008: _CREDENTIALS,
     1009: "A message was too big: make your messages smaller, or, if the server's are "
     "the big ones, raise your max_message_size.",

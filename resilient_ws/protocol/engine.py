@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
+from resilient_ws.protocol.deflate import MIN_SIZE, Deflater, Inflater
 from resilient_ws.protocol.frames import (
     BINARY,
     CLOSE,
@@ -22,11 +23,14 @@ from resilient_ws.protocol.frames import (
     KeyPool,
     encode_frame,
 )
-from resilient_ws.protocol.inbound import Inbound, Violation
+from resilient_ws.protocol.inbound import Inbound
+from resilient_ws.protocol.pieces import Violation
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from resilient_ws.protocol.deflate import DeflateParameters
 
 
 __all__ = ["Engine", "Violation"]
@@ -44,7 +48,7 @@ class Engine(Inbound):
         close_sent: Our close frame, once there is one.
     """
 
-    __slots__ = ("_keys", "_peer_began", "close_sent")
+    __slots__ = ("_deflater", "_keys", "_peer_began", "close_sent")
 
     def __init__(
         self,
@@ -56,14 +60,30 @@ class Engine(Inbound):
         self.close_sent: CloseFrame | None = None
         self._keys = KeyPool(entropy)
         self._peer_began = False
+        self._deflater: Deflater | None = None
+
+    def use(self, agreed: DeflateParameters) -> None:
+        """Compress messages as agreed on; called before the first byte comes or goes.
+
+        It costs no memory until there is a compressed message, in each direction.
+        """
+        self._inflater = Inflater(bits=agreed.peer_bits, takeover=agreed.peer_takeover)
+        self._deflater = Deflater(bits=agreed.own_bits, takeover=agreed.own_takeover)
 
     def message(self, data: str | bytes | bytearray | memoryview) -> bytes:
         """Return the frame of one message: text from ``str``, binary from the rest."""
         if self.close_sent is not None:
             return b""
         if isinstance(data, str):
-            return encode_frame(TEXT, data.encode(), self._keys.take())
-        return encode_frame(BINARY, data, self._keys.take())
+            opcode, data = TEXT, data.encode()
+        else:
+            opcode = BINARY
+            if isinstance(data, memoryview):
+                data = data.tobytes()
+        if self._deflater is None or len(data) < MIN_SIZE:
+            return encode_frame(opcode, data, self._keys.take())
+        data = self._deflater.deflate(data)
+        return encode_frame(opcode, data, self._keys.take(), rsv1=True)
 
     def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
         """Return the frames of several messages, joined for one write."""

@@ -91,17 +91,40 @@ def read_header(data: bytes, pos: int) -> Header | None:
     )
 
 
-def broken_rule(header: Header, *, inside: bool) -> str | None:
+def payload_bounds(data: bytes, pos: int) -> tuple[int, int] | None:
+    """Return where the payload of a frame begins and ends, if all of it is there.
+
+    It is for frames of up to 64 KiB whose first byte was found good. ``None`` leaves
+    anything else, and a length that breaks a rule, to ``read_header``.
+    """
+    if len(data) < pos + 2:
+        return None
+    start, size = pos + 2, data[pos + 1]
+    if size == _IS_16_BIT:
+        start += 2
+        size = int.from_bytes(data[pos + 2 : start])
+        if size <= MAX_SHORT:
+            return None
+    elif size > MAX_SHORT:
+        return None
+    stop = start + size
+    return None if stop > len(data) else (start, stop)
+
+
+def broken_rule(header: Header, *, inside: bool, claimed: int = 0) -> str | None:
     """Return what is wrong with a received header, if something is.
 
     Args:
         header: The header, as ``read_header`` gave it.
         inside: Whether a fragmented message is under way.
+        claimed: The reserved bits that extensions may set on the first frame of a
+            message, and nowhere else.
     """
     size, opcode = header.size, header.opcode
     is_control = opcode >= CLOSE
+    unclaimed = header.rsv & ~claimed if opcode in (TEXT, BINARY) else header.rsv
     rules = (
-        (header.rsv, "a reserved bit that no extension claims"),
+        (unclaimed, "a reserved bit that no extension claims"),
         (header.masked, "a masked frame"),
         (opcode not in OPCODES, "a reserved opcode"),
         (size >> 63, "a length with its top bit set"),

@@ -3,17 +3,14 @@
 Rules. Whatever the peer sends, ``receive`` does not raise: a broken rule becomes a
 :class:`Violation`, once. Nothing is parsed after a violation or a received close
 frame. Bytes for which the owner has no room are held unparsed, in order. Whole
-messages in one chunk take the fast path (``_run``); everything else goes through
-``_step``, one step at a time.
+messages in one chunk take the fast path (``_run``); everything else, and whatever is
+compressed, goes through ``_step``, one step at a time.
 """
 
 from __future__ import annotations
 
-import codecs
 import sys
 from typing import TYPE_CHECKING, Final
-
-import attrs
 
 from resilient_ws.protocol.close import CloseFrame, read_close
 from resilient_ws.protocol.frames import (
@@ -23,68 +20,40 @@ from resilient_ws.protocol.frames import (
     MAX_SHORT,
     PING,
     PONG,
+    RSV1,
     TEXT,
     Header,
     broken_rule,
+    payload_bounds,
     read_header,
+)
+from resilient_ws.protocol.pieces import (
+    BAD_TEXT,
+    InflatedPieces,
+    Pieces,
+    Violation,
+    inflated,
+    too_big,
 )
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilient_ws.protocol.deflate import Inflater
+
 
 _WHOLE_TEXT: Final = FIN | TEXT
 _WHOLE_BINARY: Final = FIN | BINARY
+_WHOLE_DEFLATED: Final = (_WHOLE_TEXT | RSV1, _WHOLE_BINARY | RSV1)
 
-_BAD_TEXT: Final = "the server sent a text message that is not UTF-8"
-_BAD_REASON: Final = "the server sent a close reason that is not UTF-8"
-
-
-@attrs.frozen(kw_only=True)
-class Violation:
-    """What the peer did wrong.
-
-    Attributes:
-        code: The close code to answer with: 1002, 1007 or 1009.
-        text: What it did, as a sentence that fits a close reason.
-    """
-
-    code: int
-    text: str
+_BAD_REASON: Final = Violation(
+    code=1007, text="the server sent a close reason that is not UTF-8"
+)
 
 
-class _Pieces:
-    """A message that arrives in more than one piece, be it frames or chunks."""
-
-    __slots__ = ("_body", "_checked", "_is_text")
-
-    def __init__(self, *, is_text: bool) -> None:
-        self._is_text = is_text
-        self._body = bytearray()
-        #: How much of a text is known to be whole characters.
-        self._checked = 0
-
-    def __len__(self) -> int:
-        return len(self._body)
-
-    def add(self, piece: bytes) -> bool:
-        """Take the next bytes; false as soon as they cannot become UTF-8."""
-        self._body += piece
-        if not self._is_text:
-            return True
-        fresh = self._body[self._checked :]
-        try:
-            length = codecs.utf_8_decode(fresh)[1]
-        except UnicodeDecodeError:
-            return False
-        self._checked += length
-        # Half a surrogate is refused here: Python waits for its third byte.
-        return not b"\xed\xa0" <= fresh[length:] < b"\xee"
-
-    def message(self) -> str | bytes:
-        """Return all of it; a text that ends within a character does not decode."""
-        return self._body.decode() if self._is_text else bytes(self._body)
+def _endless() -> int:
+    return sys.maxsize
 
 
 class Inbound:
@@ -96,13 +65,16 @@ class Inbound:
         pongs: Payloads of received pongs; the owner clears it.
         violation: What the peer did wrong, if anything.
         close_received: The peer's close frame.
-        received_size: Payload bytes of all messages delivered so far.
+        received_size: Payload bytes of all messages delivered so far, inflated.
+        space: Asked before a compressed message is begun: how many payload bytes the
+            owner had room for when ``receive`` was called. Without room it is held.
     """
 
     __slots__ = (
         "_at",
         "_fin",
         "_held",
+        "_inflater",
         "_limit",
         "_missing",
         "_pieces",
@@ -110,6 +82,7 @@ class Inbound:
         "pings",
         "pongs",
         "received_size",
+        "space",
         "stalled",
         "violation",
     )
@@ -121,15 +94,18 @@ class Inbound:
         self.violation: Violation | None = None
         self.close_received: CloseFrame | None = None
         self.received_size = 0
+        self.space: Callable[[], int] = _endless
         self._limit = sys.maxsize if max_message_size is None else max_message_size
         # Bytes kept for later: they start at `_at` of the first item.
         self._held: list[bytes] = []
         self._at = 0
         # The message under way, if any, and of its frame under way: how many bytes
         # are still to come, and whether it is the last one.
-        self._pieces: _Pieces | None = None
+        self._pieces: Pieces | None = None
         self._missing = 0
         self._fin = False
+        # What takes compressed messages apart, where that was agreed on.
+        self._inflater: Inflater | None = None
 
     def receive(
         self, data: bytes, deliver: Callable[[str | bytes], object], room: int
@@ -150,8 +126,10 @@ class Inbound:
             self._hold(data)
             return 0
         pos = count = 0
+        began = self.received_size
         if self._held:
             self._hold(data)
+            self.stalled = False
             # A join of one item is that item: going on copies nothing.
             data, pos = b"".join(self._held), self._at
         end = len(data)
@@ -159,7 +137,7 @@ class Inbound:
             if self._pieces is None:
                 pos, delivered = self._run(data, pos, deliver, room - count)
                 count += delivered
-                if pos == end or count == room:
+                if pos == end or count == room or self._stalls(data[pos], began):
                     break
             before = pos
             pos, message = self._step(data, pos)
@@ -169,7 +147,7 @@ class Inbound:
             elif pos == before:
                 break
         if pos < end or self._held:
-            self._keep(data, pos, full=count == room)
+            self._keep(data, pos, full=count == room or self.stalled)
         return count
 
     def _run(
@@ -208,7 +186,7 @@ class Inbound:
         except IndexError:
             pass  # the header is incomplete, as one is in most chunks
         except UnicodeDecodeError:
-            self._violate(1007, _BAD_TEXT)
+            self._violate(BAD_TEXT)
             pos = end
         self.received_size += size
         return pos, count
@@ -221,6 +199,10 @@ class Inbound:
             and the message that it completed, if one.
         """
         pieces = self._pieces
+        if pieces is None and data[pos] in _WHOLE_DEFLATED and self._inflater:
+            whole = self._inflate(self._inflater, data, pos)
+            if whole is not None:
+                return whole
         if pieces is None or not self._missing:
             header = read_header(data, pos)
             if header is None:
@@ -230,26 +212,64 @@ class Inbound:
             if header.opcode >= CLOSE:
                 return self._control(header, data, pos), None
             if pieces is None:
-                # An extension that claims RSV1 starts its inflater here.
-                pieces = self._pieces = _Pieces(is_text=header.opcode == TEXT)
+                pieces = self._pieces = self._begin(header)
             pos, self._missing, self._fin = header.end, header.size, header.fin
         return self._collect(pieces, data, pos)
 
+    def _stalls(self, first: int, began: int) -> bool:
+        """Stall before a compressed message when there is no space for it.
+
+        A chunk can hold a thousand times its size in compressed messages, so their
+        bytes count while it is parsed; those of plain ones are counted after it.
+        """
+        if self._inflater is None or not first & RSV1:
+            return False
+        self.stalled = self.received_size - began >= self.space()
+        return self.stalled
+
+    def _inflate(
+        self, inflater: Inflater, data: bytes, pos: int
+    ) -> tuple[int, str | bytes | None] | None:
+        """Take a compressed message of one frame; ``None`` if that is not all there."""
+        bounds = payload_bounds(data, pos)
+        if bounds is None:
+            return None
+        start, stop = bounds
+        is_text = data[pos] & TEXT != 0
+        result = inflated(
+            inflater, data[start:stop], is_text=is_text, limit=self._limit
+        )
+        if isinstance(result, Violation):
+            self._violate(result)
+            return len(data), None
+        message, size = result
+        self.received_size += size
+        return stop, message
+
+    def _begin(self, header: Header) -> Pieces:
+        """Return what takes the message that begins with this frame."""
+        is_text = header.opcode == TEXT
+        if self._inflater is None or not header.rsv:
+            return Pieces(is_text=is_text)
+        return InflatedPieces(self._inflater, is_text=is_text, limit=self._limit)
+
     def _collect(
-        self, pieces: _Pieces, data: bytes, pos: int
+        self, pieces: Pieces, data: bytes, pos: int
     ) -> tuple[int, str | bytes | None]:
         """Take what is there of the payload under way; see ``_step``."""
         piece = data[pos : pos + self._missing]
         self._missing -= len(piece)
         pos += len(piece)
-        if not pieces.add(piece):
-            self._violate(1007, _BAD_TEXT)
-        elif not self._missing and self._fin:
+        last = self._fin and not self._missing
+        wrong = pieces.add(piece, last=last)
+        if wrong is not None:
+            self._violate(wrong)
+        elif last:
             self._pieces = None
             try:
                 message = pieces.message()
             except UnicodeDecodeError:
-                self._violate(1007, _BAD_TEXT)
+                self._violate(BAD_TEXT)
             else:
                 self.received_size += len(pieces)
                 return pos, message
@@ -269,28 +289,31 @@ class Inbound:
             try:
                 self.close_received = read_close(payload)
             except UnicodeDecodeError:
-                self._violate(1007, _BAD_REASON)
+                self._violate(_BAD_REASON)
             except ValueError as error:
-                self._violate(1002, str(error))
+                self._violate(Violation(code=1002, text=str(error)))
             return len(data)
         return stop
 
     def _refuses(self, header: Header) -> bool:
         """Judge a header before any of its payload is taken."""
-        rule = broken_rule(header, inside=self._pieces is not None)
+        pieces = self._pieces
+        claimed = 0 if self._inflater is None else RSV1
+        rule = broken_rule(header, inside=pieces is not None, claimed=claimed)
         if rule is not None:
-            self._violate(1002, f"the server sent {rule}")
+            self._violate(Violation(code=1002, text=f"the server sent {rule}"))
             return True
-        total = header.size + len(self._pieces or ())
-        if header.opcode >= CLOSE or total <= self._limit:
+        if header.opcode >= CLOSE or header.rsv or isinstance(pieces, InflatedPieces):
+            # What is compressed is measured as it is inflated.
             return False
-        self._violate(
-            1009, f"a message of at least {total} bytes, above our limit {self._limit}"
-        )
+        total = header.size + len(pieces or ())
+        if total <= self._limit:
+            return False
+        self._violate(too_big(total, self._limit))
         return True
 
-    def _violate(self, code: int, text: str) -> None:
-        self.violation = Violation(code=code, text=text)
+    def _violate(self, violation: Violation) -> None:
+        self.violation = violation
         self._pieces = None
 
     def _hold(self, data: bytes) -> None:

@@ -19,6 +19,7 @@ from resilient_ws.errors import (
     SecurityError,
 )
 from resilient_ws.policy.url import redirected, same_origin
+from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
 from resilient_ws.transport.translate import rejected, translated
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.url import Endpoint
+    from resilient_ws.protocol.engine import Engine
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.transport.client import HttpClient
     from resilient_ws.transport.wire import Wire
@@ -48,10 +50,26 @@ class Greeting:
 
     subprotocols: Sequence[str] = ()
     origin: str | None = None
+    deflate: Offer | None = None
 
     def handshake(self) -> Handshake:
         """Return a handshake with a key of its own."""
-        return Handshake(subprotocols=self.subprotocols, origin=self.origin)
+        deflate = self.deflate
+        return Handshake(
+            subprotocols=self.subprotocols,
+            origin=self.origin,
+            offered=() if deflate is None else ((DEFLATE, deflate.parameters()),),
+        )
+
+    def prepare(self, engine: Engine, negotiated: Negotiated) -> None:
+        """Have an engine do what was agreed on.
+
+        Raises:
+            HandshakeFailure: The answer to an offer is not one.
+        """
+        answer = negotiated.extensions.get(DEFLATE)
+        if self.deflate is not None and answer is not None:
+            engine.use(self.deflate.accept(answer))
 
 
 class Tail:
@@ -114,7 +132,7 @@ async def dial(
         response = await _request(endpoint, headers, handshake, client)
         try:
             if response.status == SWITCHING_PROTOCOLS:
-                return _take_over(response, handshake, endpoint, wire)
+                return _take_over(response, handshake, endpoint, wire, greeting)
             location = await _location(response, endpoint)
         except BaseException:
             response.close()
@@ -165,6 +183,7 @@ def _take_over(
     handshake: Handshake,
     endpoint: Endpoint,
     wire: Wire,
+    greeting: Greeting,
 ) -> Negotiated:
     """Check the 101 and move the transport from aiohttp to the wire; never awaits."""
     received = [
@@ -173,6 +192,7 @@ def _take_over(
     ]
     try:
         negotiated = handshake.check(response.status, received)
+        greeting.prepare(wire.engine, negotiated)
     except HandshakeFailure as failure:
         broken = f"{endpoint} answered the handshake wrongly: {failure.text}"
         code = failure.code

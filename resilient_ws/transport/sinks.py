@@ -31,6 +31,14 @@ class Sink(Protocol):
         """Return how many messages may be delivered now."""
         ...
 
+    def space(self) -> int:
+        """Return how many payload bytes may be delivered now.
+
+        It is asked before a compressed message, for a chunk can hold any amount of
+        those. Where ``room`` is positive, so is this.
+        """
+        ...
+
     def arrived(self, size: int) -> None:
         """Take note of a chunk's messages, ``size`` payload bytes in all."""
 
@@ -51,6 +59,10 @@ class Void:
         """Drop the message."""
 
     def room(self) -> int:
+        """Return that there is always room."""
+        return sys.maxsize
+
+    def space(self) -> int:
         """Return that there is always room."""
         return sys.maxsize
 

@@ -71,6 +71,7 @@ class Wire(asyncio.Protocol):
         self._loop = loop
         self._clock = loop.time
         self._sink = sink
+        engine.space = sink.space
         self._watch = Watch(liveness)
         self.watchman = Watchman(self, self._watch, liveness, loop=loop, report=report)
         self._gone: asyncio.Future[None] = loop.create_future()
@@ -103,6 +104,7 @@ class Wire(asyncio.Protocol):
         """Deliver to another sink from now on."""
         self._sink.on_room = None
         self._sink = sink
+        self.engine.space = sink.space
         sink.on_room = self._on_room
         self._on_room()
         if self._reading_paused and not self.ended.done():
@@ -121,22 +123,30 @@ class Wire(asyncio.Protocol):
     def _read(self, data: bytes, room: int) -> None:
         """Give bytes to the engine, and see to what they brought."""
         engine, sink = self.engine, self._sink
-        before = engine.received_size
-        if self.is_answer is None:
-            count = engine.receive(data, sink.deliver, room)
-            size = engine.received_size - before
-        else:
-            count, size = self._receive_screened(data, room, self.is_answer)
-        if count:
-            self.messages_received += count
-            self._watch.message_at = self._watch.heard_at
-            sink.arrived(size)
-        if engine.pings or engine.pongs:
-            self._answer()
-        if engine.close_received is not None or engine.violation is not None:
-            self._on_farewell()
-        elif engine.stalled or sink.room() <= 0:
-            self._hold_reading()
+        while True:
+            before = engine.received_size
+            if self.is_answer is None:
+                count = engine.receive(data, sink.deliver, room)
+                size = engine.received_size - before
+            else:
+                count, size = self._receive_screened(data, room, self.is_answer)
+            if count:
+                self.messages_received += count
+                self._watch.message_at = self._watch.heard_at
+                sink.arrived(size)
+            if engine.pings or engine.pongs:
+                self._answer()
+            if engine.close_received is not None or engine.violation is not None:
+                self._on_farewell()
+                return
+            room = sink.room()
+            if room <= 0:
+                self._hold_reading()
+                return
+            if not engine.stalled:
+                return
+            # The sink makes room as it goes, or what came was not for it.
+            data = b""
 
     def _receive_screened(
         self, data: bytes, room: int, is_answer: Callable[[Message], bool]

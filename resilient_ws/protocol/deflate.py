@@ -1,0 +1,282 @@
+"""Compressed messages: permessage-deflate, the client's side (RFC 7692).
+
+Rules. An ``Offer`` is what every handshake asks for; what the server makes of it is
+judged once, and an answer that was not offered, or that zlib cannot honour, fails the
+handshake. zlib's state is made for the first compressed message of its direction, and
+is given up after each one where context takeover is off. Inflated bytes come in
+pieces of bounded size, so that whoever takes them can stop a bomb.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from resilient_ws.protocol.handshake import HandshakeFailure
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    # typeshed has no public names for them.
+    _Compress: TypeAlias = zlib._Compress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    _Decompress: TypeAlias = zlib._Decompress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+NAME: Final = "permessage-deflate"
+
+#: Messages below this many bytes are sent plain: they hardly shrink.
+MIN_SIZE: Final = 256
+
+#: What a sender takes off the end of a message, and a receiver puts back.
+_TAIL: Final = b"\x00\x00\xff\xff"
+
+#: The bits of the smallest and the largest window that RFC 7692 knows.
+_MIN_BITS: Final = 8
+_MAX_BITS: Final = 15
+#: zlib refuses to deflate into a window of 8 bits. Some servers that promise 8 get 9
+#: from their zlib, so we inflate with 9 at least; a larger window always fits.
+_MIN_ZLIB_BITS: Final = 9
+
+#: zlib's own memory for deflating: 16 KiB of it here, for 128 KiB by default, and
+#: messages of the sizes that are common come out as small.
+_MEMORY_LEVEL: Final = 5
+
+#: At most so many compressed bytes go into zlib at once, and so many come out: the one
+#: bounds what is copied when zlib stops early, the other is the grain of every limit.
+_PIECE_IN: Final = 16 * 1024
+_PIECE_OUT: Final = 64 * 1024
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]?", re.ASCII)
+
+
+def _is_window(low: int) -> Any:  # noqa: ANN401 - what attrs calls a validator
+    def check(_: object, field: attrs.Attribute[int | None], value: int | None) -> None:
+        if value is not None and not low <= value <= _MAX_BITS:
+            raise ValueError(
+                f"{field.name} must be from {low} to {_MAX_BITS}, not {value}"
+            )
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class DeflateParameters:
+    """What was agreed on, for both directions.
+
+    Attributes:
+        own_bits: The size of our window, as a power of two.
+        own_takeover: Whether our window lives on from message to message.
+        peer_bits: The size of the server's window, as a power of two.
+        peer_takeover: Whether the server's window may live on.
+    """
+
+    own_bits: int = _MAX_BITS
+    own_takeover: bool = True
+    peer_bits: int = _MAX_BITS
+    peer_takeover: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Offer:
+    """What a client asks for (RFC 7692 section 7.1).
+
+    Attributes:
+        own_bits: The largest window that we use, as a power of two, 9 to 15. The
+            server may ask for a smaller one.
+        own_takeover: Whether our window may live on from message to message.
+        peer_bits: The largest window that the server may use, 8 to 15; ``None`` leaves
+            it to the server, for one that cannot choose would have to decline.
+        peer_takeover: Whether the server's window may live on.
+    """
+
+    own_bits: int = attrs.field(default=12, validator=_is_window(_MIN_ZLIB_BITS))
+    own_takeover: bool = True
+    peer_bits: int | None = attrs.field(default=None, validator=_is_window(_MIN_BITS))
+    peer_takeover: bool = True
+
+    def parameters(self) -> dict[str, str | None]:
+        """Return the offer as it stands in the handshake."""
+        # Bare: it says that we can, and leaves the size to the server; ours is the
+        # smaller one of both. With a value, some servers decline.
+        parameters: dict[str, str | None] = {"client_max_window_bits": None}
+        if self.peer_bits is not None:
+            parameters["server_max_window_bits"] = str(self.peer_bits)
+        if not self.peer_takeover:
+            parameters["server_no_context_takeover"] = None
+        if not self.own_takeover:
+            parameters["client_no_context_takeover"] = None
+        return parameters
+
+    def accept(self, parameters: Mapping[str, str | None]) -> DeflateParameters:
+        """Return what follows from the parameters that the server answered with.
+
+        Raises:
+            HandshakeFailure: They do not answer the offer, or cannot be honoured.
+        """
+        left = dict(parameters)
+        own_takeover = self.own_takeover
+        if _has_flag(left, "client_no_context_takeover"):
+            own_takeover = False
+        peer_takeover = not _has_flag(left, "server_no_context_takeover")
+        if peer_takeover and not self.peer_takeover:
+            raise _refused("server_no_context_takeover is missing from the answer")
+        own_bits = _bits(left, "client_max_window_bits") or _MAX_BITS
+        if own_bits < _MIN_ZLIB_BITS:
+            raise _refused("client_max_window_bits=8 is a window that zlib refuses")
+        peer_bits = _bits(left, "server_max_window_bits")
+        if self.peer_bits is not None and (
+            peer_bits is None or peer_bits > self.peer_bits
+        ):
+            said = "missing" if peer_bits is None else peer_bits
+            raise _refused(
+                f"server_max_window_bits is {said}; {self.peer_bits} was asked for"
+            )
+        if left:
+            raise _refused(f"unknown parameter {next(iter(left))!r}")
+        return DeflateParameters(
+            own_bits=min(own_bits, self.own_bits),
+            own_takeover=own_takeover,
+            peer_bits=peer_bits or _MAX_BITS,
+            peer_takeover=peer_takeover,
+        )
+
+
+def _has_flag(left: dict[str, str | None], name: str) -> bool:
+    """Take a parameter that has no value out of those that are left."""
+    if name not in left:
+        return False
+    value = left.pop(name)
+    if value is not None:
+        raise _refused(f"{name}={value} has a value, and must not have one")
+    return True
+
+
+def _bits(left: dict[str, str | None], name: str) -> int | None:
+    """Take the size of a window out of the parameters that are left."""
+    if name not in left:
+        return None
+    value = left.pop(name)
+    if value is None or not _NUMBER.fullmatch(value):
+        raise _refused(f"{name} is {value!r}, not a number from 8 to 15")
+    bits = int(value)
+    if not _MIN_BITS <= bits <= _MAX_BITS:
+        raise _refused(f"{name} is {bits}, not from 8 to 15")
+    return bits
+
+
+def _refused(what: str) -> HandshakeFailure:
+    return HandshakeFailure(f"the server answered {NAME} wrongly: {what}")
+
+
+class BadDeflate(Exception):
+    """What was received is not compressed data."""
+
+
+class Deflater:
+    """Compresses our messages, in order.
+
+    Args:
+        bits: The size of the window, as a power of two.
+        takeover: Whether the window lives on from message to message.
+    """
+
+    __slots__ = ("_bits", "_stream", "_takeover")
+
+    def __init__(self, *, bits: int, takeover: bool) -> None:
+        self._bits = bits
+        self._takeover = takeover
+        self._stream: _Compress | None = None
+
+    def deflate(self, data: bytes | bytearray) -> bytes:
+        """Return the payload of one compressed message (RFC 7692 section 7.2.1)."""
+        stream = self._stream
+        if stream is None:
+            stream = zlib.compressobj(wbits=-self._bits, memLevel=_MEMORY_LEVEL)
+        if self._takeover:
+            self._stream = stream
+        squeezed = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+        return squeezed[: -len(_TAIL)]
+
+
+class Inflater:
+    """Takes the server's compressed messages apart, in order.
+
+    Args:
+        bits: The size of the server's window, as a power of two.
+        takeover: Whether that window lives on from message to message.
+    """
+
+    __slots__ = ("_bits", "_stream", "_takeover")
+
+    def __init__(self, *, bits: int, takeover: bool) -> None:
+        self._bits = max(bits, _MIN_ZLIB_BITS)
+        self._takeover = takeover
+        self._stream: _Decompress | None = None
+
+    def inflate(self, data: bytes, *, last: bool) -> Iterator[bytes]:
+        """Return what the next bytes of a message become, piece by piece.
+
+        Args:
+            data: A part of the compressed payload.
+            last: Whether the message ends with it.
+
+        Raises:
+            BadDeflate: It is not compressed data, or looks back beyond the window.
+        """
+        if last:
+            data += _TAIL
+        return self._pieces(data, 0, b"", last=last)
+
+    def inflate_whole(self, data: bytes) -> tuple[bytes, Iterator[bytes] | None]:
+        """Return the first piece of a whole message, and the others if there are any.
+
+        It does what ``inflate`` does, and does it faster, for most messages are small.
+
+        Raises:
+            BadDeflate: It is not compressed data, or looks back beyond the window.
+        """
+        if self._stream is None or len(data) >= _PIECE_IN:
+            pieces = self.inflate(data, last=True)
+            return next(pieces, b""), pieces
+        data += _TAIL
+        made, at = self._feed(self._stream, data)
+        if at == len(data) and len(made) < _PIECE_OUT:
+            return made, None
+        return made, self._pieces(data, at, made, last=True)
+
+    def _pieces(
+        self, data: bytes, at: int, made: bytes, *, last: bool
+    ) -> Iterator[bytes]:
+        """Yield what comes out of ``data`` from ``at`` on, after ``made`` has come."""
+        view, end = memoryview(data), len(data)
+        # A full piece may leave some in zlib, even when it has taken everything.
+        while at < end or len(made) == _PIECE_OUT:
+            stream = self._stream
+            if stream is None:
+                if last and end - at == len(_TAIL):
+                    # Nothing is open that our tail could end.
+                    break
+                stream = self._stream = zlib.decompressobj(wbits=-self._bits)
+            made, taken = self._feed(stream, view[at : at + _PIECE_IN])
+            at += taken
+            if made:
+                yield made
+        if last and not self._takeover:
+            self._stream = None
+
+    def _feed(self, stream: _Decompress, data: bytes | memoryview) -> tuple[bytes, int]:
+        """Return one piece, and how much of ``data`` was taken for it."""
+        try:
+            made = stream.decompress(data, _PIECE_OUT)
+        except zlib.error:
+            raise BadDeflate from None
+        left = stream.unconsumed_tail
+        if stream.eof:
+            # A final block ends the stream (RFC 7692 section 7.2.3.4), for zlib for
+            # ever: another stream takes the rest.
+            left, self._stream = stream.unused_data, None
+        return made, len(data) - len(left)
