@@ -19,6 +19,8 @@ BIN := $(VENV)/bin
 NODE := tests/servers/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+SECONDS ?= 60
+
 # It changes the standard library when it is imported: an environment of its own.
 KOSOKU := .cache/kosoku
 KOSOKU_VERSION := 0.1.0
@@ -63,6 +65,16 @@ bench: $(VENV)/.bench
 conformance: $(VENV)/.tests conformance-server
 	$(BIN)/python -m tests.conformance.report --write docs/conformance.md $(ARGS)
 
+# What it finds stays in .cache/fuzz, for the next run to begin with.
+fuzz: $(VENV)/.fuzz
+	for target in engine handshake; do \
+		$(BIN)/python -m tests.fuzz.run $$target \
+			--seconds $$(( ($(SECONDS) + 1) / 2 )) || exit 1; \
+	done
+
+linear: $(VENV)/.bench
+	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)
+
 clean:
 	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -95,7 +107,7 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
 	@touch $@
 
