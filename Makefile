@@ -5,6 +5,8 @@
 #   make check    all four                 make types   mypy and pyright
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
+#   make conformance  the Autobahn cases, into docs/conformance.md
+#   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -17,10 +19,17 @@ BIN := $(VENV)/bin
 NODE := tests/servers/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+SECONDS ?= 60
+
+# It changes the standard library when it is imported: an environment of its own.
+KOSOKU := .cache/kosoku
+KOSOKU_VERSION := 0.1.0
+
 # The folders that hold Python today: mypy refuses an empty one.
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d)))
 
-.PHONY: demo test lint types layers check bench servers format clean
+.PHONY: demo test lint types layers check bench servers format clean \
+	conformance conformance-server fuzz linear
 
 check: test lint types layers
 
@@ -30,7 +39,8 @@ demo: $(VENV)/.demo
 # The tests run without the servers too: those that need one then skip, and say
 # what to install (with CI=true they fail).
 test: $(VENV)/.tests
-	@$(MAKE) --no-print-directory servers || echo "make test: going on without them"
+	@$(MAKE) --no-print-directory --keep-going servers conformance-server \
+		|| echo "make test: going on without them"
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.lint
@@ -51,6 +61,19 @@ layers: $(VENV)/.lint
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/receive.py $(ARGS)
+
+conformance: $(VENV)/.tests conformance-server
+	$(BIN)/python -m tests.conformance.report --write docs/conformance.md $(ARGS)
+
+# What it finds stays in .cache/fuzz, for the next run to begin with.
+fuzz: $(VENV)/.fuzz
+	for target in engine handshake; do \
+		$(BIN)/python -m tests.fuzz.run $$target \
+			--seconds $$(( ($(SECONDS) + 1) / 2 )) || exit 1; \
+	done
+
+linear: $(VENV)/.bench
+	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
@@ -84,7 +107,7 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
 	@touch $@
 
@@ -114,6 +137,13 @@ servers:
 	fi; \
 	$(MAKE) --no-print-directory $(NODE)/node_modules/.package-lock.json || failed=1; \
 	[ -z "$$failed" ]
+
+conformance-server: $(KOSOKU)/bin/kosoku
+
+$(KOSOKU)/bin/kosoku: | $(BIN)/python
+	$(BIN)/python -m venv --clear $(KOSOKU)
+	$(KOSOKU)/bin/python -m pip --disable-pip-version-check --quiet \
+		install kosoku==$(KOSOKU_VERSION)
 
 # No script of a package is run: what is used of them is plain files.
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package.json

@@ -43,6 +43,10 @@ LINGER: Final = 1.0
 #: Bounds, in seconds, of the wait that tells a dead peer from a half-closed one.
 EOF_PROBE_MIN: Final = 0.05
 EOF_PROBE_MAX: Final = 1.0
+#: Turns of the loop between a violation and our goodbye. A consumer that waits for the
+#: messages before it needs one to wake and answer, one more within ``wait_for``, and
+#: the answer one to leave.
+LAST_WORDS: Final = 4
 
 
 class Wire(asyncio.Protocol):
@@ -83,6 +87,7 @@ class Wire(asyncio.Protocol):
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._closing = False
         self._discarding = False
+        self._refusing = False
         self._eof_probe: asyncio.TimerHandle | None = None
 
     # Beginning.
@@ -340,15 +345,32 @@ class Wire(asyncio.Protocol):
         if self.ended.done():
             return
         if engine.violation is not None:
-            self._write(engine.close(engine.violation.code, engine.violation.text))
-            self.end(losses.by_violation(engine.violation, engine.record()))
+            if not self._refusing:
+                self._refusing = True
+                self._refuse(LAST_WORDS)
             return
         self._write(engine.close_reply())
         self.end(losses.by_close(engine.record(), ours=self._closing))
 
+    def _refuse(self, turns: int = 0) -> None:
+        """Say what the peer did wrong, if it did, so many turns of the loop later.
+
+        A violation often comes in one chunk with good messages. Whether those can be
+        answered must not depend on how the network cut the stream.
+        """
+        engine = self.engine
+        if engine.violation is None or self.ended.done():
+            return
+        if turns:
+            self._loop.call_soon(self._refuse, turns - 1)
+            return
+        self._write(engine.close(engine.violation.code, engine.violation.text))
+        self.end(losses.by_violation(engine.violation, engine.record()))
+
     def eof_received(self) -> bool:
         """Find out what the end of the stream means; keep the transport for that."""
         self._read_rest()
+        self._refuse()
         over_tls = self._transport is None or isinstance(
             self._transport.get_extra_info("ssl_object"),
             ssl.SSLObject | ssl.SSLSocket,
@@ -375,6 +397,7 @@ class Wire(asyncio.Protocol):
                 for chunk in tcp.readable_rest(self._plain_socket()):
                     self._read(chunk, sys.maxsize)
                 self._read_rest()
+                self._refuse()
             self._lost(exc)
         finally:
             if self._peer is not None:

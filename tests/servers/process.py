@@ -146,6 +146,13 @@ class ServerProcess:
         """Ask it to end (SIGTERM), insist after ``within``; return its exit code."""
         return await asyncio.to_thread(self._end, signal.SIGTERM, within)
 
+    async def ended(self, *, within: float = 15.0) -> int:
+        """Wait until it ends by itself; return its exit code."""
+        await asyncio.to_thread(
+            self._poll, lambda: not self.is_running, within, "to end"
+        )
+        return await self.stop()
+
     async def kill(self) -> None:
         """End it at once (SIGKILL): the kernel closes its sockets, nobody says why."""
         await asyncio.to_thread(self._end, signal.SIGKILL, 5.0)

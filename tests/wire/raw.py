@@ -24,7 +24,7 @@ from tests.servers.process import HOST
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -52,6 +52,11 @@ def frame(payload: bytes | str, opcode: int = TEXT) -> bytes:
     if len(data) < 2**16:
         return struct.pack("!BBH", 0x80 | opcode, 126, len(data)) + data
     return struct.pack("!BBQ", 0x80 | opcode, 127, len(data)) + data
+
+
+def accept(key: str) -> str:
+    """The answer to a key (RFC 6455 section 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()
 
 
 class Peer:
@@ -91,15 +96,25 @@ class Peer:
 
     def agree(self, tail: bytes = b"", *, key: str | None = None) -> None:
         """Answer 101 to the handshake that was read; ``key`` instead of its own."""
-        asked = (key or self.request.headers["sec-websocket-key"]).encode()
-        accept = base64.b64encode(hashlib.sha1(asked + _GUID).digest())
-        self.sock.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
-            + accept
-            + b"\r\n\r\n"
-            + tail
-        )
+        headers = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", self.accept_key if key is None else accept(key)),
+        ]
+        self.respond(headers, end=b"\r\n" + tail)
+
+    @property
+    def accept_key(self) -> str:
+        """The right answer to the key of the request."""
+        return accept(self.request.headers["sec-websocket-key"])
+
+    def respond(
+        self, headers: Iterable[tuple[str, str]], *, end: bytes = b"\r\n"
+    ) -> None:
+        """Answer 101 with these headers, right or wrong, in one segment."""
+        lines = ["HTTP/1.1 101 Switching Protocols"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        self.sock.sendall("".join(f"{line}\r\n" for line in lines).encode() + end)
 
     def send(self, payload: bytes | str, opcode: int = TEXT) -> None:
         """Send one frame."""

@@ -1,0 +1,219 @@
+"""What must hold for any bytes at all, and bytes to begin with.
+
+Each target takes one input and raises when something does not hold. ``run`` has a
+coverage-guided fuzzer call it; ``test_targets`` gives it the seeds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.protocol.engine import Engine
+from resilient_ws.protocol.handshake import Handshake, HandshakeFailure, Negotiated
+from tests.protocol import server_frame as frame
+from tests.wire.violations import FRAMES
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: The most bytes of one message.
+LIMIT: Final = 1000
+#: A chunk is at most so long.
+CHUNK: Final = 64
+SUBPROTOCOLS: Final = ("v2.chat", "chat")
+EXTENSIONS: Final = {"permessage-deflate": {"client_max_window_bits": None}, "x": {}}
+#: The nonce of RFC 6455 section 1.3, and what answers it.
+NONCE: Final = b"the sample nonce"
+ACCEPT: Final = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+# --- the engine ----------------------------------------------------------------------
+
+
+class Owner:
+    """Owns an engine as a connection does, and sees all that it can see."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(max_message_size=LIMIT)
+        self.messages: list[str | bytes] = []
+
+    def receive(self, data: bytes, room: int) -> None:
+        before = len(self.messages)
+        count = self.engine.receive(data, self.messages.append, room)
+        assert count == len(self.messages) - before <= max(0, room)
+
+    def finish(self) -> None:
+        """Take what waits, two messages at a time."""
+        stalled = self.engine.stalled
+        while stalled:
+            before = len(self.messages)
+            self.receive(b"", 2)
+            stalled = self.engine.stalled
+            # It only waits for room where there was none left.
+            assert len(self.messages) == before + 2 or not stalled
+
+    def seen(self) -> tuple[object, ...]:
+        engine = self.engine
+        return (
+            self.messages,
+            engine.pings,
+            engine.pongs,
+            engine.violation,
+            engine.close_received,
+            engine.received_size,
+        )
+
+
+def check_engine(data: bytes) -> None:
+    """The chunks and the room change nothing; what comes out is within the bounds."""
+    chunk, room = (data[0] % CHUNK + 1, data[1] % 4) if len(data) > 1 else (1, 0)
+    stream = data[2:]
+    whole, slow = Owner(), Owner()
+    whole.receive(stream, 1 << 30)
+    whole.finish()
+    for start in range(0, len(stream), chunk):
+        slow.receive(stream[start : start + chunk], room)
+    slow.finish()
+    assert whole.seen() == slow.seen()
+    sizes = [
+        len(message.encode() if isinstance(message, str) else message)
+        for message in whole.messages
+    ]
+    engine = whole.engine
+    assert max(sizes, default=0) <= LIMIT
+    assert sum(sizes) == engine.received_size <= len(stream)
+    assert all(len(payload) <= 125 for payload in (*engine.pings, *engine.pongs))
+    check_answers(engine)
+
+
+def check_answers(engine: Engine) -> None:
+    """Whatever came can be answered, and a goodbye is the last word."""
+    for payload in engine.pings:
+        assert engine.pong(payload)
+    if engine.violation is not None:
+        assert engine.close_received is None
+        assert engine.close(engine.violation.code, engine.violation.text)
+    elif engine.close_received is not None:
+        assert engine.close_reply()
+    else:
+        return
+    assert engine.record() is not None
+    assert engine.message("late") == engine.ping() == engine.close() == b""
+
+
+# --- the handshake -------------------------------------------------------------------
+
+
+def headers_of(data: bytes) -> tuple[int, list[tuple[str, str]]]:
+    """Take an answer apart as an HTTP client would; ``KEY`` is the right accept key."""
+    first, *lines = data.decode("latin-1").split("\r\n")
+    status = first.split(" ")[1] if first.count(" ") else ""
+    pairs = [line.partition(":")[::2] for line in lines]
+    return (
+        int(status) if status.isascii() and status.isdigit() and status < "999" else 0,
+        [(name, value.replace("KEY", ACCEPT)) for name, value in pairs],
+    )
+
+
+def check_handshake(data: bytes) -> None:
+    """An answer is refused in words, or is exactly what was asked for."""
+    handshake = Handshake(
+        subprotocols=SUBPROTOCOLS,
+        offered=list(EXTENSIONS.items()),
+        entropy=lambda _: NONCE,
+    )
+    status, headers = headers_of(data)
+    try:
+        agreed = handshake.check(status, headers)
+    except HandshakeFailure as failure:
+        refusal = failure
+    else:
+        check_agreed(agreed, status, headers)
+        return
+    assert refusal.code == 1002
+    assert refusal.text
+
+
+def check_agreed(
+    agreed: Negotiated, status: int, headers: list[tuple[str, str]]
+) -> None:
+    """Nothing was agreed on that was not offered."""
+    assert status == 101
+    assert [v.strip(" \t") for k, v in headers if k.lower() == "upgrade"]
+    assert any(value.strip(" \t") == ACCEPT for _, value in headers)
+    assert agreed.subprotocol in (None, *SUBPROTOCOLS)
+    assert set(agreed.extensions) <= set(EXTENSIONS)
+    for parameters in agreed.extensions.values():
+        for name, value in parameters.items():
+            assert name.isascii()
+            assert value is None or (value and value.isprintable())
+
+
+# --- seeds ---------------------------------------------------------------------------
+
+
+class Recorder:
+    """Stands in for the peer of a row of the table, and keeps what it sends."""
+
+    def __init__(self) -> None:
+        self.sock = self
+        self.data = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data
+
+
+def violations() -> list[bytes]:
+    """What the wrong servers of the tests send, but for a million fragments."""
+    sent = []
+    for row in FRAMES:
+        if "million" not in row.does:
+            recorder = Recorder()
+            row.script(recorder)  # type: ignore[arg-type]
+            sent.append(recorder.data)
+    return sent
+
+
+def engine_seeds() -> list[bytes]:
+    good = (
+        frame(1, "grün".encode())
+        + frame(2, bytes(126))
+        + frame(1, b"a\xc3", fin=False)
+        + frame(9, b"?")
+        + frame(0, b"\xbc")
+        + frame(10, b"!")
+        + frame(8, b"\x03\xe8bye")
+    )
+    large = frame(2, bytes(LIMIT - 1), fin=False) + frame(0, b"a") + frame(2, b"")
+    return [
+        bytes([chunk, room]) + data
+        for data in (good, large, *violations())
+        for chunk, room in ((0, 1), (16, 2))
+    ]
+
+
+def handshake_seeds() -> list[bytes]:
+    good = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        "Connection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: KEY"
+    )
+    more = (
+        "",
+        "\r\nSec-WebSocket-Protocol: chat",
+        "\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: v2.chat",
+        "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=15",
+        '\r\nSec-WebSocket-Extensions: x; a="b\\c", , permessage-deflate; d',
+        "\r\nSec-WebSocket-Extensions: permessage-deflate; a; a=1, x, x",
+        '\r\nSec-WebSocket-Extensions: x; a="',
+    )
+    return [(good + extra).encode() for extra in more] + [b"HTTP/1.1 200 OK\r\nA: b"]
+
+
+Target = tuple["Callable[[bytes], None]", "Callable[[], list[bytes]]"]
+
+TARGETS: Final[dict[str, Target]] = {
+    "engine": (check_engine, engine_seeds),
+    "handshake": (check_handshake, handshake_seeds),
+}
