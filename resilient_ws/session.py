@@ -257,6 +257,8 @@ class Session:
         Cancellation:
             Cancels this wait; the session still closes.
         """
+        require(code, int, "code", "a whole number, such as 1000")
+        require(reason, str, "reason", "a str")
         check_close(code, reason)
         if drain is not None:
             check_duration("drain", drain)

@@ -11,7 +11,7 @@ import attrs
 from resilient_ws.inbox import Inbox
 from resilient_ws.outbox.policy import Outbox
 from resilient_ws.policy._validate import (
-    check_duration,
+    check_positive,
     require,
     whole_number,
     wrong_type,
@@ -156,7 +156,7 @@ def policy_or_default(value: T | None, kind: type[T], name: str) -> T:
     """Return a policy, or the default one for ``None``."""
     if value is None:
         return kind()
-    require(value, kind, name, f"a {kind.__name__}, such as {kind.__name__}()")
+    require(value, kind, name, f"such as {kind.__name__}()")
     return value
 
 
@@ -236,12 +236,7 @@ def _checked_hook(on_open: object) -> OnOpen | None:
 def _checked_wait(value: bool | float) -> bool | float:  # noqa: FBT001 - the public argument
     if isinstance(value, bool):
         return value
-    check_duration("wait_open", value)
-    if value == 0:
-        raise ValueError(
-            "wait_open must be a positive number of seconds, not 0; True waits for "
-            "ever, False does not wait."
-        )
+    check_positive("wait_open", value)
     return float(value)
 
 

@@ -168,6 +168,10 @@ class Supervisor:
         await self._let_go()
         await self._dialler.close()
         dropped = self.outbox.discard()
+        if dropped:
+            logger.warning(
+                "%s: %d messages were never sent", self._settings.where, dropped
+            )
         self.inbox.finish(failure)
         self.life.become(State.CLOSED, because=failure)
         self._report(
@@ -240,6 +244,9 @@ class Supervisor:
         try:
             negotiated = await self._unless_ordered(self._dial(wire, attempt))
         except ResilientWSError as failure:
+            if self.orders.closing() is not None:
+                # Not a failure: the dial ended because the session does.
+                return None
             return self._attempt_failed(attempt, failure, began)
         if negotiated is None:
             return None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from resilient_ws.errors import Stage
+
 _CREDENTIALS: Final = (
     "The server did not accept the credentials: give url or headers as a callable "
     "that returns fresh ones, and check what they may do."
@@ -50,6 +52,17 @@ CERTIFICATE_HINT: Final = (
 def status_hint(status: int, by: Literal["server", "proxy"]) -> str | None:
     """What to do about an HTTP status that came in place of a 101."""
     return (_PROXY_HINTS if by == "proxy" else _STATUS_HINTS).get(status)
+
+
+def stage_hint(stage: Stage, where: str) -> str | None:
+    """What to do about a dial that failed at a stage, on the way to a URL."""
+    if stage == "certificate":
+        return CERTIFICATE_HINT
+    if stage == "tls":
+        return "Check the port, and whether the server speaks TLS: ws:// is without."
+    if stage == "handshake" and where.startswith("ws:"):
+        return "Check the port, and whether the server speaks TLS: wss:// is with."
+    return None
 
 
 def close_hint(code: int) -> str | None:

@@ -42,6 +42,28 @@ class _Refused(PermissionError):
     """An address that Access does not allow; an OSError, so that others are tried."""
 
 
+class Unanswered(Exception):
+    """The connection ended before an answer; an aiohttp error would be retried."""
+
+    def __init__(self, failure: aiohttp.ClientError) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from dialling again by itself when a GET was not answered."""
+    unanswered = None
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as failure:
+        unanswered = Unanswered(failure)
+    raise unanswered
+
+
 class HttpClient:
     """Makes the HTTP requests that become connections."""
 
@@ -96,6 +118,7 @@ class HttpClient:
                 timeout=NO_TIMEOUT,
                 proxy=plain_proxy,
                 ssl=self._ssl,
+                middlewares=(_once, *getattr(client, "_middlewares", ())),
             )
         except _Refused:
             refusal = self._refusals[0]

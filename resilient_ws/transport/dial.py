@@ -21,6 +21,7 @@ from resilient_ws.errors import (
 from resilient_ws.policy.url import redirected, same_origin
 from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
+from resilient_ws.transport.client import Unanswered
 from resilient_ws.transport.translate import rejected, translated
 
 
@@ -171,6 +172,8 @@ async def _request(
     try:
         return await client.get(endpoint, asked)
     except Exception as failure:
+        if isinstance(failure, Unanswered):
+            failure = failure.failure
         error = translated(failure, endpoint.redacted)
         if error is None:
             raise

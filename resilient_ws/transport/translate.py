@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed, HandshakeRejected, ResilientWSError
-from resilient_ws.policy.hints import CERTIFICATE_HINT, status_hint
+from resilient_ws.policy.hints import stage_hint, status_hint
 from resilient_ws.transport.tcp import name_of
 
 
@@ -36,8 +36,15 @@ def translated(failure: BaseException, where: str) -> ResilientWSError | None:
         return rejected(failure.status, failure.headers or {}, where, by="proxy")
     for kinds, stage in _STAGES:
         if isinstance(failure, kinds):
-            return _failed(stage, failure, where)
+            return _failed(_stage_of(stage, failure, where), failure, where)
     return _from_proxy_connector(failure, where)
+
+
+def _stage_of(stage: Stage, failure: BaseException, where: str) -> Stage:
+    """Tell a TLS handshake that was cut off from a TCP connection that failed."""
+    cause = _os_error(failure)
+    cut_off = cause is not None and cause.errno is None
+    return "tls" if stage == "connect" and cut_off and where[:4] == "wss:" else stage
 
 
 #: Which exception means a failure at which stage; the first match counts, so the more
@@ -102,7 +109,8 @@ def _failed(stage: Stage, failure: BaseException, where: str) -> ConnectFailed:
     cause = _os_error(failure)
     number = None if cause is None else cause.errno
     detail = "" if cause is None else f" ({_detail(cause)})"
-    remedy = f" {CERTIFICATE_HINT}" if stage == "certificate" else ""
+    hint = stage_hint(stage, where)
+    remedy = "" if hint is None else f" {hint}"
     error = ConnectFailed(
         f"{_TEXTS[stage].format(where=where)}{detail}.{remedy}",
         stage=stage,
@@ -120,6 +128,8 @@ def _detail(cause: OSError) -> str:
         return cause.verify_message
     if isinstance(cause, ssl.SSLError):
         return cause.reason or "TLS error"
+    if cause.errno is None:
+        return type(cause).__name__
     if cause.strerror:
         return f"{name_of(cause.errno)}, {cause.strerror}"
     return name_of(cause.errno)

@@ -583,3 +583,15 @@ async def test_a_callable_that_hangs_is_bounded_by_the_time_to_open(
         assert now() == pytest.approx(5)
     (timed_out,) = of(events, resilient_ws.ConnectionTimedOut)
     assert (timed_out.kind, timed_out.after) == ("open", 4)
+
+
+async def test_a_server_that_hangs_up_before_its_answer_is_dialled_once_an_attempt(
+    server: ScriptedServer,
+) -> None:
+    async def hangs_up(peer: Peer) -> None:
+        peer.reset()
+
+    server.play(hangs_up)
+    async with offline(server, wait=wait_fixed(1)):
+        await until(lambda: len(server.dials) == 5)
+    assert min(gaps(server)) >= 1
