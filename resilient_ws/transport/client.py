@@ -118,7 +118,9 @@ class HttpClient:
                 timeout=NO_TIMEOUT,
                 proxy=plain_proxy,
                 ssl=self._ssl,
-                middlewares=(_once, *getattr(client, "_middlewares", ())),
+                # A borrowed client may reuse a connection that the server has ended
+                # meanwhile, and then needs its second try.
+                middlewares=None if self.borrowed else (_once,),
             )
         except _Refused:
             refusal = self._refusals[0]
