@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from tests.conformance.fuzzing import (
     CLIENTS,
     COMPRESSED,
+    FRESH,
     PLAIN,
     Verdict,
     offers_compression,
@@ -142,6 +143,11 @@ async def judge(clients: Sequence[str]) -> Judged:
     for client in clients:
         with tempfile.TemporaryDirectory() as folder:
             judged[client] = await verdicts(client, cases, pathlib.Path(folder))
+        if cases != PLAIN:
+            with tempfile.TemporaryDirectory() as folder:
+                judged[client] += await verdicts(
+                    client, FRESH, pathlib.Path(folder), fresh=True
+                )
         print(f"{client}: {summary(judged[client])}", flush=True)
     if cases == PLAIN:
         print(f"cases {' and '.join(COMPRESSED)} {NOT_RUN}")
