@@ -45,11 +45,11 @@ COMPRESSED: Final = ("12.*", "13.1.*", "13.3.*", "13.4.*", "13.7.*")
 #: was offered.
 FRESH: Final = ("13.2.*", "13.5.*", "13.6.*")
 #: One of each kind: all of them take minutes.
-FIRST_COMPRESSED: Final = (
+FEW_COMPRESSED: Final = (
     *(f"12.{number}.1" for number in range(1, 6)),
     *(f"13.{number}.1" for number in (1, 3, 4, 7)),
 )
-FIRST_FRESH: Final = tuple(f"13.{number}.1" for number in (2, 5, 6))
+FEW_FRESH: Final = tuple(f"13.{number}.1" for number in (2, 5, 6))
 #: The cases send up to 16 MiB.
 MAX_SIZE: Final = 64 * 1024 * 1024
 #: The longest that one case may take; the longest of them waits some seconds.
