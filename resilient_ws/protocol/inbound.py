@@ -141,14 +141,24 @@ class Inbound:
         if room <= 0:
             self._hold(data)
             return 0
-        pos = count = 0
-        began = self.received_size
+        pos = 0
         if self._held:
             self._hold(data)
             self.stalled = False
             # A join of one item is that item: going on copies nothing.
             data, pos = b"".join(self._held), self._at
-        end, steps = len(data), MAX_STEPS
+        pos, count = self._parse(data, pos, deliver, room)
+        if pos < len(data) or self._held:
+            full = count == room or self.stalled or self.spent
+            self._keep(data, pos, full=full)
+        return count
+
+    def _parse(
+        self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int
+    ) -> tuple[int, int]:
+        """Take what there is room and time for; return as ``_run`` does."""
+        count, end, steps = 0, len(data), MAX_STEPS
+        began = self.received_size
         while pos < end and count < room:
             if self._pieces is None:
                 pos, delivered = self._run(data, pos, deliver, room - count)
@@ -170,9 +180,7 @@ class Inbound:
                 count += 1
             elif pos == before:
                 break
-        if pos < end or self._held:
-            self._keep(data, pos, full=count == room or self.stalled or self.spent)
-        return count
+        return pos, count
 
     def _run(
         self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int

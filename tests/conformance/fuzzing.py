@@ -48,15 +48,11 @@ COMPRESSED_KINDS: Final = (
 #: some of those the server itself takes minutes, whoever the client is.
 SIZES: Final = (*range(1, 9), *range(11, 14))
 COMPRESSED: Final = tuple(
-    f"{kind}.{size}"
-    for kind in COMPRESSED_KINDS
-    for size in SIZES
+    f"{kind}.{size}" for kind in COMPRESSED_KINDS for size in SIZES
 )
 #: Those of RFC 7692 that the server runs only where ``client_no_context_takeover``
 #: was offered.
-FRESH: Final = tuple(
-    f"13.{number}.{size}" for number in (2, 5, 6) for size in SIZES
-)
+FRESH: Final = tuple(f"13.{number}.{size}" for number in (2, 5, 6) for size in SIZES)
 #: One of each kind: all of them take minutes.
 FEW_COMPRESSED: Final = tuple(f"{kind}.1" for kind in COMPRESSED_KINDS)
 FEW_FRESH: Final = tuple(f"13.{number}.1" for number in (2, 5, 6))
@@ -114,8 +110,8 @@ async def echo_resilient_ws_fresh(url: str) -> None:
     session = one_connection(url)
     # What ``connect`` offers leaves our takeover on: many servers would take the offer
     # up, and what we send would shrink less for nothing.
-    session._settings = attrs.evolve(  # noqa: SLF001
-        session._settings,  # noqa: SLF001
+    session._settings = attrs.evolve(
+        session._settings,
         deflate=Offer(own_takeover=False),
     )
     with mock.patch.object(engine, "MIN_SIZE", 0):
@@ -134,7 +130,7 @@ async def echo_aiohttp(url: str) -> None:
                         await link.send_bytes(message.data)
 
 
-async def echo_websockets(url: str, **options: Any) -> None:  # noqa: ANN401 - its own
+async def echo_websockets(url: str, **options: Any) -> None:
     with contextlib.suppress(websockets.WebSocketException, OSError):
         async with websockets.connect(
             url, max_size=MAX_SIZE, proxy=None, **options
