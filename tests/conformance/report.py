@@ -124,8 +124,8 @@ compressed, however small, because `kosoku` {kosoku_version()} fails on a plain 
 (RFC 7692 section 6 allows it), and for 13.2, 13.5 and 13.6
 `client_no_context_takeover` is offered, without which they do not negotiate (aiohttp
 cannot offer it). Of each of their twelve kinds this library runs sizes 1 to 8 and 11
-to 13, which is {len(COMPRESSED) + len(FRESH)} of 216 cases: with some of the larger
-ones `kosoku` itself takes minutes for a case. The peers run the first of each kind.
+to 13, which is {len(COMPRESSED) + len(FRESH)} of 216 cases: some of the larger
+ones did not end within a minute here. The peers run the first of each kind.
 
 {table}
 
