@@ -2,9 +2,10 @@
 
 Rules. Whatever the peer sends, ``receive`` does not raise: a broken rule becomes a
 :class:`Violation`, once. Nothing is parsed after a violation or a received close
-frame. Bytes for which the owner has no room are held unparsed, in order. Whole
-messages in one chunk take the fast path (``_run``); everything else, and whatever is
-compressed, goes through ``_step``, one step at a time.
+frame. Bytes for which the owner has no room are held unparsed, in order, and so is
+what would take too long at once. Whole messages in one chunk take the fast path
+(``_run``), pings, pongs and empty fragments another (``_run_small``); everything else,
+and whatever is compressed, goes through ``_step``, one step at a time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from resilient_ws.protocol.close import CloseFrame, read_close
 from resilient_ws.protocol.frames import (
     BINARY,
     CLOSE,
+    CONTINUATION,
     FIN,
     MAX_SHORT,
     PING,
@@ -47,6 +49,15 @@ _WHOLE_TEXT: Final = FIN | TEXT
 _WHOLE_BINARY: Final = FIN | BINARY
 _WHOLE_DEFLATED: Final = (_WHOLE_TEXT | RSV1, _WHOLE_BINARY | RSV1)
 
+#: First bytes of what a flood is made of: there is little to do for each.
+_PING: Final = FIN | PING
+_PONG: Final = FIN | PONG
+_SMALL: Final = (_PING, _PONG, CONTINUATION)
+
+#: Frames, other than whole plain messages, that one ``receive`` takes: some
+#: milliseconds of work. One read of a socket can hold a hundred thousand.
+MAX_STEPS: Final = 2048
+
 _BAD_REASON: Final = Violation(
     code=1007, text="the server sent a close reason that is not UTF-8"
 )
@@ -60,7 +71,9 @@ class Inbound:
     """Turns received bytes into messages.
 
     Attributes:
-        stalled: Whether bytes wait, unparsed, for room.
+        stalled: Whether bytes wait, unparsed, for room or for the next call.
+        spent: Whether the last call stopped because it had done enough for one: the
+            owner lets others run before it goes on.
         pings: Payloads of pings not answered yet, oldest first; the owner clears it.
         pongs: Payloads of received pongs; the owner clears it.
         violation: What the peer did wrong, if anything.
@@ -83,12 +96,14 @@ class Inbound:
         "pongs",
         "received_size",
         "space",
+        "spent",
         "stalled",
         "violation",
     )
 
     def __init__(self, *, max_message_size: int | None) -> None:
         self.stalled = False
+        self.spent = False
         self.pings: list[bytes] = []
         self.pongs: list[bytes] = []
         self.violation: Violation | None = None
@@ -120,35 +135,52 @@ class Inbound:
         Returns:
             The number of messages delivered.
         """
+        self.spent = False
         if self.violation or self.close_received:
             return 0
         if room <= 0:
             self._hold(data)
             return 0
-        pos = count = 0
-        began = self.received_size
+        pos = 0
         if self._held:
             self._hold(data)
             self.stalled = False
             # A join of one item is that item: going on copies nothing.
             data, pos = b"".join(self._held), self._at
-        end = len(data)
+        pos, count = self._parse(data, pos, deliver, room)
+        if pos < len(data) or self._held:
+            full = count == room or self.stalled or self.spent
+            self._keep(data, pos, full=full)
+        return count
+
+    def _parse(
+        self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int
+    ) -> tuple[int, int]:
+        """Take what there is room and time for; return as ``_run`` does."""
+        count, end, steps = 0, len(data), MAX_STEPS
+        began = self.received_size
         while pos < end and count < room:
             if self._pieces is None:
                 pos, delivered = self._run(data, pos, deliver, room - count)
                 count += delivered
                 if pos == end or count == room or self._stalls(data[pos], began):
                     break
+            if steps <= 0:
+                self.spent = True
+                break
             before = pos
+            if data[pos] in _SMALL and not self._missing:
+                pos, steps = self._run_small(data, pos, steps)
+                if pos != before:
+                    continue
+            steps -= 1
             pos, message = self._step(data, pos)
             if message is not None:
                 deliver(message)
                 count += 1
             elif pos == before:
                 break
-        if pos < end or self._held:
-            self._keep(data, pos, full=count == room or self.stalled)
-        return count
+        return pos, count
 
     def _run(
         self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int
@@ -190,6 +222,30 @@ class Inbound:
             pos = end
         self.received_size += size
         return pos, count
+
+    def _run_small(self, data: bytes, pos: int, steps: int) -> tuple[int, int]:
+        """Take pings, pongs and empty fragments until something else comes.
+
+        Returns:
+            Where it stopped, and how many steps are left.
+        """
+        end, inside = len(data), self._pieces is not None
+        pings, pongs = self.pings, self.pongs
+        while steps > 0 and pos + 1 < end:
+            first, length = data[pos], data[pos + 1]
+            stop = pos + 2 + length
+            # What breaks a rule is for `_step` to judge.
+            if length > MAX_SHORT or stop > end:
+                break
+            if first == _PONG:
+                pongs.append(data[pos + 2 : stop])
+            elif first == _PING:
+                pings.append(data[pos + 2 : stop])
+            elif first != CONTINUATION or length or not inside:
+                break
+            pos = stop
+            steps -= 1
+        return pos, steps
 
     def _step(self, data: bytes, pos: int) -> tuple[int, str | bytes | None]:
         """Go on by one frame, or by as much of it as is there.

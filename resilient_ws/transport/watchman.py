@@ -130,7 +130,9 @@ class Watchman:
 
     def _settle(self) -> None:
         """Let one turn pass; what it reads comes after us in the turn."""
-        self._timer = self._loop.call_soon(self._confirm)
+        # Nor is there a verdict before all that was read has been looked at.
+        follow = self._settle if self._wire.catching_up else self._confirm
+        self._timer = self._loop.call_soon(follow)
 
     def _confirm(self) -> None:
         now = self._loop.time()

@@ -47,6 +47,8 @@ EOF_PROBE_MAX: Final = 1.0
 #: messages before it needs one to wake and answer, one more within ``wait_for``, and
 #: the answer one to leave.
 LAST_WORDS: Final = 4
+#: So many pings of one chunk are answered one by one, and of more only the newest.
+MAX_PONGS: Final = 64
 
 
 class Wire(asyncio.Protocol):
@@ -83,6 +85,9 @@ class Wire(asyncio.Protocol):
         self._socket: tcp.Socket | None = None
         self._peer: Peer | None = None
         self._reading_paused = False
+        self._listening = True
+        #: The next turn of the loop, where what one turn was too short for goes on.
+        self._next_turn: asyncio.Handle | None = None
         self._write_paused = False
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._closing = False
@@ -125,8 +130,14 @@ class Wire(asyncio.Protocol):
         self.bytes_received += len(data)
         self._read(data, self._sink.room())
 
-    def _read(self, data: bytes, room: int) -> None:
-        """Give bytes to the engine, and see to what they brought."""
+    def _read(self, data: bytes, room: int, *, at_once: bool = False) -> None:
+        """Give bytes to the engine, and see to what they brought.
+
+        Args:
+            data: The bytes; ``b""`` goes on with what the engine keeps.
+            room: How many messages may be delivered.
+            at_once: Whether there may be no other turn of the loop for the rest.
+        """
         engine, sink = self.engine, self._sink
         while True:
             before = engine.received_size
@@ -144,11 +155,17 @@ class Wire(asyncio.Protocol):
             if engine.close_received is not None or engine.violation is not None:
                 self._on_farewell()
                 return
+            if engine.spent and at_once:
+                data = b""
+                continue
             room = sink.room()
             if room <= 0:
                 self._hold_reading()
                 return
             if not engine.stalled:
+                return
+            if engine.spent:
+                self._go_on_later()
                 return
             # The sink makes room as it goes, or what came was not for it.
             data = b""
@@ -182,9 +199,10 @@ class Wire(asyncio.Protocol):
         engine.pongs.clear()
         if engine.pings:
             # RFC 6455 §5.5.3: the newest answers for all. Behind a full transport
-            # a queue of pongs would only grow.
-            if self._write_paused:
+            # a queue of pongs would only grow, and a flood needs no flood back.
+            if self._write_paused or len(engine.pings) > MAX_PONGS:
                 del engine.pings[:-1]
+            if self._write_paused:
                 return
             frames = b"".join([engine.pong(payload) for payload in engine.pings])
             engine.pings.clear()
@@ -202,7 +220,7 @@ class Wire(asyncio.Protocol):
         self._sink.withhold()
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
-            self._transport.pause_reading()
+            self._listen()
 
     def _discard(self) -> None:
         """Take no more messages, so that the close frame behind them can be read."""
@@ -222,13 +240,45 @@ class Wire(asyncio.Protocol):
         """Go on reading, with what the engine had kept first."""
         if not self._reading_paused or self.ended.done():
             return
-        if self.engine.stalled:
+        if self.engine.stalled and not self.catching_up:
             self._read(b"", self._sink.room())
-        if self._sink.room() > 0 and not self.engine.stalled and self._transport:
+        taken = self.catching_up or not self.engine.stalled
+        if self._sink.room() > 0 and taken and self._transport:
             self._reading_paused = False
             self._sink.release()
-            self._transport.resume_reading()
+            self._listen()
             self.watchman.resumed()
+
+    def _go_on_later(self) -> None:
+        """Leave the rest to the next turn of the loop, and read no more until then."""
+        if self._next_turn is None:
+            self._next_turn = self._loop.call_soon(self._go_on)
+            self._listen()
+
+    def _go_on(self) -> None:
+        """Take a turn's worth of what the engine keeps."""
+        self._next_turn = None
+        if not self._reading_paused and not self.ended.done():
+            self._read(b"", self._sink.room())
+        if self._transport is not None and not self._transport.is_closing():
+            # Also after the end: how the peer hangs up is still to be read.
+            self._listen()
+
+    def _listen(self) -> None:
+        """Have the transport read, or not, as things are now."""
+        listening = not (self._reading_paused or self.catching_up)
+        if self._transport is None or listening is self._listening:
+            return
+        self._listening = listening
+        if listening:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether bytes that came wait for the next turn of the loop."""
+        return self._next_turn is not None
 
     @property
     def reading_paused(self) -> bool:
@@ -238,7 +288,7 @@ class Wire(asyncio.Protocol):
     def _read_rest(self) -> None:
         """Deliver what the engine still keeps, room or not: it was received."""
         if self.engine.stalled:
-            self._read(b"", sys.maxsize)
+            self._read(b"", sys.maxsize, at_once=True)
 
     # Writing.
 
@@ -395,7 +445,7 @@ class Wire(asyncio.Protocol):
         try:
             if not self.ended.done():
                 for chunk in tcp.readable_rest(self._plain_socket()):
-                    self._read(chunk, sys.maxsize)
+                    self._read(chunk, sys.maxsize, at_once=True)
                 self._read_rest()
                 self._refuse()
             self._lost(exc)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conformance.fuzzing import (
-    FIRST_COMPRESSED,
+    FEW_COMPRESSED,
+    FEW_FRESH,
     PLAIN,
     offers_compression,
     verdicts,
@@ -49,5 +50,7 @@ async def test_a_case_of_each_kind_of_compression_is_ok(
 ) -> None:
     if not await offers_compression():
         pytest.skip("the client does not offer compression")
-    found = await verdicts("resilient_ws", FIRST_COMPRESSED, tmp_path)
+    found = await verdicts("resilient_ws", FEW_COMPRESSED, tmp_path / "kept")
+    found += await verdicts("resilient_ws", FEW_FRESH, tmp_path / "fresh", fresh=True)
+    assert len(found) == len(FEW_COMPRESSED) + len(FEW_FRESH)
     assert [verdict for verdict in found if not verdict.passed] == []

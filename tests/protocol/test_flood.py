@@ -1,0 +1,115 @@
+"""A chunk of a hundred thousand tiny frames is taken in steps, and means the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from resilient_ws.protocol.engine import Engine
+from resilient_ws.protocol.inbound import MAX_STEPS
+from tests.protocol import server_frame as frame
+
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+ROOM = 1 << 30
+MANY = 3 * MAX_STEPS
+
+#: What a flood is made of, between the two halves of a message.
+FLOODS = {
+    "pings": frame(PING),
+    "pings with a payload": frame(PING, b"p" * 125),
+    "pongs": frame(PONG),
+    "empty fragments": frame(CONTINUATION, b"", fin=False),
+    "fragments of one byte": frame(CONTINUATION, b"x", fin=False),
+}
+
+
+def take(engine: Engine, data: bytes, messages: list[str | bytes]) -> int:
+    """Give the engine a chunk; return how many calls it took for all of it."""
+    calls, rest = 1, data
+    engine.receive(rest, messages.append, ROOM)
+    while engine.stalled:
+        assert engine.spent
+        calls += 1
+        engine.receive(b"", messages.append, ROOM)
+    assert not engine.spent
+    return calls
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_is_taken_in_several_calls_and_nothing_of_it_is_lost(
+    flood: str,
+) -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    item = FLOODS[flood]
+    data = frame(TEXT, b"<", fin=False) + item * MANY + frame(CONTINUATION, b">")
+    assert take(engine, data + frame(TEXT, b"next"), messages) == 4
+    inner = "x" * MANY if flood == "fragments of one byte" else ""
+    assert messages == [f"<{inner}>", "next"]
+    payload = item[2:]
+    assert engine.pings == [payload] * (MANY if item[0] & 0x0F == PING else 0)
+    assert engine.pongs == [payload] * (MANY if item[0] & 0x0F == PONG else 0)
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_one_call_takes_so_many_steps_and_says_that_it_stopped(flood: str) -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    start = frame(BINARY, b"", fin=False)
+    engine.receive(start, messages.append, ROOM)
+    data = FLOODS[flood] * MAX_STEPS
+    engine.receive(data, messages.append, ROOM)
+    assert (engine.stalled, engine.spent) == (False, False)
+    engine.receive(data + FLOODS[flood], messages.append, ROOM)
+    assert (engine.stalled, engine.spent) == (True, True)
+    engine.receive(b"", messages.append, 0)
+    assert (engine.stalled, engine.spent) == (True, False)
+    engine.receive(b"", messages.append, ROOM)
+    assert (engine.stalled, engine.spent) == (False, False)
+
+
+def test_whole_messages_are_no_flood() -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    engine.receive(frame(TEXT, b"m") * MANY, messages.append, ROOM)
+    assert messages == ["m"] * MANY
+    assert not engine.stalled
+
+
+def test_pings_between_messages_count_as_steps() -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    assert take(engine, (frame(TEXT, b"m") + frame(PING)) * MANY, messages) == 3
+    assert messages == ["m"] * MANY
+    assert len(engine.pings) == MANY
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        frame(CONTINUATION),
+        b"\x89\x80" + bytes(4),
+        b"\x8a\x7e\x00\x7e" + bytes(126),
+        b"\x09\x00",
+        b"\xc9\x00",
+    ],
+    ids=["nothing to continue", "masked", "too long", "fragmented", "reserved bit"],
+)
+def test_a_broken_rule_within_a_flood_is_seen_after_what_came_before(
+    wrong: bytes,
+) -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    data = frame(PING) * MANY + frame(TEXT, b"last") + wrong + frame(TEXT, b"no")
+    take(engine, data, messages)
+    assert messages == ["last"]
+    assert len(engine.pings) == MANY
+    assert engine.violation is not None
+    assert engine.violation.code == 1002
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_small_chunks_of_a_flood_come_to_the_same(size: int) -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    part = b"".join(FLOODS[name] for name in FLOODS)
+    data = frame(TEXT, b"<", fin=False) + part * 20 + frame(CONTINUATION, b">")
+    for start in range(0, len(data), size):
+        engine.receive(data[start : start + size], messages.append, ROOM)
+    assert messages == [f"<{'x' * 20}>"]
+    assert engine.pings == [b"", b"p" * 125] * 20
+    assert engine.pongs == [b""] * 20
