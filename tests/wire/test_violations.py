@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 
 #: A million fragments are read in some seconds.
-PATIENCE = 30.0
-ONCE = Reconnect(stop=tenacity.stop_after_attempt(1))
+PATIENCE = 120.0
+# However long a slow machine takes over it, no connection here is ever a stable one.
+ONCE = Reconnect(stop=tenacity.stop_after_attempt(1), stable_after=3600)
 TABLE = [*FRAMES, *HANDSHAKES]
 
 
