@@ -165,10 +165,10 @@ class Connection:
         """
         self._check_restoring("send")
         message, _ = payload_of(data)
-        await self._wire.wait_writable()
+        await self._wire.outgoing.wait_writable()
         if self._wire.ended.done():
             raise self._wire.ended.result()
-        self._wire.send(message)
+        self._wire.outgoing.send(message)
 
     async def receive(
         self, matching: Callable[[Message], object] | None = None

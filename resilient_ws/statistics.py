@@ -63,10 +63,10 @@ class Tally:
 
     def add(self, wire: Wire) -> None:
         """Add what a connection counted, once it has ended."""
-        self.messages_received += wire.messages_received
-        self.messages_sent += wire.messages_written
-        self.bytes_received += wire.bytes_received
-        self.bytes_sent += wire.bytes_sent
+        self.messages_received += wire.incoming.messages_received
+        self.messages_sent += wire.outgoing.messages_written
+        self.bytes_received += wire.incoming.bytes_received
+        self.bytes_sent += wire.outgoing.bytes_sent
 
     def snapshot(
         self,

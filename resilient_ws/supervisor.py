@@ -294,7 +294,7 @@ class Supervisor:
             report=self._report,
         )
         if settings.liveness.is_answer is not None:
-            wire.is_answer = self._is_answer
+            wire.incoming.is_answer = self._is_answer
         return wire
 
     async def _dial(self, wire: Wire, attempt: Attempt) -> Negotiated:
@@ -347,13 +347,13 @@ class Supervisor:
         """Let messages flow: one step, so that nothing comes between."""
         resumed_after = self.journal.begin_epoch(self.inbox)
         buffer.join(self.inbox)
-        wire.redirect(self.inbox)
-        wire.on_writable = self.outbox.resume
-        wire.ended.add_done_callback(lambda _: self.outbox.detach(wire))
+        wire.incoming.redirect(self.inbox)
+        wire.outgoing.on_writable = self.outbox.resume
+        wire.ended.add_done_callback(lambda _: self.outbox.detach(wire.outgoing))
         self._recovery.opened()
         self.life.become(State.OPEN)
         self.journal.opened(self._dialler.where, negotiated, resumed_after)
-        self.outbox.attach(wire)
+        self.outbox.attach(wire.outgoing)
 
     async def _serve(self, wire: Wire) -> Ending | None:
         """Hold an open connection until it ends, or until told otherwise."""
@@ -405,14 +405,14 @@ class Supervisor:
             async with asyncio.timeout(limit):
                 if order.drain != 0:
                     await self.outbox.drained()
-                self.outbox.detach(wire)
+                self.outbox.detach(wire.outgoing)
                 await wire.close(order.code, order.reason, discard=closing is not None)
                 await wire.finish()
         except TimeoutError:
             if not wire.ended.done():
                 self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
-            self.outbox.detach(wire)
+            self.outbox.detach(wire.outgoing)
             wire.abort()
             self.journal.closed(wire)
 

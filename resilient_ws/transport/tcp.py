@@ -12,11 +12,7 @@ import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Final, Protocol
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final, Protocol
 
 
 class Socket(Protocol):
@@ -92,22 +88,19 @@ def _tcp_info(sock: Socket | None, size: int) -> bytes | None:
     return info if len(info) >= size else None
 
 
-def readable_rest(sock: Socket | None) -> Iterator[bytes]:
-    """Read what had arrived before a write failed, and would be thrown away.
+def readable_rest(sock: Socket | None) -> bytes:
+    """Return what had arrived before a write failed, and would be thrown away.
 
     After an RST the received bytes can still be read, but a write that comes first
     makes asyncio close the transport at once.
     """
-    if sock is None or sys.platform == "win32":
-        return
-    while sock.fileno() >= 0:
-        try:
-            chunk = os.read(sock.fileno(), READ_SIZE)
-        except OSError:
-            return
-        if not chunk:
-            return
-        yield chunk
+    rest = bytearray()
+    if sock is not None and sys.platform != "win32":
+        # No more than the kernel's buffer can come: nobody reads into it any more.
+        with contextlib.suppress(OSError):
+            while sock.fileno() >= 0 and (chunk := os.read(sock.fileno(), READ_SIZE)):
+                rest += chunk
+    return bytes(rest)
 
 
 def name_of(number: int | None) -> str:

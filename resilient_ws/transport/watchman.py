@@ -59,7 +59,7 @@ class Watchman:
     @property
     def unconfirmed(self) -> int:
         """Messages written since the last ping that came back."""
-        return self._wire.messages_written - self._confirmed
+        return self._wire.outgoing.messages_written - self._confirmed
 
     def start(self) -> None:
         """Begin to watch."""
@@ -112,9 +112,9 @@ class Watchman:
         action = self._watch.check(
             now,
             late_by=late_by,
-            reading_paused=wire.reading_paused,
-            outgoing=wire.outgoing,
-            written=wire.bytes_sent,
+            reading_paused=wire.incoming.paused,
+            outgoing=wire.outgoing.unacknowledged,
+            written=wire.outgoing.bytes_sent,
         )
         if late_by > self._watch.max_lag:
             self._report(LoopLagged(by=late_by))
@@ -124,14 +124,14 @@ class Watchman:
         if action is Action.PING:
             self._ping(now)
         elif action is Action.PONG:
-            wire.pong()
+            wire.outgoing.pong()
         if self._watching:
             self._arm()
 
     def _settle(self) -> None:
         """Let one turn pass; what it reads comes after us in the turn."""
         # Nor is there a verdict before all that was read has been looked at.
-        follow = self._settle if self._wire.catching_up else self._confirm
+        follow = self._settle if self._wire.incoming.catching_up else self._confirm
         self._timer = self._loop.call_soon(follow)
 
     def _confirm(self) -> None:
@@ -163,8 +163,8 @@ class Watchman:
 
     def _ping(self, now: float) -> None:
         if self._policy.probe is not None:
-            self._wire.probe(self._policy.probe)
+            self._wire.outgoing.probe(self._policy.probe)
             return
         payload = self._pings.next(now)
-        self._marks.append((self._pings.newest, self._wire.messages_written))
-        self._wire.ping(payload)
+        self._marks.append((self._pings.newest, self._wire.outgoing.messages_written))
+        self._wire.outgoing.ping(payload)

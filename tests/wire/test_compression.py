@@ -68,10 +68,11 @@ async def test_messages_are_compressed_in_both_directions(
         await session.send(LARGE[0])
         assert await soon(session) == LARGE[0]
         assert session.epoch == 2
-    [first, *_] = any_server.entries("open")
+    [first, *_] = await any_server.logged("open", count=2)
     offered = first["headers"]["sec-websocket-extensions"]
     assert offered == f"{DEFLATE}; client_max_window_bits"
-    sizes = [entry["size"] for entry in any_server.entries("message")]
+    messages = await any_server.logged("message", count=len(LARGE) + 6)
+    sizes = [entry["size"] for entry in messages]
     assert sizes[1:3] == [len(LARGE[1]), len(LARGE[2])]
 
 
@@ -93,7 +94,7 @@ async def test_with_compression_none_nothing_is(any_server: ServerProcess) -> No
         assert await soon(session) == "a" * 10_000
         assert session.statistics().bytes_sent > 10_000
         assert session.statistics().bytes_received > 10_000
-    [entry] = any_server.entries("open")
+    [entry] = await any_server.logged("open")
     assert "sec-websocket-extensions" not in entry["headers"]
 
 

@@ -80,5 +80,5 @@ async def test_a_server_that_says_when_is_not_asked_before(
             # Two seconds, and the jittered first second on top of them.
             assert 2.0 <= waited < 3.5
             await session.send("in")
-    assert len(websockets_server.entries("refuse", path=path)) == 1
     assert await websockets_server.received(1) == ["in"]
+    assert len(websockets_server.entries("refuse", path=path)) == 1

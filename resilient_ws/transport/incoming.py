@@ -1,0 +1,257 @@
+"""What arrives on one connection: chunks to the engine, messages to the sink.
+
+Rules: no more messages are delivered than the sink has room for; what is beyond stays
+in the engine as bytes, and the transport is not read. A chunk that takes too long at
+once is taken in several turns of the loop, and nothing is read between them. When the
+stream is over, all of it is delivered, room or not: it was received.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from resilient_ws.inbox import size_of
+from resilient_ws.transport.sinks import Void
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from resilient_ws.errors import ConnectionLost
+    from resilient_ws.inbox import Message
+    from resilient_ws.policy.liveness import Watch
+    from resilient_ws.protocol.engine import Engine
+    from resilient_ws.transport.sinks import Sink
+
+
+class Reactions(Protocol):
+    """What a wire does about things that arrive besides messages."""
+
+    def on_control(self) -> None:
+        """Take the pings and pongs that the engine holds."""
+
+    def on_farewell(self) -> None:
+        """Take note of a close frame, or of a broken rule."""
+
+    def on_resumed(self) -> None:
+        """Take note that reading goes on after a pause for want of room."""
+
+    def on_overflow(self) -> None:
+        """End the connection: the sink is full, and its rule is to close."""
+
+
+class Incoming:
+    """The reading side of a wire."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sink: Sink,
+        watch: Watch,
+        reactions: Reactions,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        ended: asyncio.Future[ConnectionLost],
+    ) -> None:
+        #: Says of a message whether it answers our probe, and so is not for the user.
+        self.is_answer: Callable[[Message], bool] | None = None
+        self.bytes_received = 0
+        self.messages_received = 0
+        self._engine = engine
+        self._sink = sink
+        engine.space = sink.space
+        self._watch = watch
+        self._reactions = reactions
+        self._loop = loop
+        self._clock = loop.time
+        self._ended = ended
+        self._transport: asyncio.Transport | None = None
+        self._listening = True
+        self._paused = False
+        self._discarding = False
+        #: The next turn of the loop, where what one turn was too short for goes on.
+        self._next_turn: asyncio.Handle | None = None
+        #: Whether nothing more will come, and what follows when all has been taken.
+        self._over = False
+        self._afterwards: Callable[[], None] | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Read from this transport from now on."""
+        self._transport = transport
+        self._sink.on_room = self._on_room
+
+    def redirect(self, sink: Sink) -> None:
+        """Deliver to another sink from now on."""
+        self._sink.on_room = None
+        self._sink = sink
+        self._engine.space = sink.space
+        sink.on_room = self._on_room
+        self._on_room()
+        if self._paused and not self._ended.done():
+            self._hold()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the sink has no room, so that nothing can be heard."""
+        return self._paused
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether bytes that came wait for the next turn of the loop."""
+        return self._next_turn is not None
+
+    # Taking.
+
+    def take(self, data: bytes) -> None:
+        """Take a chunk from the transport."""
+        self._watch.heard_at = self._clock()
+        self.bytes_received += len(data)
+        self._read(data, self._sink.room())
+
+    def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
+        """Deliver all there is, room or not, for the stream is over.
+
+        Args:
+            rest: The last bytes.
+            then: Called once when all of it has been taken: at once, unless that is too
+                much for one turn of the loop.
+        """
+        self._over = True
+        self._afterwards = then
+        self.bytes_received += len(rest)
+        self._read(rest, sys.maxsize)
+
+    def discard(self) -> None:
+        """Take no more messages, so that the close frame behind them can be read."""
+        self._discarding = True
+        if self._paused:
+            self._drop_rest()
+
+    def _read(self, data: bytes, room: int) -> None:
+        """Give bytes to the engine, and see to what they brought.
+
+        Args:
+            data: The bytes; ``b""`` goes on with what the engine keeps.
+            room: How many messages may be delivered.
+        """
+        engine, sink = self._engine, self._sink
+        while True:
+            before = engine.received_size
+            if self.is_answer is None:
+                count = engine.receive(data, sink.deliver, room)
+                size = engine.received_size - before
+            else:
+                count, size = self._receive_screened(data, room, self.is_answer)
+            if count:
+                self.messages_received += count
+                self._watch.message_at = self._watch.heard_at
+                sink.arrived(size)
+            if engine.pings or engine.pongs:
+                self._reactions.on_control()
+            if engine.close_received is not None or engine.violation is not None:
+                self._reactions.on_farewell()
+                break
+            room = sink.room()
+            if room <= 0 and not self._over:
+                self._hold()
+                return
+            if not engine.stalled:
+                break
+            if engine.spent:
+                self._go_on_later()
+                return
+            if room <= 0:
+                # Plain messages are as large as what was received; compressed ones
+                # can be a thousand times that, and so wait for room to the end.
+                break
+            # The sink makes room as it goes, or what came was not for it.
+            data, room = b"", sys.maxsize if self._over else room
+        if self._afterwards is not None:
+            then, self._afterwards = self._afterwards, None
+            then()
+
+    def _receive_screened(
+        self, data: bytes, room: int, is_answer: Callable[[Message], bool]
+    ) -> tuple[int, int]:
+        """Receive, keeping the answers to our probe out of the sink.
+
+        Returns:
+            How many messages it took, and their payload bytes.
+        """
+        put = self._sink.deliver
+        count = size = 0
+
+        def deliver(message: Message) -> None:
+            nonlocal count, size
+            if not is_answer(message):
+                count += 1
+                size += size_of(message)
+                put(message)
+
+        self._engine.receive(data, deliver, room)
+        return count, size
+
+    # Holding back.
+
+    def _hold(self) -> None:
+        """Stop reading: the sink is full, and TCP shall push back."""
+        if self._discarding:
+            self._drop_rest()
+            return
+        # Told each time: the sink may be another one than when reading stopped.
+        self._sink.withhold()
+        if self._sink.closes:
+            self._reactions.on_overflow()
+        else:
+            self._paused = True
+            self._listen()
+
+    def _drop_rest(self) -> None:
+        self.redirect(Void())
+        if self._engine.stalled and not self.catching_up:
+            self._read(b"", self._sink.room())
+
+    def _on_room(self) -> None:
+        """Go on reading, with what the engine had kept first."""
+        if not self._paused or self._over or self._ended.done():
+            return
+        if self._engine.stalled and not self.catching_up:
+            self._read(b"", self._sink.room())
+        taken = self.catching_up or not self._engine.stalled
+        if self._sink.room() > 0 and taken:
+            self._paused = False
+            self._sink.release()
+            self._listen()
+            self._reactions.on_resumed()
+
+    def _go_on_later(self) -> None:
+        """Leave the rest to the next turn of the loop, and read no more until then."""
+        if self._next_turn is None:
+            self._next_turn = self._loop.call_soon(self._go_on)
+            self._listen()
+
+    def _go_on(self) -> None:
+        """Take a turn's worth of what the engine keeps."""
+        self._next_turn = None
+        if not self._ended.done():
+            if self._over:
+                self._read(b"", sys.maxsize)
+            elif not self._paused:
+                self._read(b"", self._sink.room())
+        # Also after the end: how the peer hangs up is still to be read.
+        self._listen()
+
+    def _listen(self) -> None:
+        """Have the transport read, or not, as things are now."""
+        transport = self._transport
+        listening = not (self._paused or self.catching_up)
+        if transport is None or self._over or transport.is_closing():
+            return
+        if listening is not self._listening:
+            self._listening = listening
+            if listening:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
