@@ -136,24 +136,13 @@ class Incoming:
             data: The bytes; ``b""`` goes on with what the engine keeps.
             room: How many messages may be delivered.
         """
-        engine, sink = self._engine, self._sink
+        engine = self._engine
         while True:
-            before = engine.received_size
-            if self.is_answer is None:
-                count = engine.receive(data, sink.deliver, room)
-                size = engine.received_size - before
-            else:
-                count, size = self._receive_screened(data, room, self.is_answer)
-            if count:
-                self.messages_received += count
-                self._watch.message_at = self._watch.heard_at
-                sink.arrived(size)
-            if engine.pings or engine.pongs:
-                self._reactions.on_control()
+            self._receive(data, room)
             if engine.close_received is not None or engine.violation is not None:
                 self._reactions.on_farewell()
                 break
-            room = sink.room()
+            room = self._sink.room()
             if room <= 0 and not self._over:
                 self._hold()
                 return
@@ -171,6 +160,22 @@ class Incoming:
         if self._afterwards is not None:
             then, self._afterwards = self._afterwards, None
             then()
+
+    def _receive(self, data: bytes, room: int) -> None:
+        """Have the engine parse bytes, and pass on what it finds."""
+        engine, sink = self._engine, self._sink
+        before = engine.received_size
+        if self.is_answer is None:
+            count = engine.receive(data, sink.deliver, room)
+            size = engine.received_size - before
+        else:
+            count, size = self._receive_screened(data, room, self.is_answer)
+        if count:
+            self.messages_received += count
+            self._watch.message_at = self._watch.heard_at
+            sink.arrived(size)
+        if engine.pings or engine.pongs:
+            self._reactions.on_control()
 
     def _receive_screened(
         self, data: bytes, room: int, is_answer: Callable[[Message], bool]
