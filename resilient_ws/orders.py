@@ -7,11 +7,19 @@ order to end outranks all others and stays: nothing can follow it.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import attrs
 
+from resilient_ws.errors import ConnectFailed
 from resilient_ws.policy.url import Endpoint
+from resilient_ws.tasks import ended
+
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,3 +104,16 @@ class Orders:
             timeout=None if timeout is None else max(0.0, timeout),
             return_when=asyncio.FIRST_COMPLETED,
         )
+
+    async def unless_given(self, work: Coroutine[object, object, T]) -> T | None:
+        """Do some work in a task of its own; an order cancels it and gives ``None``."""
+        task = self._loop.create_task(work)
+        try:
+            await self.first(task)
+            finished = task.done()
+        finally:
+            await ended(task)
+        if task.cancelled() and finished:
+            msg = "The attempt was cancelled from within, by a callable of yours."
+            raise ConnectFailed(msg, stage="resolve")
+        return task.result() if finished else None

@@ -8,9 +8,8 @@ inbox, in order, when the connection opens.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from resilient_ws.inbox import size_of
 from resilient_ws.outbox.payload import payload_of
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.transport.wire import Wire
-
-
-#: The connection whose ``on_open`` the running task belongs to.
-restoring: Final[contextvars.ContextVar[Connection | None]] = contextvars.ContextVar(
-    "resilient_ws.restoring", default=None
-)
 
 
 class RestoreBuffer:

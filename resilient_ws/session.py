@@ -303,7 +303,7 @@ class Session:
         require(state, State, "state", "a State, such as State.OPEN")
         supervisor = self._entered()
         if state is not supervisor.life.state:
-            supervisor.check_not_restoring()
+            supervisor.hook.check_outside()
         await supervisor.life.wait_until(state)
 
     # Sending.
@@ -404,7 +404,7 @@ class Session:
                 "consumer, so use either callbacks or receive() and iteration."
             )
             raise RuntimeError(msg)
-        supervisor.check_not_restoring()
+        supervisor.hook.check_outside()
         self._pulled = True
         return supervisor.inbox, supervisor.home
 

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws.dialler import Dialler
 from resilient_ws.errors import (
-    ConnectFailed,
     ConnectionLost,
     Fatal,
-    OpenTimeout,
     ResilientWSError,
 )
 from resilient_ws.events import (
@@ -28,6 +26,7 @@ from resilient_ws.events import (
     RetryScheduled,
     SessionClosed,
 )
+from resilient_ws.hook import Hook
 from resilient_ws.inbox import InboxQueue
 from resilient_ws.journal import Journal
 from resilient_ws.lifecycle import Lifecycle
@@ -36,17 +35,15 @@ from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.recovery import Recovery, Surrender
 from resilient_ws.protocol.engine import Engine
-from resilient_ws.restore import Connection, RestoreBuffer, restoring
+from resilient_ws.restore import Connection, RestoreBuffer
 from resilient_ws.settings import Attempt
 from resilient_ws.state import State
 from resilient_ws.suspend import ticker_of
-from resilient_ws.tasks import ended, outcome, run_hook
+from resilient_ws.tasks import ended
 from resilient_ws.transport.wire import Wire
 
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from resilient_ws.belonging import Home
     from resilient_ws.dispatch import Dispatcher
     from resilient_ws.events import RetrySource
@@ -90,6 +87,12 @@ class Supervisor:
             report=report,
             check_waiting=self._check_waiting,
         )
+        self.hook = Hook(
+            settings.on_open,
+            limit=settings.timeouts.restore,
+            orders=self.orders,
+            loop=loop,
+        )
         self._dialler = Dialler(settings, loop=loop)
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
@@ -98,9 +101,6 @@ class Supervisor:
         self.wire: Wire | None = None
         # Where the next attempt goes on request, instead of where it would go.
         self._detour: Replace | None = None
-        # The connection that on_open holds, while it does.
-        self._restoring: Connection | None = None
-        self._hook: asyncio.Task[object] | None = None
         self._callbacks: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -125,7 +125,7 @@ class Supervisor:
 
     def owns(self, task: asyncio.Task[object] | None) -> bool:
         """Whether a task is one of the session's own, which must not await its end."""
-        own = (self._hook, self._dispatcher.running, self._callbacks, self._task)
+        own = (self.hook.task, self._dispatcher.running, self._callbacks, self._task)
         return task is not None and task in own
 
     def close(self, order: Close) -> None:
@@ -214,7 +214,7 @@ class Supervisor:
         self._report(
             RetryScheduled(delay=delay, attempt=attempt, because=because, source=source)
         )
-        await self._unless_ordered(self._let_go())
+        await self.orders.unless_given(self._let_go())
         while self.orders.waiting() is None and self._loop.time() < until:
             await self.orders.first(timeout=until - self._loop.time())
 
@@ -242,7 +242,7 @@ class Supervisor:
         wire = self.wire = self._new_wire(buffer)
         self.life.become(State.CONNECTING)
         try:
-            negotiated = await self._unless_ordered(self._dial(wire, attempt))
+            negotiated = await self.orders.unless_given(self._dial(wire, attempt))
         except ResilientWSError as failure:
             if self.orders.closing() is not None:
                 # Not a failure: the dial ended because the session does.
@@ -310,38 +310,14 @@ class Supervisor:
         self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
     ) -> Exception | None:
         """Run ``on_open``; return what it, or its connection, failed with."""
-        if self._settings.on_open is None:
-            # Nothing to restore: it is open, however short it may live.
-            return None
-        connection = self._restoring = Connection(
+        connection = Connection(
             wire,
             buffer,
             epoch=self.journal.epoch + 1,
             endpoint=self._dialler.where,
             negotiated=negotiated,
         )
-        hook = self._hook = self._loop.create_task(
-            run_hook(self._settings.on_open, connection), name="resilient_ws on_open"
-        )
-        limit = self._settings.timeouts.restore
-        try:
-            await self.orders.first(hook, wire.ended, timeout=limit)
-            finished = hook.done()
-        finally:
-            connection.finish()
-            await ended(hook)
-            self._hook = self._restoring = None
-        failure = outcome(hook) if finished else None
-        if isinstance(failure, Fatal) or (finished and failure is None):
-            return failure
-        if wire.ended.done():
-            return wire.ended.result()
-        if finished:
-            return failure
-        if self.orders.waiting() is not None:
-            return None
-        msg = f"on_open did not finish within {limit:g} s (timeouts.restore)."
-        return OpenTimeout(msg, kind="restore", after=limit)
+        return await self.hook.run(connection, wire.ended)
 
     def _open(self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated) -> None:
         """Let messages flow: one step, so that nothing comes between."""
@@ -437,29 +413,6 @@ class Supervisor:
         if self.life.state is State.BACKOFF:
             self.orders.give(RetryNow())
 
-    def check_not_restoring(self) -> None:
-        """Raise where a wait could never end: inside this session's ``on_open``."""
-        connection = restoring.get()
-        if connection is not None and connection is self._restoring:
-            msg = (
-                "inside on_open nothing of the session moves; use "
-                "connection.send() and connection.receive(matching=...)"
-            )
-            raise RuntimeError(msg)
-
     def _check_waiting(self) -> None:
         self.home.check()
-        self.check_not_restoring()
-
-    async def _unless_ordered(self, work: Coroutine[object, object, T]) -> T | None:
-        """Do some work in a task of its own; an order cancels it and gives ``None``."""
-        task = self._loop.create_task(work)
-        try:
-            await self.orders.first(task)
-            finished = task.done()
-        finally:
-            await ended(task)
-        if task.cancelled() and finished:
-            msg = "The attempt was cancelled from within, by a callable of yours."
-            raise ConnectFailed(msg, stage="resolve")
-        return task.result() if finished else None
+        self.hook.check_outside()

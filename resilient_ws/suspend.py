@@ -1,9 +1,10 @@
 """Notices that the machine slept: one ticker per loop, shared by all its sessions.
 
 While a machine is suspended the monotonic clock, and so every timer, stands still,
-while the boot clock and the wall clock go on. What runs away from the loop's clock
+while the boot clock and the wall clock go on. What runs away from the monotonic clock
 between two looks is the time that was slept (or a wall clock that was set forward,
-which costs a ping and nothing else).
+which costs a ping and nothing else). The loop's own clock is not asked: a test may have
+it run as it likes.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ class SleepTicker:
         return unsubscribe
 
     def _wait(self) -> None:
-        """Note how far each clock is ahead of the loop's, and look again later."""
+        """Note how far each clock is ahead of the steady one, and look again later."""
         loop = self._loop()
         if loop is not None:
-            now = loop.time()
+            now = time.monotonic()
             self._offsets = [clock() - now for clock in self._clocks]
             self._timer = loop.call_later(LOOK_INTERVAL, self._tick)
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import itertools
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -331,13 +332,28 @@ async def test_a_blocked_loop_is_reported_and_kills_nothing(
     assert [e.by for e in lagged] == [pytest.approx(26)]
 
 
+async def test_a_slow_machine_has_not_slept(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is the monotonic clock, not that of the loop."""
+    elapsed = 0.0
+    ticker = ticker_of(asyncio.get_running_loop())
+    monkeypatch.setattr(ticker, "_clocks", (lambda: elapsed,))
+    monkeypatch.setattr(time, "monotonic", lambda: elapsed)
+    async with session_to(server, Liveness()) as session:
+        await asyncio.sleep(1)
+        elapsed = 3600.0
+        await asyncio.sleep(10)
+        assert session.epoch == 1
+        assert server.peer.pings == []
+
+
 async def test_after_a_sleep_of_the_machine_a_ping_goes_out_at_once(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept = 0.0
     ticker = ticker_of(asyncio.get_running_loop())
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(ticker, "_clocks", (lambda: loop.time() + slept,))
+    monkeypatch.setattr(ticker, "_clocks", (lambda: time.monotonic() + slept,))
     async with session_to(server, Liveness()) as session:
         await asyncio.sleep(7)
         slept = 3600.0

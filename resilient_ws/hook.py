@@ -1,0 +1,117 @@
+"""Runs ``on_open``: the restore step of each connection.
+
+Rules: the hook runs in a task of its own, which ends with the step, whatever ends that:
+the hook itself, its connection, the time it has, or an order to the session. While it
+runs, code that it calls can be told from other code of the user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.errors import Fatal, OpenTimeout
+from resilient_ws.tasks import ended
+
+
+if TYPE_CHECKING:
+    from resilient_ws.errors import ConnectionLost
+    from resilient_ws.orders import Orders
+    from resilient_ws.restore import Connection
+    from resilient_ws.settings import OnOpen
+
+
+#: The connection whose ``on_open`` the running task belongs to.
+_restoring: Final[contextvars.ContextVar[Connection | None]] = contextvars.ContextVar(
+    "resilient_ws.restoring", default=None
+)
+
+
+class Hook:
+    """The user's ``on_open``, run for one connection at a time."""
+
+    def __init__(
+        self,
+        on_open: OnOpen | None,
+        *,
+        limit: float,
+        orders: Orders,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._on_open = on_open
+        self._limit = limit
+        self._orders = orders
+        self._loop = loop
+        #: The task of the hook, while it runs.
+        self.task: asyncio.Task[None] | None = None
+        # The connection that the hook holds, while it does.
+        self._connection: Connection | None = None
+
+    async def run(
+        self, connection: Connection, lost: asyncio.Future[ConnectionLost]
+    ) -> Exception | None:
+        """Restore one connection; an order that comes meanwhile ends it.
+
+        Args:
+            connection: The connection, for the hook to use.
+            lost: Done when the connection is lost, with the loss.
+
+        Returns:
+            What the hook, or the connection, failed with.
+        """
+        if self._on_open is None:
+            # Nothing to restore: it is open, however short it may live.
+            return None
+        self._connection = connection
+        task = self.task = self._loop.create_task(
+            self._call(self._on_open, connection), name="resilient_ws on_open"
+        )
+        try:
+            await self._orders.first(task, lost, timeout=self._limit)
+            finished = task.done()
+        finally:
+            connection.finish()
+            await ended(task)
+            self.task = self._connection = None
+        failure = _outcome(task) if finished else None
+        if isinstance(failure, Fatal) or (finished and failure is None):
+            return failure
+        if lost.done():
+            return lost.result()
+        if finished:
+            return failure
+        if self._orders.waiting() is not None:
+            return None
+        limit = self._limit
+        msg = f"on_open did not finish within {limit:g} s (timeouts.restore)."
+        return OpenTimeout(msg, kind="restore", after=limit)
+
+    def check_outside(self) -> None:
+        """Raise where a wait could never end: inside this session's ``on_open``."""
+        connection = _restoring.get()
+        if connection is not None and connection is self._connection:
+            msg = (
+                "inside on_open nothing of the session moves; use "
+                "connection.send() and connection.receive(matching=...)"
+            )
+            raise RuntimeError(msg)
+
+    async def _call(self, on_open: OnOpen, connection: Connection) -> None:
+        _restoring.set(connection)
+        result: object = on_open(connection)
+        if not inspect.isawaitable(result):
+            msg = "on_open must be an async function; it returned something else"
+            raise Fatal(msg)
+        await result
+
+
+def _outcome(task: asyncio.Task[None]) -> Exception | None:
+    """Return what a finished hook failed with, ``None`` if it did not."""
+    if task.cancelled():
+        return RuntimeError("on_open was cancelled from within")
+    failure = task.exception()
+    if failure is None or isinstance(failure, Exception):
+        return failure
+    raise failure
