@@ -12,80 +12,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
 import attrs
 
 from resilient_ws.events import InboxOverflowed
-from resilient_ws.policy._validate import one_of, positive_int
+from resilient_ws.inbox.interruption import Interruption
+from resilient_ws.inbox.message import Message, size_of
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-
-
-Message = str | bytes
-Overflow = Literal["pause", "drop_oldest", "drop_newest", "close"]
-
-MIB: Final = 1024 * 1024
-
-
-@attrs.frozen(kw_only=True)
-class Inbox:
-    """How much may wait to be read, and what happens beyond that.
-
-    Attributes:
-        max_messages: Messages that may wait (default 1024).
-        max_bytes: Their payload bytes (default 16 MiB).
-        overflow: ``"pause"`` (default) stops reading, so that TCP pushes back on the
-            server and nothing is lost, but a server that expects its pings to be
-            answered may end the link; ``"drop_oldest"`` and ``"drop_newest"`` read on
-            and discard, which is right for feeds that must never stall; ``"close"``
-            ends the connection, and the session comes back with its usual backoff.
-    """
-
-    max_messages: int = attrs.field(default=1024, validator=positive_int)
-    max_bytes: int = attrs.field(default=16 * MIB, validator=positive_int)
-    overflow: Overflow = attrs.field(
-        default="pause",
-        validator=one_of("pause", "drop_oldest", "drop_newest", "close"),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class Interruption:
-    """A hole in the received stream, at its place in the order.
-
-    Attributes:
-        cause: What ended the connection before; ``None`` when messages were
-            discarded by the inbox's ``overflow`` or the connection was replaced on
-            request.
-        since: When the hole began, in Unix seconds.
-        until: When it ended, in Unix seconds.
-        epoch: The epoch that the next message belongs to.
-        drops: Connections lost, or replaced, in the hole.
-        discarded: Messages that were received and discarded.
-    """
-
-    cause: Exception | None
-    since: float
-    until: float
-    epoch: int
-    drops: int = 0
-    discarded: int = 0
-
-    def merged(self, later: Interruption) -> Interruption:
-        """Return the hole that begins with this one and ends with ``later``."""
-        return Interruption(
-            cause=later.cause or self.cause,
-            since=self.since,
-            until=later.until,
-            epoch=later.epoch,
-            drops=self.drops + later.drops,
-            discarded=self.discarded + later.discarded,
-        )
+    from resilient_ws.inbox.policy import Inbox
 
 
 @attrs.define
@@ -94,13 +34,6 @@ class _Run:
 
     messages: deque[Message] = attrs.field(factory=deque[Message])
     size: int = 0
-
-
-def size_of(message: Message) -> int:
-    """Return the payload bytes of a message as they were on the wire."""
-    if isinstance(message, bytes) or message.isascii():
-        return len(message)
-    return len(message.encode())
 
 
 class InboxQueue:
