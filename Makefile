@@ -118,7 +118,7 @@ $(VENV)/.tests $(VENV)/.lint $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject
 servers:
 	@missing=""; failed=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
-	for tool in mosquitto nginx node npm; do \
+	for tool in faketime mosquitto nginx node npm; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \

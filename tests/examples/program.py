@@ -7,18 +7,27 @@ import contextlib
 import os
 import signal
 import sys
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from tests.servers.process import ROOT
 
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
 class Program:
     """``python examples/NAME ARGUMENTS``, with both outputs as one list of lines."""
 
-    def __init__(self, name: str, *arguments: str) -> None:
+    def __init__(
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.lines: list[str] = []
+        # Lines are awaited one by one, and a pipe would hold them back.
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._environment.update(environment or {})
         self._command = (sys.executable, str(ROOT / "examples" / name), *arguments)
 
     async def __aenter__(self) -> Self:
@@ -26,8 +35,7 @@ class Program:
             *self._command,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            # Lines are awaited one by one, and a pipe would hold them back.
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env=self._environment,
         )
         self._said = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
