@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
+import threading
 from typing import Any
 
 
@@ -46,7 +48,14 @@ def ask_unasked(case: Any) -> None:
     case.SERVER_ACCEPT = mended
 
 
+def end_with_starter() -> None:
+    """Leave nothing behind: whoever started this holds its standard input open."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main() -> None:
+    threading.Thread(target=end_with_starter, daemon=True).start()
     # Importing it changes the standard library: it is in no environment of ours.
     cases = importlib.import_module("kosoku.cases").CASES
     for number, case in cases.items():
