@@ -40,6 +40,7 @@ from resilient_ws.errors import (
 )
 from resilient_ws.events import (
     AttemptFailed,
+    AttemptQueued,
     ConnectionDropped,
     ConnectionOpened,
     ConnectionStable,
@@ -58,6 +59,7 @@ from resilient_ws.events import (
     StateChanged,
 )
 from resilient_ws.inbox import Inbox, Interruption
+from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.memory import MemoryStore
 from resilient_ws.outbox.policy import Outbox
@@ -88,8 +90,10 @@ __all__ = [
     "Access",
     "Attempt",
     "AttemptFailed",
+    "AttemptQueued",
     "Close",
     "ConnectFailed",
+    "ConnectLimiter",
     "Connection",
     "ConnectionDropped",
     "ConnectionLost",

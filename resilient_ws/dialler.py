@@ -1,17 +1,22 @@
-"""From an attempt to a connection: ask the user's callables, vet, space out, dial.
+"""From an attempt to a connection: queue, ask the user's callables, space out, dial.
 
 Rules: an ``OSError``, a time-out or an aiohttp error of a user's callable is a failed
 attempt; whatever else it raises is a bug, and ends the session with it chained. Two
 dials to one host never start closer together than ``MIN_DIAL_SPACING``, whoever asks.
+A limiter that sessions share is asked first, so that a fresh token is still fresh when
+it is sent; ``timeouts.open`` does not count that wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from resilient_ws.errors import ConnectFailed, Fatal, OpenTimeout, ResilientWSError
+from resilient_ws.events import AttemptQueued
+from resilient_ws.limiter import Slot
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
 from resilient_ws.transport.client import HttpClient
@@ -22,21 +27,37 @@ from resilient_ws.transport.translate import is_network_error
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from resilient_ws.events import Event
     from resilient_ws.policy.url import Endpoint
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt, Settings
     from resilient_ws.transport.wire import Wire
 
 
+logger = logging.getLogger("resilient_ws")
+
 T = TypeVar("T")
 
 
 class Dialler:
-    """Makes the connections of one session, one at a time."""
+    """Makes the connections of one session, one at a time.
 
-    def __init__(self, settings: Settings, *, loop: asyncio.AbstractEventLoop) -> None:
+    Raises:
+        RuntimeError: The limiter belongs to another loop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],
+    ) -> None:
         self._settings = settings
         self._loop = loop
+        self._report = report
+        limiter = settings.limiter
+        self._governor = None if limiter is None else limiter.bind(loop)
         self._client = HttpClient(
             access=settings.access,
             proxy=settings.proxy,
@@ -60,7 +81,7 @@ class Dialler:
     async def dial(
         self, wire: Wire, attempt: Attempt, *, member: int, url: Endpoint | None
     ) -> Negotiated:
-        """Connect ``wire``, within ``timeouts.open``.
+        """Connect ``wire``, once there is a slot, and then within ``timeouts.open``.
 
         Args:
             wire: What to connect.
@@ -75,8 +96,8 @@ class Dialler:
         self.endpoint = url
         scope = asyncio.timeout(limit)
         try:
-            async with scope:
-                return await self._dial(wire, attempt, member)
+            async with scope, self._slot(attempt, scope) as slot:
+                return await self._dial(wire, attempt, member, slot)
         except TimeoutError:
             if not scope.expired():
                 raise
@@ -86,7 +107,23 @@ class Dialler:
             after=limit,
         )
 
-    async def _dial(self, wire: Wire, attempt: Attempt, member: int) -> Negotiated:
+    def _slot(self, attempt: Attempt, scope: asyncio.Timeout) -> Slot:
+        """Return this attempt's slot, at once where no limiter is named."""
+
+        def queued(ahead: int) -> None:
+            logger.info(
+                "%s: attempt %d waits for the limiter, with %d ahead",
+                self.where,
+                attempt.number,
+                ahead,
+            )
+            self._report(AttemptQueued(attempt=attempt.number, ahead=ahead))
+
+        return Slot(self._governor, scope, queued)
+
+    async def _dial(
+        self, wire: Wire, attempt: Attempt, member: int, slot: Slot
+    ) -> Negotiated:
         if self.endpoint is None:
             self.endpoint = await self._resolve(attempt, member)
         headers = await self._headers(attempt)
@@ -101,6 +138,7 @@ class Dialler:
             access=self._settings.access,
             greeting=self._greeting,
             wire=wire,
+            before_request=slot.dial,
         )
 
     async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:

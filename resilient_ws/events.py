@@ -53,6 +53,19 @@ class StateChanged(Event):
 
 
 @attrs.frozen(kw_only=True)
+class AttemptQueued(Event):
+    """An attempt waits for a slot of the session's ``ConnectLimiter``.
+
+    Attributes:
+        attempt: Its number in this outage, from 1.
+        ahead: How many attempts, of all sessions, get a slot before it.
+    """
+
+    attempt: int
+    ahead: int
+
+
+@attrs.frozen(kw_only=True)
 class AttemptFailed(Event):
     """A connection was not opened, or was lost before it was open.
 
@@ -60,7 +73,7 @@ class AttemptFailed(Event):
         attempt: Its number in this outage, from 1.
         endpoint: The URL, without secrets.
         because: Why.
-        elapsed: The seconds it took.
+        elapsed: The seconds it took, with the wait for a ``ConnectLimiter``.
     """
 
     attempt: int

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Literal, Self
 
     from resilient_ws.inbox import Inbox, InboxQueue, Interruption, Message
+    from resilient_ws.limiter import ConnectLimiter
     from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
@@ -65,6 +66,7 @@ def connect(
     on_open: OnOpen | None = None,
     wait_open: bool | float = 60.0,
     reconnect: Reconnect | None = None,
+    limiter: ConnectLimiter | None = None,
     liveness: Liveness | None = None,
     timeouts: Timeouts | None = None,
     outbox: Outbox | None = None,
@@ -101,6 +103,7 @@ def connect(
             connection and raises the last error after them; ``True`` waits for ever;
             ``False`` enters at once, offline.
         reconnect: When to dial again, and when to give up: ``Reconnect()``.
+        limiter: A limit on dials that sessions share: ``ConnectLimiter(rate, per)``.
         liveness: How a dead link is noticed: ``Liveness()``.
         timeouts: Seconds for opening, restoring, closing: ``Timeouts()``.
         outbox: What is kept while it cannot be sent: ``Outbox()``.
@@ -122,6 +125,7 @@ def connect(
             headers=headers,
             http=http,
             inbox=inbox,
+            limiter=limiter,
             liveness=liveness,
             max_message_size=max_message_size,
             on_open=on_open,
@@ -164,7 +168,8 @@ class Session:
 
         Raises:
             ResilientWSError: No connection was open in time: the last error.
-            RuntimeError: The session was entered or closed before.
+            RuntimeError: The session was entered or closed before; or its limiter
+                belongs to another loop.
 
         Cancellation:
             Ends the session at once; nothing is left behind.
@@ -192,9 +197,13 @@ class Session:
                 raise
         else:
             return self
+        limiter = self._settings.limiter
+        queue = ""
+        if limiter is not None and limiter.waiting:
+            queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
         error = supervisor.journal.last_error or OpenTimeout(
             f"No open connection to {self._settings.where} within {wait:g} s "
-            "(wait_open).",
+            f"(wait_open).{queue}",
             kind="open",
             after=float(wait),
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 import attrs
 
 from resilient_ws.inbox import Inbox
+from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.policy import Outbox
 from resilient_ws.policy._validate import (
     check_positive,
@@ -81,6 +82,7 @@ class Settings:
     on_open: OnOpen | None
     wait_open: bool | float
     reconnect: Reconnect
+    limiter: ConnectLimiter | None
     liveness: Liveness
     timeouts: Timeouts
     outbox: Outbox
@@ -168,6 +170,7 @@ def make_settings(
     headers: Headers | HeadersCallable | None,
     http: ClientSession | None,
     inbox: Inbox | None,
+    limiter: ConnectLimiter | None,
     liveness: Liveness | None,
     max_message_size: int | None,
     on_open: OnOpen | None,
@@ -196,6 +199,7 @@ def make_settings(
         on_open=_checked_hook(on_open),
         wait_open=_checked_wait(wait_open),
         reconnect=policy_or_default(reconnect, Reconnect, "reconnect"),
+        limiter=_checked_limiter(limiter),
         liveness=policy_or_default(liveness, Liveness, "liveness"),
         timeouts=policy_or_default(timeouts, Timeouts, "timeouts"),
         outbox=policy_or_default(outbox, Outbox, "outbox"),
@@ -231,6 +235,13 @@ def _checked_hook(on_open: object) -> OnOpen | None:
         right = "an async function that takes a Connection"
         raise wrong_type("on_open", right, on_open)
     return cast("OnOpen | None", on_open)
+
+
+def _checked_limiter(value: ConnectLimiter | None) -> ConnectLimiter | None:
+    if value is not None:
+        right = "a ConnectLimiter, such as ConnectLimiter(rate=5, per=1)"
+        require(value, ConnectLimiter, "limiter", right)
+    return value
 
 
 def _checked_wait(value: bool | float) -> bool | float:  # noqa: FBT001 - the public argument

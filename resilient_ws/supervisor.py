@@ -93,7 +93,7 @@ class Supervisor:
             orders=self.orders,
             loop=loop,
         )
-        self._dialler = Dialler(settings, loop=loop)
+        self._dialler = Dialler(settings, loop=loop, report=report)
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
         )

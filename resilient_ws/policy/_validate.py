@@ -92,6 +92,14 @@ def positive_int(
     whole_number(name_of(instance, attribute), value, at_least=1)
 
 
+def positive_int_or_none(
+    instance: object, attribute: attrs.Attribute[Any], value: object
+) -> None:
+    """As ``positive_int``, for what may be without a limit."""
+    if value is not None:
+        positive_int(instance, attribute, value)
+
+
 def whole_number(name: str, value: object, *, at_least: int) -> None:
     """A whole number; True and 2.0 are none."""
     right = "a positive whole number" if at_least else "a whole number, 0 or more"

@@ -26,7 +26,7 @@ from resilient_ws.transport.translate import rejected, translated
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import aiohttp
 
@@ -115,8 +115,12 @@ async def dial(
     access: Access,
     greeting: Greeting,
     wire: Wire,
+    before_request: Callable[[], Awaitable[None]],
 ) -> Negotiated:
     """Connect ``wire`` to an endpoint.
+
+    ``before_request`` is awaited before the request, and again before each that a
+    redirect leads to.
 
     Raises:
         SecurityError: The endpoint, an address or a redirect is not allowed.
@@ -130,6 +134,7 @@ async def dial(
     visited = {endpoint}
     while True:
         handshake = greeting.handshake()
+        await before_request()
         response = await _request(endpoint, headers, handshake, client)
         try:
             if response.status == SWITCHING_PROTOCOLS:

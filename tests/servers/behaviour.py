@@ -23,6 +23,7 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
 
 With ``times=3`` the last two do so to the first three connections, and then echo.
 Each server logs, as JSON lines on its standard output with a ``seq`` of their own:
+``request`` (path, and ``at``: seconds of a monotonic clock, before any answer),
 ``open`` (connection, path, headers), ``refuse`` (path, headers, status), ``message``
 (connection, size, and text or hex of what is short), ``close`` (connection, code,
 reason).
@@ -39,6 +40,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import urllib.parse
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -117,7 +119,8 @@ class Request:
         )
 
     def refusal(self) -> Refusal | None:
-        """Whether, and how, to refuse the handshake. Ask once: it counts."""
+        """Whether, and how, to refuse the handshake. Ask once: it counts and logs."""
+        log("request", path=self.target, at=time.monotonic())
         if self.path != "/refuse" or not self.is_due():
             return None
         names = {"retry_after": "Retry-After", "location": "Location"}

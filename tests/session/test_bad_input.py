@@ -105,6 +105,7 @@ ARGUMENTS: list[tuple[str, Any, type[Exception], str]] = [
             ("outbox", "Outbox"),
             ("inbox", "Inbox"),
             ("access", "Access"),
+            ("limiter", "ConnectLimiter"),
         )
         for value in NO_POLICIES
     ],

@@ -108,6 +108,7 @@ const server = http.createServer((_request, response) => {
 
 server.on("upgrade", (request, socket, head) => {
   const target = request.url;
+  log("request", { path: target, at: performance.now() / 1000 });
   const url = new URL(target, "http://localhost");
   const query = url.searchParams;
   const headers = shownHeaders(request);

@@ -1,0 +1,238 @@
+"""The governor of dials, shared by all sessions of a process that name it.
+
+Rules: a session waits for a *slot* before each attempt, and meanwhile the attempt's
+clock stands still; whoever is cancelled gives back what it had, at once; a slot is
+released when the dial ends, however that ends. ``policy.admission`` decides who is
+next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+
+from resilient_ws.policy._validate import (
+    positive,
+    positive_int,
+    positive_int_or_none,
+    seconds,
+)
+from resilient_ws.policy.admission import Admission
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+
+@attrs.define(eq=False, repr=False)
+class ConnectLimiter:
+    """A limit on dials that many sessions share: ``connect(..., limiter=limiter)``.
+
+    A server that counts connections (say, 300 in 5 minutes from one address) bans an
+    address that comes back from an outage with a thousand sessions at once. Sessions
+    that name one limiter stand in one line for it, first come, first served, and one
+    whose attempt fails goes to the end of the line. Make one for each such server.
+
+    No window of ``per`` seconds, wherever it begins, ever holds more than ``rate``
+    dials: as they leave here, and as they arrive. For that a dial counts until ``per``
+    seconds after its end, so slow handshakes make the pace a little slower than
+    ``rate`` suggests. A burst of ``rate`` dials is within the limit; ``rate=1`` with a
+    smaller ``per`` spaces them out. Each redirect is a dial of its own.
+
+    The slot is for the dial and not for what follows: ``on_open`` runs after its
+    release. The wait for it comes after the backoff, in state ``CONNECTING``;
+    ``AttemptQueued`` tells of it, and ``repr`` how long the line is. It does not count
+    against ``timeouts.open``, but it does against ``wait_open``. ``retry_now`` and
+    ``reconnect`` do not jump the line. Your ``url`` and ``headers`` callables are asked
+    when the wait is over.
+
+    A limiter belongs to the loop on which it was first used, and to one process.
+
+    Attributes:
+        rate: How many dials any window of ``per`` seconds may hold.
+        per: The length of the window, in seconds.
+        concurrency: How many dials may be under way at once (callables, DNS, TCP,
+            proxy, TLS and handshake); ``None``, the default, for as many as ``rate``
+            allows.
+
+    Raises:
+        TypeError: A value is not a number of the right kind.
+        ValueError: A value is not positive, or not finite.
+    """
+
+    rate: int = attrs.field(validator=positive_int, on_setattr=attrs.setters.frozen)
+    per: float = attrs.field(
+        converter=seconds, validator=positive, on_setattr=attrs.setters.frozen
+    )
+    concurrency: int | None = attrs.field(
+        default=None,
+        validator=positive_int_or_none,
+        on_setattr=attrs.setters.frozen,
+    )
+    _governor: Governor | None = attrs.field(init=False, default=None)
+
+    def __repr__(self) -> str:
+        at_once = "" if self.concurrency is None else f", {self.concurrency} at once"
+        return (
+            f"<ConnectLimiter {self.rate} per {self.per:g} s{at_once}: "
+            f"{self.waiting} waiting, {self.in_use} in use>"
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait for a slot."""
+        return 0 if self._governor is None else self._governor.admission.waiting
+
+    @property
+    def in_use(self) -> int:
+        """How many attempts have a slot."""
+        return 0 if self._governor is None else self._governor.admission.under_way
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> Governor:
+        """Belong to this loop from now on; a session does it when it is entered.
+
+        Raises:
+            RuntimeError: It belongs to another loop.
+        """
+        if self._governor is None:
+            admission: Admission[Slot] = Admission(
+                rate=self.rate, per=self.per, concurrency=self.concurrency
+            )
+            self._governor = Governor(admission, loop)
+        elif self._governor.loop is not loop:
+            raise RuntimeError(
+                "The limiter belongs to the event loop on which it was first used; "
+                "make a ConnectLimiter of its own for each loop."
+            )
+        return self._governor
+
+
+class Governor:
+    """Hands out the slots to the attempts of all sessions.
+
+    Args:
+        admission: What decides.
+        loop: Whose clock counts.
+    """
+
+    def __init__(
+        self, admission: Admission[Slot], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.admission = admission
+        self.loop = loop
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def join(self, slot: Slot) -> None:
+        """Put an attempt at the end of the line."""
+        self.admission.join(slot)
+        self._proceed(self.loop.time())
+
+    def dial_again(self, slot: Slot) -> None:
+        """Have an attempt wait for another dial, which a redirect asks for."""
+        now = self.loop.time()
+        self.admission.dial_again(slot, now)
+        self._proceed(now)
+
+    def leave(self, slot: Slot, *, dialled: bool) -> None:
+        """Take an attempt out, wherever it stands."""
+        now = self.loop.time()
+        self.admission.leave(slot, now, dialled=dialled)
+        self._proceed(now)
+
+    def _proceed(self, now: float) -> None:
+        """Admit whom the time allows, and set the alarm for the next."""
+        while (slot := self.admission.admit(now)) is not None:
+            slot.admitted()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        due = self.admission.due()
+        if due is not None:
+            self._alarm = self.loop.call_at(due, self._ring, due)
+
+    def _ring(self, due: float) -> None:
+        # A timer may come early by the grain of the clock, and would be set in vain.
+        self._proceed(max(due, self.loop.time()))
+
+
+class Slot:
+    """The slot of one attempt: waited for when entered, released when left.
+
+    Args:
+        governor: Who admits it; ``None`` for no wait at all.
+        scope: The time-out of the attempt, which stands still during each wait.
+        queued: Told how many are ahead, when the attempt has to wait in line.
+    """
+
+    def __init__(
+        self,
+        governor: Governor | None,
+        scope: asyncio.Timeout,
+        queued: Callable[[int], None],
+    ) -> None:
+        self._governor = governor
+        self._scope = scope
+        self._queued = queued
+        self._go: asyncio.Future[None] | None = None
+        self._dialled = False
+
+    async def __aenter__(self) -> Self:
+        """Wait in line.
+
+        Cancellation:
+            Leaves the line at once.
+        """
+        governor = self._governor
+        if governor is None:
+            return self
+        self._go = governor.loop.create_future()
+        governor.join(self)
+        try:
+            if not self._go.done():
+                self._queued(governor.admission.waiting - 1)
+            await self._wait(self._go)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    async def dial(self) -> None:
+        """Say that a dial begins; the second, a redirect's, may have to wait.
+
+        Cancellation:
+            Safe.
+        """
+        if self._governor is not None and self._dialled:
+            self._dialled = False
+            self._go = self._governor.loop.create_future()
+            self._governor.dial_again(self)
+            await self._wait(self._go)
+        self._dialled = True
+
+    def admitted(self) -> None:
+        """Hear that the wait is over."""
+        # One that was just cancelled has not left yet, and will give this back.
+        if self._go is not None and not self._go.done():
+            self._go.set_result(None)
+
+    async def _wait(self, go: asyncio.Future[None]) -> None:
+        """Wait for the governor, while the clock of the attempt stands still."""
+        until = self._scope.when()
+        if until is None or self._scope.expired():
+            await go
+            return
+        loop = asyncio.get_running_loop()
+        left = until - loop.time()
+        self._scope.reschedule(None)
+        await go
+        self._scope.reschedule(loop.time() + left)
+
+    def _leave(self) -> None:
+        if self._governor is not None:
+            self._governor.leave(self, dialled=self._dialled)
