@@ -92,8 +92,8 @@ def connect(
             ``None`` does not offer it.
         ssl: A context for ``wss://``; by default the system's trusted issuers.
         proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
-            ``"env"`` to read the environment, which is not read otherwise. SOCKS, and
-            ``ws://`` through any proxy, need the extra ``socks``.
+            ``"env"`` to read the environment, which is not read otherwise. SOCKS
+            needs the extra ``socks``.
         http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
             its headers, cookies and authorization are sent along.
         on_open: ``async`` hook that gets each new ``Connection`` before anything else

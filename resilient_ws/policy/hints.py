@@ -24,8 +24,20 @@ _STATUS_HINTS: Final[Mapping[int, str]] = {
     410: "This path is gone for good: ask the service for its new URL.",
     426: "The server wants another protocol: check the URL, and that TLS is used.",
 }
+_PROXY_CREDENTIALS: Final = (
+    "The proxy wants credentials that it knows: put user:password@ into the proxy URL."
+)
+_BEYOND_PROXY: Final = (
+    "The proxy did not get through to the server: check host and port of the URL."
+)
 _PROXY_HINTS: Final[Mapping[int, str]] = {
-    407: "The proxy wants credentials: put user:password@ into the proxy URL."
+    401: _PROXY_CREDENTIALS,
+    403: "The proxy does not allow this destination: ask who runs it, or do without.",
+    407: _PROXY_CREDENTIALS,
+    500: _BEYOND_PROXY,
+    502: _BEYOND_PROXY,
+    503: _BEYOND_PROXY,
+    504: _BEYOND_PROXY,
 }
 _CLOSE_HINTS: Final[Mapping[int, str]] = {
     1002: "One side broke RFC 6455: check that the URL leads to a WebSocket server.",
@@ -44,9 +56,50 @@ _CLOSE_HINTS: Final[Mapping[int, str]] = {
     4403: _CREDENTIALS,
 }
 CERTIFICATE_HINT: Final = (
-    "The server's certificate is not trusted: check the host name, its expiry and "
-    "this machine's clock, or give ssl a context that trusts its issuer."
+    "The certificate is not trusted: check the host name, its expiry and this "
+    "machine's clock, or give ssl a context that trusts its issuer."
 )
+_UNKNOWN_ISSUER: Final = (
+    "If the issuer is yours, give ssl a context that trusts it, such as "
+    "ssl.create_default_context(cafile=...)."
+)
+_OTHER_NAME: Final = (
+    "The certificate is for another name: check the host in the URL, or have the "
+    "certificate issued for it."
+)
+#: By the verify code of OpenSSL.
+_CERTIFICATE_HINTS: Final[Mapping[int, str]] = {
+    9: "Check this machine's clock: the certificate is for later.",
+    10: "Have the certificate renewed, and check this machine's clock.",
+    18: _UNKNOWN_ISSUER,
+    19: _UNKNOWN_ISSUER,
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+_TLS_HINT: Final = "Check the port, and whether TLS is spoken there: ws:// is without."
+_NO_COMMON_VERSION: Final = (
+    "The two sides have no TLS version in common: change minimum_version or "
+    "maximum_version of the context given as ssl, or have the server updated."
+)
+_OWN_CERTIFICATE: Final = (
+    "The server did not accept your client certificate: check its expiry, and which "
+    "issuers the server trusts."
+)
+#: By what is in the name that OpenSSL gives the reason; the first match counts.
+_TLS_HINTS: Final[Mapping[str, str]] = {
+    "CERTIFICATE_REQUIRED": "The server wants a client certificate: load yours into "
+    "the context given as ssl, with load_cert_chain().",
+    "HANDSHAKE_FAILURE": "The server wants a client certificate (load yours into the "
+    "context given as ssl, with load_cert_chain()), or a cipher that we do not offer.",
+    "PROTOCOL_VERSION": _NO_COMMON_VERSION,
+    "UNSUPPORTED_PROTOCOL": _NO_COMMON_VERSION,
+    "ALERT_UNKNOWN_CA": _OWN_CERTIFICATE,
+    "ALERT_BAD_CERTIFICATE": _OWN_CERTIFICATE,
+    "ALERT_CERTIFICATE": _OWN_CERTIFICATE,
+    "ALERT_UNSUPPORTED_CERTIFICATE": _OWN_CERTIFICATE,
+}
 
 
 def status_hint(status: int, by: Literal["server", "proxy"]) -> str | None:
@@ -56,13 +109,25 @@ def status_hint(status: int, by: Literal["server", "proxy"]) -> str | None:
 
 def stage_hint(stage: Stage, where: str) -> str | None:
     """What to do about a dial that failed at a stage, on the way to a URL."""
-    if stage == "certificate":
-        return CERTIFICATE_HINT
-    if stage == "tls":
-        return "Check the port, and whether the server speaks TLS: ws:// is without."
     if stage == "handshake" and where.startswith("ws:"):
         return "Check the port, and whether the server speaks TLS: wss:// is with."
+    if stage == "handshake":
+        # Under TLS 1.3 a client has shaken hands before the server looks at its
+        # certificate, and a reset may overtake the alert that would have said so.
+        return "If it wants a client certificate, give ssl a context with yours."
     return None
+
+
+def certificate_hint(verify_code: int) -> str:
+    """What to do about a certificate that was not accepted, by OpenSSL's code."""
+    return _CERTIFICATE_HINTS.get(verify_code, CERTIFICATE_HINT)
+
+
+def tls_hint(reason: str) -> str:
+    """What to do about a TLS handshake that failed, by OpenSSL's word for it."""
+    return next(
+        (hint for word, hint in _TLS_HINTS.items() if word in reason), _TLS_HINT
+    )
 
 
 def close_hint(code: int) -> str | None:

@@ -19,6 +19,7 @@ import aiohttp
 from resilient_ws.errors import SecurityError
 from resilient_ws.policy._validate import require, wrong_type
 from resilient_ws.policy.proxy import parse_proxy
+from resilient_ws.transport.tunnel import HttpTunnel
 
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class HttpClient:
             return self._session(None, self._direct_connector), None
         if proxy.is_http and endpoint.secure:
             return self._session("", lambda: _connector(None)), proxy.url
-        return self._session(proxy.url, lambda: _tunnel_connector(proxy.url)), None
+        return self._session(proxy.url, lambda: self._tunnel(proxy)), None
 
     def _session(
         self, key: str | None, connector: Callable[[], aiohttp.BaseConnector]
@@ -150,15 +151,27 @@ class HttpClient:
             self._own[key] = ClientSession(connector=connector(), timeout=NO_TIMEOUT)
         return self._own[key]
 
+    def _tunnel(self, proxy: Proxy) -> aiohttp.BaseConnector:
+        if proxy.is_http:
+            return HttpTunnel(proxy, self._ssl, self._at_hand)
+        from resilient_ws.transport.socks import (  # noqa: PLC0415 - an extra, checked by connect()
+            socks_tunnel,
+        )
+
+        return socks_tunnel(proxy, self._at_hand)
+
+    def _at_hand(self) -> Endpoint:
+        assert self._endpoint is not None  # noqa: S101 - set by get(), the only way here
+        return self._endpoint
+
     def _direct_connector(self) -> aiohttp.TCPConnector:
         return _connector(self._vetted_socket)
 
     def _vetted_socket(self, info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own alias is private
         """Make the socket for an address, unless it is one that is not allowed."""
         family, kind, proto, _, address = info
-        assert self._endpoint is not None  # noqa: S101 - set by get(), its only way here
         try:
-            self._access.check_address(str(address[0]), self._endpoint)
+            self._access.check_address(str(address[0]), self._at_hand())
         except SecurityError as refusal:
             self._refusals.append(refusal)
             raise _Refused(1, "address refused") from None
@@ -181,21 +194,6 @@ def _connector(
         force_close=True,
         use_dns_cache=False,
         socket_factory=socket_factory,
-    )
-
-
-def _tunnel_connector(url: str) -> aiohttp.BaseConnector:
-    import aiohttp_socks  # noqa: PLC0415 - an extra, checked by connect()
-
-    scheme, rest = url.split("://", 1)
-    # The connector has no socks5h: it resolves at the proxy when told so.
-    remote = scheme in {"socks5h", "http", "https"}
-    plain = {"socks5h": "socks5", "https": "http"}.get(scheme, scheme)
-    options: dict[str, Any] = (
-        {"proxy_ssl": ssl.create_default_context()} if scheme == "https" else {}
-    )
-    return aiohttp_socks.ProxyConnector.from_url(
-        f"{plain}://{rest}", rdns=remote, limit=0, force_close=True, **options
     )
 
 
@@ -227,11 +225,10 @@ def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> N
             "http cannot be combined with this proxy: SOCKS, and ws:// through any "
             "proxy, need a connector of their own; leave http out."
         )
-    if importlib.util.find_spec("aiohttp_socks") is None:
+    if chosen.is_socks and importlib.util.find_spec("aiohttp_socks") is None:
         raise ValueError(
-            "proxy must be an http or https proxy with a wss:// URL, unless the extra "
-            "'socks' is installed: pip install 'resilient-ws[socks]' (SOCKS, and ws:// "
-            "through any proxy, need it)."
+            "proxy must be an http or https URL, unless the extra 'socks' is "
+            "installed: pip install 'resilient-ws[socks]'."
         )
 
 

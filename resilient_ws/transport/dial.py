@@ -179,7 +179,7 @@ async def _request(
     except Exception as failure:
         if isinstance(failure, Unanswered):
             failure = failure.failure
-        error = translated(failure, endpoint.redacted)
+        error = translated(failure, endpoint)
         if error is None:
             raise
     # Outside the except block: aiohttp's exception must not be its context.

@@ -6,14 +6,22 @@ and their texts never quoted; the cause that is kept is the ``OSError`` alone.
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed, HandshakeRejected, ResilientWSError
-from resilient_ws.policy.hints import stage_hint, status_hint
+from resilient_ws.policy.hints import (
+    CERTIFICATE_HINT,
+    certificate_hint,
+    stage_hint,
+    status_hint,
+    tls_hint,
+)
 from resilient_ws.transport.tcp import name_of
 
 
@@ -21,30 +29,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resilient_ws.errors import Stage
+    from resilient_ws.policy.url import Endpoint
+
+#: Who answered, or whom it was that something failed with.
+By: TypeAlias = Literal["server", "proxy"]
 
 
-def translated(failure: BaseException, where: str) -> ResilientWSError | None:
+def translated(failure: BaseException, endpoint: Endpoint) -> ResilientWSError | None:
     """Return what an exception of a dial means, or ``None`` if it is not known.
 
     Args:
-        failure: What aiohttp, or the proxy connector, raised.
-        where: The URL without secrets.
+        failure: What aiohttp raised.
+        endpoint: Where the dial led.
     """
     if isinstance(failure, ResilientWSError):
         return failure
+    where = endpoint.redacted
     if isinstance(failure, aiohttp.ClientHttpProxyError):
         return rejected(failure.status, failure.headers or {}, where, by="proxy")
     for kinds, stage in _STAGES:
         if isinstance(failure, kinds):
-            return _failed(_stage_of(stage, failure, where), failure, where)
-    return _from_proxy_connector(failure, where)
+            return failed(stage, failure, where, by=_whose(failure, endpoint))
+    return None
 
 
-def _stage_of(stage: Stage, failure: BaseException, where: str) -> Stage:
-    """Tell a TLS handshake that was cut off from a TCP connection that failed."""
-    cause = _os_error(failure)
-    cut_off = cause is not None and cause.errno is None
-    return "tls" if stage == "connect" and cut_off and where[:4] == "wss:" else stage
+def _whose(failure: BaseException, endpoint: Endpoint) -> By:
+    """Whether it was the server or a proxy that aiohttp could not connect to."""
+    if not isinstance(failure, aiohttp.ClientConnectorError):
+        return "server"
+    there = (endpoint.host, endpoint.port)
+    return "server" if (failure.host, failure.port) == there else "proxy"
 
 
 #: Which exception means a failure at which stage; the first match counts, so the more
@@ -72,7 +86,7 @@ def rejected(
     where: str,
     *,
     body: bytes = b"",
-    by: Literal["server", "proxy"] = "server",
+    by: By = "server",
 ) -> HandshakeRejected:
     """Return the error for an answer other than 101."""
     try:
@@ -95,27 +109,36 @@ def rejected(
     )
 
 
-_TEXTS: dict[Stage, str] = {
+_TEXTS: Final[dict[Stage, str]] = {
     "resolve": "The name in {where} could not be resolved",
     "connect": "No TCP connection to {where} could be made",
-    "tls": "The TLS handshake with {where} failed",
-    "certificate": "The certificate of {where} was not accepted",
+    "tls": "The TLS handshake with {whose} failed",
+    "certificate": "The certificate of {whose} was not accepted",
     "proxy": "The proxy on the way to {where} could not be reached",
     "handshake": "{where} ended the connection without answering the handshake",
 }
 
 
-def _failed(stage: Stage, failure: BaseException, where: str) -> ConnectFailed:
+def failed(
+    stage: Stage, failure: BaseException, where: str, *, by: By = "server"
+) -> ConnectFailed:
+    """Return the error for a dial that failed.
+
+    Args:
+        stage: Where it failed, unless the cause knows better.
+        failure: What was raised.
+        where: The URL, without secrets.
+        by: Whose TLS it was.
+    """
     cause = _os_error(failure)
-    number = None if cause is None else cause.errno
+    stage = _stage_of(stage, cause, where)
+    whose = where if by == "server" else f"the proxy on the way to {where}"
+    text = _TEXTS[stage].format(where=where, whose=whose)
     detail = "" if cause is None else f" ({_detail(cause)})"
-    hint = stage_hint(stage, where)
+    hint = _hint(stage, cause, where)
     remedy = "" if hint is None else f" {hint}"
-    error = ConnectFailed(
-        f"{_TEXTS[stage].format(where=where)}{detail}.{remedy}",
-        stage=stage,
-        errno=number,
-    )
+    number = None if cause is None else cause.errno
+    error = ConnectFailed(f"{text}{detail}.{remedy}", stage=stage, errno=number)
     if cause is not None:
         # Cut loose from what aiohttp chained to it, for that prints secrets.
         cause.__cause__ = cause.__context__ = None
@@ -123,13 +146,45 @@ def _failed(stage: Stage, failure: BaseException, where: str) -> ConnectFailed:
     return error
 
 
+#: What a TLS handshake that is cut off ends with; asyncio gives no errno for an EOF.
+_CUT_OFF: Final = frozenset({None, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
+
+
+def _stage_of(stage: Stage, cause: OSError | None, where: str) -> Stage:
+    """Tell what aiohttp and the proxy connectors lump together, by the cause."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "certificate"
+    if isinstance(cause, ssl.SSLError):
+        return "tls"
+    if isinstance(cause, socket.gaierror):
+        return "proxy" if stage == "proxy" else "resolve"
+    cut_off = cause is not None and cause.errno in _CUT_OFF
+    return "tls" if stage == "connect" and cut_off and where[:4] == "wss:" else stage
+
+
+def _hint(stage: Stage, cause: OSError | None, where: str) -> str | None:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return certificate_hint(cause.verify_code)
+    if stage == "certificate":
+        return CERTIFICATE_HINT
+    if stage == "tls":
+        reason = cause.reason if isinstance(cause, ssl.SSLError) else None
+        return tls_hint(reason or "")
+    return stage_hint(stage, where)
+
+
 def _detail(cause: OSError) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return cause.verify_message
+        return cause.verify_message.rstrip(".")
     if isinstance(cause, ssl.SSLError):
         return cause.reason or "TLS error"
     if cause.errno is None:
-        return type(cause).__name__
+        cut = isinstance(cause, ConnectionError)
+        return (
+            "the connection ended in the middle of it" if cut else type(cause).__name__
+        )
+    if isinstance(cause, socket.gaierror):
+        return cause.strerror or "no such name"
     if cause.strerror:
         return f"{name_of(cause.errno)}, {cause.strerror}"
     return name_of(cause.errno)
@@ -150,23 +205,6 @@ def _os_error(failure: BaseException) -> OSError | None:
     if isinstance(failure, OSError) and failure.errno is not None:
         return OSError(failure.errno, failure.strerror)
     return None
-
-
-def _from_proxy_connector(
-    failure: BaseException, where: str
-) -> ResilientWSError | None:
-    """Translate the proxy connector's errors, which share no root with others."""
-    if not type(failure).__module__.startswith("aiohttp_socks"):
-        return None
-    code = getattr(failure, "error_code", None)
-    if not isinstance(code, int):
-        return _failed("proxy", failure, where)
-    # An HTTP proxy's status, or a code of SOCKS, which are small.
-    if code >= HTTPStatus.MULTIPLE_CHOICES:
-        return rejected(code, {}, where, by="proxy")
-    return ConnectFailed(
-        f"The proxy refused to connect to {where} (SOCKS error {code}).", stage="proxy"
-    )
 
 
 def is_network_error(failure: Exception) -> bool:

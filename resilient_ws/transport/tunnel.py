@@ -1,0 +1,135 @@
+"""Through an HTTP proxy by CONNECT, for URLs that aiohttp would not ask one for.
+
+aiohttp tunnels ``wss://`` itself and sends ``ws://`` as a plain GET, which most proxies
+refuse. Rules: the answer is read to its end however it is cut into packets, and no
+further; whatever goes wrong, the transport is aborted at once, so that a dial can be
+given up while the proxy hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from resilient_ws.errors import ConnectFailed
+from resilient_ws.transport.translate import failed, rejected
+
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from aiohttp.client_proto import ResponseHandler
+
+    from resilient_ws.policy.proxy import Proxy
+    from resilient_ws.policy.url import Endpoint
+
+
+#: How many bytes a proxy's answer may have.
+MAX_HEAD: Final = 64 * 1024
+_END: Final = b"\r\n\r\n"
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
+
+
+class Answer(asyncio.Protocol):
+    """Collects what a proxy answers, up to the empty line."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        #: What came, when it is complete or can no longer become so.
+        self.complete: asyncio.Future[bytes] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came."""
+        self._data += data
+        if _END in self._data or len(self._data) > MAX_HEAD:
+            self._finish()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Make do with what came."""
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.complete.done():
+            self.complete.set_result(self._data)
+
+
+class HttpTunnel(aiohttp.BaseConnector):
+    """Makes connections through one HTTP proxy.
+
+    Args:
+        proxy: The proxy.
+        tls: What to trust when the proxy itself is spoken to with TLS.
+        endpoint: Says where the dial at hand leads.
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        tls: ssl.SSLContext | bool,  # noqa: FBT001 - as aiohttp and connect() have it
+        endpoint: Callable[[], Endpoint],
+    ) -> None:
+        super().__init__(limit=0, force_close=True)
+        self._proxy = proxy
+        self._tls = tls if proxy.scheme == "https" else None
+        self._endpoint = endpoint
+
+    async def _create_connection(self, *_: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's request and timeouts, of which nothing is needed
+        """Do what aiohttp asks of a connector: return a protocol that is connected."""
+        endpoint = self._endpoint()
+        transport, answer = await self._reach(endpoint)
+        try:
+            transport.write(self._request(endpoint))
+            rest = _established(await answer.complete, endpoint)
+        except BaseException:
+            transport.abort()
+            raise
+        protocol = self._factory()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if rest:
+            protocol.data_received(rest)
+        return protocol
+
+    async def _reach(self, endpoint: Endpoint) -> tuple[asyncio.Transport, Answer]:
+        """Connect to the proxy itself."""
+        error: ConnectFailed
+        try:
+            return await self._loop.create_connection(
+                Answer, self._proxy.host, self._proxy.port, ssl=self._tls
+            )
+        except OSError as failure:
+            error = failed("proxy", failure, endpoint.redacted, by="proxy")
+        raise error
+
+    def _request(self, endpoint: Endpoint) -> bytes:
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        authority = f"{host}:{endpoint.port}"
+        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+        if self._proxy.authorization is not None:
+            lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
+        return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def _established(answer: bytes, endpoint: Endpoint) -> bytes:
+    """Return what came behind the answer of a proxy that did as it was asked."""
+    head, end, rest = answer.partition(_END)
+    status = _STATUS.match(answer)
+    if status is None or not end:
+        what = "ended the connection" if not answer else "did not answer as one does"
+        raise ConnectFailed(
+            f"The proxy on the way to {endpoint} {what} when it was asked for a "
+            "tunnel. Check the scheme and the port of the proxy URL.",
+            stage="proxy",
+        )
+    code = int(status[1])
+    if 200 <= code < 300:  # noqa: PLR2004 - any 2xx means that the tunnel stands (RFC 9110 §9.3.6)
+        return rest
+    fields = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+    headers = {name.strip(): value.strip() for name, _, value in fields}
+    raise rejected(code, headers, endpoint.redacted, by="proxy")
