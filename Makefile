@@ -118,11 +118,12 @@ $(VENV)/.tests $(VENV)/.lint $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject
 servers:
 	@missing=""; failed=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
-	for tool in faketime mosquitto nginx node npm; do \
+	for tool in faketime mosquitto nginx node npm squid tinyproxy danted microsocks \
+			haproxy stunnel4; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/'); \
+		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/; s/\bdanted\b/dante-server/'); \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "apt-get install$$packages"; \
 			apt-get update -qq >/dev/null || failed=1; \

@@ -58,7 +58,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         where = self.endpoint().redacted
         error: ConnectFailed
         try:
-            return await super()._wrap_create_connection(*args, **kwargs)
+            return await super()._wrap_create_connection(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] - an address of aiohttp's is a bare tuple
         except (aiohttp_socks.ProxyError, asyncio.IncompleteReadError) as failure:
             error = _refused(failure, where)
         except socket.gaierror as failure:

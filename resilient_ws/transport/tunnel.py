@@ -50,7 +50,7 @@ class Answer(asyncio.Protocol):
         if _END in self._data or len(self._data) > MAX_HEAD:
             self._finish()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - what came says enough
         """Make do with what came."""
         self._finish()
 
@@ -79,7 +79,7 @@ class HttpTunnel(aiohttp.BaseConnector):
         self._tls = tls if proxy.scheme == "https" else None
         self._endpoint = endpoint
 
-    async def _create_connection(self, *_: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's request and timeouts, of which nothing is needed
+    async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's, of which nothing is needed
         """Do what aiohttp asks of a connector: return a protocol that is connected."""
         endpoint = self._endpoint()
         transport, answer = await self._reach(endpoint)

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from resilient_ws.policy.failures import CLOSE_VERDICTS, STATUS_VERDICTS, Verdict
-from resilient_ws.policy.hints import CERTIFICATE_HINT, close_hint, status_hint
+from resilient_ws.policy.hints import (
+    CERTIFICATE_HINT,
+    certificate_hint,
+    close_hint,
+    stage_hint,
+    status_hint,
+    tls_hint,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,8 +24,26 @@ from resilient_ws.policy.hints import CERTIFICATE_HINT, close_hint, status_hint
         (status_hint(405, "server"), "check the URL"),
         (status_hint(410, "server"), "new URL"),
         (status_hint(426, "server"), "TLS"),
+        (status_hint(401, "proxy"), "user:password@"),
+        (status_hint(403, "proxy"), "does not allow"),
         (status_hint(407, "proxy"), "user:password@"),
+        (status_hint(502, "proxy"), "host and port"),
         (CERTIFICATE_HINT, "clock"),
+        (certificate_hint(9), "clock"),
+        (certificate_hint(10), "renewed"),
+        (certificate_hint(20), "cafile="),
+        (certificate_hint(62), "check the host"),
+        (certificate_hint(23), "context"),
+        (tls_hint("WRONG_VERSION_NUMBER"), "ws:// is without"),
+        (tls_hint(""), "ws:// is without"),
+        (tls_hint("TLSV1_ALERT_PROTOCOL_VERSION"), "minimum_version"),
+        (tls_hint("UNSUPPORTED_PROTOCOL"), "minimum_version"),
+        (tls_hint("TLSV13_ALERT_CERTIFICATE_REQUIRED"), "load_cert_chain()"),
+        (tls_hint("SSLV3_ALERT_HANDSHAKE_FAILURE"), "load_cert_chain()"),
+        (tls_hint("TLSV1_ALERT_UNKNOWN_CA"), "your client certificate"),
+        (tls_hint("SSLV3_ALERT_CERTIFICATE_EXPIRED"), "your client certificate"),
+        (stage_hint("handshake", "ws://example.com/"), "wss:// is with"),
+        (stage_hint("handshake", "wss://example.com/"), "client certificate"),
         (close_hint(1002), "RFC 6455"),
         (close_hint(1003), "bytes"),
         (close_hint(1007), "UTF-8"),

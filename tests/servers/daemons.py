@@ -1,8 +1,9 @@
-"""Daemons of other hands: a broker, a proxy and a chain node."""
+"""Daemons of other hands: a broker, a proxy, an end of TLS and a chain node."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import pathlib
 import platform
@@ -11,6 +12,20 @@ import signal
 from typing_extensions import override
 
 from tests.servers.process import HOST, ServerProcess, daemon, free_port, node_module
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What a TLS server shows, and whom it lets in.
+
+    Attributes:
+        chain: A file with its key and its certificates.
+        client_issuer: A file with who must have issued a client's certificate, or
+            ``None`` if none is asked for.
+    """
+
+    chain: pathlib.Path
+    client_issuer: pathlib.Path | None = None
 
 
 class Mosquitto(ServerProcess):
@@ -48,16 +63,26 @@ class Nginx(ServerProcess):
     """
 
     def __init__(
-        self, folder: pathlib.Path, upstream_port: int, *, read_timeout: float = 60.0
+        self,
+        folder: pathlib.Path,
+        upstream_port: int,
+        *,
+        read_timeout: float = 60.0,
+        tls: Identity | None = None,
     ) -> None:
-        """Proxy to ``upstream_port``; drop what is idle for ``read_timeout`` s."""
+        """Proxy to ``upstream_port``; drop what is idle for ``read_timeout`` s.
+
+        With ``tls`` it is a front that ends TLS there.
+        """
         program = daemon("nginx", "nginx")
         self.upstream_port = upstream_port
         self.read_timeout = read_timeout
+        self._tls = tls
         self._config = folder / "nginx.conf"
         # nginx opens its compiled-in error log first, unless told with -e.
         super().__init__(
             [program, "-p", str(folder), "-c", str(self._config), "-e", "stderr"],
+            scheme="ws" if tls is None else "wss",
         )
 
     @override
@@ -93,6 +118,13 @@ class Nginx(ServerProcess):
             f"{kind}_temp_path temp_{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        listen = f"listen {HOST}:{self.port}"
+        if self._tls is not None:
+            listen += f" ssl; ssl_certificate {self._tls.chain}"
+            listen += f"; ssl_certificate_key {self._tls.chain}"
+            if self._tls.client_issuer is not None:
+                listen += f"; ssl_client_certificate {self._tls.client_issuer}"
+                listen += "; ssl_verify_client on"
         # No regular expression with a brace: nginx would take it for a block.
         self._config.write_text(f"""
             {user}
@@ -106,7 +138,7 @@ class Nginx(ServerProcess):
                 {temporary}
                 map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
                 server {{
-                    listen {HOST}:{self.port};
+                    {listen};
                     location = /nginx/302 {{ return 302 /echo; }}
                     location = /nginx/404 {{ return 404; }}
                     location = /nginx/429 {{
@@ -125,6 +157,44 @@ class Nginx(ServerProcess):
                 }}
             }}
         """)
+
+
+class Stunnel(ServerProcess):
+    """Ends TLS before a WebSocket server on another port of this machine.
+
+    Args:
+        folder: Where its files go.
+        upstream_port: The server's port.
+        tls: What it shows, and whom it lets in.
+        version: The one TLS version that it speaks, such as ``TLSv1.2``.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        upstream_port: int,
+        *,
+        tls: Identity,
+        version: str | None = None,
+    ) -> None:
+        config = folder / "stunnel.conf"
+        program = daemon("stunnel4", "stunnel4")
+        super().__init__([program, str(config)], cwd=folder, scheme="wss")
+        lines = [
+            "foreground = yes",
+            "pid =",
+            "[websocket]",
+            f"accept = {HOST}:{self.port}",
+            f"connect = {HOST}:{upstream_port}",
+            f"cert = {tls.chain}",
+            # It would wait for the other side's goodbye.
+            "TIMEOUTclose = 0",
+        ]
+        if version is not None:
+            lines += [f"sslVersionMin = {version}", f"sslVersionMax = {version}"]
+        if tls.client_issuer is not None:
+            lines += [f"CAfile = {tls.client_issuer}", "verifyChain = yes"]
+        config.write_text("\n".join(lines) + "\n")
 
 
 class Anvil(ServerProcess):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -10,6 +11,7 @@ from tests.servers.process import HOST, ServerProcess, daemon
 
 
 if TYPE_CHECKING:
+    import signal
     from pathlib import Path
 
 
@@ -84,9 +86,12 @@ class Squid(Proxy):
         config.write_text("\n".join(lines) + "\n")
 
     @override
-    async def kill(self) -> None:
-        # Killed, it would leave shared memory behind, and not start a second time.
-        await self.stop()
+    def _end(self, number: signal.Signals, within: float) -> int:
+        status = super()._end(number, within)
+        # Killed, it leaves shared memory behind, and would not start a second time.
+        for left in pathlib.Path("/dev/shm").glob(f"test{self.port}-*"):
+            left.unlink(missing_ok=True)
+        return status
 
 
 class Tinyproxy(Proxy):

@@ -236,6 +236,17 @@ async def test_a_lent_client_cannot_tunnel_plain_ws() -> None:
             )
 
 
+def test_only_socks_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    insecure = Access(allow_insecure=True)
+    for proxy in ("socks4://127.0.0.1", "socks5://127.0.0.1", "socks5h://127.0.0.1"):
+        with pytest.raises(ValueError, match=r"proxy.*resilient-ws\[socks\]"):
+            resilient_ws.connect(URL, proxy=proxy)
+    for url in (URL, "ws://example.com"):
+        for proxy in ("http://127.0.0.1:3128", "https://127.0.0.1:3128"):
+            resilient_ws.connect(url, proxy=proxy, access=insecure)
+
+
 def test_loopback_through_a_proxy_of_the_environment_is_not_secure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
