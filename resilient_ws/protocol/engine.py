@@ -24,7 +24,7 @@ from resilient_ws.protocol.frames import (
     encode_frame,
 )
 from resilient_ws.protocol.inbound import Inbound
-from resilient_ws.protocol.pieces import Violation
+from resilient_ws.protocol.violation import Violation
 
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ class Engine(Inbound):
 
         It costs no memory until there is a compressed message, in each direction.
         """
-        self._inflater = Inflater(bits=agreed.peer_bits, takeover=agreed.peer_takeover)
+        self._assembly.inflater = Inflater(
+            bits=agreed.peer_bits, takeover=agreed.peer_takeover
+        )
         self._deflater = Deflater(bits=agreed.own_bits, takeover=agreed.own_takeover)
 
     def message(self, data: str | bytes | bytearray | memoryview) -> bytes:

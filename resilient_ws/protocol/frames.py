@@ -1,4 +1,4 @@
-"""The bytes of one frame: its header, its masking (RFC 6455 section 5).
+"""The bytes of one frame: what it is made of, and one of ours (RFC 6455 section 5).
 
 Rules of :class:`KeyPool`, the one thing with state here: every key is handed out
 once; randomness is fetched in blocks, because a system call per frame would cost as
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Final
-
-import attrs
 
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
-
 FIN: Final = 0x80
 RSV: Final = 0x70
 RSV1: Final = 0x40
@@ -33,111 +29,19 @@ RSV1: Final = 0x40
 #: The most that a control frame may carry, and that 7 bits of length can say.
 MAX_SHORT: Final = 125
 
-_MASKED: Final = 0x80
-_IS_16_BIT: Final = 126
-_IS_64_BIT: Final = 127
-_MAX_16_BIT: Final = 0xFFFF
+#: What those 7 bits say where the length follows in 16 bits, or in 64.
+IS_16_BIT: Final = 126
+IS_64_BIT: Final = 127
+MAX_16_BIT: Final = 0xFFFF
+
+#: The bit beside them.
+MASKED: Final = 0x80
 
 #: One piece of a large payload: its integers stay in the processor's cache. It is a
 #: multiple of 4, so every piece starts with the first byte of the key.
 _PIECE: Final = 16 * 1024
 
 _BLOCK: Final = 4096
-
-
-@attrs.define(kw_only=True)  # frozen costs half a microsecond more, on every frame
-class Header:
-    """The header of a received frame, not judged yet.
-
-    Attributes:
-        fin: Whether it is the last frame of its message.
-        rsv: The three reserved bits, where they stand in the first byte.
-        opcode: What kind of frame it is.
-        masked: Whether it claims to be masked.
-        size: The bytes of payload that it announces.
-        minimal: Whether the length was written in the shortest form.
-        end: Where the payload starts.
-    """
-
-    fin: bool
-    rsv: int
-    opcode: int
-    masked: bool
-    size: int
-    minimal: bool
-    end: int
-
-
-def read_header(data: bytes, pos: int) -> Header | None:
-    """Return the header that starts at ``pos``, or ``None`` when it is incomplete."""
-    if len(data) < pos + 2:
-        return None
-    first, second = data[pos], data[pos + 1]
-    size, least, end = second & 0x7F, 0, pos + 2
-    if size > MAX_SHORT:
-        width, least = (2, MAX_SHORT) if size == _IS_16_BIT else (8, _MAX_16_BIT)
-        end += width
-        if len(data) < end:
-            return None
-        size, least = int.from_bytes(data[pos + 2 : end]), least + 1
-    return Header(
-        fin=bool(first & FIN),
-        rsv=first & RSV,
-        opcode=first & 0x0F,
-        masked=bool(second & _MASKED),
-        size=size,
-        minimal=size >= least,
-        end=end,
-    )
-
-
-def payload_bounds(data: bytes, pos: int) -> tuple[int, int] | None:
-    """Return where the payload of a frame begins and ends, if all of it is there.
-
-    It is for frames of up to 64 KiB whose first byte was found good. ``None`` leaves
-    anything else, and a length that breaks a rule, to ``read_header``.
-    """
-    if len(data) < pos + 2:
-        return None
-    start, size = pos + 2, data[pos + 1]
-    if size == _IS_16_BIT:
-        start += 2
-        size = int.from_bytes(data[pos + 2 : start])
-        if size <= MAX_SHORT:
-            return None
-    elif size > MAX_SHORT:
-        return None
-    stop = start + size
-    return None if stop > len(data) else (start, stop)
-
-
-def broken_rule(header: Header, *, inside: bool, claimed: int = 0) -> str | None:
-    """Return what is wrong with a received header, if something is.
-
-    Args:
-        header: The header, as ``read_header`` gave it.
-        inside: Whether a fragmented message is under way.
-        claimed: The reserved bits that extensions may set on the first frame of a
-            message, and nowhere else.
-    """
-    size, opcode = header.size, header.opcode
-    is_control = opcode >= CLOSE
-    unclaimed = header.rsv & ~claimed if opcode in (TEXT, BINARY) else header.rsv
-    rules = (
-        (unclaimed, "a reserved bit that no extension claims"),
-        (header.masked, "a masked frame"),
-        (opcode not in OPCODES, "a reserved opcode"),
-        (size >> 63, "a length with its top bit set"),
-        (not header.minimal, "a length that is not in its shortest form"),
-        (is_control and not header.fin, "a fragmented control frame"),
-        (is_control and size > MAX_SHORT, "a control frame above 125 bytes"),
-        (opcode == CONTINUATION and not inside, "a continuation of nothing"),
-        (opcode in (TEXT, BINARY) and inside, "a message inside a fragmented one"),
-    )
-    for broken, what in rules:
-        if broken:
-            return what
-    return None
 
 
 def encode_frame(
@@ -156,11 +60,11 @@ def encode_frame(
     first = opcode | (FIN if fin else 0) | (RSV1 if rsv1 else 0)
     size = len(payload)
     if size <= MAX_SHORT:
-        header = (first << 8 | _MASKED | size).to_bytes(2)
-    elif size <= _MAX_16_BIT:
-        header = bytes((first, _MASKED | _IS_16_BIT)) + size.to_bytes(2)
+        header = (first << 8 | MASKED | size).to_bytes(2)
+    elif size <= MAX_16_BIT:
+        header = bytes((first, MASKED | IS_16_BIT)) + size.to_bytes(2)
     else:
-        header = bytes((first, _MASKED | _IS_64_BIT)) + size.to_bytes(8)
+        header = bytes((first, MASKED | IS_64_BIT)) + size.to_bytes(8)
     return header + key + mask(payload, key)
 
 

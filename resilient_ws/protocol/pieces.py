@@ -1,19 +1,20 @@
-"""A message that arrives in more than one piece, be it frames, chunks or inflated.
+"""The payload of a message that arrives in pieces: text, binary, or compressed.
 
-Rules: pieces are joined in one ``bytearray``; text is checked as it comes, and so is
-the size of what is inflated, so that nothing is kept that could not become a message.
-What is wrong with a piece is a :class:`Violation`, after which there are no more.
+Rules. A piece is taken once: text is decoded as it comes, so that it is refused as
+soon as it cannot become UTF-8, and at most three bytes wait for the rest of their
+character. What is compressed is measured as it is inflated. Pieces are joined as they
+come, or a message of millions of tiny ones would weigh many times its size.
 """
 
 from __future__ import annotations
 
-import codecs
+import io
+from codecs import utf_8_decode
 from itertools import chain
-from typing import TYPE_CHECKING, Final
-
-import attrs
+from typing import TYPE_CHECKING, TypeAlias
 
 from resilient_ws.protocol.deflate import BadDeflate
+from resilient_ws.protocol.violation import BAD_DEFLATE, BAD_TEXT, Broken, too_big
 
 
 if TYPE_CHECKING:
@@ -22,107 +23,151 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.deflate import Inflater
 
 
-@attrs.frozen(kw_only=True)
-class Violation:
-    """What the peer did wrong.
+class Text:
+    """A text message.
 
     Attributes:
-        code: The close code to answer with: 1002, 1007 or 1009.
-        text: What it did, as a sentence that fits a close reason.
+        size: The bytes of payload so far.
     """
 
-    code: int
-    text: str
+    __slots__ = ("_rest", "_whole", "size")
 
+    def __init__(self) -> None:
+        self.size = 0
+        self._whole = io.StringIO()
+        # The bytes of a character that is not all there.
+        self._rest = b""
 
-BAD_TEXT: Final = Violation(
-    code=1007, text="the server sent a text message that is not UTF-8"
-)
-BAD_DEFLATE: Final = Violation(
-    code=1007, text="the server sent a compressed message that cannot be inflated"
-)
+    def add(self, piece: bytes) -> None:
+        """Take the next bytes.
 
-
-def too_big(size: int, limit: int) -> Violation:
-    """Say that a message has at least ``size`` bytes, which is above ``limit``."""
-    text = f"a message of at least {size} bytes, above our limit {limit}"
-    return Violation(code=1009, text=text)
-
-
-class Pieces:
-    """The pieces of a plain message."""
-
-    __slots__ = ("_body", "_checked", "_is_text")
-
-    def __init__(self, *, is_text: bool) -> None:
-        self._is_text = is_text
-        self._body = bytearray()
-        #: How much of a text is known to be whole characters.
-        self._checked = 0
-
-    def __len__(self) -> int:
-        return len(self._body)
-
-    def add(self, piece: bytes, *, last: bool) -> Violation | None:  # noqa: ARG002 - see InflatedPieces
-        """Take the next bytes; a text may fail as soon as it cannot become UTF-8."""
-        self._body += piece
-        if not self._is_text:
-            return None
-        fresh = self._body[self._checked :]
+        Raises:
+            Broken: Whatever follows, this will not be UTF-8.
+        """
+        self.size += len(piece)
+        if self._rest:
+            piece = self._rest + piece
         try:
-            length = codecs.utf_8_decode(fresh)[1]
+            text, taken = utf_8_decode(piece, "strict", False)  # noqa: FBT003 - as codecs has it
         except UnicodeDecodeError:
-            return BAD_TEXT
-        self._checked += length
+            raise Broken(BAD_TEXT) from None
+        self._whole.write(text)
+        self._rest = piece[taken:]
         # Half a surrogate is refused here: Python waits for its third byte.
-        return BAD_TEXT if b"\xed\xa0" <= fresh[length:] < b"\xee" else None
+        if b"\xed\xa0" <= self._rest < b"\xee":
+            raise Broken(BAD_TEXT)
 
-    def message(self) -> str | bytes:
-        """Return all of it; a text that ends within a character does not decode."""
-        return self._body.decode() if self._is_text else bytes(self._body)
+    def finish(self) -> str:
+        """Return the message.
+
+        Raises:
+            Broken: It ends within a character.
+        """
+        if self._rest:
+            raise Broken(BAD_TEXT)
+        return self._whole.getvalue()
 
 
-class InflatedPieces(Pieces):
-    """The pieces of a compressed message: what counts is what they inflate to."""
+class Binary:
+    """A binary message."""
 
-    __slots__ = ("_inflater", "_limit")
+    __slots__ = ("_whole",)
 
-    def __init__(self, inflater: Inflater, *, is_text: bool, limit: int) -> None:
-        super().__init__(is_text=is_text)
+    def __init__(self) -> None:
+        # Unlike a bytearray, it gives up its buffer as bytes without a copy.
+        self._whole = io.BytesIO()
+
+    @property
+    def size(self) -> int:
+        """The bytes of payload so far."""
+        return self._whole.tell()
+
+    def add(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        self._whole.write(piece)
+
+    def finish(self) -> bytes:
+        """Return the message."""
+        return self._whole.getvalue()
+
+
+class Inflating:
+    """A compressed message, of either kind: what counts is what it inflates to.
+
+    Args:
+        inflater: Takes it apart.
+        plain: Takes what comes out.
+        limit: The most bytes that may come out.
+    """
+
+    __slots__ = ("_inflater", "_limit", "_plain")
+
+    def __init__(self, inflater: Inflater, plain: Text | Binary, limit: int) -> None:
         self._inflater = inflater
+        self._plain = plain
         self._limit = limit
 
-    def add(self, piece: bytes, *, last: bool) -> Violation | None:
-        """Take the next compressed bytes; stop as soon as the limit is passed."""
-        return self.take(self._inflater.inflate(piece, last=last))
+    @property
+    def size(self) -> int:
+        """The bytes of payload so far, inflated."""
+        return self._plain.size
 
-    def take(self, parts: Iterable[bytes]) -> Violation | None:
-        """Take what comes out of the inflater, as it comes."""
-        try:
-            for part in parts:
-                size = len(self) + len(part)
-                if size > self._limit:
-                    return too_big(size, self._limit)
-                wrong = super().add(part, last=False)
-                if wrong is not None:
-                    return wrong
-        except BadDeflate:
-            return BAD_DEFLATE
-        return None
+    def add(self, piece: bytes) -> None:
+        """Take the next compressed bytes; stop as soon as the limit is passed.
+
+        Raises:
+            Broken: It is not compressed data, not UTF-8, or too big.
+        """
+        self._take(self._inflater.inflate(piece, last=False))
+
+    def finish(self) -> str | bytes:
+        """Return the message.
+
+        Raises:
+            Broken: As ``add`` does.
+        """
+        self._take(self._inflater.inflate(b"", last=True))
+        return self._plain.finish()
+
+    def _take(self, parts: Iterable[bytes]) -> None:
+        inflate_into(self._plain, parts, self._limit)
 
 
-def inflated(
+Pieces: TypeAlias = Text | Binary | Inflating
+
+
+def inflate_into(plain: Text | Binary, parts: Iterable[bytes], limit: int) -> None:
+    """Take what comes out of an inflater, as it comes.
+
+    Raises:
+        Broken: It is not compressed data, not UTF-8, or too big.
+    """
+    try:
+        for part in parts:
+            size = plain.size + len(part)
+            if size > limit:
+                raise Broken(too_big(size, limit))
+            plain.add(part)
+    except BadDeflate:
+        raise Broken(BAD_DEFLATE) from None
+
+
+def inflate_message(
     inflater: Inflater, payload: bytes, *, is_text: bool, limit: int
-) -> tuple[str | bytes, int] | Violation:
-    """Return a compressed message that came in one frame, and its size in bytes."""
+) -> tuple[str | bytes, int]:
+    """Return a compressed message that came in one frame, and its size in bytes.
+
+    Raises:
+        Broken: It is not compressed data, not UTF-8, or too big.
+    """
     try:
         made, rest = inflater.inflate_whole(payload)
         if rest is None and len(made) <= limit:
             return made.decode() if is_text else made, len(made)
-        pieces = InflatedPieces(inflater, is_text=is_text, limit=limit)
-        wrong = pieces.take(chain((made,), rest or ()))
-        return wrong or (pieces.message(), len(pieces))
     except BadDeflate:
-        return BAD_DEFLATE
+        raise Broken(BAD_DEFLATE) from None
     except UnicodeDecodeError:
-        return BAD_TEXT
+        raise Broken(BAD_TEXT) from None
+    plain = Text() if is_text else Binary()
+    inflate_into(plain, chain((made,), rest or ()), limit)
+    return plain.finish(), plain.size

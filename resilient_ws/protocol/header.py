@@ -1,0 +1,152 @@
+"""The header of a received frame: reading it, judging it (RFC 6455 section 5.2).
+
+Rules. Each byte is judged as soon as it is there: which frame it is by the first, the
+mask and the form of the length by the second, the length when all of it has come.
+What is wrong is said in words that go on after "the server sent".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from resilient_ws.protocol.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    IS_16_BIT,
+    MASKED,
+    MAX_16_BIT,
+    MAX_SHORT,
+    PING,
+    PONG,
+    RSV,
+    RSV1,
+    TEXT,
+)
+
+
+_OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+
+
+@attrs.define(kw_only=True)  # frozen costs half a microsecond more, on every frame
+class Header:
+    """The header of a received frame, whose length is not judged yet.
+
+    Attributes:
+        fin: Whether it is the last frame of its message.
+        rsv: The three reserved bits, where they stand in the first byte.
+        opcode: What kind of frame it is.
+        size: The bytes of payload that it announces.
+        minimal: Whether the length was written in the shortest form.
+        end: Where the payload starts.
+    """
+
+    fin: bool
+    rsv: int
+    opcode: int
+    size: int
+    minimal: bool
+    end: int
+
+
+def read_header(data: bytes, pos: int) -> Header | None:
+    """Return the header that starts at ``pos``, or ``None`` when it is incomplete."""
+    if len(data) < pos + 2:
+        return None
+    first, second = data[pos], data[pos + 1]
+    size, least, end = second & ~MASKED, 0, pos + 2
+    if size > MAX_SHORT:
+        width, least = (2, MAX_SHORT) if size == IS_16_BIT else (8, MAX_16_BIT)
+        end += width
+        if len(data) < end:
+            return None
+        size, least = int.from_bytes(data[pos + 2 : end]), least + 1
+    return Header(
+        fin=bool(first & FIN),
+        rsv=first & RSV,
+        opcode=first & 0x0F,
+        size=size,
+        minimal=size >= least,
+        end=end,
+    )
+
+
+def payload_bounds(data: bytes, pos: int) -> tuple[int, int] | None:
+    """Return where the payload of a frame begins and ends, if all of it is there.
+
+    It is for frames of up to 64 KiB whose first byte was found good. ``None`` leaves
+    anything else, and a length that breaks a rule, to ``read_header``.
+    """
+    if len(data) < pos + 2:
+        return None
+    start, size = pos + 2, data[pos + 1]
+    if size == IS_16_BIT:
+        start += 2
+        size = int.from_bytes(data[pos + 2 : start])
+        if size <= MAX_SHORT:
+            return None
+    elif size > MAX_SHORT:
+        return None
+    stop = start + size
+    return None if stop > len(data) else (start, stop)
+
+
+def wrong_start(
+    data: bytes, pos: int, *, inside: bool, deflates: bool = False
+) -> str | None:
+    """Return what is wrong with the first two bytes of a frame, or with the first.
+
+    Args:
+        data: Where the frame is; its second byte may not be there yet.
+        pos: Where it begins.
+        inside: Whether a fragmented message is under way.
+        deflates: Whether permessage-deflate claims RSV1, which it may set on the
+            first frame of a message and nowhere else.
+    """
+    first = data[pos]
+    what = _WRONG_FIRST[inside, deflates][first]
+    if what is not None or len(data) == pos + 1:
+        return what
+    second = data[pos + 1]
+    if second & MASKED:
+        return "a masked frame"
+    if second > MAX_SHORT and first & CLOSE:
+        return "a control frame above 125 bytes"
+    return None
+
+
+def wrong_length(header: Header) -> str | None:
+    """Return what is wrong with the length that a header announces."""
+    if header.size >> 63:
+        return "a length with its top bit set"
+    if not header.minimal:
+        return "a length that is not in its shortest form"
+    return None
+
+
+def _wrong_first(first: int, *, inside: bool, deflates: bool) -> str | None:
+    opcode = first & 0x0F
+    begins = opcode in (TEXT, BINARY)
+    claimed = RSV1 if deflates and begins else 0
+    rules = (
+        (first & RSV & ~claimed, "a reserved bit that no extension claims"),
+        (opcode not in _OPCODES, "a reserved opcode"),
+        (opcode >= CLOSE and not first & FIN, "a fragmented control frame"),
+        (opcode == CONTINUATION and not inside, "a continuation of nothing"),
+        (begins and inside, "a message inside a fragmented one"),
+    )
+    return next((what for broken, what in rules if broken), None)
+
+
+#: What is wrong with each first byte, by what it follows and what was agreed on: the
+#: frames of a message that comes in many are judged by looking it up.
+_WRONG_FIRST: Final = {
+    (inside, deflates): tuple(
+        _wrong_first(first, inside=inside, deflates=deflates) for first in range(256)
+    )
+    for inside in (False, True)
+    for deflates in (False, True)
+}
