@@ -1,16 +1,22 @@
-"""The message under way: what is there of its frames becomes one message.
+"""The message under way: frames, or what is there of them, become one message.
 
 Rules. A frame is begun when its header was found right and its size fits the limit;
 its payload is taken as it comes, and the next header is not looked at before all of
-it has come. Whole fragments in one chunk take a path of their own (``run``).
+it has come. What a chunk has of one message is taken in one step.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from resilient_ws.protocol.frames import CONTINUATION, IS_16_BIT, MAX_SHORT, TEXT
+from resilient_ws.protocol.frames import (
+    CONTINUATION,
+    FIN,
+    IS_16_BIT,
+    MAX_SHORT,
+    TEXT,
+)
 from resilient_ws.protocol.pieces import Binary, Inflating, Text
 from resilient_ws.protocol.violation import Broken, too_big
 
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.deflate import Inflater
     from resilient_ws.protocol.header import Header
     from resilient_ws.protocol.pieces import Pieces
+
+#: What stands for the message where none is under way: nothing is ever added to it.
+_NOTHING: Final = Binary()
 
 
 class Assembly:
@@ -30,35 +39,42 @@ class Assembly:
     Attributes:
         inflater: What takes compressed messages apart, where that was agreed on.
         limit: The most bytes of payload that a message may have.
-        pieces: The message under way, if any.
+        inside: Whether a message is under way.
         missing: Bytes of its frame under way that are still to come.
     """
 
-    __slots__ = ("_is_last", "_room", "inflater", "limit", "missing", "pieces")
+    __slots__ = (
+        "_is_last",
+        "_pieces",
+        "_room",
+        "inflater",
+        "inside",
+        "limit",
+        "missing",
+    )
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.inflater: Inflater | None = None
-        self.pieces: Pieces | None = None
+        self.inside = False
         self.missing = 0
+        self._pieces: Pieces = _NOTHING
         self._is_last = False
         # How many more bytes the frames of the message may announce.
         self._room = 0
 
-    def begin(self, header: Header) -> Pieces:
-        """Take a frame on, the first of a message or a later one; return its message.
+    def begin(self, header: Header) -> None:
+        """Take a frame on, the first of a message or a later one.
 
         Raises:
             Broken: The message is too big with it.
         """
-        pieces = self.pieces
-        if pieces is None:
-            pieces = self.pieces = self._start(header)
+        if not self.inside:
+            self.inside, self._pieces = True, self._start(header)
         room = self._room = self._room - header.size
         if room < 0:
             raise Broken(too_big(self.limit - room, self.limit))
         self.missing, self._is_last = header.size, header.fin
-        return pieces
 
     def _start(self, header: Header) -> Pieces:
         plain = Text() if header.opcode == TEXT else Binary()
@@ -69,31 +85,17 @@ class Assembly:
         self._room = sys.maxsize
         return Inflating(self.inflater, plain, self.limit)
 
-    def take(self, pieces: Pieces, data: bytes, pos: int) -> int:
-        """Take what is there of the frame under way; return where that ends.
-
-        Raises:
-            Broken: The payload cannot become a message.
-        """
-        piece = data[pos : pos + self.missing]
-        self.missing -= len(piece)
-        pieces.add(piece)
-        return pos + len(piece)
-
-    def take_all(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
         """Take a chunk that is shorter than what is missing.
 
         Raises:
             Broken: The payload cannot become a message.
         """
         self.missing -= len(data)
-        if self.pieces is not None:
-            self.pieces.add(data)
+        self._pieces.add(data)
 
-    def run(
-        self, pieces: Pieces, data: bytes, pos: int, steps: int
-    ) -> tuple[int, int]:
-        """Take whole fragments, but for the last of the message.
+    def run(self, data: bytes, pos: int, steps: int) -> tuple[int, int]:
+        """Take the rest of the frame under way, and the fragments that follow it.
 
         Returns:
             Where it stopped, and how many steps are left. What it stopped at may be
@@ -102,37 +104,55 @@ class Assembly:
         Raises:
             Broken: The payload cannot become a message.
         """
-        end, room, parts = len(data), self._room, list[bytes]()
+        end, room, is_last = len(data), self._room, self._is_last
+        stop = pos + self.missing
+        parts = [data[pos:stop]]
         try:
-            while steps > 0 and data[pos] == CONTINUATION:
-                length = data[pos + 1]
+            while stop < end and steps > 0 and not is_last:
+                first, length = data[stop], data[stop + 1]
+                if first & ~FIN != CONTINUATION:
+                    break
                 if length <= MAX_SHORT:
-                    stop = (start := pos + 2) + length
+                    start = stop + 2
                 elif length == IS_16_BIT:
-                    stop = (start := pos + 4) + (data[pos + 2] << 8 | data[pos + 3])
-                    if stop - start <= MAX_SHORT:
+                    start = stop + 4
+                    length = data[stop + 2] << 8 | data[stop + 3]
+                    if length <= MAX_SHORT:
                         break
                 else:
                     break
-                if stop > end or stop - start > room:
+                if length > room:
                     break
-                room -= stop - start
+                room -= length
+                stop = start + length
                 parts.append(data[start:stop])
-                pos = stop
+                is_last = first != CONTINUATION
                 steps -= 1
         except IndexError:
-            pass  # the chunk ends with a fragment, or within a header
-        self._room = room
+            pass  # the chunk ends within a header
+        self.missing = max(0, stop - end)
+        self._room, self._is_last = room, is_last
         # As one, for a call for each would cost more than another copy.
-        pieces.add(b"".join(parts))
-        return pos, steps
+        self._pieces.add(b"".join(parts))
+        return min(stop, end), steps
 
     def is_whole(self) -> bool:
         """Tell whether all of the message is there."""
         return self._is_last and not self.missing
 
+    def finish(self) -> tuple[str | bytes, int]:
+        """Return the message, which is whole, and its size in bytes.
+
+        Raises:
+            Broken: It ends within a character, or its compression does not end.
+        """
+        pieces = self._pieces
+        self.drop()
+        message = pieces.finish()
+        return message, pieces.size
+
     def drop(self) -> None:
         """Let go of the message under way."""
-        self.pieces = None
+        self.inside = self._is_last = False
         self.missing = 0
-        self._is_last = False
+        self._pieces = _NOTHING

@@ -114,24 +114,27 @@ class Inbound:
         Returns:
             The number of messages delivered.
         """
+        assembly = self._assembly
+        if len(data) < assembly.missing and room > 0 and not self.stalled:
+            # All of it belongs to the frame under way, and nothing waits before it.
+            try:
+                assembly.add(data)
+            except Broken as broken:
+                self._violate(broken.violation)
+            return 0
         self.spent = False
         if self.violation or self.close_received:
             return 0
         held = self._held
+        if data and (room <= 0 or held):
+            held.add(data)
+            self.stalled = True
         if room <= 0:
-            if data:
-                held.add(data)
-                self.stalled = True
             return 0
         pos = 0
         if held:
-            if data:
-                held.add(data)
             self.stalled = False
             data, pos = held.all()
-        elif len(data) < self._assembly.missing:
-            self._collect(data)
-            return 0
         pos, count = self._parse(data, pos, deliver, room)
         if pos < len(data) or held:
             full = count == room or self.stalled or self.spent
@@ -147,7 +150,7 @@ class Inbound:
         began, assembly = self.received_size, self._assembly
         try:
             while pos < end and count < room:
-                if assembly.pieces is None:
+                if not assembly.inside:
                     pos, delivered = self._run(data, pos, deliver, room - count)
                     count += delivered
                     if pos == end or count == room or self._stalls(data[pos], began):
@@ -156,11 +159,7 @@ class Inbound:
                     self.spent = True
                     break
                 before = pos
-                pos, steps = self._run_small(data, pos, steps)
-                if pos != before:
-                    continue
-                steps -= 1
-                pos, message = self._step(data, pos)
+                pos, steps, message = self._go_on(data, pos, steps)
                 if message is not None:
                     deliver(message)
                     count += 1
@@ -212,56 +211,42 @@ class Inbound:
         self.received_size += size
         return pos, count
 
-    def _collect(self, data: bytes) -> None:
-        """Take a chunk that is all payload of the frame under way."""
-        try:
-            self._assembly.take_all(data)
-        except Broken as broken:
-            self._violate(broken.violation)
-
-    def _run_small(self, data: bytes, pos: int, steps: int) -> tuple[int, int]:
-        """Take what comes by the thousand, until something else comes.
+    def _go_on(
+        self, data: bytes, pos: int, steps: int
+    ) -> tuple[int, int, str | bytes | None]:
+        """Take what floods are made of, or one frame of another kind.
 
         Returns:
-            Where it stopped, and how many steps are left.
+            Where it stopped, which is ``pos`` when more bytes are needed to go on, how
+            many steps are left, and the message that was completed, if one was.
         """
-        first, assembly = data[pos], self._assembly
-        if assembly.missing:
-            return pos, steps
-        if first in PINGS:
-            return run_pings(data, pos, steps, self.pings, self.pongs)
-        if first == CONTINUATION and assembly.pieces is not None:
-            return assembly.run(assembly.pieces, data, pos, steps)
-        return pos, steps
-
-    def _step(self, data: bytes, pos: int) -> tuple[int, str | bytes | None]:
-        """Go on by one frame, or by as much of it as is there.
-
-        Returns:
-            Where it stopped, which is ``pos`` when more bytes are needed to go on,
-            and the message that it completed, if one.
-        """
-        assembly = self._assembly
-        pieces = assembly.pieces
-        if pieces is None or not assembly.missing:
-            if pieces is None and data[pos] in _WHOLE_DEFLATED:
-                whole = self._inflate(data, pos)
-                if whole is not None:
-                    return whole
-            header = self._header(data, pos)
-            if header is None:
-                return pos, None
-            if header.opcode >= CLOSE:
-                return self._control(header, data, pos), None
-            pieces = assembly.begin(header)
-            pos = header.end
-        pos = assembly.take(pieces, data, pos)
+        first, assembly, before = data[pos], self._assembly, pos
+        if assembly.missing or (assembly.inside and first & ~FIN == CONTINUATION):
+            pos, steps = assembly.run(data, pos, steps)
+        elif first in PINGS:
+            pos, steps = run_pings(data, pos, steps, self.pings, self.pongs)
+        elif first in _WHOLE_DEFLATED and not assembly.inside:
+            pos, message = self._inflate(data, pos)
+            if message is not None:
+                return pos, steps - 1, message
+        if pos == before:
+            # It is begun, or of a rare form, or breaks a rule.
+            pos, steps = self._step(data, pos), steps - 1
         if not assembly.is_whole():
-            return pos, None
-        assembly.drop()
-        message = pieces.finish()
-        self.received_size += pieces.size
-        return pos, message
+            return pos, steps, None
+        message, size = assembly.finish()
+        self.received_size += size
+        return pos, steps, message
+
+    def _step(self, data: bytes, pos: int) -> int:
+        """Begin a data frame, or take a control frame; return as ``_go_on`` does."""
+        header = self._header(data, pos)
+        if header is None:
+            return pos
+        if header.opcode >= CLOSE:
+            return self._control(header, data, pos)
+        self._assembly.begin(header)
+        return header.end
 
     def _header(self, data: bytes, pos: int) -> Header | None:
         """Return the header at ``pos``, found right, if all of it is there."""
@@ -269,7 +254,7 @@ class Inbound:
         what = wrong_start(
             data,
             pos,
-            inside=assembly.pieces is not None,
+            inside=assembly.inside,
             deflates=assembly.inflater is not None,
         )
         if what is not None:
@@ -308,12 +293,12 @@ class Inbound:
         self.stalled = self.received_size - began >= self.space()
         return self.stalled
 
-    def _inflate(self, data: bytes, pos: int) -> tuple[int, str | bytes] | None:
-        """Take a compressed message of one frame; ``None`` if that is not all there."""
+    def _inflate(self, data: bytes, pos: int) -> tuple[int, str | bytes | None]:
+        """Take a compressed message of one frame, if all of it is there."""
         inflater, limit = self._assembly.inflater, self._assembly.limit
         bounds = payload_bounds(data, pos)
         if bounds is None or inflater is None:
-            return None
+            return pos, None
         start, stop = bounds
         is_text = data[pos] & TEXT != 0
         message, size = inflate_message(

@@ -30,11 +30,12 @@ class Text:
         size: The bytes of payload so far.
     """
 
-    __slots__ = ("_rest", "_whole", "size")
+    __slots__ = ("_rest", "_whole", "_write", "size")
 
     def __init__(self) -> None:
         self.size = 0
         self._whole = io.StringIO()
+        self._write = self._whole.write
         # The bytes of a character that is not all there.
         self._rest = b""
 
@@ -46,16 +47,17 @@ class Text:
         """
         self.size += len(piece)
         if self._rest:
-            piece = self._rest + piece
+            piece, self._rest = self._rest + piece, b""
         try:
             text, taken = utf_8_decode(piece, "strict", False)  # noqa: FBT003 - as codecs has it
         except UnicodeDecodeError:
             raise Broken(BAD_TEXT) from None
-        self._whole.write(text)
-        self._rest = piece[taken:]
-        # Half a surrogate is refused here: Python waits for its third byte.
-        if b"\xed\xa0" <= self._rest < b"\xee":
-            raise Broken(BAD_TEXT)
+        self._write(text)
+        if taken < len(piece):
+            rest = self._rest = piece[taken:]
+            # Half a surrogate is refused here: Python waits for its third byte.
+            if b"\xed\xa0" <= rest < b"\xee":
+                raise Broken(BAD_TEXT)
 
     def finish(self) -> str:
         """Return the message.
