@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.protocol.engine import Engine
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure, Negotiated
 from tests.protocol import server_frame as frame
+from tests.protocol.owner import Owner
 from tests.wire.violations import FRAMES
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from resilient_ws.protocol.engine import Engine
 
 
 #: The most bytes of one message.
@@ -32,51 +34,16 @@ ACCEPT: Final = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 # --- the engine ----------------------------------------------------------------------
 
 
-class Owner:
-    """Owns an engine as a connection does, and sees all that it can see."""
-
-    def __init__(self) -> None:
-        self.engine = Engine(max_message_size=LIMIT)
-        self.messages: list[str | bytes] = []
-
-    def receive(self, data: bytes, room: int) -> None:
-        before = len(self.messages)
-        count = self.engine.receive(data, self.messages.append, room)
-        assert count == len(self.messages) - before <= max(0, room)
-
-    def finish(self) -> None:
-        """Take what waits, two messages at a time."""
-        stalled = self.engine.stalled
-        while stalled:
-            before = len(self.messages)
-            self.receive(b"", 2)
-            stalled = self.engine.stalled
-            # It only waits where no room was left, or enough was done for one call.
-            waits = len(self.messages) == before + 2 or self.engine.spent
-            assert waits or not stalled
-
-    def seen(self) -> tuple[object, ...]:
-        engine = self.engine
-        return (
-            self.messages,
-            engine.pings,
-            engine.pongs,
-            engine.violation,
-            engine.close_received,
-            engine.received_size,
-        )
-
-
 def check_engine(data: bytes) -> None:
     """The chunks and the room change nothing; what comes out is within the bounds."""
     chunk, room = (data[0] % CHUNK + 1, data[1] % 4) if len(data) > 1 else (1, 0)
     stream = data[2:]
-    whole, slow = Owner(), Owner()
-    whole.receive(stream, 1 << 30)
-    whole.finish()
+    whole, slow = Owner(limit=LIMIT), Owner(limit=LIMIT)
+    whole.receive(stream)
+    whole.finish(2)
     for start in range(0, len(stream), chunk):
         slow.receive(stream[start : start + chunk], room)
-    slow.finish()
+    slow.finish(2)
     assert whole.seen() == slow.seen()
     sizes = [
         len(message.encode() if isinstance(message, str) else message)

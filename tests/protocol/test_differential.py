@@ -23,6 +23,7 @@ from wsproto import connection as wsproto_connection, events as wsproto_events
 
 from resilient_ws.protocol.engine import Engine
 from tests.protocol import server_frame as frame
+from tests.protocol.owner import ROOM, Owner
 
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-ROOM = 1 << 30
 #: Where a length form, a piece of the mask or a usual read ends.
 BORDERS = (0, 1, 125, 126, 127, 4096, 16384, 32768, 65535, 65536, 65537, 262144)
 SIZES = sorted({max(0, size + step) for size in BORDERS for step in (-1, 0, 1)})
@@ -59,12 +59,12 @@ class Read(Protocol):
 def read_ours(
     chunks: Iterable[bytes], *, limit: int | None = None, room: int = ROOM
 ) -> Outcome:
-    engine, outcome = Engine(max_message_size=limit), Outcome()
+    owner = Owner(limit=limit)
     for chunk in chunks:
-        engine.receive(chunk, outcome.messages.append, room)
-    while engine.stalled:
-        engine.receive(b"", outcome.messages.append, room)
-    outcome.pings, outcome.pongs = engine.pings, engine.pongs
+        owner.receive(chunk, room)
+    owner.finish(room)
+    engine = owner.engine
+    outcome = Outcome(owner.messages, engine.pings, engine.pongs)
     if engine.violation is not None:
         outcome.end = ("violation", engine.violation.code)
     elif engine.close_received is not None:

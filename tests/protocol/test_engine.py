@@ -15,45 +15,13 @@ from websockets.frames import Frame, Opcode
 from resilient_ws.protocol.close import Close, CloseFrame
 from resilient_ws.protocol.engine import Engine, Violation
 from tests.protocol import server_frame as frame, unmask
+from tests.protocol.owner import Owner
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-ROOM = 1 << 30
-
-
-class Run:
-    """An engine, and everything that it delivered."""
-
-    def __init__(self, *chunks: bytes, limit: int | None = 1 << 20) -> None:
-        self.engine = Engine(max_message_size=limit)
-        self.messages: list[str | bytes] = []
-        for chunk in chunks:
-            self.receive(chunk)
-
-    def receive(self, data: bytes, room: int = ROOM) -> int:
-        before = len(self.messages)
-        count = self.engine.receive(data, self.messages.append, room)
-        assert count == len(self.messages) - before
-        return count
-
-    def is_stalled(self) -> bool:
-        return self.engine.stalled
-
-    def seen(self) -> tuple[object, ...]:
-        """Return all that an owner can see."""
-        engine = self.engine
-        return (
-            self.messages,
-            engine.pings,
-            engine.pongs,
-            engine.violation,
-            engine.close_received,
-            engine.received_size,
-            engine.stalled,
-        )
 
 
 def close_frame(code: int, reason: bytes = b"") -> bytes:
@@ -70,14 +38,14 @@ def each_byte(data: bytes) -> Iterable[bytes]:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
 def test_a_message_of_every_length_form_arrives(size: int) -> None:
     data = os.urandom(size)
-    run = Run(frame(BINARY, data) + frame(TEXT, b"a" * size))
+    run = Owner(frame(BINARY, data) + frame(TEXT, b"a" * size))
     assert run.messages == [data, "a" * size]
     assert run.engine.received_size == 2 * size
 
 
 def test_bytes_that_are_no_message_yet_deliver_nothing() -> None:
     data = frame(TEXT, "grün".encode())
-    run = Run()
+    run = Owner()
     for byte in each_byte(data[:-1]):
         assert run.receive(byte) == 0
         assert not run.is_stalled()
@@ -86,7 +54,7 @@ def test_bytes_that_are_no_message_yet_deliver_nothing() -> None:
 
 
 def test_fragments_become_one_message_around_control_frames() -> None:
-    run = Run(
+    run = Owner(
         frame(TEXT, b"gr\xc3", fin=False)
         + frame(PING, b"1")
         + frame(CONTINUATION, b"\xbc", fin=False)
@@ -105,14 +73,14 @@ def test_fragments_become_one_message_around_control_frames() -> None:
 
 def test_a_frame_from_websockets_is_understood() -> None:
     data = Frame(Opcode.TEXT, "é".encode() * 300).serialize(mask=False)
-    assert Run(data).messages == ["é" * 300]
+    assert Owner(data).messages == ["é" * 300]
 
 
 # Room
 
 
 def test_receiving_stops_when_there_is_no_more_room() -> None:
-    run = Run()
+    run = Owner()
     data = frame(TEXT, b"1") + frame(BINARY, b"2", fin=False) + frame(PING, b"p")
     data += frame(CONTINUATION, b"2") + frame(TEXT, b"3") + close_frame(1000)
     assert run.receive(data, room=1) == 1
@@ -131,14 +99,14 @@ def test_receiving_stops_when_there_is_no_more_room() -> None:
 
 
 def test_exactly_enough_room_does_not_stall() -> None:
-    run = Run()
+    run = Owner()
     assert run.receive(frame(TEXT, b"1") + frame(TEXT, b"2"), room=2) == 2
     assert not run.is_stalled()
 
 
 @pytest.mark.parametrize("room", [0, -1])
 def test_bytes_without_any_room_are_only_held(room: int) -> None:
-    run = Run()
+    run = Owner()
     assert run.receive(b"", room=room) == 0
     assert not run.is_stalled()
     data = frame(TEXT, b"1") + frame(TEXT, b"2")
@@ -153,7 +121,7 @@ def test_bytes_without_any_room_are_only_held(room: int) -> None:
 
 
 def test_what_was_delivered_does_not_stay_in_memory_behind_a_slow_owner() -> None:
-    run = Run()
+    run = Owner()
     chunk = frame(BINARY, bytes(1000)) * 2
     tracemalloc.start()
     try:
@@ -167,7 +135,7 @@ def test_what_was_delivered_does_not_stay_in_memory_behind_a_slow_owner() -> Non
 
 
 def test_a_partial_frame_after_the_last_room_goes_on_later() -> None:
-    run = Run()
+    run = Owner()
     second = frame(TEXT, b"second")
     assert run.receive(frame(TEXT, b"1") + second[:3], room=1) == 1
     assert run.is_stalled()
@@ -221,6 +189,18 @@ VIOLATIONS = {
         OPEN_TEXT + frame(CONTINUATION, b"\xff", fin=False),
         1007,
     ),
+    "bad UTF-8 in a fragment, before a ping": (
+        OPEN_TEXT + frame(CONTINUATION, b"\xff", fin=False) * 2 + frame(PING, b"late"),
+        1007,
+    ),
+    "bad UTF-8 in a fragment, before a wrong one": (
+        OPEN_TEXT + frame(CONTINUATION, b"\xff", fin=False) + frame(3),
+        1007,
+    ),
+    "too big in sum of many": (
+        frame(BINARY, b"", fin=False) + frame(CONTINUATION, b"ab", fin=False) * 51,
+        1009,
+    ),
     "bad UTF-8 in a close reason": (close_frame(1000, b"\xff"), 1007),
     "close of one byte": (frame(CLOSE, b"\x03"), 1002),
     **{
@@ -242,7 +222,7 @@ def test_a_broken_rule_is_a_violation_however_it_arrives(
     data: bytes, code: int
 ) -> None:
     before = frame(BINARY, b"before") + frame(PING, b"p")
-    whole = Run(before + data + frame(TEXT, b"after"), limit=100)
+    whole = Owner(before + data + frame(TEXT, b"after"), limit=100)
     violation = whole.engine.violation
     assert violation is not None
     assert violation.code == code
@@ -250,7 +230,7 @@ def test_a_broken_rule_is_a_violation_however_it_arrives(
     assert whole.messages[:1] == [b"before"]
     assert "after" not in whole.messages
     assert not whole.engine.stalled
-    bytewise = Run(*each_byte(before + data), limit=100)
+    bytewise = Owner(*each_byte(before + data), limit=100)
     assert bytewise.seen() == whole.seen()
     # What it says fits the close frame that answers it.
     assert whole.engine.close(code, violation.text)
@@ -264,8 +244,8 @@ def test_a_broken_rule_is_a_violation_however_it_arrives(
 def test_the_limit_is_the_largest_size_that_fits(
     opcode: int, size: int, fits: bool
 ) -> None:
-    whole = Run(frame(opcode, b"a" * size), limit=100)
-    halves = Run(
+    whole = Owner(frame(opcode, b"a" * size), limit=100)
+    halves = Owner(
         frame(opcode, b"a" * 50, fin=False) + frame(CONTINUATION, b"a" * (size - 50)),
         limit=100,
     )
@@ -275,7 +255,7 @@ def test_the_limit_is_the_largest_size_that_fits(
 
 
 def test_a_long_text_that_is_not_utf_8_is_a_violation() -> None:
-    run = Run(frame(TEXT, b"a" * 200) + frame(TEXT, b"a" * 200 + b"\xff"))
+    run = Owner(frame(TEXT, b"a" * 200) + frame(TEXT, b"a" * 200 + b"\xff"))
     assert run.messages == ["a" * 200]
     assert run.engine.violation is not None
     assert run.engine.violation.code == 1007
@@ -283,7 +263,7 @@ def test_a_long_text_that_is_not_utf_8_is_a_violation() -> None:
 
 
 def test_without_a_limit_every_size_fits() -> None:
-    assert Run(frame(BINARY, bytes(5 << 20)), limit=None).messages == [bytes(5 << 20)]
+    assert Owner(frame(BINARY, bytes(5 << 20)), limit=None).messages == [bytes(5 << 20)]
 
 
 def test_the_default_limit_is_four_mebibytes() -> None:
@@ -299,7 +279,7 @@ def test_the_default_limit_is_four_mebibytes() -> None:
 
 
 def test_control_frames_are_not_under_the_message_limit() -> None:
-    run = Run(frame(PING, bytes(125)) + frame(TEXT, b""), limit=0)
+    run = Owner(frame(PING, bytes(125)) + frame(TEXT, b""), limit=0)
     assert run.engine.pings == [bytes(125)]
     assert run.messages == [""]
 
@@ -322,13 +302,13 @@ def test_bad_utf_8_is_refused_before_its_frame_is_complete(start: bytes) -> None
         [frame(TEXT, start + b"x" * 9)[:-9]],
         each_byte(b"\x81\x7d" + start),
     ):
-        violation = Run(*chunks).engine.violation
+        violation = Owner(*chunks).engine.violation
         assert violation is not None
         assert violation.code == 1007
 
 
 def test_nothing_is_parsed_after_a_violation() -> None:
-    run = Run(frame(3))
+    run = Owner(frame(3))
     violation = run.engine.violation
     assert run.receive(frame(TEXT, b"late") + frame(PING) + close_frame(1000)) == 0
     assert run.receive(b"") == 0
@@ -337,7 +317,7 @@ def test_nothing_is_parsed_after_a_violation() -> None:
 
 
 def test_a_violation_drops_what_was_held() -> None:
-    run = Run()
+    run = Owner()
     run.receive(frame(3) + frame(TEXT, b"late"), room=0)
     assert run.receive(b"", room=5) == 0
     assert run.engine.violation is not None
@@ -367,12 +347,12 @@ def frames() -> st.SearchStrategy[bytes]:
 def test_every_split_and_every_room_gives_the_same(
     data: bytes, cuts: list[int], room: int
 ) -> None:
-    whole = Run(data, limit=500)
+    whole = Owner(data, limit=500)
     places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     chunks = [data[a:b] for a, b in pairwise(places)]
-    assert Run(*chunks, limit=500).seen() == whole.seen()
-    assert Run(*each_byte(data), limit=500).seen() == whole.seen()
-    slow = Run(limit=500)
+    assert Owner(*chunks, limit=500).seen() == whole.seen()
+    assert Owner(*each_byte(data), limit=500).seen() == whole.seen()
+    slow = Owner(limit=500)
     for chunk in chunks:
         slow.receive(chunk, room=room - 2)
     while slow.engine.stalled:
@@ -382,14 +362,14 @@ def test_every_split_and_every_room_gives_the_same(
 
 @given(st.binary(max_size=400))
 def test_no_bytes_make_it_raise(data: bytes) -> None:
-    whole = Run(data)
-    assert Run(*each_byte(data)).seen() == whole.seen()
+    whole = Owner(data)
+    assert Owner(*each_byte(data)).seen() == whole.seen()
 
 
 @given(st.lists(st.text() | st.binary(max_size=300)))
 def test_messages_arrive_as_they_were_sent(messages: list[str | bytes]) -> None:
     sent = Engine().messages(messages)
-    pos, received = 0, Run()
+    pos, received = 0, Owner()
     while pos < len(sent):
         first, payload, size = unmask(sent[pos:])
         received.receive(frame(first & 0x0F, payload))
@@ -401,7 +381,7 @@ def test_messages_arrive_as_they_were_sent(messages: list[str | bytes]) -> None:
 
 
 def test_a_flood_of_empty_fragments_takes_no_memory() -> None:
-    run = Run(frame(TEXT, b"a", fin=False))
+    run = Owner(frame(TEXT, b"a", fin=False))
     chunk = frame(CONTINUATION, b"", fin=False) * 1000
     run.receive(chunk)
     tracemalloc.start()
@@ -417,6 +397,58 @@ def test_a_flood_of_empty_fragments_takes_no_memory() -> None:
     assert run.messages == ["az"]
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("chunk", [5, 5000])
+def test_a_message_of_tiny_fragments_weighs_little_more_than_its_bytes(
+    opcode: int, chunk: int
+) -> None:
+    count, item = 100_000, frame(CONTINUATION, "€".encode(), fin=False)
+    stream = item * count
+    chunks = [stream[pos : pos + chunk] for pos in range(0, len(stream), chunk)]
+    run = Owner(frame(opcode, "é".encode(), fin=False))
+    tracemalloc.start()
+    try:
+        for part in chunks:
+            run.receive(part)
+        # A string for each would take 8 MB.
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+        run.receive(frame(CONTINUATION, b""))
+        assert tracemalloc.get_traced_memory()[1] < 2_500_000
+    finally:
+        tracemalloc.stop()
+    text = "é" + "€" * count
+    assert run.messages == [text if opcode == TEXT else text.encode()]
+
+
+@pytest.mark.parametrize("size", [1, 125, 126, 1000, 65535, 65536])
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("chunk", [1, 7, 1460, 1 << 20])
+def test_fragments_of_every_length_form_become_one_message(
+    opcode: int, size: int, chunk: int
+) -> None:
+    # A size that no character fits: fragments and chunks end within one.
+    text = "aé€😀" * (3 * size // 10 + 1)
+    payload = text.encode()
+    last = len(payload) // size * size
+    starts = range(0, len(payload), size)
+    data = b"".join(
+        frame(
+            CONTINUATION if start else opcode,
+            payload[start : start + size],
+            fin=start == last,
+        )
+        for start in starts
+    )
+    if last == len(payload):
+        data += frame(CONTINUATION)
+    data += frame(PING, b"after")
+    run = Owner(*(data[pos : pos + chunk] for pos in range(0, len(data), chunk)))
+    run.finish()
+    assert run.messages == [text if opcode == TEXT else payload]
+    assert run.engine.received_size == len(payload)
+    assert run.engine.pings == [b"after"]
+
+
 @pytest.mark.parametrize("chunk", [1, 1000, 65536])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_a_large_message_is_collected_from_chunks_of_any_size(
@@ -424,7 +456,7 @@ def test_a_large_message_is_collected_from_chunks_of_any_size(
 ) -> None:
     payload = bytes(range(32, 96)) * 1024
     data = frame(opcode, payload)
-    run = Run(limit=None)
+    run = Owner(limit=None)
     for pos in range(0, len(data), chunk):
         run.receive(data[pos : pos + chunk])
     assert run.messages == [payload.decode() if opcode == TEXT else payload]
@@ -476,7 +508,7 @@ def test_masking_keys_come_from_the_given_source() -> None:
 
 
 def test_without_a_close_frame_there_is_no_record() -> None:
-    assert Run(frame(TEXT, b"a")).engine.record() is None
+    assert Owner(frame(TEXT, b"a")).engine.record() is None
 
 
 @pytest.mark.parametrize(
@@ -488,7 +520,7 @@ def test_without_a_close_frame_there_is_no_record() -> None:
     ],
 )
 def test_a_close_from_the_peer_is_echoed(body: bytes, code: int, reason: str) -> None:
-    engine = Run(frame(CLOSE, body)).engine
+    engine = Owner(frame(CLOSE, body)).engine
     received = CloseFrame(code=code, reason=reason)
     assert engine.close_received == received
     assert engine.record() == Close(
@@ -507,7 +539,7 @@ def test_a_close_from_the_peer_is_echoed(body: bytes, code: int, reason: str) ->
 
 
 def test_nothing_is_parsed_after_a_received_close() -> None:
-    run = Run(close_frame(1000) + frame(TEXT, b"late") + frame(3))
+    run = Owner(close_frame(1000) + frame(TEXT, b"late") + frame(3))
     assert run.receive(frame(TEXT, b"later")) == 0
     assert run.messages == []
     assert run.engine.violation is None
@@ -529,7 +561,7 @@ def test_nothing_leaves_after_a_sent_close() -> None:
 
 
 def test_messages_still_arrive_between_our_close_and_the_answer() -> None:
-    run = Run()
+    run = Owner()
     run.engine.close(1000)
     run.receive(frame(TEXT, b"on its way") + close_frame(4000, b"theirs"))
     assert run.messages == ["on its way"]

@@ -122,15 +122,3 @@ def test_keys_are_used_once_and_fetched_in_blocks() -> None:
 
 def test_keys_come_from_the_operating_system_by_default() -> None:
     assert KeyPool().take() != KeyPool().take()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"\x82\x05", b"\x82\x7e\x01\x00", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"],
-)
-def test_a_header_is_read_only_when_it_is_complete(data: bytes) -> None:
-    for size in range(len(data)):
-        assert read_header(data[:size], 0) is None
-    header = read_header(b"xx" + data, 2)
-    assert header is not None
-    assert header.end == len(data) + 2
