@@ -26,6 +26,7 @@ from resilient_ws.protocol.frames import (
     RSV1,
     TEXT,
 )
+from resilient_ws.protocol.violation import Broken, Violation
 
 
 _OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
@@ -50,6 +51,25 @@ class Header:
     size: int
     minimal: bool
     end: int
+
+
+def take_header(
+    data: bytes, pos: int, *, inside: bool, deflates: bool
+) -> Header | None:
+    """Return the header at ``pos``, found right, or ``None`` when it is incomplete.
+
+    Raises:
+        Broken: What is there of it breaks a rule.
+    """
+    what = wrong_start(data, pos, inside=inside, deflates=deflates)
+    if what is None:
+        header = read_header(data, pos)
+        if header is None:
+            return None
+        what = wrong_length(header)
+        if what is None:
+            return header
+    raise Broken(Violation(code=1002, text=f"the server sent {what}"))
 
 
 def read_header(data: bytes, pos: int) -> Header | None:

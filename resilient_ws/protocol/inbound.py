@@ -27,15 +27,10 @@ from resilient_ws.protocol.frames import (
     RSV1,
     TEXT,
 )
-from resilient_ws.protocol.header import (
-    payload_bounds,
-    read_header,
-    wrong_length,
-    wrong_start,
-)
+from resilient_ws.protocol.header import payload_bounds, take_header
 from resilient_ws.protocol.held import Held
 from resilient_ws.protocol.pieces import inflate_message
-from resilient_ws.protocol.violation import BAD_TEXT, Broken, Violation, against_rfc
+from resilient_ws.protocol.violation import BAD_TEXT, Broken, Violation
 
 
 if TYPE_CHECKING:
@@ -240,32 +235,15 @@ class Inbound:
 
     def _step(self, data: bytes, pos: int) -> int:
         """Begin a data frame, or take a control frame; return as ``_go_on`` does."""
-        header = self._header(data, pos)
+        assembly = self._assembly
+        deflates = assembly.inflater is not None
+        header = take_header(data, pos, inside=assembly.inside, deflates=deflates)
         if header is None:
             return pos
         if header.opcode >= CLOSE:
             return self._control(header, data, pos)
-        self._assembly.begin(header)
+        assembly.begin(header)
         return header.end
-
-    def _header(self, data: bytes, pos: int) -> Header | None:
-        """Return the header at ``pos``, found right, if all of it is there."""
-        assembly = self._assembly
-        what = wrong_start(
-            data,
-            pos,
-            inside=assembly.inside,
-            deflates=assembly.inflater is not None,
-        )
-        if what is not None:
-            raise Broken(against_rfc(what))
-        header = read_header(data, pos)
-        if header is None:
-            return None
-        what = wrong_length(header)
-        if what is not None:
-            raise Broken(against_rfc(what))
-        return header
 
     def _control(self, header: Header, data: bytes, pos: int) -> int:
         """Take a control frame that is all there; return where it ends."""

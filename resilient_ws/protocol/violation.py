@@ -43,11 +43,6 @@ BAD_REASON: Final = Violation(
 )
 
 
-def against_rfc(what: str) -> Violation:
-    """Say what the server sent that no server may send."""
-    return Violation(code=1002, text=f"the server sent {what}")
-
-
 def too_big(size: int, limit: int) -> Violation:
     """Say that a message has at least ``size`` bytes, which is above ``limit``."""
     text = f"a message of at least {size} bytes, above our limit {limit}"
