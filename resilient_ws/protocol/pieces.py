@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 from itertools import chain
-from typing import TYPE_CHECKING, AnyStr, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from resilient_ws.protocol.deflate import BadDeflate
 from resilient_ws.protocol.violation import BAD_DEFLATE, BAD_TEXT, Broken, too_big
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 #: (io.BytesIO, bytearray) is no better: where realloc has to move it, it is copied
 #: eight times over; and io.StringIO is a list of parts up to Python 3.11.
 _MAX_PARTS: Final = 16 * 1024
-
-
-def join_tail(parts: list[AnyStr], start: int) -> None:
-    """Make one part of all those from ``start`` on."""
-    parts[start:] = [parts[0][:0].join(parts[start:])]
 
 
 class Text:
@@ -68,7 +63,7 @@ class Text:
         parts = self._parts
         parts.append(text)
         if len(parts) >= self._joined + _MAX_PARTS:
-            join_tail(parts, self._joined)
+            parts[self._joined :] = ["".join(parts[self._joined :])]
             self._joined += 1
         if taken < len(piece):
             rest = self._rest = piece[taken:]
@@ -107,7 +102,7 @@ class Binary:
         parts = self._parts
         parts.append(piece)
         if len(parts) >= self._joined + _MAX_PARTS:
-            join_tail(parts, self._joined)
+            parts[self._joined :] = [b"".join(parts[self._joined :])]
             self._joined += 1
 
     def finish(self) -> bytes:
