@@ -149,7 +149,8 @@ async def test_a_link_without_messages_is_idle(any_server: ServerProcess) -> Non
         await seen.until(ConnectionDropped)
         [timed_out] = seen.of(ConnectionTimedOut)
         assert timed_out.kind == "idle"
-        assert 0.4 <= timed_out.after < 0.9
+        # How promptly is told in virtual time.
+        assert timed_out.after >= 0.4
         [drop] = seen.of(ConnectionDropped)
         assert isinstance(drop.because, LivenessTimeout)
         assert drop.because.how == "silence"
