@@ -12,6 +12,7 @@ import pytest
 
 import resilient_ws
 from resilient_ws.protocol.deflate import Offer
+from resilient_ws.testing import assert_no_leaks
 from tests.conformance.fuzzing import (
     COMPRESSED,
     PLAIN,
@@ -21,7 +22,6 @@ from tests.conformance.fuzzing import (
     verdicts,
 )
 from tests.conformance.report import grade
-from tests.leaks import assert_no_leaks
 
 
 if TYPE_CHECKING:

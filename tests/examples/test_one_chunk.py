@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import resilient_ws
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close
 
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.servers.process import HOST, ServerProcess, free_port
 
 

@@ -16,23 +16,23 @@ from tenacity import wait_fixed
 import resilient_ws
 from resilient_ws import FATAL, RETRY, RETRY_FRESH, Reconnect, State, Timeouts
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
-from tests.virtual.record import now, of, recorded, until
-from tests.virtual.server import (
-    ScriptedServer,
+from resilient_ws.testing import ScriptedServer
+from resilient_ws.testing.scripts import (
     closing,
     feeding,
+    hang,
     hold,
-    refusing,
+    rejecting,
     resetting,
-    tarpit,
 )
+from tests.record import now, of, recorded, until
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws import Attempt, Ending, Session, Verdict
-    from tests.virtual.server import Peer
+    from resilient_ws.testing import Peer
 
 
 def gaps(server: ScriptedServer) -> list[float]:
@@ -42,7 +42,7 @@ def gaps(server: ScriptedServer) -> list[float]:
 
 def offline(server: ScriptedServer, **policy: Any) -> Session:
     return resilient_ws.connect(
-        server.url, wait_open=False, reconnect=Reconnect(**policy)
+        server.url(), wait_open=False, reconnect=Reconnect(**policy)
     )
 
 
@@ -75,7 +75,7 @@ async def test_attempts_count_anew_only_after_a_stable_connection(
 async def test_retry_after_in_seconds_is_added_to_the_wait(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(503, {"Retry-After": "7"}), hold)
+    server.play(rejecting(503, retry_after=7), hold)
     session = offline(server, wait=wait_fixed(2))
     events = recorded(session)
     async with session:
@@ -93,14 +93,14 @@ async def test_retry_after_as_a_date_is_read_against_the_servers_own_clock(
         "Date": format_datetime(there, usegmt=True),
         "Retry-After": format_datetime(there + timedelta(seconds=30), usegmt=True),
     }
-    server.play(refusing(429, headers), hold)
+    server.play(rejecting(429, headers=headers), hold)
     async with offline(server, wait=wait_fixed(2)) as session:
         await session.wait_until(State.OPEN)
     assert gaps(server) == [32]
 
 
 async def test_retry_after_is_capped(server: ScriptedServer) -> None:
-    server.play(refusing(503, {"Retry-After": "86400"}), hold)
+    server.play(rejecting(503, retry_after=86400), hold)
     async with offline(server, wait=wait_fixed(2), retry_after_cap=60) as session:
         await session.wait_until(State.OPEN)
     assert gaps(server) == [62]
@@ -125,13 +125,13 @@ async def test_a_refused_token_is_asked_for_again_once_and_fresh(
     async def url(attempt: Attempt) -> str:
         asked.append(("url", attempt.number, attempt.fresh))
         await asyncio.sleep(0)
-        return f"{server.url}/?fresh={attempt.fresh}"
+        return f"{server.url()}/?fresh={attempt.fresh}"
 
     def headers(attempt: Attempt) -> dict[str, str]:
         asked.append(("headers", attempt.number, attempt.fresh))
         return {"Authorization": "new" if attempt.fresh else "cached"}
 
-    server.play(refusing(401), hold)
+    server.play(rejecting(401), hold)
     async with resilient_ws.connect(url, headers=headers) as session:
         assert session.state is State.OPEN
         assert "a URL per attempt" in repr(session)
@@ -147,9 +147,9 @@ async def test_a_refused_token_is_asked_for_again_once_and_fresh(
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_refused_twice_is_fatal(server: ScriptedServer, status: int) -> None:
-    server.play(refusing(status))
+    server.play(rejecting(status))
     with pytest.raises(resilient_ws.HandshakeRejected) as caught:
-        await resilient_ws.connect(server.url).__aenter__()
+        await resilient_ws.connect(server.url()).__aenter__()
     assert caught.value.status == status
     assert len(server.dials) == 2
 
@@ -168,10 +168,10 @@ async def test_closed_for_policy_twice_is_fatal_in_the_end(
 
 
 async def test_a_404_before_the_first_open_is_final(server: ScriptedServer) -> None:
-    server.play(refusing(404))
+    server.play(rejecting(404))
     began = now()
     with pytest.raises(resilient_ws.HandshakeRejected):
-        await resilient_ws.connect(server.url, wait_open=True).__aenter__()
+        await resilient_ws.connect(server.url(), wait_open=True).__aenter__()
     assert now() == began
     assert len(server.dials) == 1
 
@@ -179,7 +179,7 @@ async def test_a_404_before_the_first_open_is_final(server: ScriptedServer) -> N
 async def test_a_404_later_is_heard_twice_the_first_time_after_the_longest_wait(
     server: ScriptedServer,
 ) -> None:
-    server.play(closing(1001, after=20.0), refusing(404))
+    server.play(closing(1001, after=20.0), rejecting(404))
     async with offline(server) as session:
         with pytest.raises(resilient_ws.HandshakeRejected):
             await session.wait_closed()
@@ -192,7 +192,7 @@ async def test_a_404_later_is_heard_twice_the_first_time_after_the_longest_wait(
 
 async def test_a_404_in_a_deployment_bricks_nobody(server: ScriptedServer) -> None:
     server.play(
-        closing(1001, after=20.0), refusing(404), refusing(503), refusing(404), hold
+        closing(1001, after=20.0), rejecting(404), rejecting(503), rejecting(404), hold
     )
     async with offline(server) as session:
         await until(lambda: session.epoch == 2)
@@ -200,12 +200,12 @@ async def test_a_404_in_a_deployment_bricks_nobody(server: ScriptedServer) -> No
 
 async def test_urls_fail_over_and_the_wait_is_taken_once_per_round() -> None:
     async with (
-        ScriptedServer(refusing(503)) as first,
-        ScriptedServer(refusing(503)) as second,
-        ScriptedServer(refusing(503), hold) as third,
+        ScriptedServer(rejecting(503)) as first,
+        ScriptedServer(rejecting(503)) as second,
+        ScriptedServer(rejecting(503), hold) as third,
     ):
         session = resilient_ws.connect(
-            [first.url, second.url, third.url],
+            [first.url(), second.url(), third.url()],
             wait_open=False,
             reconnect=Reconnect(wait=wait_fixed(100)),
         )
@@ -213,7 +213,7 @@ async def test_urls_fail_over_and_the_wait_is_taken_once_per_round() -> None:
         async with session:
             await session.wait_until(State.OPEN)
             (opened,) = of(events, resilient_ws.ConnectionOpened)
-            assert opened.endpoint.startswith(third.url)
+            assert opened.endpoint.startswith(third.url())
         scheduled = of(events, resilient_ws.RetryScheduled)
         assert [e.source for e in scheduled] == [
             *2 * ["failover"],
@@ -228,18 +228,18 @@ async def test_a_fatal_member_leaves_the_round_and_the_last_one_ends_the_session
     None
 ):
     async with (
-        ScriptedServer(refusing(404)) as first,
-        ScriptedServer(refusing(503), refusing(404)) as second,
+        ScriptedServer(rejecting(404)) as first,
+        ScriptedServer(rejecting(503), rejecting(404)) as second,
     ):
         with pytest.raises(resilient_ws.HandshakeRejected):
             await resilient_ws.connect(
-                [first.url, second.url], reconnect=Reconnect(wait=wait_fixed(10))
+                [first.url(), second.url()], reconnect=Reconnect(wait=wait_fixed(10))
             ).__aenter__()
         assert [len(s.dials) for s in (first, second)] == [1, 2]
 
 
 async def test_retry_now_cuts_the_wait(server: ScriptedServer) -> None:
-    server.play(refusing(503), hold)
+    server.play(rejecting(503), hold)
     async with offline(server, wait=wait_fixed(1000)) as session:
         session.retry_now()
         await session.wait_until(State.BACKOFF)
@@ -256,7 +256,7 @@ async def test_retry_now_cuts_the_wait(server: ScriptedServer) -> None:
 async def test_a_storm_of_requests_dials_five_times_a_second(
     server: ScriptedServer, call: str
 ) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     async with offline(server, wait=wait_fixed(100)) as session:
         while now() < 4:
             if call == "retry_now":
@@ -271,14 +271,14 @@ async def test_a_storm_of_requests_dials_five_times_a_second(
 async def test_reconnect_replaces_an_open_connection_without_backoff(
     server: ScriptedServer,
 ) -> None:
-    async with ScriptedServer() as other:
+    async with ScriptedServer(hold) as other:
         session = resilient_ws.connect(
-            server.url, reconnect=Reconnect(wait=wait_fixed(1000))
+            server.url(), reconnect=Reconnect(wait=wait_fixed(1000))
         )
         events = recorded(session)
         async with session:
             await asyncio.sleep(1)
-            session.reconnect("the host moves", url=f"{other.url}/moved")
+            session.reconnect("the host moves", url=f"{other.url()}/moved")
             await until(lambda: session.epoch == 2)
             assert now() == pytest.approx(1, abs=0.1)
             assert [path for _, path in other.requests] == ["/moved"]
@@ -294,12 +294,12 @@ async def test_reconnect_replaces_an_open_connection_without_backoff(
 
 
 async def test_orders_given_in_one_breath_are_one(server: ScriptedServer) -> None:
-    async with ScriptedServer() as other:
-        server.play(refusing(503))
+    async with ScriptedServer(hold) as other:
+        server.play(rejecting(503))
         async with offline(server, wait=wait_fixed(1000)) as session:
             await session.wait_until(State.BACKOFF)
             session.retry_now()
-            session.reconnect("elsewhere it works", url=other.url)
+            session.reconnect("elsewhere it works", url=other.url())
             session.retry_now()
             await session.wait_until(State.OPEN)
             assert len(other.dials) == 1
@@ -309,27 +309,27 @@ async def test_orders_given_in_one_breath_are_one(server: ScriptedServer) -> Non
 
 
 async def test_reconnect_while_dialling_and_restoring(server: ScriptedServer) -> None:
-    hang = asyncio.Event()
+    stuck = asyncio.Event()
 
     async def on_open(connection: resilient_ws.Connection) -> None:
-        if not hang.is_set():
-            await hang.wait()
+        if not stuck.is_set():
+            await stuck.wait()
 
-    server.play(tarpit, hold, hold)
-    session = resilient_ws.connect(server.url, on_open=on_open, wait_open=False)
+    server.play(hang, hold, hold)
+    session = resilient_ws.connect(server.url(), on_open=on_open, wait_open=False)
     async with session:
         await server.arrivals(1)
         session.reconnect("it takes too long")
         await session.wait_until(State.RESTORING)
         session.reconnect("that too")
         await until(lambda: len(server.dials) == 3)
-        hang.set()
+        stuck.set()
         await session.wait_until(State.OPEN)
         assert session.epoch == 1
 
 
 async def test_reconnect_refuses_where_access_does(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         with pytest.raises(resilient_ws.SecurityError):
             session.reconnect("why", url="ws://example.com")
         with pytest.raises(ValueError, match="url"):
@@ -339,7 +339,7 @@ async def test_reconnect_refuses_where_access_does(server: ScriptedServer) -> No
 
 async def test_max_age_replaces_a_connection_in_time(server: ScriptedServer) -> None:
     policy = Reconnect(max_age=100, rng=random.Random(1))
-    session = resilient_ws.connect(server.url, reconnect=policy)
+    session = resilient_ws.connect(server.url(), reconnect=policy)
     events = recorded(session)
     async with session:
         await asyncio.sleep(1000)
@@ -353,9 +353,9 @@ async def test_after_max_outage_what_was_received_comes_first_and_then_gave_up(
 ) -> None:
     async def later(peer: Peer) -> None:
         await asyncio.sleep(20)
-        peer.reset()
+        await peer.reset()
 
-    server.play(feeding("1", "2", "3", then=later), refusing(503))
+    server.play(feeding("1", "2", "3", then=later), rejecting(503))
     async with offline(server, wait=wait_fixed(10), max_outage=35) as session:
         began = now()
         await until(lambda: session.state is State.CLOSED)
@@ -387,7 +387,7 @@ async def test_after_max_outage_what_was_received_comes_first_and_then_gave_up(
 
 
 async def test_gave_up_reaches_those_who_wait_already(server: ScriptedServer) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     async with offline(
         server, wait=wait_fixed(10), stop=tenacity.stop_after_attempt(2)
     ) as session:
@@ -417,7 +417,7 @@ async def test_gave_up_reaches_those_who_wait_already(server: ScriptedServer) ->
 async def test_any_stop_of_tenacity_is_obeyed(
     server: ScriptedServer, stop: Any, dials: int
 ) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     async with offline(server, wait=wait_fixed(10), stop=stop) as session:
         with pytest.raises(resilient_ws.GaveUp) as caught:
             await session.wait_closed()
@@ -439,7 +439,7 @@ async def test_any_stop_of_tenacity_is_obeyed(
 async def test_any_wait_of_tenacity_is_obeyed(
     server: ScriptedServer, wait: Any, expected: list[float]
 ) -> None:
-    server.play(*3 * [refusing(503)], hold)
+    server.play(*3 * [rejecting(503)], hold)
     async with offline(server, wait=wait) as session:
         await session.wait_until(State.OPEN)
     assert gaps(server) == expected
@@ -448,7 +448,7 @@ async def test_any_wait_of_tenacity_is_obeyed(
 async def test_a_wait_that_answers_nonsense_ends_the_session_with_the_bug(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     async with offline(server, wait=lambda _: float("nan")) as session:
         with pytest.raises(ValueError, match="finite"):
             await session.wait_closed()
@@ -464,10 +464,10 @@ async def test_classify_decides(server: ScriptedServer) -> None:
         return answers[min(len(endings), len(answers)) - 1]
 
     server.play(
-        refusing(404), closing(4000), resetting(), tarpit, closing(1000, after=3.0)
+        rejecting(404), closing(4000), resetting(), hang, closing(1000, after=3.0)
     )
     session = resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         timeouts=Timeouts(open=2),
         reconnect=Reconnect(wait=wait_fixed(1), classify=classify),
@@ -496,7 +496,7 @@ async def test_a_classify_that_raises_is_reported_and_the_default_stands(
     def classify(_: Ending) -> None:
         raise ZeroDivisionError
 
-    server.play(refusing(503), hold)
+    server.play(rejecting(503), hold)
     session = offline(server, wait=wait_fixed(1), classify=classify)
     events = recorded(session)
     async with session:
@@ -512,7 +512,7 @@ async def test_fatal_from_classify_ends_the_session(server: ScriptedServer) -> N
     def classify(_: Ending) -> None:
         raise fatal
 
-    server.play(refusing(503))
+    server.play(rejecting(503))
     async with offline(server, classify=classify) as session:
         with pytest.raises(resilient_ws.Fatal) as caught:
             await session.wait_closed()
@@ -532,10 +532,10 @@ async def test_a_network_error_of_a_callable_is_a_failed_attempt(
         calls.append(attempt.number)
         if attempt.number < 3:
             raise failure
-        return server.url if where == "url" else {}
+        return server.url() if where == "url" else {}
 
     session = resilient_ws.connect(
-        failing if where == "url" else server.url,
+        failing if where == "url" else server.url(),
         headers=failing if where == "headers" else None,
         reconnect=Reconnect(wait=wait_fixed(1)),
     )
@@ -557,7 +557,7 @@ async def test_a_bug_in_a_callable_ends_the_session_with_it(
         return 17
 
     session = resilient_ws.connect(
-        broken if where == "url" else server.url,
+        broken if where == "url" else server.url(),
         headers=broken if where == "headers" else None,
     )
     with pytest.raises(resilient_ws.Fatal) as caught:
@@ -573,7 +573,7 @@ async def test_a_callable_that_hangs_is_bounded_by_the_time_to_open(
     async def url(attempt: Attempt) -> str:
         if attempt.number == 1:
             await asyncio.Event().wait()
-        return server.url
+        return server.url()
 
     session = resilient_ws.connect(
         url, timeouts=Timeouts(open=4), reconnect=Reconnect(wait=wait_fixed(1))
@@ -589,7 +589,7 @@ async def test_a_server_that_hangs_up_before_its_answer_is_dialled_once_an_attem
     server: ScriptedServer,
 ) -> None:
     async def hangs_up(peer: Peer) -> None:
-        peer.reset()
+        await peer.reset()
 
     server.play(hangs_up)
     async with offline(server, wait=wait_fixed(1)):

@@ -21,7 +21,7 @@ from resilient_ws import (
     SecurityError,
     Timeouts,
 )
-from tests.leaks import open_sockets, pending_tasks
+from resilient_ws.testing.leaks import open_sockets, pending_tasks
 
 
 if TYPE_CHECKING:

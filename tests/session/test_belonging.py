@@ -13,13 +13,14 @@ import pytest
 
 import resilient_ws
 from resilient_ws import State
-from tests.virtual.server import ScriptedServer, echo, tarpit
+from resilient_ws.testing.scripts import echo, hang
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws import Session
+    from resilient_ws.testing import ScriptedServer
 
 
 def calls(session: Session) -> list[Callable[[], Any]]:
@@ -56,7 +57,7 @@ async def test_another_thread_is_told_what_to_use_instead(
     server: ScriptedServer,
 ) -> None:
     server.play(echo)
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         texts = await asyncio.to_thread(lambda: asyncio.run(refusals(session)))
         assert len(texts) == len(calls(session))
         assert all("run_coroutine_threadsafe" in text for text in texts)
@@ -74,7 +75,7 @@ async def test_another_thread_is_told_what_to_use_instead(
 async def test_an_iterator_taken_elsewhere_is_refused_too(
     server: ScriptedServer,
 ) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         iterators: list[Any] = [aiter(session), session.with_interruptions()]
         refused: list[str] = []
 
@@ -89,7 +90,7 @@ async def test_an_iterator_taken_elsewhere_is_refused_too(
 
 
 async def test_without_any_loop_running_it_is_refused(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         refused: list[RuntimeError] = []
 
         def steer() -> None:
@@ -106,7 +107,7 @@ async def test_without_any_loop_running_it_is_refused(server: ScriptedServer) ->
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 async def test_a_forked_child_is_refused_everything(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:  # pragma: no cover - in another process
@@ -143,8 +144,8 @@ def _in_child(session: Session) -> list[str]:  # pragma: no cover - in another p
 async def test_a_session_may_be_closed_from_another_thread_by_the_loop(
     server: ScriptedServer,
 ) -> None:
-    server.play(tarpit)
-    async with resilient_ws.connect(server.url, wait_open=False) as session:
+    server.play(hang)
+    async with resilient_ws.connect(server.url(), wait_open=False) as session:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(resilient_ws.SessionClosed):
             await asyncio.to_thread(

@@ -12,15 +12,15 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Inbox, Interruption, Outbox, Reconnect
-from tests.virtual.record import now
-from tests.virtual.server import SOON
+from resilient_ws.testing.scripts import SOON
+from tests.record import now
 
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 CANCELLATIONS = 1000
 
@@ -37,15 +37,14 @@ class Counting:
         self.sent = 0
 
     async def __call__(self, peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(SOON)
         for _ in range(self.rng.randrange(1, 20)):
             count = self.rng.randrange(0, 8)
-            peer.send(*(str(self.sent + n) for n in range(count)))
+            await peer.send(*(str(self.sent + n) for n in range(count)))
             self.sent += count
             await asyncio.sleep(self.rng.choice([0, 0, 0.001, 0.01]))
-        peer.close(1001)
-        await peer.said_goodbye()
+        await peer.close(1001)
 
 
 async def cancelled_at_random(
@@ -102,7 +101,7 @@ async def test_cancelling_the_consumer_loses_and_doubles_nothing(
     server.play(counting)
     taken: list[str | bytes] = []
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         reconnect=Reconnect(wait=wait_fixed(0.3)),
         inbox=Inbox(max_messages=max_messages),
     ) as session:
@@ -121,21 +120,20 @@ async def test_a_cancelled_send_is_never_transmitted_and_the_others_once_in_orde
 
     async def swallow(peer: Peer) -> None:
         """Read by fits and starts, and end in order: what came was all counted."""
-        peer.accept()
+        await peer.accept()
         for _ in range(rng.randrange(2, 8)):
-            peer.pause()
+            peer.freeze()
             await asyncio.sleep(rng.choice([0.0, 0.01, 0.05]))
-            peer.resume()
+            peer.thaw()
             await asyncio.sleep(rng.choice([0.0, 0.001]))
-        peer.close(1001)
-        await peer.said_goodbye()
+        await peer.close(1001)
 
     server.play(swallow)
     accepted: list[bytes] = []
     attempts = 0
     cancellations = 0
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(max_messages=3, overflow="wait"),
         reconnect=Reconnect(wait=wait_fixed(0.3)),
     ) as session:

@@ -22,14 +22,15 @@ from resilient_ws import (
     Reconnect,
     State,
 )
+from resilient_ws.testing.scripts import hold
 from tests.protocol import server_frame
-from tests.virtual.record import of, recorded, turns, until
-from tests.virtual.server import hold
+from tests.record import of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from resilient_ws import Connection, Session
-    from tests.virtual.server import Peer, Script, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
+    from resilient_ws.testing.scripts import Script
 
 TEXT, BINARY, RSV1 = 1, 2, 4
 KIB, MIB = 1024, 1024 * 1024
@@ -54,7 +55,7 @@ def numbered(count: int, size: int) -> tuple[list[bytes], bytes]:
 
 def agreeing(tail: bytes = b"", *, answer: str = AGREE[next(iter(AGREE))]) -> Script:
     async def script(peer: Peer) -> None:
-        peer.accept(headers={"Sec-WebSocket-Extensions": answer}, tail=tail)
+        await peer.accept(headers={"Sec-WebSocket-Extensions": answer}, tail=tail)
         await peer.ended()
 
     return script
@@ -62,7 +63,7 @@ def agreeing(tail: bytes = b"", *, answer: str = AGREE[next(iter(AGREE))]) -> Sc
 
 def session_to(server: ScriptedServer, **options: object) -> Session:
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         reconnect=Reconnect(wait=wait_fixed(1)),
         **options,  # type: ignore[arg-type]
     )
@@ -82,7 +83,7 @@ async def test_what_was_agreed_on_is_reported_and_used(server: ScriptedServer) -
     session = session_to(server)
     events = recorded(session)
     async with session:
-        server.peer.write(compressed("grün".encode(), TEXT))
+        await server.peer.write(compressed("grün".encode(), TEXT))
         assert await session.receive() == "grün"
         before = session.statistics().bytes_sent
         await session.send("a" * 10_000)
@@ -106,10 +107,9 @@ async def test_each_connection_begins_without_context(server: ScriptedServer) ->
     looks_back = server_frame(TEXT, bytes.fromhex("f200110000"), rsv=RSV1)
 
     async def dropping(peer: Peer) -> None:
-        peer.accept(headers={"Sec-WebSocket-Extensions": DEFLATE}, tail=hello)
-        peer.write(looks_back)
-        peer.close(1012)
-        await peer.said_goodbye()
+        await peer.accept(headers={"Sec-WebSocket-Extensions": DEFLATE}, tail=hello)
+        await peer.write(looks_back)
+        await peer.close(1012)
 
     server.play(dropping, agreeing(looks_back, answer=DEFLATE), hold)
     session = session_to(server)
@@ -163,7 +163,7 @@ async def test_a_bomb_ends_in_1009_with_little_memory(server: ScriptedServer) ->
     async with session:
         tracemalloc.start()
         try:
-            server.peer.write(bomb)
+            await server.peer.write(bomb)
             await until(lambda: of(events, ConnectionDropped))
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -209,7 +209,7 @@ async def test_what_is_discarded_is_never_held_all_at_once(
     async with session_to(server, inbox=inbox) as session:
         tracemalloc.start()
         try:
-            server.peer.write(frames)
+            await server.peer.write(frames)
             await until(lambda: session.statistics().messages_received == 400)
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -240,9 +240,9 @@ async def test_a_reset_does_not_pour_what_waited_into_a_full_inbox(
     messages, frames = numbered(800, size)
 
     async def resetting(peer: Peer) -> None:
-        peer.accept(headers=AGREE, tail=frames)
+        await peer.accept(headers=AGREE, tail=frames)
         await peer.receive()
-        peer.reset()
+        await peer.reset()
 
     server.play(resetting, hold)
     session = session_to(server, inbox=Inbox(max_bytes=room))

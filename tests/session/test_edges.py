@@ -31,21 +31,15 @@ from resilient_ws import (
 from resilient_ws.inbox import InboxQueue
 from resilient_ws.outbox.queue import JOINED_WRITE, MESSAGE_COST
 from resilient_ws.suspend import ticker_of
-from tests.virtual.loop import VirtualLoop
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import (
-    ScriptedServer,
-    close_frame,
-    hold,
-    message,
-    mute_at_close,
-    refusing,
-)
+from resilient_ws.testing import ScriptedServer, VirtualLoop
+from resilient_ws.testing.frames import close_frame, message
+from resilient_ws.testing.scripts import hold, mute_at_close, rejecting
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from resilient_ws import Attempt, Delivery
-    from tests.virtual.server import Peer
+    from resilient_ws.testing import Peer
 
 QUICK = Reconnect(wait=wait_fixed(1))
 
@@ -55,13 +49,13 @@ async def test_behind_the_end_of_the_stream_nothing_is_called_written(
 ) -> None:
     async def half_closes(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
+        await peer.accept()
         await peer.receive()
         peer.transport.write_eof()
         await peer.ended()
 
     server.play(half_closes, hold)
-    async with resilient_ws.connect(server.url, reconnect=QUICK) as session:
+    async with resilient_ws.connect(server.url(), reconnect=QUICK) as session:
         wire = session._supervisor.wire if session._supervisor else None
         assert wire is not None
         await session.send("first")
@@ -77,9 +71,9 @@ async def test_fatal_from_the_hook_counts_when_the_connection_ends_with_it(
     server: ScriptedServer,
 ) -> None:
     async def denies(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(0.01)
-        peer.write(message("denied") + close_frame(1011))
+        await peer.write(message("denied") + close_frame(1011))
         await peer.ended()
 
     async def logs_in(connection: Connection) -> None:
@@ -87,7 +81,7 @@ async def test_fatal_from_the_hook_counts_when_the_connection_ends_with_it(
 
     server.play(denies)
     session = resilient_ws.connect(
-        server.url, on_open=logs_in, reconnect=QUICK, wait_open=10
+        server.url(), on_open=logs_in, reconnect=QUICK, wait_open=10
     )
     with pytest.raises(Fatal, match="denied"):
         async with session:
@@ -98,9 +92,9 @@ async def test_a_hook_that_fails_as_its_connection_ends_is_not_unretrieved(
     server: ScriptedServer,
 ) -> None:
     async def denies(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(0.01)
-        peer.write(message("denied") + close_frame(1011))
+        await peer.write(message("denied") + close_frame(1011))
         await peer.ended()
 
     async def logs_in(connection: Connection) -> None:
@@ -110,7 +104,7 @@ async def test_a_hook_that_fails_as_its_connection_ends_is_not_unretrieved(
     asyncio.get_running_loop().set_exception_handler(lambda _, c: unheard.append(c))
     server.play(denies)
     async with resilient_ws.connect(
-        server.url, on_open=logs_in, reconnect=QUICK, wait_open=False
+        server.url(), on_open=logs_in, reconnect=QUICK, wait_open=False
     ):
         await server.arrivals(3)
     gc.collect()
@@ -126,12 +120,12 @@ async def test_what_fails_while_it_is_cancelled_is_heard(
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise ValueError("cleaning up failed") from None
-        return server.url
+        return server.url()
 
     unheard: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, c: unheard.append(c))
     session = resilient_ws.connect(
-        fails_at_the_end if place == "url" else server.url,
+        fails_at_the_end if place == "url" else server.url(),
         on_open=fails_at_the_end if place == "on_open" else None,
         wait_open=False,
     )
@@ -149,15 +143,15 @@ async def test_an_idle_link_is_noticed_after_a_pause_of_reading(
     server: ScriptedServer,
 ) -> None:
     async def feeds_once(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(1)
-        peer.send("a", "b", "c")
+        await peer.send("a", "b", "c")
         await peer.ended()
 
     server.play(feeds_once)
     liveness = Liveness(ping_interval=None, idle_timeout=10)
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         liveness=liveness,
         inbox=Inbox(max_messages=1),
         reconnect=Reconnect(wait=wait_fixed(1000)),
@@ -173,9 +167,9 @@ async def test_an_idle_link_is_noticed_after_a_pause_of_reading(
 async def test_after_giving_up_and_closing_send_still_says_gave_up(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     session = resilient_ws.connect(
-        server.url, wait_open=False, reconnect=Reconnect(stop=stop_after_attempt(1))
+        server.url(), wait_open=False, reconnect=Reconnect(stop=stop_after_attempt(1))
     )
     async with session:
         with pytest.raises(GaveUp):
@@ -192,16 +186,16 @@ async def test_entering_in_vain_ends_the_session_whole(
     server: ScriptedServer,
 ) -> None:
     async def breaks_the_rules(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(0.01)
-        peer.write(b"\xff\xff")
+        await peer.write(b"\xff\xff")
         await peer.ended()
 
     async def waits(connection: Connection) -> None:
         await connection.receive()
 
     server.play(breaks_the_rules)
-    session = resilient_ws.connect(server.url, on_open=waits)
+    session = resilient_ws.connect(server.url(), on_open=waits)
     events = recorded(session)
     with pytest.raises(resilient_ws.ProtocolError):
         async with session:
@@ -217,8 +211,8 @@ async def test_entering_in_vain_ends_the_session_whole(
 async def test_entering_in_vain_reports_the_end_to_callbacks(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(404))
-    session = resilient_ws.connect(server.url)
+    server.play(rejecting(404))
+    session = resilient_ws.connect(server.url())
     events = recorded(session)
     with pytest.raises(resilient_ws.HandshakeRejected):
         async with session:
@@ -231,7 +225,7 @@ async def test_entering_in_vain_reports_the_end_to_callbacks(
 async def test_entering_cancelled_before_it_began_is_an_end_too(
     server: ScriptedServer,
 ) -> None:
-    session = resilient_ws.connect(server.url)
+    session = resilient_ws.connect(server.url())
 
     async def enters() -> None:
         task = asyncio.current_task()
@@ -253,13 +247,15 @@ async def test_close_keeps_its_deadline_when_the_server_keeps_the_stream_open(
 ) -> None:
     async def answers_and_stays(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
-        await peer.said_goodbye()
-        peer.write(close_frame(1000))
+        await peer.accept()
+        await peer.goodbye()
+        await peer.write(close_frame(1000))
         await peer.ended()
 
     server.play(answers_and_stays)
-    async with resilient_ws.connect(server.url, timeouts=Timeouts(close=5)) as session:
+    async with resilient_ws.connect(
+        server.url(), timeouts=Timeouts(close=5)
+    ) as session:
         began = now()
         record = await session.close()
         assert record is not None
@@ -272,16 +268,16 @@ async def test_what_keeps_coming_does_not_hold_the_goodbye_up(
 ) -> None:
     async def floods(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
-        peer.send(*["early"] * 5)
-        await peer.said_goodbye()
-        peer.send(*["late"] * 100)
-        peer.write(close_frame(1000))
+        await peer.accept()
+        await peer.send(*["early"] * 5)
+        await peer.goodbye()
+        await peer.send(*["late"] * 100)
+        await peer.write(close_frame(1000))
         await asyncio.sleep(0.01)
 
     server.play(floods)
     async with resilient_ws.connect(
-        server.url, inbox=Inbox(max_messages=10)
+        server.url(), inbox=Inbox(max_messages=10)
     ) as session:
         await until(lambda: session.statistics().inbox_messages == 5)
         began = now()
@@ -296,13 +292,13 @@ async def test_close_during_a_replacement_finishes_its_goodbye(
 ) -> None:
     async def slow_goodbye(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
-        await peer.said_goodbye()
+        await peer.accept()
+        await peer.goodbye()
         await asyncio.sleep(1)
-        peer.write(close_frame(1000))
+        await peer.write(close_frame(1000))
 
     server.play(slow_goodbye)
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         session.reconnect("a reason")
         await asyncio.sleep(0.5)
         record = await session.close()
@@ -324,20 +320,20 @@ async def test_reconnect_while_restoring_leaves_the_hole_as_it_was(
         await asyncio.sleep(1)
 
     async def drops(peer: Peer) -> None:
-        peer.accept()
-        peer.send("before")
+        await peer.accept()
+        await peer.send("before")
         await asyncio.sleep(5)
-        peer.reset()
+        await peer.reset()
 
     async def feeds(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(5)
-        peer.send("after")
+        await peer.send("after")
         await peer.ended()
 
     server.play(drops, feeds)
     async with resilient_ws.connect(
-        server.url, on_open=slow_after_the_first, reconnect=QUICK
+        server.url(), on_open=slow_after_the_first, reconnect=QUICK
     ) as session:
         await session.wait_until(State.BACKOFF)
         await session.wait_until(State.RESTORING)
@@ -357,13 +353,13 @@ async def test_before_the_first_open_connection_there_is_no_hole(
         await asyncio.sleep(1)
 
     async def feeds(peer: Peer) -> None:
-        peer.accept()
-        peer.send("first")
+        await peer.accept()
+        await peer.send("first")
         await peer.ended()
 
     server.play(feeds)
     session = resilient_ws.connect(
-        server.url, on_open=slow, wait_open=False, reconnect=QUICK
+        server.url(), on_open=slow, wait_open=False, reconnect=QUICK
     )
     events = recorded(session)
     async with session:
@@ -386,7 +382,7 @@ async def test_a_callback_that_raises_cancelled_error_silences_nobody(
         future.cancel()
         future.result()
 
-    session = resilient_ws.connect(server.url)
+    session = resilient_ws.connect(server.url())
     session.on(resilient_ws.StateChanged, reads_a_cancelled_result)
     session.on(resilient_ws.HandlerFailed, seen.append)
     session.on(resilient_ws.SessionClosed, seen.append)
@@ -399,15 +395,15 @@ async def test_a_callback_that_raises_cancelled_error_silences_nobody(
 async def test_statistics_never_go_back(server: ScriptedServer) -> None:
     async def closes_and_stays(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
-        peer.send("a", "b")
+        await peer.accept()
+        await peer.send("a", "b")
         await asyncio.sleep(1)
-        peer.close(1001)
+        await peer.close(1001)
         await peer.ended()
 
     server.play(closes_and_stays)
     async with resilient_ws.connect(
-        server.url, reconnect=Reconnect(wait=wait_fixed(1000))
+        server.url(), reconnect=Reconnect(wait=wait_fixed(1000))
     ) as session:
         await session.wait_until(State.BACKOFF)
         assert session.statistics().messages_received == 2
@@ -425,11 +421,13 @@ class Lowest(random.Random):
 async def test_no_endpoint_is_dialled_twice_within_the_spacing_in_a_round(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(503))
-    async with ScriptedServer(refusing(503)) as other:
+    server.play(rejecting(503))
+    async with ScriptedServer(rejecting(503)) as other:
         policy = Reconnect(wait=wait_none(), rng=Lowest(), stop=stop_after_attempt(10))
         with pytest.raises(GaveUp):
-            async with resilient_ws.connect([server.url, other.url], reconnect=policy):
+            async with resilient_ws.connect(
+                [server.url(), other.url()], reconnect=policy
+            ):
                 pass
         for dials in (server.dials, other.dials):
             gaps = [b - a for a, b in itertools.pairwise(dials)]
@@ -441,14 +439,14 @@ async def test_answers_to_the_probe_take_no_room(server: ScriptedServer) -> None
     answer = "answer" * 10
 
     async def feeds(peer: Peer) -> None:
-        peer.accept()
-        peer.write(message("small") + message(answer))
+        await peer.accept()
+        await peer.write(message("small") + message(answer))
         await peer.ended()
 
     server.play(feeds)
     liveness = Liveness(probe="ask", is_answer=lambda data: data == answer)
     session = resilient_ws.connect(
-        server.url,
+        server.url(),
         liveness=liveness,
         # With drop_oldest the same chunk turns the loop for ever.
         inbox=Inbox(max_bytes=20, overflow="drop_newest"),
@@ -467,10 +465,10 @@ async def test_two_receives_of_one_hook_each_get_theirs(
     got: list[str | bytes] = []
 
     async def feeds(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         for text in ("b", "a"):
             await asyncio.sleep(0.1)
-            peer.send(text)
+            await peer.send(text)
         await peer.ended()
 
     async def awaits_both(connection: Connection) -> None:
@@ -481,7 +479,7 @@ async def test_two_receives_of_one_hook_each_get_theirs(
 
     server.play(feeds)
     async with resilient_ws.connect(
-        server.url, on_open=awaits_both, wait_open=5, timeouts=Timeouts(restore=2)
+        server.url(), on_open=awaits_both, wait_open=5, timeouts=Timeouts(restore=2)
     ):
         assert sorted(map(str, got)) == ["a", "b"]
 
@@ -489,9 +487,9 @@ async def test_two_receives_of_one_hook_each_get_theirs(
 async def test_waiting_for_room_counts_against_the_ttl(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(503), hold)
+    server.play(rejecting(503), hold)
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         outbox=Outbox(max_messages=1, overflow="wait"),
         reconnect=Reconnect(wait=wait_fixed(60)),
@@ -507,7 +505,7 @@ async def test_waiting_for_room_counts_against_the_ttl(
 
 
 async def test_empty_messages_are_bounded_too(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         most = 0
         for _ in range(20_000):
             await session.send("")
@@ -527,7 +525,7 @@ async def test_a_url_callable_that_will_not_be_cancelled_dials_nothing_after_the
                 await release.wait()
             except asyncio.CancelledError:
                 continue
-        return server.url
+        return server.url()
 
     async with resilient_ws.connect(stubborn, wait_open=False) as session:
         await turns()
@@ -553,14 +551,14 @@ async def test_after_its_end_a_connection_delivers_nothing(
 ) -> None:
     async def speaks_too_late(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
-        await peer.said_goodbye()
-        peer.send("late")
+        await peer.accept()
+        await peer.goodbye()
+        await peer.send("late")
         await peer.ended()
 
     server.play(speaks_too_late)
     session = resilient_ws.connect(
-        server.url,
+        server.url(),
         liveness=Liveness(idle_timeout=10),
         reconnect=Reconnect(wait=wait_fixed(1000)),
     )
@@ -578,7 +576,7 @@ async def test_a_hook_whose_connection_half_closes_cannot_send_into_the_void(
 
     async def half_closes(peer: Peer) -> None:
         peer.answers_close = False
-        peer.accept()
+        await peer.accept()
         peer.transport.write_eof()
         await peer.ended()
 
@@ -589,7 +587,7 @@ async def test_a_hook_whose_connection_half_closes_cannot_send_into_the_void(
 
     server.play(half_closes)
     async with resilient_ws.connect(
-        server.url, on_open=logs_in, wait_open=False, reconnect=QUICK
+        server.url(), on_open=logs_in, wait_open=False, reconnect=QUICK
     ):
         await server.arrivals(2)
     assert seen == []
@@ -597,13 +595,13 @@ async def test_a_hook_whose_connection_half_closes_cannot_send_into_the_void(
 
 
 async def test_waiting_for_what_is_no_state_says_so(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         with pytest.raises(TypeError, match="state"):
             await session.wait_until("open")  # type: ignore[arg-type]
 
 
 async def test_a_session_closed_before_entering_is_over(server: ScriptedServer) -> None:
-    session = resilient_ws.connect(server.url)
+    session = resilient_ws.connect(server.url())
     await session.close()
     await session.wait_closed()
 
@@ -612,7 +610,7 @@ async def test_a_forced_end_while_the_goodbye_lingers_frees_those_who_wait(
     server: ScriptedServer,
 ) -> None:
     server.play(mute_at_close)
-    session = resilient_ws.connect(server.url)
+    session = resilient_ws.connect(server.url())
     receiving: asyncio.Task[str | bytes] | None = None
 
     async def body() -> None:
@@ -646,10 +644,10 @@ async def test_close_at_every_turn_of_a_restless_session(
     """Wherever the loop stands, close ends it, in time, with nobody left waiting."""
 
     async def restless(peer: Peer) -> None:
-        peer.accept()
-        peer.send("x")
+        await peer.accept()
+        await peer.send("x")
         await asyncio.sleep(0)
-        peer.reset()
+        await peer.reset()
 
     async def restores(connection: Connection) -> None:
         await connection.send("hello")
@@ -659,7 +657,7 @@ async def test_close_at_every_turn_of_a_restless_session(
     for turn in range(0, 120, 3):
         server.play(restless, hold)
         session = resilient_ws.connect(
-            server.url, on_open=restores, wait_open=False, reconnect=policy
+            server.url(), on_open=restores, wait_open=False, reconnect=policy
         )
         async with session:
             receiving = asyncio.create_task(drained(session))

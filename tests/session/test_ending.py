@@ -11,23 +11,23 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Reconnect, State, Timeouts
-from tests.leaks import assert_no_leaks
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import (
+from resilient_ws.testing import assert_no_leaks
+from resilient_ws.testing.scripts import (
     black_hole,
     closing,
+    hang,
     hold,
     mute_at_close,
-    refusing,
-    tarpit,
+    rejecting,
 )
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from resilient_ws import Connection, Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 LIMIT = 5.0
 STATES = (
@@ -46,13 +46,13 @@ async def never_restored(connection: Connection) -> None:
 def session_for(server: ScriptedServer, state: State, **options: Any) -> Session:
     """A session that gets as far as a state, and stays there."""
     script = {
-        State.CONNECTING: tarpit,
-        State.BACKOFF: refusing(503),
+        State.CONNECTING: hang,
+        State.BACKOFF: rejecting(503),
         State.CLOSING: mute_at_close,
     }.get(state, hold)
     server.play(script)
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         on_open=never_restored if state is State.RESTORING else None,
         reconnect=Reconnect(wait=wait_fixed(1000)),
@@ -159,10 +159,10 @@ async def test_a_second_cancellation_aborts_at_once_in_every_state(
 async def test_cancelling_the_entering_leaves_nothing(
     server: ScriptedServer, state: State
 ) -> None:
-    script = {State.CONNECTING: tarpit, State.BACKOFF: refusing(503)}.get(state, hold)
+    script = {State.CONNECTING: hang, State.BACKOFF: rejecting(503)}.get(state, hold)
     server.play(script)
     session = resilient_ws.connect(
-        server.url,
+        server.url(),
         on_open=never_restored if state is State.RESTORING else None,
         reconnect=Reconnect(wait=wait_fixed(1000)),
         wait_open=True,
@@ -194,7 +194,7 @@ async def test_a_server_that_never_answers_the_close_is_given_its_time_and_no_mo
 ) -> None:
     server.play(black_hole)
     async with resilient_ws.connect(
-        server.url, timeouts=Timeouts(close=3.0)
+        server.url(), timeouts=Timeouts(close=3.0)
     ) as session:
         events = recorded(session)
         began = now()
@@ -207,7 +207,7 @@ async def test_a_server_that_never_answers_the_close_is_given_its_time_and_no_mo
 
 async def test_close_tells_both_sides_what_was_said(server: ScriptedServer) -> None:
     server.play(hold)
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         events = recorded(session)
         record = await session.close(4000, "done")
     assert record is not None
@@ -222,7 +222,7 @@ async def test_close_tells_both_sides_what_was_said(server: ScriptedServer) -> N
 
 async def test_concurrent_closes_share_one_result(server: ScriptedServer) -> None:
     server.play(hold)
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         first, second = await asyncio.gather(
             session.close(4000, "first"), session.close(4001, "second")
         )
@@ -239,7 +239,7 @@ async def test_concurrent_closes_share_one_result(server: ScriptedServer) -> Non
 async def test_a_close_that_may_not_be_sent_is_refused(
     server: ScriptedServer, code: int, reason: str
 ) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         with pytest.raises(ValueError, match=r"."):
             await session.close(code, reason)
         assert session.state is State.OPEN
@@ -256,7 +256,7 @@ async def test_close_inside_on_open_starts_the_end_and_returns(
         returned.append(await session.close(4000))
         await asyncio.Event().wait()
 
-    session = resilient_ws.connect(server.url, on_open=on_open, wait_open=False)
+    session = resilient_ws.connect(server.url(), on_open=on_open, wait_open=False)
     async with ends_in_time(0.0), session:
         with pytest.raises(resilient_ws.SessionClosed):
             await session.wait_until(State.OPEN)
@@ -277,7 +277,7 @@ async def test_close_inside_a_callback_starts_the_end_and_returns(
     def start(event: object) -> None:
         tasks.append(asyncio.ensure_future(close(event)))
 
-    session = resilient_ws.connect(server.url)
+    session = resilient_ws.connect(server.url())
     session.on(resilient_ws.ConnectionOpened, close if style == "async" else start)
     async with ends_in_time(0.0), session:
         await session.wait_closed()
@@ -288,7 +288,7 @@ async def test_close_inside_a_callback_starts_the_end_and_returns(
 
 async def test_leaving_the_block_sends_what_waits_first(server: ScriptedServer) -> None:
     server.play(hold)
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         for number in range(100):
             await session.send(str(number))
     assert server.peer.received == [str(number) for number in range(100)]
@@ -297,9 +297,9 @@ async def test_leaving_the_block_sends_what_waits_first(server: ScriptedServer) 
 async def test_what_cannot_be_sent_in_time_is_dropped_and_counted(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     session = resilient_ws.connect(
-        server.url, wait_open=False, reconnect=Reconnect(wait=wait_fixed(1000))
+        server.url(), wait_open=False, reconnect=Reconnect(wait=wait_fixed(1000))
     )
     async with session:
         events = recorded(session)
@@ -318,15 +318,15 @@ async def test_a_backlog_behind_a_slow_server_is_sent_before_the_goodbye(
     server: ScriptedServer,
 ) -> None:
     async def slow(peer: Peer) -> None:
-        peer.accept()
-        peer.pause()
+        await peer.accept()
+        peer.freeze()
         await asyncio.sleep(3)
-        peer.resume()
+        peer.thaw()
         await peer.ended()
 
-    server.play(refusing(503), slow)
+    server.play(rejecting(503), slow)
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         reconnect=Reconnect(wait=wait_fixed(1)),
         outbox=resilient_ws.Outbox(max_bytes=1 << 30),
@@ -342,7 +342,7 @@ async def test_a_backlog_behind_a_slow_server_is_sent_before_the_goodbye(
 
 async def blocked(session: Session, server: ScriptedServer) -> list[Any]:
     """Make the server read nothing, and queue more than the kernel takes."""
-    server.peer.pause()
+    server.peer.freeze()
     chunk = b"x" * 65536
     senders = [asyncio.ensure_future(session.send(chunk)) for _ in range(400)]
     await turns(1000)
@@ -354,7 +354,7 @@ async def test_draining_is_bounded(
     server: ScriptedServer, drain: float | None, limit: float
 ) -> None:
     server.play(hold)
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         senders = await blocked(session, server)
         began = now()
         await session.close(drain=drain)
@@ -367,7 +367,7 @@ async def test_draining_is_bounded(
 
 async def test_the_server_closing_while_we_close(server: ScriptedServer) -> None:
     server.play(closing(1001, after=1.0))
-    async with ends_in_time(2.0), resilient_ws.connect(server.url) as session:
+    async with ends_in_time(2.0), resilient_ws.connect(server.url()) as session:
         await asyncio.sleep(1.0)
         await session.close()
         assert session.failure is None
@@ -384,7 +384,7 @@ async def test_a_hook_that_will_not_be_cancelled_does_not_hold_the_end_up(
             with contextlib.suppress(asyncio.CancelledError):
                 await released.wait()
 
-    session = resilient_ws.connect(server.url, on_open=stubborn, wait_open=False)
+    session = resilient_ws.connect(server.url(), on_open=stubborn, wait_open=False)
     async with session:
         await session.wait_until(State.RESTORING)
         await server.arrivals(1)
@@ -397,7 +397,7 @@ async def test_a_hook_that_will_not_be_cancelled_does_not_hold_the_end_up(
 
 
 async def test_a_closed_session_says_so_to_every_call(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         pass
     calls: tuple[Callable[[], Any], ...] = (
         lambda: session.send("x"),

@@ -27,21 +27,21 @@ from resilient_ws import (
     State,
     StateChanged,
 )
-from tests.leaks import assert_no_leaks
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import closing, feeding, hold, refusing, resetting
+from resilient_ws.testing import assert_no_leaks
+from resilient_ws.testing.scripts import closing, feeding, hold, rejecting, resetting
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 
 def session_to(server: ScriptedServer, **options: Any) -> Session:
     return resilient_ws.connect(
-        server.url, reconnect=Reconnect(wait=wait_fixed(1)), **options
+        server.url(), reconnect=Reconnect(wait=wait_fixed(1)), **options
     )
 
 
@@ -79,7 +79,7 @@ ENDING = ["closing", "closed", "SessionClosed"]
             OPENING[:2],
             ["ServerTerminated", "AttemptFailed"],
         ),
-        (refusing(503), False, OPENING[:1], ["AttemptFailed"]),
+        (rejecting(503), False, OPENING[:1], ["AttemptFailed"]),
     ],
     ids=["closed", "closed at once", "reset", "closed before open", "refused"],
 )
@@ -161,10 +161,10 @@ async def test_a_slow_callback_delays_neither_pongs_nor_messages(
     server: ScriptedServer,
 ) -> None:
     async def script(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         while True:
             await asyncio.sleep(1)
-            peer.send("tick")
+            await peer.send("tick")
 
     server.play(script)
     session = session_to(server)
@@ -268,9 +268,9 @@ async def test_of_more_than_a_thousand_events_the_oldest_go_and_are_counted(
 ) -> None:
     released = asyncio.Event()
     session = resilient_ws.connect(
-        server.url, wait_open=False, reconnect=Reconnect(wait=wait_fixed(1))
+        server.url(), wait_open=False, reconnect=Reconnect(wait=wait_fixed(1))
     )
-    server.play(refusing(503))
+    server.play(rejecting(503))
 
     @session.on(StateChanged)
     async def blocked(_: StateChanged) -> None:
@@ -311,9 +311,9 @@ async def test_alike_events_are_merged_with_a_count(server: ScriptedServer) -> N
         await asyncio.sleep(1.5)
         loop.advance(6)
         await asyncio.sleep(3)
-        server.peer.send("a", "b", "c")
+        await server.peer.send("a", "b", "c")
         await turns()
-        server.peer.send("d")
+        await server.peer.send("d")
         await asyncio.sleep(10)
     (pong,) = [e for e in of(events, PongReceived) if e.count > 1]
     assert pong.count >= 5
@@ -327,9 +327,9 @@ async def test_alike_events_are_merged_with_a_count(server: ScriptedServer) -> N
 
 
 async def test_outbox_overflows_are_merged(server: ScriptedServer) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     session = resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         outbox=resilient_ws.Outbox(max_messages=1, overflow="drop_newest"),
     )
@@ -393,7 +393,7 @@ async def test_a_second_consumer_is_refused(server: ScriptedServer) -> None:
             await session.receive()
         with pytest.raises(RuntimeError, match="one consumer"):
             await anext(aiter(session))
-        server.peer.send("for the first")
+        await server.peer.send("for the first")
         assert await first == "for the first"
 
 

@@ -10,19 +10,18 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import ConnectionLost, Inbox, Interruption, Reconnect, State
-from tests.virtual.record import of, recorded, turns, until
-from tests.virtual.server import SOON, closing, feeding, hold, refusing
+from resilient_ws.testing.scripts import SOON, closing, feeding, hold, rejecting
+from tests.record import of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 
 async def goodbye(peer: Peer) -> None:
     await asyncio.sleep(SOON)
-    peer.close(1001)
-    await peer.said_goodbye()
+    await peer.close(1001)
 
 
 async def items(session: Session, count: int) -> list[object]:
@@ -32,7 +31,7 @@ async def items(session: Session, count: int) -> list[object]:
 
 def session_to(server: ScriptedServer, **inbox: object) -> Session:
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         reconnect=Reconnect(wait=wait_fixed(1)),
         inbox=Inbox(**inbox),  # type: ignore[arg-type]
     )
@@ -61,7 +60,7 @@ async def test_losses_with_nothing_received_between_are_one_hole(
     server.play(
         feeding("1", then=goodbye),
         closing(1001),
-        refusing(503),
+        rejecting(503),
         closing(1011),
         feeding("2", then=goodbye),
         feeding("3"),
@@ -139,7 +138,7 @@ async def test_drop_newest_leaves_a_hole_after_what_is_left(
 ) -> None:
     async def later(peer: Peer) -> None:
         await peer.receive()
-        peer.send("later")
+        await peer.send("later")
         await peer.ended()
 
     server.play(feeding(*"0123456789", then=later))
@@ -218,7 +217,7 @@ async def test_a_chunk_of_many_times_the_room_is_read_to_its_end(
 
     async def burst(peer: Peer) -> None:
         await peer.receive()
-        peer.send(*numbers)
+        await peer.send(*numbers)
         await peer.ended()
 
     server.play(feeding(then=burst))

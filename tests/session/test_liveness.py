@@ -15,13 +15,14 @@ from tenacity import wait_fixed
 import resilient_ws
 from resilient_ws import Inbox, Liveness, Reconnect, State
 from resilient_ws.suspend import ticker_of
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import PING, PONG, TEXT, black_hole, feeding, frame, hold
+from resilient_ws.testing.frames import PING, PONG, TEXT, frame
+from resilient_ws.testing.scripts import black_hole, feeding, hold
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 PROBE = '{"op":"ping"}'
 ANSWER = '{"op":"pong"}'
@@ -29,7 +30,7 @@ ANSWER = '{"op":"pong"}'
 
 def session_to(server: ScriptedServer, liveness: Liveness, **options: Any) -> Session:
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         liveness=liveness,
         reconnect=Reconnect(wait=wait_fixed(1000)),
         **options,
@@ -41,8 +42,8 @@ def pinged(peer: Peer, times: int) -> bool:
 
 
 async def stops_reading(peer: Peer) -> None:
-    peer.accept()
-    peer.pause()
+    await peer.accept()
+    peer.freeze()
     await peer.ended()
 
 
@@ -87,11 +88,11 @@ async def test_a_quiet_link_lives_and_its_latency_is_known(
 ) -> None:
     async def slow_pongs(peer: Peer) -> None:
         peer.answers_pings = False
-        peer.accept()
+        await peer.accept()
         for answered in itertools.count(1):
             await peer.until(functools.partial(pinged, peer, answered))
             await asyncio.sleep(0.25)
-            peer.write(frame(PONG, peer.pings[answered - 1]))
+            await peer.write(frame(PONG, peer.pings[answered - 1]))
 
     server.play(slow_pongs)
     session = session_to(server, Liveness())
@@ -101,7 +102,7 @@ async def test_a_quiet_link_lives_and_its_latency_is_known(
         await asyncio.sleep(3600)
         assert session.epoch == 1
         assert session.latency == pytest.approx(0.25)
-        server.peer.reset()
+        await server.peer.reset()
         await session.wait_until(State.BACKOFF)
         assert session.latency == pytest.approx(0.25)
     pongs = of(events, resilient_ws.PongReceived)
@@ -111,9 +112,9 @@ async def test_a_quiet_link_lives_and_its_latency_is_known(
 
 async def test_traffic_makes_pings_needless(server: ScriptedServer) -> None:
     async def chatter(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         while True:
-            peer.send("tick")
+            await peer.send("tick")
             await asyncio.sleep(1)
 
     server.play(chatter)
@@ -124,9 +125,9 @@ async def test_traffic_makes_pings_needless(server: ScriptedServer) -> None:
 
 async def test_a_flood_behind_a_slow_consumer_is_alive(server: ScriptedServer) -> None:
     async def flood(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         for number in range(400):
-            peer.send(str(number).ljust(5000))
+            await peer.send(str(number).ljust(5000))
             await asyncio.sleep(1)
         await peer.ended()
 
@@ -164,9 +165,9 @@ async def test_a_link_that_dies_behind_a_full_inbox_is_noticed_when_it_is_read(
 ) -> None:
     async def fill_and_die(peer: Peer) -> None:
         peer.answers_pings = False
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(1)
-        peer.send(*map(str, range(10)))
+        await peer.send(*map(str, range(10)))
         await peer.ended()
 
     server.play(fill_and_die)
@@ -183,12 +184,12 @@ async def test_a_link_that_dies_behind_a_full_inbox_is_noticed_when_it_is_read(
 
 async def test_idle_timeout_counts_messages_only(server: ScriptedServer) -> None:
     async def pings_only(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await asyncio.sleep(5)
-        peer.send("one")
+        await peer.send("one")
         while True:
             await asyncio.sleep(1)
-            peer.write(frame(PING, b"still here"))
+            await peer.write(frame(PING, b"still here"))
 
     server.play(pings_only)
     session = session_to(server, Liveness(idle_timeout=30))
@@ -207,10 +208,10 @@ async def test_a_probe_keeps_the_link_and_its_answers_stay_out_of_the_inbox(
     server: ScriptedServer,
 ) -> None:
     async def application(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         while True:
             assert await peer.receive() == PROBE
-            peer.send(ANSWER, "news")
+            await peer.send(ANSWER, "news")
 
     server.play(application)
     async with session_to(
@@ -267,7 +268,7 @@ async def test_fatal_from_is_answer_ends_the_session(server: ScriptedServer) -> 
 
     async def later(peer: Peer) -> None:
         await asyncio.sleep(1)
-        peer.send("1")
+        await peer.send("1")
         await peer.ended()
 
     server.play(feeding(then=later))
@@ -304,11 +305,11 @@ async def test_without_pings_a_silent_link_is_left_alone(
 
 async def test_pings_of_the_server_are_answered(server: ScriptedServer) -> None:
     async def pinging(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         for number in range(10):
-            peer.write(frame(PING, str(number).encode()))
+            await peer.write(frame(PING, str(number).encode()))
             await asyncio.sleep(1)
-        peer.write(frame(TEXT, b"done"))
+        await peer.write(frame(TEXT, b"done"))
         await peer.ended()
 
     server.play(pinging)

@@ -10,15 +10,15 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Connection, Inbox, Reconnect, State, Timeouts
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import SOON, echo, feeding, hold
+from resilient_ws.testing.scripts import SOON, echo, feeding, hold
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 LOGIN = "login"
 WELCOME = "welcome"
@@ -30,7 +30,7 @@ def session_to(
     **options: Any,
 ) -> Session:
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         on_open=on_open,
         wait_open=False,
         reconnect=Reconnect(wait=wait_fixed(1)),
@@ -45,12 +45,12 @@ async def log_in(connection: Connection) -> None:
 
 async def with_login(peer: Peer) -> None:
     """News comes before, between and after the answer to the login."""
-    peer.accept()
-    peer.send("1", "2")
+    await peer.accept()
+    await peer.send("1", "2")
     assert await peer.receive() == LOGIN
-    peer.send("3", WELCOME, "4")
+    await peer.send("3", WELCOME, "4")
     await asyncio.sleep(SOON)
-    peer.send("5")
+    await peer.send("5")
     await peer.ended()
 
 
@@ -204,10 +204,10 @@ async def test_it_is_cancelled_when_its_connection_ends(
             raise
 
     async def dies(peer: Peer) -> None:
-        peer.accept()
-        peer.pause()
+        await peer.accept()
+        peer.freeze()
         await asyncio.sleep(2)
-        peer.reset()
+        await peer.reset()
 
     server.play(dies, hold)
     session = session_to(server, on_open)
@@ -246,11 +246,10 @@ async def test_an_open_connection_may_not_be_used_any_more(
 
 async def test_it_runs_anew_for_every_connection(server: ScriptedServer) -> None:
     async def goodbye(peer: Peer) -> None:
-        peer.accept()
-        peer.send(await peer.receive())
+        await peer.accept()
+        await peer.send(await peer.receive())
         await asyncio.sleep(SOON)
-        peer.close(1001)
-        await peer.said_goodbye()
+        await peer.close(1001)
 
     async def on_open(connection: Connection) -> None:
         await connection.send(f"epoch {connection.epoch}")
@@ -265,12 +264,12 @@ async def test_a_consumer_that_never_reads_cannot_starve_it(
     server: ScriptedServer,
 ) -> None:
     async def busy(peer: Peer) -> None:
-        peer.accept()
-        peer.send(*map(str, range(20)))
+        await peer.accept()
+        await peer.send(*map(str, range(20)))
         assert await peer.receive() == LOGIN
-        peer.send(WELCOME)
+        await peer.send(WELCOME)
         await asyncio.sleep(1)
-        peer.reset()
+        await peer.reset()
 
     server.play(busy, busy, busy, hold)
     async with session_to(
@@ -321,12 +320,11 @@ async def test_messages_of_a_connection_that_ends_with_its_handshake_are_not_los
 ) -> None:
     # An exchange says why it refuses, as a message, and hangs up in the same breath.
     async def goodbye(peer: Peer) -> None:
-        peer.close(1000)
-        await peer.said_goodbye()
+        await peer.close(1000)
 
     server.play(feeding("why", then=goodbye), hold)
     async with resilient_ws.connect(
-        server.url, reconnect=Reconnect(wait=wait_fixed(1))
+        server.url(), reconnect=Reconnect(wait=wait_fixed(1))
     ) as session:
         await until(lambda: len(server.dials) == 2)
         await turns()
@@ -354,11 +352,13 @@ async def test_a_buffer_filled_to_the_brim_does_not_end_the_reading(
 ) -> None:
     async def later(peer: Peer) -> None:
         await asyncio.sleep(1)
-        peer.send("4", "5")
+        await peer.send("4", "5")
         await peer.ended()
 
     server.play(feeding("1", "2", "3", then=later))
-    async with resilient_ws.connect(server.url, inbox=Inbox(max_messages=3)) as session:
+    async with resilient_ws.connect(
+        server.url(), inbox=Inbox(max_messages=3)
+    ) as session:
         await asyncio.sleep(2)
         async with asyncio.timeout(60):
             assert [await session.receive() for _ in range(5)] == list("12345")

@@ -12,15 +12,15 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, Outbox, Reconnect, State
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import hold, refusing
+from resilient_ws.testing.scripts import hold, rejecting
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 OFFLINE = 5.0
 CHUNK = b"x" * 65536
@@ -28,9 +28,9 @@ CHUNK = b"x" * 65536
 
 def offline(server: ScriptedServer, **outbox: Any) -> Session:
     """A session that is open after OFFLINE seconds, not before."""
-    server.play(refusing(503), hold)
+    server.play(rejecting(503), hold)
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         outbox=Outbox(**outbox),
         reconnect=Reconnect(wait=wait_fixed(OFFLINE)),
@@ -57,7 +57,7 @@ def stepped(coroutine: Any) -> Any:
 
 async def fill(session: Session, server: ScriptedServer) -> None:
     """Have the server read nothing, and send until the transport takes no more."""
-    server.peer.pause()
+    server.peer.freeze()
     while True:
         sending = asyncio.ensure_future(session.send(CHUNK))
         await turns(5)
@@ -88,7 +88,7 @@ async def test_what_was_sent_is_not_sent_again_after_a_drop(
         await session.send("before")
         await session.wait_until(State.OPEN)
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         await session.wait_until(State.BACKOFF)
         await session.send("between")
         await session.wait_until(State.OPEN)
@@ -126,7 +126,7 @@ async def test_a_send_during_the_drain_queues_behind(server: ScriptedServer) -> 
 async def test_a_send_while_open_is_in_the_kernel_before_it_returns(
     server: ScriptedServer, data: Any, arrives: str | bytes
 ) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         await turns()
         delivery = stepped(session.send(data, message_id="mine"))
         assert delivery.state is DeliveryState.WRITTEN
@@ -140,7 +140,7 @@ async def test_a_send_while_open_is_in_the_kernel_before_it_returns(
 async def test_later_sends_of_a_turn_leave_joined_at_its_end(
     server: ScriptedServer,
 ) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         await turns()
         deliveries = [stepped(session.send(text)) for text in texts(range(10))]
         states = [d.state for d in deliveries]
@@ -152,7 +152,7 @@ async def test_later_sends_of_a_turn_leave_joined_at_its_end(
 
 
 async def test_a_joined_write_leaves_when_it_is_large(server: ScriptedServer) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         await turns()
         stepped(session.send("first"))
         large = stepped(session.send(CHUNK))
@@ -268,7 +268,9 @@ async def test_a_full_outbox_drops(
 async def test_a_message_that_can_never_fit_is_refused_at_once(
     server: ScriptedServer,
 ) -> None:
-    async with resilient_ws.connect(server.url, outbox=Outbox(max_bytes=10)) as session:
+    async with resilient_ws.connect(
+        server.url(), outbox=Outbox(max_bytes=10)
+    ) as session:
         with pytest.raises(resilient_ws.MessageTooBig, match="11 bytes"):
             await session.send("x" * 11)
         await session.send("x" * 10)
@@ -276,7 +278,7 @@ async def test_a_message_that_can_never_fit_is_refused_at_once(
 
 @pytest.mark.parametrize("data", [1, 1.5, ["x"], {"op": "x"}], ids=repr)
 async def test_what_is_no_message_is_refused(server: ScriptedServer, data: Any) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         with pytest.raises(TypeError, match="json"):
             await session.send(data)
         with pytest.raises(ValueError, match="surrogate"):
@@ -299,7 +301,7 @@ async def test_confirmed_waits_no_longer_than_it_is_told(
 async def test_while_open_a_full_transport_makes_senders_wait_in_order(
     server: ScriptedServer,
 ) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         await fill(session, server)
         before = session.statistics().messages_sent
         senders = [asyncio.create_task(session.send(text)) for text in texts(range(5))]
@@ -307,7 +309,7 @@ async def test_while_open_a_full_transport_makes_senders_wait_in_order(
         await asyncio.sleep(1)
         assert not any(s.done() for s in senders)
         assert not only.done()
-        server.peer.resume()
+        server.peer.thaw()
         await asyncio.gather(*senders, only)
     assert len(server.received) == before + 6
     assert server.received[-6:] == [*texts(range(5)), "only"]
@@ -326,7 +328,7 @@ async def test_when_the_link_dies_during_the_wait_overflow_decides(
     server: ScriptedServer, overflow: str, kept: list[str]
 ) -> None:
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(max_messages=2, overflow=overflow),  # type: ignore[arg-type]
         reconnect=Reconnect(wait=wait_fixed(OFFLINE)),
     ) as session:
@@ -334,7 +336,7 @@ async def test_when_the_link_dies_during_the_wait_overflow_decides(
         senders = [asyncio.create_task(session.send(text)) for text in texts(range(5))]
         only = asyncio.create_task(session.send("only", only_if_open=True))
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         await session.wait_until(State.BACKOFF)
         await turns()
         await session.wait_until(State.OPEN)
@@ -353,7 +355,7 @@ async def test_a_drop_reports_what_no_pong_has_covered(
     server: ScriptedServer,
 ) -> None:
     async with resilient_ws.connect(
-        server.url, liveness=resilient_ws.Liveness(ping_interval=1)
+        server.url(), liveness=resilient_ws.Liveness(ping_interval=1)
     ) as session:
         events = recorded(session)
         await session.send("covered")
@@ -361,7 +363,7 @@ async def test_a_drop_reports_what_no_pong_has_covered(
         await session.send("not covered")
         await session.send("nor this")
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         await until(lambda: of(events, resilient_ws.ConnectionDropped))
         (dropped,) = of(events, resilient_ws.ConnectionDropped)
         assert dropped.unconfirmed == 2

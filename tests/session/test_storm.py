@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import resilient_ws
-from tests.leaks import assert_no_leaks
-from tests.virtual.record import now
-from tests.virtual.server import Peer, ScriptedServer, closing, refusing, resetting
+from resilient_ws.testing import Peer, ScriptedServer, assert_no_leaks
+from resilient_ws.testing.scripts import closing, rejecting, resetting
+from tests.record import now
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.virtual.server import Peer, Script
+    from resilient_ws.testing import Peer
+    from resilient_ws.testing.scripts import Script
 
 SEEDS = 1000
 WATCHED = 60.0
@@ -50,7 +51,7 @@ STORMS: dict[str, Script] = {
     "close 1012": accepting_and_closing(1012),
     "close 1013": accepting_and_closing(1013),
     "reset": by_turns(resetting(after=0), resetting()),
-    "503": refusing(503),
+    "503": rejecting(503),
 }
 
 
@@ -79,7 +80,7 @@ async def test_a_hostile_server_is_dialled_at_the_pace_of_the_backoff(
         for seed in range(SEEDS):
             policy = resilient_ws.Reconnect(rng=random.Random(seed))
             session = resilient_ws.connect(
-                f"{server.url}/{seed}", reconnect=policy, wait_open=False
+                f"{server.url()}/{seed}", reconnect=policy, wait_open=False
             )
             await stack.enter_async_context(session)
         began = now()

@@ -11,12 +11,12 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Reconnect, State, Timeouts
-from tests.virtual.record import now, turns
-from tests.virtual.server import closing, hold, refusing, tarpit
+from resilient_ws.testing.scripts import closing, hang, hold, rejecting
+from tests.record import now, turns
 
 
 if TYPE_CHECKING:
-    from tests.virtual.server import ScriptedServer
+    from resilient_ws.testing import ScriptedServer
 
 EVERY_SECOND = Reconnect(wait=wait_fixed(1))
 
@@ -24,8 +24,8 @@ EVERY_SECOND = Reconnect(wait=wait_fixed(1))
 async def test_entering_waits_for_the_first_open_connection(
     server: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.play(refusing(503), refusing(502), hold)
-    async with resilient_ws.connect(server.url, reconnect=EVERY_SECOND) as session:
+    server.play(rejecting(503), rejecting(502), hold)
+    async with resilient_ws.connect(server.url(), reconnect=EVERY_SECOND) as session:
         assert session.state is State.OPEN
         assert session.epoch == 1
         assert now() == pytest.approx(2)
@@ -38,8 +38,8 @@ async def test_entering_waits_for_the_first_open_connection(
 async def test_after_wait_open_the_last_error_is_raised(
     server: ScriptedServer,
 ) -> None:
-    server.play(refusing(503))
-    session = resilient_ws.connect(server.url, reconnect=EVERY_SECOND, wait_open=7)
+    server.play(rejecting(503))
+    session = resilient_ws.connect(server.url(), reconnect=EVERY_SECOND, wait_open=7)
     with pytest.raises(resilient_ws.HandshakeRejected, match="503"):
         await session.__aenter__()
     assert now() == pytest.approx(7)
@@ -49,9 +49,9 @@ async def test_after_wait_open_the_last_error_is_raised(
 async def test_after_wait_open_without_any_error_it_is_a_timeout(
     server: ScriptedServer,
 ) -> None:
-    server.play(tarpit)
+    server.play(hang)
     session = resilient_ws.connect(
-        server.url, timeouts=Timeouts(open=100), wait_open=3.5
+        server.url(), timeouts=Timeouts(open=100), wait_open=3.5
     )
     with pytest.raises(resilient_ws.OpenTimeout, match="wait_open") as caught:
         await session.__aenter__()
@@ -59,37 +59,37 @@ async def test_after_wait_open_without_any_error_it_is_a_timeout(
 
 
 async def test_wait_open_defaults_to_a_minute(server: ScriptedServer) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     with pytest.raises(resilient_ws.HandshakeRejected):
-        await resilient_ws.connect(server.url, reconnect=EVERY_SECOND).__aenter__()
+        await resilient_ws.connect(server.url(), reconnect=EVERY_SECOND).__aenter__()
     assert now() == pytest.approx(60)
 
 
 async def test_true_waits_for_ever(server: ScriptedServer) -> None:
-    server.play(*500 * [refusing(503)], hold)
+    server.play(*500 * [rejecting(503)], hold)
     async with resilient_ws.connect(
-        server.url, reconnect=Reconnect(wait=wait_fixed(60)), wait_open=True
+        server.url(), reconnect=Reconnect(wait=wait_fixed(60)), wait_open=True
     ):
         assert now() == pytest.approx(500 * 60)
 
 
 async def test_false_enters_offline(server: ScriptedServer) -> None:
-    server.play(tarpit)
-    async with resilient_ws.connect(server.url, wait_open=False) as session:
+    server.play(hang)
+    async with resilient_ws.connect(server.url(), wait_open=False) as session:
         assert session.epoch == 0
         assert session.subprotocol is None
         assert now() == 0
 
 
 async def test_what_gave_up_is_raised_when_entering(server: ScriptedServer) -> None:
-    server.play(refusing(503))
+    server.play(rejecting(503))
     policy = Reconnect(wait=wait_fixed(1), max_outage=5)
     with pytest.raises(resilient_ws.GaveUp):
-        await resilient_ws.connect(server.url, reconnect=policy).__aenter__()
+        await resilient_ws.connect(server.url(), reconnect=policy).__aenter__()
 
 
 async def test_a_session_is_entered_once(server: ScriptedServer) -> None:
-    session = resilient_ws.connect(server.url)
+    session = resilient_ws.connect(server.url())
     assert session.statistics() == resilient_ws.Statistics()
     assert (session.state, session.epoch) == (State.IDLE, 0)
     assert (session.latency, session.failure) == (None, None)
@@ -103,7 +103,7 @@ async def test_a_session_is_entered_once(server: ScriptedServer) -> None:
 
 async def test_wait_until_comes_at_once_later_or_never(server: ScriptedServer) -> None:
     server.play(closing(1001, after=5.0), hold)
-    async with resilient_ws.connect(server.url, reconnect=EVERY_SECOND) as session:
+    async with resilient_ws.connect(server.url(), reconnect=EVERY_SECOND) as session:
         await session.wait_until(State.OPEN)
         await session.wait_until(State.BACKOFF)
         assert now() == pytest.approx(5, abs=0.1)
@@ -123,7 +123,7 @@ async def test_wait_until_comes_at_once_later_or_never(server: ScriptedServer) -
 async def test_wait_closed_returns_after_close_and_may_be_cancelled(
     server: ScriptedServer,
 ) -> None:
-    async with resilient_ws.connect(server.url) as session:
+    async with resilient_ws.connect(server.url()) as session:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3):
                 await session.wait_closed()
@@ -134,9 +134,9 @@ async def test_wait_closed_returns_after_close_and_may_be_cancelled(
 
 
 async def test_statistics_go_on_across_connections(server: ScriptedServer) -> None:
-    server.play(refusing(503), closing(1001, after=1.0), hold)
+    server.play(rejecting(503), closing(1001, after=1.0), hold)
     async with resilient_ws.connect(
-        server.url, reconnect=EVERY_SECOND, subprotocols=["a", "b"]
+        server.url(), reconnect=EVERY_SECOND, subprotocols=["a", "b"]
     ) as session:
         await session.send("one")
         await session.wait_until(State.BACKOFF)

@@ -11,7 +11,7 @@ from websockets.asyncio.server import serve
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 from resilient_ws import ConnectionOpened
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.servers.process import HOST
 from tests.wire.witness import BOTH_LOOPS, soon, watched
 

@@ -22,7 +22,7 @@ from resilient_ws import (
     State,
     StateChanged,
 )
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import BOTH_LOOPS, Witness, soon, watched
 

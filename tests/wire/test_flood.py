@@ -11,8 +11,8 @@ import pytest
 from resilient_ws import Inbox, InboxOverflowed
 from resilient_ws.protocol import inbound
 from resilient_ws.protocol.engine import Engine
+from resilient_ws.testing import assert_no_leaks
 from resilient_ws.transport import outgoing
-from tests.leaks import assert_no_leaks
 from tests.wire.raw import CLOSE, PING, PONG, Peer, RawServer, frame
 from tests.wire.witness import BOTH_LOOPS, soon, watched
 

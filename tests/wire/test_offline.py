@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resilient_ws import ConnectionDropped, DeliveryState, Outbox, State
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.witness import SOON, eventually, soon, watched
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resilient_ws import Connection, ConnectionDropped, ConnectionOpened, State
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.witness import BOTH_LOOPS, soon, take, watched
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from resilient_ws import Access, SecurityError, connect
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import SOON, soon, watched
 

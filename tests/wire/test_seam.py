@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 
 from resilient_ws.protocol.handshake import Handshake
+from resilient_ws.testing import assert_no_leaks
 from resilient_ws.transport.dial import Tail
-from tests.leaks import assert_no_leaks
 from tests.wire.raw import Peer, RawServer, frame
 from tests.wire.witness import BOTH_LOOPS, SOON, soon, watched
 

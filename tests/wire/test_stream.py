@@ -22,7 +22,7 @@ from resilient_ws import (
     Timeouts,
     connect,
 )
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.raw import CLOSE, Peer, RawServer, frame
 from tests.wire.witness import (
     AT_ONCE,

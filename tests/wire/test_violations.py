@@ -19,7 +19,7 @@ from resilient_ws import (
     ResilientWSError,
     Timeouts,
 )
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.servers.process import ROOT
 from tests.wire.raw import CLOSE, Peer, RawServer
 from tests.wire.violations import (

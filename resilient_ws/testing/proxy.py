@@ -1,0 +1,254 @@
+"""A TCP proxy between a client and any server, that does to them what it is told.
+
+At rest it is transparent: bytes, half-closes, resets and back-pressure pass through as
+they are, and so does TLS. At most 256 KiB of a direction wait in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+
+from resilient_ws.testing.connection import ProxiedConnection
+from resilient_ws.testing.faults import Fault
+
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+Script: TypeAlias = Callable[[ProxiedConnection], Awaitable[object]]
+
+_HOST: Final = "127.0.0.1"
+_BACKLOG: Final = 4096
+#: Connections that are over are forgotten, the oldest first, beyond this many.
+_REMEMBERED: Final = 10_000
+
+
+class FaultProxy:
+    """A TCP proxy on loopback that stands before a server, and breaks things.
+
+    ::
+
+        async with FaultProxy("127.0.0.1", server_port) as proxy:
+            session = resilient_ws.connect(proxy.url("/feed"))
+            ...
+            proxy.apply(BlackHole("down"))   # until it is healed
+            proxy.heal()
+            proxy.play(Refuse(), Reject(503, retry_after=1), Cut(400))
+
+    ``apply`` holds for the connections there are and for new ones, ``play`` deals one
+    fault to each new connection in turn, ``proxy.connections[-1].apply`` is for one.
+
+    Args:
+        host: Where the server is: a name or an address.
+        port: Its port.
+
+    Raises:
+        OSError: When entered: the host has no address.
+        Exception: At the end of the ``async with``: what a script raised first.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._server = (host, port)
+        self._addresses: list[tuple[Any, ...]] = []
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._standing: list[Fault] = []
+        self._script: deque[Fault | Iterable[Fault] | Script] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._arrival = asyncio.Event()
+        #: How many connections were accepted in all.
+        self.accepted = 0
+        #: The connections, the oldest first. Of those that are over the newest 10,000.
+        self.connections: list[ProxiedConnection] = []
+        #: Its port on 127.0.0.1, the same from its start to its end.
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        host, port = self._server
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )
+        self._addresses = [(family, address) for family, *_, address in found]
+        # It keeps the port ours while nobody listens: the kernel could give it to an
+        # outgoing connection, even to the one that dials it.
+        self._holder = _bound(0)
+        self.port = self._holder.getsockname()[1]
+        self._listen()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        """Reset every connection."""
+        self._stop_listening()
+        self._holder.close()
+        if self._accepting is not None:
+            await asyncio.wait([self._accepting])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._failure is None:
+            return
+        if error is None:
+            raise self._failure
+        error.add_note(f"A script of the proxy raised {self._failure!r}")
+
+    def url(self, path: str = "", *, scheme: str = "ws") -> str:
+        """Where to dial it; ``scheme="wss"`` when the server speaks TLS."""
+        return f"{scheme}://{_HOST}:{self.port}{path}"
+
+    async def arrivals(self, count: int) -> ProxiedConnection:
+        """Wait until so many connections have come in all; return the newest.
+
+        Cancellation: may be cancelled at any time.
+        """
+        while self.accepted < count:
+            self._arrival.clear()
+            await self._arrival.wait()
+        return self.connections[-1]
+
+    # Told live.
+
+    def apply(self, *faults: Fault) -> None:
+        """Impose faults on the connections there are and on new ones, until ``heal``.
+
+        ``Reset``, ``Drop`` and ``HalfClose`` happen once, to the connections there are.
+        """
+        for connection in self._open():
+            connection.apply(*faults)
+        self._standing += [fault for fault in faults if not fault.is_momentary]
+        self._listen()
+
+    def heal(self) -> None:
+        """Lift every fault, and forget what is left of a script."""
+        self._standing.clear()
+        self._script.clear()
+        for connection in self._open():
+            connection.heal()
+        self._listen()
+
+    # Told by script.
+
+    def play(self, *script: Fault | Iterable[Fault] | Script) -> None:
+        """Deal these to the new connections in turn; those after them are healthy.
+
+        Args:
+            script: For each connection a fault, several faults together, or an
+                ``async`` function of the connection that applies them at its time;
+                ``timed`` makes one.
+        """
+        self._script = deque(script)
+
+    # Connections.
+
+    def _open(self) -> list[ProxiedConnection]:
+        return [connection for connection in self.connections if connection.is_open]
+
+    def _listen(self) -> None:
+        """Listen or not, as the standing faults say."""
+        if any(fault.closes_port for fault in self._standing):
+            self._stop_listening()
+        elif self._listener is None:
+            self._listener = _bound(self.port)
+            self._listener.listen(_BACKLOG)
+            self._accepting = self._start(self._accept(self._listener))
+
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None or self._accepting is None:
+            return
+        # Refused from now on, and whoever waits in the accept wakes and closes it. A
+        # cancelled accept could lose a client that it had already.
+        try:
+            listener.shutdown(socket.SHUT_RDWR)
+        except OSError:  # Not every system does that to a listening socket.
+            self._accepting.cancel()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                try:
+                    client, _ = await loop.sock_accept(listener)
+                except OSError:
+                    if self._listener is listener:
+                        raise
+                    return
+                self._begin(client)
+
+    def _begin(self, client: socket.socket) -> None:
+        self.accepted += 1
+        connection = ProxiedConnection(self.accepted)
+        connection.apply(*self._standing)
+        script = self._next(connection)
+        self._remember(connection)
+        task = self._start(connection.run(client, self._dial, script))
+        task.set_name(f"connection {connection.number} of a FaultProxy")
+
+    def _next(self, connection: ProxiedConnection) -> Script | None:
+        """Impose what the script has for a connection; return what goes on with it."""
+        if not self._script:
+            return None
+        item = self._script.popleft()
+        if callable(item):
+            return item
+        connection.apply(*([item] if isinstance(item, Fault) else item))
+        return None
+
+    def _remember(self, connection: ProxiedConnection) -> None:
+        self.connections.append(connection)
+        if len(self.connections) > 2 * _REMEMBERED:
+            older = self.connections[:-_REMEMBERED]
+            newer = self.connections[-_REMEMBERED:]
+            self.connections = [c for c in older if c.is_open] + newer
+        self._arrival.set()
+
+    async def _dial(self) -> socket.socket | None:
+        """Reach the server; None if it cannot be reached."""
+        loop = asyncio.get_running_loop()
+        for family, address in self._addresses:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)  # noqa: FBT003 - its only argument
+            try:
+                await loop.sock_connect(sock, address)
+            except OSError:
+                sock.close()
+            except asyncio.CancelledError:
+                sock.close()
+                raise
+            else:
+                return sock
+        return None
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket that has the port, and does not listen yet."""
+    sock = socket.socket()
+    with contextlib.ExitStack() as stack:
+        stack.callback(sock.close)
+        sock.setblocking(False)  # noqa: FBT003 - its only argument
+        if hasattr(socket, "SO_REUSEPORT"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((_HOST, port))
+        stack.pop_all()
+    return sock
