@@ -26,7 +26,8 @@ KOSOKU := .cache/kosoku
 KOSOKU_VERSION := 0.1.0
 
 # The folders that hold Python today: mypy refuses an empty one.
-SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d)))
+SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
+	$(wildcard *.py)
 
 .PHONY: demo test lint types layers check bench servers format clean \
 	conformance conformance-server fuzz linear

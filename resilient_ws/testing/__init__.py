@@ -10,20 +10,19 @@ from resilient_ws.testing.faults import (
     Fault,
     Freeze,
     HalfClose,
-    Hang,
     Healthy,
-    Refuse,
-    Reject,
     Reset,
     Throttle,
     timed,
 )
 from resilient_ws.testing.frames import Misconduct
 from resilient_ws.testing.leaks import assert_no_leaks
-from resilient_ws.testing.peer import ClientGone, Peer
+from resilient_ws.testing.peer import Peer
 from resilient_ws.testing.proxy import FaultProxy
+from resilient_ws.testing.refusals import Hang, Refuse, Reject
 from resilient_ws.testing.server import ScriptedServer
 from resilient_ws.testing.virtual import Deadlock, VirtualLoop
+from resilient_ws.testing.witness import ClientGone
 
 
 __all__ = [

@@ -1,30 +1,14 @@
-"""The server's side of one connection: what it is told to do, and what it saw.
-
-A peer answers pings and the closing handshake by itself unless told otherwise. It
-judges everything that the client sends; a misconduct ends the connection.
-"""
+"""The server's side of one connection, and what it can be told to do."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from resilient_ws.testing.frames import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    ClientFrames,
-    Misconduct,
-    close_frame,
-    frame,
-    message,
-)
-from resilient_ws.testing.http import END_OF_HEAD, Request, rejection, response
-from resilient_ws.testing.sockets import acknowledge_at_once, linger_not
+from resilient_ws.testing.frames import PING, ClientFrames, close_frame, frame, message
+from resilient_ws.testing.http import rejection, response
+from resilient_ws.testing.sockets import linger_not
+from resilient_ws.testing.witness import ClientGone, Witness
 
 
 if TYPE_CHECKING:
@@ -34,156 +18,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MAX_HEAD: Final = 64 * 1024
-_NOTHING: Final = Request("", "", "", {})
 
-
-class ClientGone(Exception):
-    """The client has ended the connection, or it was lost."""
-
-
-class Peer(asyncio.Protocol):
+class Peer(Witness):
     """The server's side of one connection of a :class:`ScriptedServer`.
 
+    It answers pings and the closing handshake by itself, unless told otherwise.
     ``within`` is in seconds of the loop's clock. Cancellation: a call that waits may
     be cancelled at any time; what came meanwhile is there for the next one.
     """
 
     def __init__(self, server: ScriptedServer) -> None:
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._head = bytearray()
-        self._frames: ClientFrames | None = None
-        self._inbox: deque[str | bytes] = deque()
-        self._news = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._misconduct: Misconduct | None = None
-        #: Which connection of its server it is, from 1.
-        self.number = len(server.peers) + 1
-        #: The transport beneath, for what has no name here.
-        self.transport: asyncio.Transport
-        #: The request, with the subprotocols that the client offers.
-        self.request = _NOTHING
-        #: Whether the handshake was answered with 101.
-        self.accepted = False
-        #: Every message that came, taken or not, and when, by the loop's clock.
-        self.received: list[str | bytes] = []
-        self.received_at: list[float] = []
-        #: The payloads of the pings and pongs that came.
-        self.pings: list[bytes] = []
-        self.pongs: list[bytes] = []
-        #: The code and reason of the client's close frame.
-        self.close_received: tuple[int | None, str] | None = None
-        #: Set to False, it leaves these to the script.
-        self.answers_pings = True
-        self.answers_close = True
-        #: Whether the connection is over, and when it ended.
-        self.gone = False
-        self.gone_at = 0.0
-
-    # What asyncio calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Know the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the types
-        self.transport = transport
-        self._server.on_connection(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the client sent."""
-        acknowledge_at_once(self.transport.get_extra_info("socket"))
-        try:
-            if self.request is _NOTHING:
-                self._read_request(data)
-            else:
-                self._read_frames(data)
-        except Misconduct as misconduct:
-            self._misconduct = misconduct
-            self._server.on_misconduct(self, misconduct)
-            self.transport.close()
-        self._news.set()
-
-    def pause_writing(self) -> None:
-        """Make writers wait: the client takes no more."""
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        """Let writers go on."""
-        self._writable.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its name is asyncio's
-        """Wake whoever waits."""
-        self.gone = True
-        self.gone_at = self._loop.time()
-        self._writable.set()
-        self._news.set()
-
-    # Reading.
-
-    def _read_request(self, data: bytes) -> None:
-        self._head += data
-        head, end, rest = bytes(self._head).partition(END_OF_HEAD)
-        if not end:
-            if len(self._head) > _MAX_HEAD:
-                raise Misconduct("sent a request without an end")
-            return
-        self.request = Request.parse(head)
-        self.request.check()
-        if rest:
-            raise Misconduct("sent more before its handshake was answered")
-        self._server.on_request(self)
-
-    def _read_frames(self, data: bytes) -> None:
-        if self._frames is None:
-            raise Misconduct("sent more before its handshake was answered")
-        for opcode, payload in self._frames.feed(data):
-            self._on_frame(opcode, payload)
-
-    def _on_frame(self, opcode: int, payload: bytes) -> None:
-        if opcode in {TEXT, BINARY}:
-            data = payload.decode() if opcode == TEXT else payload
-            self.received.append(data)
-            self.received_at.append(self._loop.time())
-            self._inbox.append(data)
-        elif opcode == PING:
-            self.pings.append(payload)
-            if self.answers_pings:
-                self._put(frame(PONG, payload))
-        elif opcode == PONG:
-            self.pongs.append(payload)
-        elif opcode == CLOSE:
-            code = int.from_bytes(payload[:2]) if payload else None
-            self.close_received = (code, payload[2:].decode())
-            if self.answers_close:
-                self._put(frame(CLOSE, payload))
-                self._finish()
-
-    def _finish(self) -> None:
-        """End our stream, and read on: the client must say nothing more, and go."""
-        if self.transport.can_write_eof():
-            if not self.transport.is_closing():
-                self.transport.write_eof()
-        else:
-            self.transport.close()
-
-    def _put(self, data: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(data)
-
-    # What the client asked for.
-
-    @property
-    def path(self) -> str:
-        """The target of the request, with its query."""
-        return self.request.path
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the request, by name in lower case."""
-        return self.request.headers
-
-    # What a script does.
+        super().__init__(
+            len(server.peers) + 1,
+            opened=lambda: server.on_connection(self),
+            asked=lambda: server.on_request(self),
+            wronged=lambda misconduct: server.on_misconduct(self, misconduct),
+        )
 
     async def accept(
         self,
@@ -245,9 +95,9 @@ class Peer(asyncio.Protocol):
         Waits while the client takes no more.
 
         Raises:
-            ClientGone: The connection is over.
+            ClientGone: The connection, or our side of it, is over.
         """
-        if self.transport.is_closing():
+        if not self._may_write:
             raise self._end()
         await self.write(b"".join(map(message, messages)))
 
@@ -340,41 +190,6 @@ class Peer(asyncio.Protocol):
         if not right:
             raise AssertionError(f"{self} should send {expected!r}; it sent {came!r}.")
         return came
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something that came made ``condition`` true.
-
-        Raises:
-            ClientGone: The connection ended first.
-        """
-        while not condition():
-            if self.gone or self._misconduct is not None:
-                raise self._end()
-            self._news.clear()
-            await self._news.wait()
-
-    async def goodbye(self) -> None:
-        """Wait for the client's close frame; see ``close_received``."""
-        await self.until(lambda: self.close_received is not None)
-
-    async def ended(self) -> None:
-        """Wait until the connection is gone."""
-        with contextlib.suppress(ClientGone):
-            await self.until(lambda: False)
-
-    # Saying what went wrong.
-
-    def __str__(self) -> str:
-        """Say which connection of the server this is."""
-        return f"client {self.number} ({self.path or 'no path'})"
-
-    def _end(self) -> ClientGone | Misconduct:
-        if self._misconduct is not None:
-            return Misconduct(f"{self} {self._misconduct}")
-        if self.close_received is None:
-            return ClientGone(f"{self} is gone without a close frame.")
-        code, reason = self.close_received
-        return ClientGone(f"{self} closed with {code} {reason!r}.")
 
     async def _within(
         self, seconds: float, what: str, waiting: Coroutine[None, None, T]

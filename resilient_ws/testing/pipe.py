@@ -13,7 +13,12 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.testing.sockets import acknowledge_at_once, end_stream, unsent
+from resilient_ws.testing.sockets import (
+    acknowledge_at_once,
+    end_stream,
+    is_lost,
+    unsent,
+)
 
 
 if TYPE_CHECKING:
@@ -227,11 +232,17 @@ class Pipe:
             self.held -= len(piece)
             self._room.set()
         self.passed += len(piece)
+        # Behind its FIN nobody reads from it, so that nobody hears of an RST.
+        if self.opposite.has_ended and is_lost(sink):
+            self._sink_lost()
+            return
         self._busy_until = self._loop.time()
         if self._cut is not None:
             remaining, how = self._cut
             self._cut = (remaining - len(piece), how)
-        # A piece is a segment only if nothing is written before it was seen.
+        # A piece stays one only if a receiver in the same loop has seen it by the next:
+        # one turn for its selector, one for its read.
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     def _sink_lost(self) -> None:
@@ -250,6 +261,11 @@ class Pipe:
     def _end_if_spent(self) -> None:
         if self.is_spent and self.opposite.is_spent:
             self._over(End.FIN)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will ever come again."""
+        return self._source_ended
 
     @property
     def is_spent(self) -> bool:

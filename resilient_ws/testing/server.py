@@ -11,7 +11,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from resilient_ws.testing.frames import Misconduct
-from resilient_ws.testing.peer import ClientGone, Peer
+from resilient_ws.testing.peer import Peer
+from resilient_ws.testing.witness import ClientGone
 
 
 if TYPE_CHECKING:

@@ -50,6 +50,11 @@ def unsent(sock: socket.socket) -> int:
     return int.from_bytes(answer, sys.byteorder)
 
 
+def is_lost(sock: socket.socket) -> bool:
+    """Whether an RST has come; asking takes the error away."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
 def linger_not(sock: socket.socket) -> None:
     """Make the next close an RST."""
     with contextlib.suppress(OSError):

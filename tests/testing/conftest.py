@@ -1,0 +1,36 @@
+"""The kit is tested on every loop that users run it on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from resilient_ws.testing import VirtualLoop
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+REAL = {"asyncio": asyncio.SelectorEventLoop}
+VIRTUAL = {"virtual": VirtualLoop}
+UVLOOP = {"uvloop": uvloop.new_event_loop}
+
+#: What has its peers in the same loop runs in virtual time; the proxy's raw tests on all.
+LOOPS: dict[str, Mapping[str, Callable[[], asyncio.AbstractEventLoop]]] = {
+    "test_proxy.py": {**VIRTUAL, **REAL, **UVLOOP},
+    "test_proxy_in_time.py": VIRTUAL,
+    "test_scripted_server.py": {**VIRTUAL, **REAL},
+    "test_conduct.py": VIRTUAL,
+    "test_virtual_time.py": VIRTUAL,
+}
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give each file its loops."""
+    return LOOPS.get(item.path.name, REAL)
