@@ -76,6 +76,8 @@ class Reject(Fault):
             if not data:
                 return
             head += data
+            if not head[:1].isalpha():
+                break  # No request will come of this: TLS, most likely.
         answer = rejection(self.status, self.retry_after, self.headers, self.body)
         await loop.sock_sendall(client, answer)
         end_stream(client)

@@ -181,9 +181,10 @@ class ScriptedServer:
         self._played = 0
 
     async def _play(self, script: Script, peer: Peer) -> None:
-        with contextlib.suppress(ClientGone):
-            await script(peer)
-        if not peer.gone:
+        try:
+            with contextlib.suppress(ClientGone):
+                await script(peer)
+        finally:
             peer.transport.close()
 
     def _run(self, script: Coroutine[Any, Any, None]) -> None:

@@ -8,6 +8,8 @@ second that their timers say. Peers in other processes cannot keep up with such 
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
 import selectors
 import time
 from typing import (
@@ -159,6 +161,12 @@ def _awaits(awaited: object) -> Iterator[tuple[CodeType, int]]:
             if frame is not None:
                 yield frame.f_code, frame.f_lineno
                 break
-        awaited = getattr(awaited, "cr_await", None) or getattr(
-            awaited, "ag_await", getattr(awaited, "gi_yieldfrom", None)
-        )
+        awaited = _next_of(awaited)
+
+
+def _next_of(awaited: object) -> object:
+    for name in ("cr_await", "ag_await", "gi_yieldfrom"):
+        if hasattr(awaited, name):
+            return getattr(awaited, name)
+    # The step of an asynchronous generator does not say whose it is.
+    return next(filter(inspect.isasyncgen, gc.get_referents(awaited)), None)

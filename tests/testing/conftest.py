@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+import trustme
 import uvloop
 
 from resilient_ws.testing import VirtualLoop
@@ -12,8 +14,6 @@ from resilient_ws.testing import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import pytest
 
 REAL = {"asyncio": asyncio.SelectorEventLoop}
 VIRTUAL = {"virtual": VirtualLoop}
@@ -34,3 +34,9 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Give each file its loops."""
     return LOOPS.get(item.path.name, REAL)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """An issuer of certificates that no system trusts."""
+    return trustme.CA()
