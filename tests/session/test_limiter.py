@@ -23,16 +23,17 @@ from resilient_ws import (
     StateChanged,
     Timeouts,
 )
-from tests.leaks import assert_no_leaks
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import ScriptedServer, hold, refusing, tarpit
+from resilient_ws.testing import assert_no_leaks
+from tests.record import now, of, recorded, turns, until
+from resilient_ws.testing import ScriptedServer
+from resilient_ws.testing.scripts import hang, hold, rejecting
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from resilient_ws import Event, Session
-    from tests.virtual.server import Peer
+    from resilient_ws.testing import Peer
 
 
 AT_ONCE = Reconnect(wait=tenacity.wait_none())
@@ -77,7 +78,7 @@ class Fleet:
         for number in range(FLEET):
             policy = Reconnect(rng=random.Random(number))
             path = f"/{number}"
-            session = offline(server.url + path, limiter, reconnect=policy)
+            session = offline(server.url() + path, limiter, reconnect=policy)
             session.on(StateChanged, self._noting(path))
             self.sessions.append(session)
 
@@ -103,9 +104,9 @@ async def test_a_thousand_sessions_come_back_at_the_pace_and_in_order(
                 await stack.enter_async_context(session)
             await until(fleet.all_open)
             # The server goes, for half a minute, and all notice in one moment.
-            server.play(refusing(503))
+            server.play(rejecting(503))
             for peer in list(server.peers):
-                peer.reset()
+                await peer.reset()
             await turns()
             assert not any(session.state is State.OPEN for session in fleet.sessions)
             await asyncio.sleep(30.0)
@@ -138,8 +139,8 @@ async def test_the_wait_does_not_count_against_timeouts_open() -> None:
     limiter = ConnectLimiter(rate=1, per=60.0)
     async with assert_no_leaks(), ScriptedServer(hold) as server:
         short = Timeouts(open=0.5)
-        first = offline(server.url, limiter, timeouts=short)
-        second = offline(server.url, limiter, timeouts=short)
+        first = offline(server.url(), limiter, timeouts=short)
+        second = offline(server.url(), limiter, timeouts=short)
         events = recorded(second)
         async with first, second:
             await first.wait_until(State.OPEN)
@@ -153,10 +154,10 @@ async def test_the_wait_does_not_count_against_timeouts_open() -> None:
 
 async def test_the_dial_after_a_wait_has_the_whole_of_timeouts_open() -> None:
     limiter = ConnectLimiter(rate=1, per=60.0)
-    async with assert_no_leaks(), ScriptedServer(hold, tarpit) as server:
-        second = offline(server.url, limiter, timeouts=Timeouts(open=3.0))
+    async with assert_no_leaks(), ScriptedServer(hold, hang) as server:
+        second = offline(server.url(), limiter, timeouts=Timeouts(open=3.0))
         events = recorded(second)
-        async with offline(server.url, limiter), second:
+        async with offline(server.url(), limiter), second:
             await until(lambda: of(events, AttemptFailed))
             dialled = server.dials[1]
             (failed,) = of(events, AttemptFailed)
@@ -168,7 +169,7 @@ async def test_the_dial_after_a_wait_has_the_whole_of_timeouts_open() -> None:
 async def test_who_waits_is_told_of_the_line() -> None:
     limiter = ConnectLimiter(rate=1, per=1.0)
     async with assert_no_leaks(), ScriptedServer(hold) as server:
-        sessions = [offline(server.url, limiter) for _ in range(3)]
+        sessions = [offline(server.url(), limiter) for _ in range(3)]
         heard = [recorded(session) for session in sessions]
         async with contextlib.AsyncExitStack() as stack:
             for session in sessions:
@@ -188,9 +189,9 @@ async def test_who_waits_is_told_of_the_line() -> None:
 async def test_wait_open_counts_the_wait_and_names_the_limiter() -> None:
     limiter = ConnectLimiter(rate=1, per=60.0)
     async with assert_no_leaks(), ScriptedServer(hold) as server:
-        async with resilient_ws.connect(server.url, limiter=limiter):
+        async with resilient_ws.connect(server.url(), limiter=limiter):
             with pytest.raises(OpenTimeout, match=r"ConnectLimiter 1 per 60 s.*raise"):
-                async with offline(server.url, limiter, wait_open=5.0):
+                async with offline(server.url(), limiter, wait_open=5.0):
                     pytest.fail("entered")
             assert now() == pytest.approx(5.0, abs=0.1)
         assert (limiter.waiting, limiter.in_use) == (0, 0)
@@ -200,12 +201,12 @@ async def test_wait_open_counts_the_wait_and_names_the_limiter() -> None:
 async def test_who_waits_can_go_at_once_and_the_next_moves_up(how: str) -> None:
     limiter = ConnectLimiter(rate=1, per=60.0)
     async with assert_no_leaks(), ScriptedServer(hold) as server:
-        async with offline(server.url, limiter) as first:
+        async with offline(server.url(), limiter) as first:
             await first.wait_until(State.OPEN)
-            impatient = offline(server.url, limiter, wait_open=how == "cancel")
+            impatient = offline(server.url(), limiter, wait_open=how == "cancel")
             entering = asyncio.create_task(impatient.__aenter__())
             await turns()
-            async with offline(server.url, limiter) as third:
+            async with offline(server.url(), limiter) as third:
                 await turns()
                 assert limiter.waiting == 2
                 began = now()
@@ -229,7 +230,7 @@ async def test_retry_now_and_reconnect_do_not_jump_the_line() -> None:
     limiter = ConnectLimiter(rate=1, per=10.0)
     async with assert_no_leaks(), ScriptedServer(hold) as server:
         paths = ["/0", "/1", "/2", "/3"]
-        sessions = [offline(server.url + path, limiter) for path in paths]
+        sessions = [offline(server.url() + path, limiter) for path in paths]
         async with contextlib.AsyncExitStack() as stack:
             for session in sessions:
                 await stack.enter_async_context(session)
@@ -237,7 +238,7 @@ async def test_retry_now_and_reconnect_do_not_jump_the_line() -> None:
             sessions[3].retry_now()
             sessions[2].reconnect("in a hurry")
             # Its place is lost with another URL, for that is another attempt.
-            sessions[1].reconnect("elsewhere", url=f"{server.url}/elsewhere")
+            sessions[1].reconnect("elsewhere", url=f"{server.url()}/elsewhere")
             for session in sessions:
                 await session.wait_until(State.OPEN)
     assert [path for _, path in server.requests] == ["/0", "/2", "/3", "/elsewhere"]
@@ -250,12 +251,12 @@ async def test_a_session_whose_attempt_fails_goes_to_the_end_of_the_line() -> No
 
     async def first_fails(peer: Peer) -> None:
         if len(server.requests) == 1:
-            peer.refuse(503)
+            await peer.reject(503)
         else:
             await hold(peer)
 
     async with assert_no_leaks(), ScriptedServer(first_fails) as server:
-        sessions = [offline(f"{server.url}/{name}", limiter) for name in "abc"]
+        sessions = [offline(f"{server.url()}/{name}", limiter) for name in "abc"]
         async with contextlib.AsyncExitStack() as stack:
             for session in sessions:
                 await stack.enter_async_context(session)
@@ -266,8 +267,8 @@ async def test_a_session_whose_attempt_fails_goes_to_the_end_of_the_line() -> No
 
 async def test_so_many_dials_are_under_way_at_once_and_no_more() -> None:
     limiter = ConnectLimiter(rate=100, per=1.0, concurrency=2)
-    async with assert_no_leaks(), ScriptedServer(tarpit, tarpit, hold) as server:
-        sessions = [offline(server.url, limiter) for _ in range(5)]
+    async with assert_no_leaks(), ScriptedServer(hang, hang, hold) as server:
+        sessions = [offline(server.url(), limiter) for _ in range(5)]
         async with contextlib.AsyncExitStack() as stack:
             for session in sessions:
                 await stack.enter_async_context(session)
@@ -288,8 +289,8 @@ async def test_on_open_runs_without_a_slot() -> None:
         await asyncio.sleep(5.0)
 
     async with assert_no_leaks(), ScriptedServer(hold) as server:
-        slow = offline(server.url, limiter, on_open=on_open)
-        async with slow, offline(server.url, limiter) as other:
+        slow = offline(server.url(), limiter, on_open=on_open)
+        async with slow, offline(server.url(), limiter) as other:
             await other.wait_until(State.OPEN)
             assert slow.state is State.RESTORING
             assert now() < 1.0
@@ -314,7 +315,7 @@ async def test_what_failed_before_it_dialled_does_not_count() -> None:
         url = raising(OSError("no token"), OSError("no token"))
         async with offline(url, limiter) as tokenless:
             await until(lambda: tokenless.statistics().attempts == 3)
-            async with offline(server.url, limiter) as session:
+            async with offline(server.url(), limiter) as session:
                 # The third attempt of the other holds its place for as long as it may.
                 await session.wait_until(State.OPEN)
                 assert now() == pytest.approx(10.0, abs=0.5)
@@ -333,19 +334,19 @@ async def test_a_slot_is_released_whatever_ends_the_dial() -> None:
     limiter = ConnectLimiter(rate=1000, per=1.0, concurrency=1)
 
     async def leaves(peer: Peer) -> None:
-        peer.drop()
+        await peer.drop()
 
     async def wrong(peer: Peer) -> None:
-        peer.accept(headers={"Sec-WebSocket-Accept": "wrong"})
+        await peer.accept(headers={"Sec-WebSocket-Accept": "wrong"})
 
     async def astray(peer: Peer) -> None:
-        peer.refuse(302, {"Location": "ftp://example.com"})
+        await peer.reject(302, headers={"Location": "ftp://example.com"})
 
-    scripts = [refusing(503), refusing(404), tarpit, leaves, wrong, astray]
+    scripts = [rejecting(503), rejecting(404), hang, leaves, wrong, astray]
     async with assert_no_leaks():
         for script in scripts:
             async with ScriptedServer(script) as server:
-                session = offline(server.url, limiter)
+                session = offline(server.url(), limiter)
                 events = recorded(session)
                 async with session:
                     await failed_once(events)
@@ -356,13 +357,13 @@ async def test_a_slot_is_released_whatever_ends_the_dial() -> None:
         async with offline(raising(), limiter):
             await turns()
             assert limiter.in_use == 1
-        async with ScriptedServer(tarpit) as server, offline(server.url, limiter):
+        async with ScriptedServer(hang) as server, offline(server.url(), limiter):
             await server.arrivals(1)
             assert limiter.in_use == 1
         assert (limiter.waiting, limiter.in_use) == (0, 0)
         async with (
             ScriptedServer(hold) as server,
-            resilient_ws.connect(server.url, limiter=limiter),
+            resilient_ws.connect(server.url(), limiter=limiter),
         ):
             assert limiter.in_use == 0
 
@@ -372,14 +373,14 @@ async def test_every_redirect_is_a_dial_and_goes_before_the_line() -> None:
 
     async def script(peer: Peer) -> None:
         if peer.path == "/a":
-            peer.refuse(302, {"Location": "/b"})
+            await peer.reject(302, headers={"Location": "/b"})
         else:
             await hold(peer)
 
     async with assert_no_leaks(), ScriptedServer(script) as server:
         # The wait for the second dial does not count against timeouts.open either.
-        moved = offline(f"{server.url}/a", limiter, timeouts=Timeouts(open=2.0))
-        async with moved, offline(f"{server.url}/c", limiter) as other:
+        moved = offline(f"{server.url()}/a", limiter, timeouts=Timeouts(open=2.0))
+        async with moved, offline(f"{server.url()}/c", limiter) as other:
             await moved.wait_until(State.OPEN)
             await other.wait_until(State.OPEN)
             assert moved.statistics().attempts == 1
@@ -389,8 +390,8 @@ async def test_every_redirect_is_a_dial_and_goes_before_the_line() -> None:
 
 async def test_every_endpoint_of_a_session_is_dialled_through_the_limiter() -> None:
     limiter = ConnectLimiter(rate=1, per=20.0)
-    async with assert_no_leaks(), ScriptedServer(refusing(503), hold) as server:
-        urls = [f"{server.url}/a", f"{server.url}/b"]
+    async with assert_no_leaks(), ScriptedServer(rejecting(503), hold) as server:
+        urls = [f"{server.url()}/a", f"{server.url()}/b"]
         async with offline(urls, limiter) as session:
             await session.wait_until(State.OPEN)
     assert server.dials[1] - server.dials[0] >= 20.0
@@ -403,10 +404,10 @@ async def test_callables_are_asked_when_the_wait_is_over() -> None:
 
         def url(_: object) -> str:
             asked.append(now())
-            return server.url
+            return server.url()
 
         async with (
-            offline(server.url, limiter),
+            offline(server.url(), limiter),
             offline(url, limiter) as session,
         ):
             await session.wait_until(State.OPEN)
@@ -421,7 +422,7 @@ async def test_whoever_goes_whenever_blocks_nobody(seed: int) -> None:
     async def script(peer: Peer) -> None:
         await asyncio.sleep(draw.uniform(0.0, 2.0))
         if draw.random() < 0.3:
-            peer.refuse(503)
+            await peer.reject(503)
         else:
             await hold(peer)
 
@@ -436,9 +437,9 @@ async def test_whoever_goes_whenever_blocks_nobody(seed: int) -> None:
     async with (
         assert_no_leaks(),
         ScriptedServer(script) as server,
-        offline(server.url, limiter, wait_open=600.0) as patient,
+        offline(server.url(), limiter, wait_open=600.0) as patient,
     ):
-        sessions = [offline(server.url, limiter) for _ in range(60)]
+        sessions = [offline(server.url(), limiter) for _ in range(60)]
         tasks = [
             asyncio.create_task(leave(session, draw.uniform(0.0, 30.0)))
             for session in sessions
@@ -456,7 +457,7 @@ def test_a_limiter_belongs_to_one_loop() -> None:
     async def enter() -> None:
         async with (
             ScriptedServer(hold) as server,
-            resilient_ws.connect(server.url, limiter=limiter),
+            resilient_ws.connect(server.url(), limiter=limiter),
         ):
             pass
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resilient_ws import ConnectLimiter, Reconnect, State, connect
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.witness import eventually
 
 

@@ -24,7 +24,7 @@ from resilient_ws import (
     Timeouts,
     connect,
 )
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.servers.daemons import Identity, Nginx
 from tests.servers.process import HOST, free_port
 from tests.servers.proxies import (

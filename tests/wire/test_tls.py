@@ -21,7 +21,7 @@ from resilient_ws import (
     Timeouts,
     connect,
 )
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.servers.daemons import Identity, Nginx, Stunnel
 from tests.servers.process import HOST
 from tests.servers.proxies import (
