@@ -23,10 +23,9 @@ from resilient_ws import (
     StateChanged,
     Timeouts,
 )
-from resilient_ws.testing import assert_no_leaks
-from tests.record import now, of, recorded, turns, until
-from resilient_ws.testing import ScriptedServer
+from resilient_ws.testing import ScriptedServer, assert_no_leaks
 from resilient_ws.testing.scripts import hang, hold, rejecting
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:

@@ -29,7 +29,10 @@ def test_every_example_passes_as_it_stands(tmp_path: Path) -> None:
     for name, code in BLOCKS:
         (tmp_path / name).write_text(code)
     done = subprocess.run(
-        [sys.executable, *["-m", "pytest", "-q", "-p", "pytest_resilient_ws", "-W", "error"]],
+        [
+            sys.executable,
+            *["-m", "pytest", "-q", "-p", "pytest_resilient_ws", "-W", "error"],
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
