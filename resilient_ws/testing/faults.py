@@ -45,6 +45,8 @@ class Fault:
 class Healthy(Fault):
     """No fault: what was imposed on a connection is lifted."""
 
+    is_momentary: ClassVar[bool] = True
+
     def impose(self, connection: ProxiedConnection) -> None:
         """Lift what there is."""
         connection.heal()

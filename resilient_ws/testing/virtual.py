@@ -8,8 +8,10 @@ second that their timers say. Peers in other processes cannot keep up with such 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
+import os
 import selectors
 import time
 from typing import (
@@ -33,6 +35,11 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+_let_others_run: Callable[[], None] = getattr(
+    os, "sched_yield", functools.partial(time.sleep, 0)
+)
+
+
 class Deadlock(RuntimeError):
     """Nothing is ready and nothing ever will be; the text says what each task awaits.
 
@@ -51,7 +58,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         if events or timeout == 0:
             return events
         # The kernel may hand loopback packets over in a thread of its own: let it.
-        time.sleep(0)
+        _let_others_run()
         if events := super().select(0):
             return events
         if self.loop.is_held:

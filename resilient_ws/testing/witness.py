@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from resilient_ws.testing.frames import (
     BINARY,
@@ -91,8 +91,8 @@ class Witness(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Know the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the types
-        self.transport = transport
+        # By what it can do: uvloop's is no asyncio.Transport.
+        self.transport = cast("asyncio.Transport", transport)
         self._opened()
 
     def data_received(self, data: bytes) -> None:

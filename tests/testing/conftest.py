@@ -23,7 +23,7 @@ UVLOOP = {"uvloop": uvloop.new_event_loop}
 LOOPS: dict[str, Mapping[str, Callable[[], asyncio.AbstractEventLoop]]] = {
     "test_proxy.py": {**VIRTUAL, **REAL, **UVLOOP},
     "test_proxy_in_time.py": VIRTUAL,
-    "test_scripted_server.py": {**VIRTUAL, **REAL},
+    "test_scripted_server.py": {**VIRTUAL, **REAL, **UVLOOP},
     "test_conduct.py": VIRTUAL,
     "test_virtual_time.py": VIRTUAL,
 }
