@@ -22,11 +22,16 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
     answers the handshake with that status.
 
 With ``times=3`` the last two do so to the first three connections, and then echo.
-Each server logs, as JSON lines on its standard output with a ``seq`` of their own:
-``request`` (path, and ``at``: seconds of a monotonic clock, before any answer),
-``open`` (connection, path, headers), ``refuse`` (path, headers, status), ``message``
+Each server listens on the loopback, or with ``*`` as its second argument on every
+address. It logs, as JSON lines on its standard output with a ``seq`` of their own and
+the time of CLOCK_MONOTONIC ``at`` which it happened: ``ready``, ``request`` (path,
+before any answer), ``open`` (connection, path, headers), ``refuse`` (path, headers,
+status), ``message``
 (connection, size, and text or hex of what is short), ``close`` (connection, code,
 reason).
+
+node's alone takes ``ping=0.5`` with any path, to ping every so many seconds, and logs
+each ``pong`` (connection), asked for or not.
 """
 
 from __future__ import annotations
@@ -146,7 +151,13 @@ class Request:
 
 def log(event: str, **fields: object) -> None:
     """Tell the test, in order, what happened."""
-    print(json.dumps({"seq": next(_sequence), "event": event, **fields}), flush=True)
+    entry = {"seq": next(_sequence), "at": time.monotonic(), "event": event, **fields}
+    print(json.dumps(entry), flush=True)
+
+
+def host(arguments: list[str]) -> str | None:
+    """Where to listen; ``None`` is every address of the machine or the namespace."""
+    return None if arguments == ["*"] else "127.0.0.1"
 
 
 class Conversation:
