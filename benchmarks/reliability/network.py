@@ -35,6 +35,10 @@ CLIENT: Final = "10.77.0.1"
 SERVER: Final = "10.77.0.2"
 #: A second address of the server, to move to.
 ELSEWHERE: Final = "10.77.0.3"
+#: Where the name server is, which is the server's third.
+NAMES: Final = "10.77.0.53"
+#: The name that it knows.
+NAME: Final = "feed.test"
 #: The prefix of the addresses of version 6; the last figure is the same as above.
 SIX: Final = "fd77::"
 PORT: Final = 8000
@@ -167,16 +171,16 @@ class Network:
             await host.ip("link set lo up")
         if self.router is None:
             await self._wire(self.client, "wire0", self.server, "wire0")
-            await self._address(self.client, "wire0", CLIENT)
+            await self.address(self.client, CLIENT)
         else:
             await self._route(self.router)
-        await self._address(self.server, "wire0", SERVER)
+        await self.address(self.server, SERVER)
 
     async def _route(self, router: Host) -> None:
         """A router that hides the client's address behind its own."""
         await self._wire(self.client, "wire0", router, "inside0")
         await self._wire(router, "outside0", self.server, "wire0")
-        await self._address(router, "outside0", CLIENT)
+        await self.address(router, CLIENT, "outside0")
         await router.ip("addr add 192.168.7.1/24 dev inside0")
         await self.client.ip("addr add 192.168.7.2/24 dev wire0")
         await self.client.ip("route add default via 192.168.7.1")
@@ -190,6 +194,8 @@ class Network:
             add chain ip nat pass { type filter hook forward priority 0; }
             add rule ip nat pass ct state invalid drop
             add rule ip nat pass iifname "outside0" ct state new drop
+            add chain ip nat in { type filter hook input priority 0; }
+            add rule ip nat in iifname "outside0" ct state { invalid, new } drop
         """)
 
     async def _wire(self, one: Host, end: str, other: Host, other_end: str) -> None:
@@ -200,7 +206,8 @@ class Network:
         await one.ip(f"link set {end} up")
         await other.ip(f"link set {other_end} up")
 
-    async def _address(self, host: Host, wire: str, address: str) -> None:
+    async def address(self, host: Host, address: str, wire: str = "wire0") -> None:
+        """Give a host an address, and the one of version 6 with the same ending."""
         await host.ip(f"addr add {address}/24 dev {wire}")
         six = f"{SIX}{address.rpartition('.')[2]}"
         await host.ip(f"addr add {six}/64 dev {wire} nodad")

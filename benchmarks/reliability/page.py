@@ -35,7 +35,8 @@ verdict, is in `benchmarks/reliability/rows/`: the same code for all libraries.
 
 **✔** the promise of the row was kept in every round, **✘** it was not. Where a
 figure is a time, it is the median of the rounds, with the least and the most in
-brackets. A *false alarm* is a healthy link that the client gave up by itself.
+brackets; *never* means: not while the row waited. A *false alarm* is a healthy link
+that the client gave up by itself.
 """
 
 
@@ -75,21 +76,26 @@ def verdict(result: Result) -> str:
 
 
 def _filled(words: str, outcomes: Sequence[Outcome]) -> str:
-    names = [name for _, name, _, _ in string.Formatter().parse(words) if name]
-    return words.format_map(
-        {name: _figure([one.figures[name] for one in outcomes]) for name in names}
-    )
+    told = ""
+    for text, name, unit, _ in string.Formatter().parse(words):
+        told += text
+        if name is not None:
+            told += _figure([one.figures[name] for one in outcomes], unit or "s")
+    return told
 
 
-def _figure(values: Sequence[float | None]) -> str:
-    """The median and the spread of the seconds it took."""
+def _figure(values: Sequence[float | None], unit: str) -> str:
+    """The median of all rounds, and their spread."""
     seen = [value for value in values if value is not None]
     if not seen:
-        return "(never)"
-    low, middle, high = (f"{f(seen):.1f}" for f in (min, statistics.median, max))
+        return "*never*"
+    precision, after = (".0f", "") if unit == "d" else (".1f", f" {unit}")
+    low, middle, high = (
+        format(f(seen), precision) for f in (min, statistics.median, max)
+    )
     spread = f" ({low} to {high})" if low != high else ""
-    never = f", {len(values) - len(seen)}x never" if len(seen) < len(values) else ""
-    return f"{middle} s{spread}{never}"
+    never = f", *never* {len(values) - len(seen)}x" if len(seen) < len(values) else ""
+    return f"{middle}{after}{spread}{never}"
 
 
 def _table(results: Iterable[Result]) -> Iterable[str]:

@@ -31,11 +31,19 @@ _STARTING: Final = 30.0
 class Program:
     """One child process; ``lines`` holds what it said so far."""
 
-    def __init__(self, host: Host, *words: str, starting: asyncio.Semaphore) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *words: str,
+        starting: asyncio.Semaphore,
+        ready: str | None = None,
+    ) -> None:
         self.lines: list[Line] = []
         self._command = host.inside(*words)
         # Starting is what costs CPU time, and would disturb the clocks of others.
         self._starting = starting
+        # What a program says that does not speak JSON.
+        self._ready = ready
         self._errors: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -145,6 +153,8 @@ class Program:
                 self.lines.append(json.loads(text))
             else:
                 self._errors.append(text.rstrip())
+                if self._ready is not None and self._ready in text:
+                    self.lines.append({"event": "ready", "at": time.monotonic()})
             async with self._grown:
                 self._grown.notify_all()
 

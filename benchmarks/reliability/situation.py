@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from benchmarks.reliability.clients.user import Settings
-from benchmarks.reliability.network import PORT, SERVER, Network
+from benchmarks.reliability.network import NAME, NAMES, PORT, SERVER, Network
 from benchmarks.reliability.program import Program
 from tests.servers.process import ROOT
 
@@ -66,7 +66,8 @@ class Outcome:
     Attributes:
         kept: Whether the promise was.
         words: What happened, with ``{name}`` where a figure belongs.
-        figures: In seconds; ``None`` for what did not happen while the row waited.
+        figures: In seconds, or with ``{name:d}`` a count; ``None`` for what did not
+            happen while the row waited.
         false_alarms: How many healthy connections the client gave up.
     """
 
@@ -124,6 +125,7 @@ class Stage:
         program, *words = _SERVERS[server]
         words = [node if program == "node" else program, *words, str(PORT), "*"]
         self.server = self.program(self.network.server, *words)
+        self._names: Program | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -136,9 +138,9 @@ class Stage:
     async def __aexit__(self, *_: object) -> None:
         await self._cleanup.aclose()
 
-    def program(self, host: Host, *words: str) -> Program:
+    def program(self, host: Host, *words: str, ready: str | None = None) -> Program:
         """A program in a namespace, not started."""
-        return Program(host, *words, starting=self._starting)
+        return Program(host, *words, starting=self._starting, ready=ready)
 
     async def client(
         self, path: str = FEED, settings: Settings = USUAL, *, host: str = SERVER
@@ -152,12 +154,47 @@ class Stage:
         )
         return await self._cleanup.enter_async_context(client)
 
-    async def receiver(self, path: str = FEED, settings: Settings = USUAL) -> Client:
+    async def receiver(
+        self, path: str = FEED, settings: Settings = USUAL, *, host: str = SERVER
+    ) -> Client:
         """A client that has received something."""
-        client = await self.client(path, settings)
-        if not await client.until("messages", within=PATIENCE):
-            raise RuntimeError(f"no message came: {client.lines} {client.complaint}")
+        return await self._client_that("messages", path, settings, host)
+
+    async def talker(self, path: str = "/sink") -> Client:
+        """A client that is connected, to a server that says nothing."""
+        return await self._client_that("opened", path, USUAL, SERVER)
+
+    async def _client_that(
+        self, event: str, path: str, settings: Settings, host: str
+    ) -> Client:
+        client = await self.client(path, settings, host=host)
+        if not await client.until(event, within=PATIENCE):
+            raise RuntimeError(f"no {event}: {client.lines} {client.complaint}")
         return client
+
+    async def name_server(self, *answers: str) -> None:
+        """Start, or start again, what answers for ``NAME`` with these addresses."""
+        if self._names is None:
+            await self.network.address(self.network.server, NAMES)
+            self.network.client.resolve_with(NAMES)
+        else:
+            await self._names.kill()
+        self._names = self.program(
+            self.network.server,
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--user=root",
+            "--pid-file=",
+            "--log-facility=-",
+            f"--listen-address={NAMES}",
+            "--bind-interfaces",
+            f"--host-record={','.join((NAME, *answers))},0",
+            ready="started",
+        )
+        await self._cleanup.enter_async_context(self._names)
 
 
 Play: TypeAlias = Callable[[Stage], Awaitable[Outcome]]

@@ -4,6 +4,8 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
 
 ``/echo``
     sends every message back.
+``/sink``
+    takes every message, and says nothing.
 ``/feed?n=10&every=0&from=1&size=0&then=1000``
     sends the numbers ``from`` to ``from + n - 1`` as texts, one every ``every``
     seconds, padded with spaces to ``size`` bytes; then closes with ``then``, or
@@ -31,7 +33,7 @@ status), ``message``
 reason).
 
 node's alone takes ``ping=0.5`` with any path, to ping every so many seconds, and logs
-each ``pong`` (connection), asked for or not.
+each ``ping`` and each ``pong`` (connection), asked for or not.
 """
 
 from __future__ import annotations
@@ -215,7 +217,9 @@ class Conversation:
         async for message in self._peer.receive():
             self._log_message(message)
             is_command = self._request.path == "/control" and isinstance(message, str)
-            if not is_command or not await self._obey(str(message)):
+            if is_command and await self._obey(str(message)):
+                continue
+            if self._request.path != "/sink":
                 await self._peer.send(message)
 
     async def _obey(self, command: str) -> bool:

@@ -41,7 +41,7 @@ async def run(user: User) -> None:
                     heartbeat=heartbeat,
                     timeout=aiohttp.ClientWSTimeout(ws_close=settings.close_timeout),
                 ) as link:
-                    user.opened(link.send_str, link.close)
+                    user.opened(link.send_bytes, link.close)
                     async for message in link:
                         if message.type in _DATA:
                             await user.received(message.data)

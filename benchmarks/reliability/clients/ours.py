@@ -18,6 +18,7 @@ def _session(user: User) -> resilient_ws.Session:
     wait = None if settings.default_backoff else resilient_ws.FullJitter(0.5, 2.0)
     return resilient_ws.connect(
         settings.url,
+        compression=None,
         wait_open=True,
         reconnect=resilient_ws.Reconnect(wait=wait),
         liveness=resilient_ws.Liveness(

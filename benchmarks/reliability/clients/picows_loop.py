@@ -58,8 +58,8 @@ async def _consume(user: User, queue: asyncio.Queue[bytes]) -> None:
 
 
 def _tell_opened(user: User, transport: picows.WSTransport) -> None:
-    async def send(text: str) -> None:
-        transport.send(picows.WSMsgType.TEXT, text.encode())
+    async def send(data: bytes) -> None:
+        transport.send(picows.WSMsgType.BINARY, data)
 
     async def close() -> None:
         # Without the second, a server that is gone would hold it for ever.

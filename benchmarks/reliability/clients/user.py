@@ -29,7 +29,10 @@ _REPORT_EVERY: Final = 0.05
 
 @dataclass(frozen=True)
 class Settings:
-    """What all libraries are set to, in seconds. Small, so that a row takes seconds."""
+    """What all libraries are set to, in seconds. Small, so that a row takes seconds.
+
+    Compression is off: a row that fills buffers must know how many bytes there are.
+    """
 
     url: str = ""
     ping_interval: float = 2.0
@@ -58,7 +61,8 @@ class User:
         self._missing = 0
         self._repeated = 0
         self._reported_at = 0.0
-        self._send: Callable[[str], Awaitable[object]] | None = None
+        self._report: asyncio.TimerHandle | None = None
+        self._send: Callable[[bytes], Awaitable[object]] | None = None
         self._close: Callable[[], Awaitable[object]] | None = None
         self._main: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,7 +71,7 @@ class User:
 
     def opened(
         self,
-        send: Callable[[str], Awaitable[object]],
+        send: Callable[[bytes], Awaitable[object]],
         close: Callable[[], Awaitable[object]],
     ) -> None:
         """A connection is open."""
@@ -83,13 +87,18 @@ class User:
             self._repeated += 1
         self._last = number
         self._received += 1
-        now = time.monotonic()
-        if now - self._reported_at >= _REPORT_EVERY:
-            self.tell("messages")
+        if self._report is None:
+            left = self._reported_at + _REPORT_EVERY - time.monotonic()
+            loop = asyncio.get_running_loop()
+            self._report = loop.call_later(max(0.0, left), self._tell_messages)
         if self._received == self.settings.stall_after:
             self.tell("stalling")
             await asyncio.sleep(self.settings.stall_for)
             self.tell("taking")
+
+    def _tell_messages(self) -> None:
+        self._report = None
+        self.tell("messages")
 
     def ended(self, because: object) -> None:
         """The connection ended, or the attempt to make one failed."""
@@ -136,7 +145,8 @@ class User:
         assert self._send is not None
         for number in range(count):
             try:
-                await self._send(str(number).ljust(size))
+                # Random: no compression makes less of it.
+                await self._send(os.urandom(size))
             except Exception as error:  # noqa: BLE001 - whatever the library raises
                 self.tell("refused", number=number, because=repr(error))
                 return

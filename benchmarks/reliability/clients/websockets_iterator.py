@@ -34,6 +34,7 @@ async def run(user: User) -> None:
 
     async for link in connect(
         settings.url,
+        compression=None,
         ping_interval=settings.ping_interval,
         ping_timeout=settings.ping_timeout,
         open_timeout=settings.open_timeout,

@@ -6,8 +6,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.reliability.network import SERVER
 from benchmarks.reliability.situation import (
+    BACK_WITHIN,
     CLOSED_WITHIN,
+    GRACE,
     NOTICED_WITHIN,
     PATIENCE,
     Outcome,
@@ -22,12 +25,26 @@ if TYPE_CHECKING:
 
 
 _NOTICED: Final = f"noticed within {NOTICED_WITHIN:g} s"
-_BLACK_HOLE: Final = f"{_NOTICED}; `close()` back within {CLOSED_WITHIN:g} s"
+_BACK: Final = f"back within {BACK_WITHIN:g} s"
+_BLACK_HOLE: Final = f"{_NOTICED}; `close()` done within {CLOSED_WITHIN:g} s"
 
 
-def _noticed(client: Client, since: float, seconds: float | None) -> bool:
-    """In time, and not before there was anything to notice."""
-    return within(seconds, NOTICED_WITHIN) and client.drops() == client.drops(since)
+def _outcome(
+    client: Client,
+    since: float,
+    noticed: float | None,
+    back: float | None,
+    *,
+    bound: float = NOTICED_WITHIN,
+) -> Outcome:
+    """Noticed in time, once, and not before there was anything to notice; and back."""
+    early = client.drops() - client.drops(since)
+    return Outcome(
+        kept=within(noticed, bound) and within(back, BACK_WITHIN) and not early,
+        words="noticed after {noticed}, back {back} later",
+        figures={"noticed": noticed, "back": back},
+        false_alarms=early,
+    )
 
 
 async def _black_hole(stage: Stage, direction: Direction) -> Outcome:
@@ -37,10 +54,14 @@ async def _black_hole(stage: Stage, direction: Direction) -> Outcome:
     closed, noticed = await asyncio.gather(
         leaving.leave(), watching.after("dropped", since, PATIENCE)
     )
+    early = watching.drops() - watching.drops(since)
     return Outcome(
-        kept=_noticed(watching, since, noticed) and within(closed, CLOSED_WITHIN),
+        kept=within(noticed, NOTICED_WITHIN)
+        and within(closed, CLOSED_WITHIN)
+        and not early,
         words="noticed after {noticed}, closed in {closed}",
         figures={"noticed": noticed, "closed": closed},
+        false_alarms=early,
     )
 
 
@@ -60,3 +81,82 @@ async def black_hole_outbound(stage: Stage) -> Outcome:
 async def black_hole_both(stage: Stage) -> Outcome:
     """Everything vanishes."""
     return await _black_hole(stage, "both")
+
+
+@situation(
+    "Server frozen (SIGSTOP), and running again", f"{_NOTICED}; then {_BACK} of it"
+)
+async def server_frozen(stage: Stage) -> Outcome:
+    """The kernel of the server goes on to take bytes and connections."""
+    client = await stage.receiver()
+    since = time.monotonic()
+    stage.server.freeze()
+    noticed = await client.after("dropped", since, PATIENCE)
+    thawed = time.monotonic()
+    stage.server.thaw()
+    back = await client.after("opened", thawed, PATIENCE)
+    return _outcome(client, since, noticed, back)
+
+
+@situation(
+    "NAT entry expired (router without state, no RST)",
+    f"{_NOTICED}; {_BACK} of that",
+    routed=True,
+)
+async def nat_entry_expired(stage: Stage) -> Outcome:
+    """A router drops what belongs to nothing it knows, and translates what is new."""
+    client = await stage.receiver()
+    since = time.monotonic()
+    await stage.network.forget_connections()
+    noticed = await client.after("dropped", since, PATIENCE)
+    back = await client.after("opened", since + (noticed or 0.0), PATIENCE)
+    return _outcome(client, since, noticed, back)
+
+
+@situation(
+    "Socket destroyed by the system (`ss -K`)", f"noticed within 1 s; {_BACK} of that"
+)
+async def socket_destroyed(stage: Stage) -> Outcome:
+    """The kernel ends the client's socket, as a VPN's or a phone's does."""
+    client = await stage.receiver()
+    since = time.monotonic()
+    await stage.network.client.run("ss", "-K", "dst", SERVER)
+    noticed = await client.after("dropped", since, PATIENCE)
+    back = await client.after("opened", since + (noticed or 0.0), PATIENCE)
+    return _outcome(client, since, noticed, back, bound=GRACE)
+
+
+@situation(
+    "Interface down for 8 s (`ip link`)", f"{_NOTICED}; {_BACK} of the interface"
+)
+async def link_down_long(stage: Stage) -> Outcome:
+    """Longer than both timeouts; dialling fails at once while it is down."""
+    client = await stage.receiver()
+    since = time.monotonic()
+    await stage.network.client.ip("link set wire0 down")
+    noticed = await client.after("dropped", since, NOTICED_WITHIN + GRACE)
+    await asyncio.sleep(since + 8.0 - time.monotonic())
+    risen = time.monotonic()
+    await stage.network.client.ip("link set wire0 up")
+    back = await client.after("opened", risen, PATIENCE)
+    return _outcome(client, since, noticed, back)
+
+
+@situation(
+    "Server killed (`kill -9`), back after 2 s",
+    f"noticed within 1 s; {_BACK} of the server",
+    server="websockets",
+)
+async def server_killed(stage: Stage) -> Outcome:
+    """The kernel of the server says goodbye for it."""
+    client = await stage.receiver()
+    since = time.monotonic()
+    await stage.server.kill()
+    noticed = await client.after("dropped", since, PATIENCE)
+    await asyncio.sleep(2.0)
+    await stage.server.start()
+    risen = time.monotonic()
+    back = await client.after("opened", risen, PATIENCE)
+    if back is None and client.said("opened", since=since):
+        back = 0.0  # it was faster than the news that the server is up
+    return _outcome(client, since, noticed, back, bound=GRACE)

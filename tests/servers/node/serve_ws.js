@@ -6,6 +6,8 @@ const http = require("node:http");
 const { WebSocketServer } = require("ws");
 
 const SHOWN = 1024;
+// So many messages of a feed without pauses leave in one turn of the loop.
+const TOGETHER = 32;
 const HEADERS = new Set([
   "authorization",
   "cookie",
@@ -61,8 +63,11 @@ async function feed(ws, next, query) {
   const count = Number(query.get("n") ?? 10);
   for (let i = 0; i < count && ws.readyState === ws.OPEN; i += 1) {
     // Once the kernel has taken it: a client that does not read holds the feed up.
-    await new Promise((taken) => ws.send(String(next()).padEnd(size), taken));
-    await sleep(every);
+    const taken = new Promise((done) => ws.send(String(next()).padEnd(size), done));
+    if (every > 0 || i % TOGETHER === 0) {
+      await taken;
+      await sleep(every);
+    }
   }
   if (query.has("then")) end(ws, query.get("then"), "");
 }
@@ -135,6 +140,7 @@ server.on("upgrade", (request, socket, head) => {
     ws.on("close", (code, reason) => {
       log("close", { connection, code, reason: reason.toString() });
     });
+    ws.on("ping", () => log("ping", { connection }));
     ws.on("pong", () => log("pong", { connection }));
     if (query.has("ping")) {
       const timer = setInterval(() => ws.ping(), Number(query.get("ping")) * 1000);
@@ -147,7 +153,7 @@ server.on("upgrade", (request, socket, head) => {
         else shown.text = data.toString();
       }
       log("message", { connection, size: data.length, ...shown });
-      if (ws.isHalfClosed) return;
+      if (ws.isHalfClosed || url.pathname === "/sink") return;
       if (!isBinary && url.pathname === "/control" && obey(ws, data.toString())) return;
       ws.send(data, { binary: isBinary });
     });
