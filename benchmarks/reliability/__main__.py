@@ -61,9 +61,9 @@ class Run:
                 strict=True,
             )
         )
-        loud = [cast for cast in casts if cast[0].alone]
-        for cast in loud:
-            played[cast] = await self._result(*cast)
+        for cast in casts:
+            if cast[0].alone:
+                played[cast] = await self._result(*cast)
         return [played[cast] for cast in casts]
 
     async def _result(self, row: Situation, library: str) -> Result:

@@ -8,13 +8,15 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
 import statistics
 import string
 import subprocess
+import textwrap
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.reliability.situation import CLIENTS, US
+from benchmarks.reliability.situation import CLIENTS, US, USUAL
 
 
 if TYPE_CHECKING:
@@ -140,6 +142,16 @@ def set_up(library: str) -> str:
     return ast.get_docstring(ast.parse(source)) or ""
 
 
+def _settings() -> str:
+    return (
+        f"A ping after {USUAL.ping_interval:g} s, a pong within"
+        f" {USUAL.ping_timeout:g} s, {USUAL.open_timeout:g} s to open,"
+        f" {USUAL.close_timeout:g} s to close, compression off, for all alike: small, so"
+        " that a row takes seconds. The programs are in"
+        " `benchmarks/reliability/clients/`."
+    )
+
+
 def versions() -> Mapping[str, str]:
     """What took part, by name."""
     node = subprocess.run(
@@ -166,14 +178,16 @@ def markdown(results: Sequence[Result], *, took: float) -> str:
         "",
         "## How each was set up",
         "",
+        *textwrap.wrap(_settings(), 88),
+        "",
         *(f"**{library}.** {set_up(library)}\n" for library in CLIENTS),
         *(["## Who could not take part", "", *absent, ""] if absent else []),
         "## The run",
         "",
         ", ".join(f"{name} {number}" for name, number in versions().items())
-        + f"; {took / 60:.0f} min on this machine. Servers are node's ws, websockets"
-        " and aiohttp, each as `tests/servers` starts it, without a keepalive of its"
-        " own.",
+        + f"; {took / 60:.1f} min on a machine with {os.cpu_count()} cores, which plays many"
+        " rows at one time. Servers are node's ws, websockets and aiohttp, as"
+        " `tests/servers` starts them, without a keepalive of their own.",
         "",
     ]
     return "\n".join(parts)

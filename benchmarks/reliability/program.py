@@ -52,7 +52,8 @@ class Program:
 
     async def __aenter__(self) -> Self:
         try:
-            await self.start()
+            async with self._starting:
+                await self.start()
         except BaseException:
             await self.kill()
             raise
@@ -78,22 +79,21 @@ class Program:
         return "\n".join(self._errors[-8:])
 
     async def start(self) -> None:
-        """Start it, and wait until it says that it is ready."""
-        async with self._starting:
-            since = time.monotonic()
-            self._over = False
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                cwd=ROOT,
-                # Ours to hold open: it ends when this closes, also when we are killed.
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=1024 * 1024,
-            )
-            self._reading = asyncio.create_task(self._read(self._process))
-            if not await self.until("ready", within=_STARTING, since=since):
-                raise RuntimeError(f"{self._command} did not start: {self.complaint}")
+        """Start it, again after a kill, and wait until it says that it is ready."""
+        since = time.monotonic()
+        self._over = False
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            cwd=ROOT,
+            # Ours to hold open: it ends when this closes, also when we are killed.
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1024 * 1024,
+        )
+        self._reading = asyncio.create_task(self._read(self._process))
+        if not await self.until("ready", within=_STARTING, since=since):
+            raise RuntimeError(f"{self._command} did not start: {self.complaint}")
 
     async def kill(self) -> None:
         """End it with SIGKILL, and wait for that."""

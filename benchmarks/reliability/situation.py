@@ -208,7 +208,8 @@ class Situation:
         name: What happens, for the first column.
         promise: What is to hold, for the second.
         play: Does it.
-        server: Whose server is at the other end.
+        server: Whose server is at the other end. aiohttp's answers pings only while
+            its handler reads, which is not during a feed.
         routed: Whether a router that translates addresses is between.
         alone: Whether it loads the machine, and so must not run beside others.
         rounds: How often it is played.

@@ -1,4 +1,7 @@
-"""resilient_ws: a session, its options set, its events told."""
+"""A session whose options are the settings below, iterated over; callbacks tell.
+
+What each user of the library has; nothing is caught, retried or timed by the program.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,7 @@ async def run(user: User) -> None:
     def _(event: resilient_ws.InboxOverflowed) -> None:
         user.tell("overflowed", discarded=event.discarded)
 
+    user.ready()
     async with session:
         with contextlib.suppress(resilient_ws.SessionClosed):
             async for message in session:

@@ -1,6 +1,9 @@
-"""picows: ``ws_connect`` with auto ping, a queue, and the loop its users write.
+"""``ws_connect(enable_auto_ping=True)``, when idle, in the loop that its users write.
 
-A callback cannot wait, so what it is given goes into a queue for the consumer.
+picows does not reconnect: the loop is that of aiohttp above. A callback cannot wait, so
+messages go into an ``asyncio.Queue`` without a bound, and a consumer takes them from
+there. ``websocket_handshake_timeout`` is set; it does not bound the TCP connect. To close
+is to send the frame and to hang up: picows itself does not wait for an answer.
 """
 
 from __future__ import annotations
@@ -74,6 +77,7 @@ async def run(user: User) -> None:
     """Connect, wait for the end, sleep, again."""
     queue: asyncio.Queue[bytes] = asyncio.Queue()
     consumer = asyncio.create_task(_consume(user, queue))
+    user.ready()
     try:
         while not user.leaving:
             try:

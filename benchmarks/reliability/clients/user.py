@@ -69,6 +69,10 @@ class User:
 
     # What the library lets its user see.
 
+    def ready(self) -> None:
+        """All is imported; the first dial follows at once."""
+        self.tell("ready")
+
     def opened(
         self,
         send: Callable[[bytes], Awaitable[object]],
@@ -173,7 +177,6 @@ class User:
         self._main = loop.create_task(_of(program, self))
         reader = threading.Thread(target=self._listen, args=(loop,), daemon=True)
         reader.start()
-        self.tell("ready")
         try:
             await self._main
         except asyncio.CancelledError:

@@ -1,4 +1,9 @@
-"""websockets: ``async for ... in connect(...)``, as its documentation recommends."""
+"""``async for link in connect(...)``, as its documentation recommends.
+
+All time-outs are set. Where a row does not measure the default backoff, it is shortened
+by the documented environment variables, as it is for this library. A dead link is told
+to the user only after the closing handshake has timed out too (``close_timeout``, 2 s).
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,7 @@ async def run(user: User) -> None:
         user.ended(error)
         return process_exception(error)
 
+    user.ready()
     async for link in connect(
         settings.url,
         compression=None,

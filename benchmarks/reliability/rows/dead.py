@@ -77,7 +77,7 @@ async def black_hole_outbound(stage: Stage) -> Outcome:
     return await _black_hole(stage, "outbound")
 
 
-@situation("Black hole, both directions (nft)", _BLACK_HOLE, server="aiohttp")
+@situation("Black hole, both directions (nft)", _BLACK_HOLE)
 async def black_hole_both(stage: Stage) -> Outcome:
     """Everything vanishes."""
     return await _black_hole(stage, "both")

@@ -87,11 +87,11 @@ async def dns_gone(stage: Stage) -> Outcome:
     await asyncio.sleep(since + 5.0 - time.monotonic())
     healed = time.monotonic()
     await stage.network.server.mend()
-    if early := client.said("opened", since=since):
-        back: float | None = early[0]["at"] - since
+    back = await client.after("opened", since, 5.0 + PATIENCE)
+    if back is not None and since + back < healed:
         words = "back {back} after the kill, from its cache"
     else:
-        back = await client.after("opened", healed, PATIENCE)
+        back = None if back is None else since + back - healed
         words = "back {back} after the name server"
     return Outcome(within(back, BACK_WITHIN), words, {"back": back})
 
