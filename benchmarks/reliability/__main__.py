@@ -31,7 +31,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--library", action="append", choices=list(CLIENTS))
     parser.add_argument("--rounds", type=int, help="instead of each row's own number")
-    parser.add_argument("--jobs", type=int, default=16, help="plays at one time")
+    parser.add_argument("--jobs", type=int, default=24, help="plays at one time")
     return parser.parse_args()
 
 
@@ -83,7 +83,7 @@ class Run:
 async def main() -> int:
     """Run what the command line asks for."""
     arguments = _arguments()
-    if (reason := obstacle()) is not None:
+    if (reason := await obstacle()) is not None:
         print(f"reliability: {reason}", file=sys.stderr)
         return 2
     await sweep()

@@ -29,6 +29,8 @@ TOOLS: Final = {
     "nft": "nftables",
     "conntrack": "conntrack",
     "dnsmasq": "dnsmasq-base",
+    "setpriv": "util-linux",
+    "node": "nodejs",
 }
 
 CLIENT: Final = "10.77.0.1"
@@ -45,23 +47,14 @@ PORT: Final = 8000
 
 Direction = Literal["inbound", "outbound", "both"]
 
+#: The repository, where programs are started.
+ROOT: Final = pathlib.Path(__file__).parents[2]
+
 _PREFIX: Final = "rel"
 _ETC: Final = pathlib.Path("/etc/netns")
 # Debian keeps daemons where only root's PATH looks.
 _PATH: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _ordinals: Final = itertools.count(1)
-
-
-def obstacle() -> str | None:
-    """What keeps this machine from making namespaces, with a remedy; or ``None``."""
-    if sys.platform != "linux":
-        return "network namespaces are Linux's: run it there"
-    if os.geteuid() != 0:
-        return "network namespaces need root: run it with sudo, or in a container"
-    absent = sorted({p for t, p in TOOLS.items() if not shutil.which(t, path=_PATH)})
-    if absent:
-        return f"missing: apt-get install {' '.join(absent)}, or make servers"
-    return None
 
 
 async def command(*words: str, text: str | None = None) -> str:
@@ -229,6 +222,22 @@ def _forget(name: str) -> None:
     shutil.rmtree(_ETC / name, ignore_errors=True)
     with contextlib.suppress(OSError):  # others have theirs in it
         _ETC.rmdir()
+
+
+async def obstacle() -> str | None:
+    """What keeps this machine from making namespaces, with a remedy; or ``None``."""
+    if sys.platform != "linux":
+        return "network namespaces are Linux's: run it there"
+    if os.geteuid() != 0:
+        return "network namespaces need root: run it with sudo, or in a container"
+    absent = sorted({p for t, p in TOOLS.items() if not shutil.which(t, path=_PATH)})
+    if absent:
+        return f"missing: apt-get install {' '.join(absent)}, or make servers"
+    try:
+        async with Network(routed=True):
+            return None
+    except RuntimeError as error:
+        return f"not allowed to make network namespaces, or not able: {error}"
 
 
 async def sweep() -> None:

@@ -146,10 +146,17 @@ def _settings() -> str:
     return (
         f"A ping after {USUAL.ping_interval:g} s, a pong within"
         f" {USUAL.ping_timeout:g} s, {USUAL.open_timeout:g} s to open,"
-        f" {USUAL.close_timeout:g} s to close, compression off, for all alike: small, so"
+        f" {USUAL.close_timeout:g} s to close, no compression, for all alike: small, so"
         " that a row takes seconds. The programs are in"
         " `benchmarks/reliability/clients/`."
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package.replace("_", "-"))
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def versions() -> Mapping[str, str]:
@@ -158,12 +165,10 @@ def versions() -> Mapping[str, str]:
         ["node", "--version"], capture_output=True, text=True, check=False
     )
     return {
-        **{
-            name: importlib.metadata.version(name.replace("_", "-")) for name in CLIENTS
-        },
+        **{name: _version(name) for name in CLIENTS},
         "Python": platform.python_version(),
         "Linux": platform.release().partition("-")[0],
-        "node": node.stdout.strip().removeprefix("v") or "absent",
+        "node": node.stdout.strip().removeprefix("v"),
     }
 
 
@@ -184,10 +189,10 @@ def markdown(results: Sequence[Result], *, took: float) -> str:
         *(["## Who could not take part", "", *absent, ""] if absent else []),
         "## The run",
         "",
-        ", ".join(f"{name} {number}" for name, number in versions().items())
-        + f"; {took / 60:.1f} min on a machine with {os.cpu_count()} cores, which plays many"
-        " rows at one time. Servers are node's ws, websockets and aiohttp, as"
-        " `tests/servers` starts them, without a keepalive of their own.",
+        *textwrap.wrap(", ".join(map(" ".join, versions().items())) + ".", 88),
+        f"It took {took / 60:.1f} min on {os.cpu_count()} cores, many rows at a time.",
+        "Servers are node's ws, websockets and aiohttp, as `tests/servers` starts",
+        "them, without a keepalive of their own.",
         "",
     ]
     return "\n".join(parts)

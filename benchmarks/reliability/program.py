@@ -12,13 +12,9 @@ import json
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
-from tests.servers.process import ROOT
-
-
-if TYPE_CHECKING:
-    from benchmarks.reliability.network import Host
+from benchmarks.reliability.network import ROOT, Host
 
 
 Line: TypeAlias = dict[str, Any]
@@ -39,7 +35,8 @@ class Program:
         ready: str | None = None,
     ) -> None:
         self.lines: list[Line] = []
-        self._command = host.inside(*words)
+        # It dies with us, also when it is frozen and we are killed.
+        self._command = host.inside("setpriv", "--pdeathsig", "KILL", "--", *words)
         # Starting is what costs CPU time, and would disturb the clocks of others.
         self._starting = starting
         # What a program says that does not speak JSON.
@@ -85,7 +82,6 @@ class Program:
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             cwd=ROOT,
-            # Ours to hold open: it ends when this closes, also when we are killed.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -18,9 +18,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 from benchmarks.reliability.clients.user import Settings
-from benchmarks.reliability.network import NAME, NAMES, PORT, SERVER, Network
+from benchmarks.reliability.network import NAME, NAMES, PORT, ROOT, SERVER, Network
 from benchmarks.reliability.program import Program
-from tests.servers.process import ROOT
 
 
 if TYPE_CHECKING:
@@ -125,7 +124,8 @@ class Stage:
         program, *words = _SERVERS[server]
         words = [node if program == "node" else program, *words, str(PORT), "*"]
         self.server = self.program(self.network.server, *words)
-        self._names: Program | None = None
+        #: The name server, once there is one.
+        self.names: Program | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -174,27 +174,24 @@ class Stage:
 
     async def name_server(self, *answers: str) -> None:
         """Start, or start again, what answers for ``NAME`` with these addresses."""
-        if self._names is None:
+        if self.names is None:
             await self.network.address(self.network.server, NAMES)
             self.network.client.resolve_with(NAMES)
         else:
-            await self._names.kill()
-        self._names = self.program(
+            await self.names.kill()
+        self.names = self.program(
             self.network.server,
             "dnsmasq",
-            "--keep-in-foreground",
+            "--no-daemon",
             "--conf-file=/dev/null",
             "--no-resolv",
             "--no-hosts",
-            "--user=root",
-            "--pid-file=",
-            "--log-facility=-",
             f"--listen-address={NAMES}",
             "--bind-interfaces",
             f"--host-record={','.join((NAME, *answers))},0",
             ready="started",
         )
-        await self._cleanup.enter_async_context(self._names)
+        await self._cleanup.enter_async_context(self.names)
 
 
 Play: TypeAlias = Callable[[Stage], Awaitable[Outcome]]

@@ -7,15 +7,14 @@ import os
 import pytest
 
 from benchmarks.reliability.network import obstacle
-from tests.servers.process import daemon, missing, node_module
+from tests.servers.process import missing, node_module
 
 
 @pytest.fixture
-def namespaces() -> None:
+async def namespaces() -> None:
     """End the test here unless namespaces can be made."""
-    reason = obstacle()
+    reason = await obstacle()
     if reason is None:
-        daemon("node", "nodejs")
         node_module("ws/package.json")
     elif os.name != "posix" or os.geteuid() != 0:
         # Not a matter of what is installed: in CI the same.

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import pathlib
-import subprocess
 import sys
+import time
 
 import pytest
 
-from benchmarks.reliability.network import SERVER, Network, command, sweep
+from benchmarks.reliability.network import ROOT, SERVER, Network, command, sweep
 from benchmarks.reliability.situation import Stage
 
 
 pytestmark = [pytest.mark.wire, pytest.mark.usefixtures("namespaces")]
+
+
+_FREEZES_AND_TELLS = """
+import asyncio
+from benchmarks.reliability.network import SERVER
+from benchmarks.reliability.situation import Stage
+
+async def main():
+    async with Stage("resilient_ws", server="node") as stage:
+        await stage.name_server(SERVER)
+        client = await stage.receiver()
+        stage.server.freeze()
+        print(stage.server.pid, client.pid, stage.names.pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
 
 
 async def _namespaces() -> set[str]:
@@ -21,16 +40,41 @@ async def _namespaces() -> set[str]:
     }
 
 
+def _alive(pid: int) -> bool:
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    # Dead, and not reaped by whoever inherited it.
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+async def _gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in pids if _alive(pid)]:
+        assert time.monotonic() < deadline, f"still running: {left}"
+        await asyncio.sleep(0.01)
+
+
+def _has_resolver(name: str) -> bool:
+    return pathlib.Path("/etc/netns", name).exists()
+
+
+async def _break_down(network: Network) -> None:
+    async with network:
+        network.client.resolve_with(SERVER)
+        assert network.client.name in await _namespaces()
+        assert _has_resolver(network.client.name)
+        raise ZeroDivisionError
+
+
 async def test_nothing_is_left_after_a_failure() -> None:
     network = Network(routed=True)
-    names = {network.client.name, network.server.name}
     with pytest.raises(ZeroDivisionError):
-        async with network:
-            network.client.resolve_with(SERVER)
-            assert names <= await _namespaces()
-            1 / 0  # noqa: B018
-    assert not names & await _namespaces()
-    assert not pathlib.Path("/etc/netns", network.client.name).exists()
+        await _break_down(network)
+    stem = network.client.name[:-1]
+    assert not [name for name in await _namespaces() if name.startswith(stem)]
+    assert not _has_resolver(network.client.name)
 
 
 async def test_programs_end_with_the_stage() -> None:
@@ -39,16 +83,37 @@ async def test_programs_end_with_the_stage() -> None:
         pids = [stage.server.pid, client.pid]
         # Such as a play that broke down leaves it.
         stage.server.freeze()
-        assert all(pathlib.Path(f"/proc/{pid}").exists() for pid in pids)
-    assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in pids)
+        assert all(_alive(pid) for pid in pids)
+    assert not any(_alive(pid) for pid in pids)
+
+
+async def test_programs_die_with_whoever_started_them() -> None:
+    runner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _FREEZES_AND_TELLS),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert runner.stdout is not None
+    pids = [int(word) for word in (await runner.stdout.readline()).split()]
+    assert len(pids) == 3
+    runner.kill()
+    await runner.wait()
+    await _gone(pids)
+    await sweep()
+    assert not [n for n in await _namespaces() if n.startswith(f"rel{runner.pid}-")]
 
 
 async def test_sweeps_what_a_killed_run_left_and_nothing_else() -> None:
     async with Network() as ours:
-        process = subprocess.Popen([sys.executable, "-c", ""])
-        dead = f"rel{process.pid}-1c"
-        process.wait()
-        await command("ip", "netns", "add", dead)
-        await sweep()
-        assert dead not in await _namespaces()
-        assert ours.client.name in await _namespaces()
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+        await process.wait()
+        left, foreign = f"rel{process.pid}-1c", f"other{os.getpid()}"
+        await command("ip", "netns", "add", left)
+        await command("ip", "netns", "add", foreign)
+        try:
+            await sweep()
+            found = await _namespaces()
+        finally:
+            await command("ip", "netns", "del", foreign)
+        assert left not in found
+        assert {ours.client.name, foreign} <= found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -70,6 +71,12 @@ def test_the_page_has_every_row_and_says_how_each_was_set_up() -> None:
     assert all(row.name in page for row in SITUATIONS)
     assert f"| aiohttp | {len(SITUATIONS)} of {len(SITUATIONS)} | 0 |" in page
     assert "**picows.**" in page
+
+
+def test_the_page_says_who_could_not_take_part_and_why() -> None:
+    row = dataclasses.replace(SITUATIONS[0], without={"picows": "it does not redirect"})
+    page = markdown([Result(row, "aiohttp", [_noticed(1.0)])], took=60)
+    assert f"- *{row.name}*, picows: it does not redirect" in page
 
 
 def test_no_two_rows_have_one_name() -> None:

@@ -1,12 +1,12 @@
 """``ws_connect(heartbeat=...)`` in the loop that its users write around it.
 
 aiohttp does not reconnect. The loop catches ``ClientError``, ``OSError`` and
-``TimeoutError``, and sleeps 1 s after every end, a clean one too: who forgets that dials
-in a hot loop, and the pace in the rows below is this sleep's. The pong's time-out is
-always half of ``heartbeat``, which is set so that both together are the same time as
+``TimeoutError``, and sleeps 1 s after every end, a clean one too: who forgets that
+dials in a hot loop, and the pace in the rows above is this sleep's. The pong's time-out
+is always half of ``heartbeat``, which is set so that both together are the same time as
 for the others. ``ClientTimeout(sock_connect=, sock_read=)`` and
-``ClientWSTimeout(ws_close=)`` are set; by default a dial may take 30 s for TCP and 300 s
-in all, and a close 10 s.
+``ClientWSTimeout(ws_close=)`` are set; by default a dial may take 30 s for TCP and
+300 s in all, and a close 10 s.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A session whose options are the settings below, iterated over; callbacks tell.
+"""``connect(...)`` with these options, iterated over; callbacks tell what happens.
 
-What each user of the library has; nothing is caught, retried or timed by the program.
+The program itself catches, retries and times nothing.
 """
 
 from __future__ import annotations

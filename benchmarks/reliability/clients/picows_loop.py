@@ -2,8 +2,8 @@
 
 picows does not reconnect: the loop is that of aiohttp above. A callback cannot wait, so
 messages go into an ``asyncio.Queue`` without a bound, and a consumer takes them from
-there. ``websocket_handshake_timeout`` is set; it does not bound the TCP connect. To close
-is to send the frame and to hang up: picows itself does not wait for an answer.
+there. ``websocket_handshake_timeout`` is set; it does not bound the TCP connect. To
+close is to send the frame and to hang up: picows does not wait for an answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import picows
-from typing_extensions import override
 
 from benchmarks.reliability.clients.user import User, main
 
@@ -32,7 +31,6 @@ class Listener(picows.WSListener):
         super().__init__()
         self._queue = queue
 
-    @override
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type in _DATA:
             self._queue.put_nowait(frame.get_payload_as_bytes())

@@ -87,13 +87,13 @@ async def slow_uplink(stage: Stage) -> Outcome:
     arrived = len(stage.server.said("message", size=64_000))
     took = time.monotonic() - since
     await asyncio.sleep(GRACE)
-    outcome = _kept_alive(client, "link kept, all there after {took}", took=took)
-    if arrived == 32:
-        return outcome
+    outcome = _kept_alive(client, "link kept")
+    all_there = arrived == 32
     return Outcome(
-        kept=False,
-        words=f"{outcome.words}, {{arrived:d}} of 32 messages arrived",
-        figures={"arrived": arrived},
+        kept=outcome.kept and all_there,
+        words=outcome.words
+        + (", all there after {took}" if all_there else "; {arrived:d} of 32 arrived"),
+        figures={"arrived": arrived, "took": took},
         false_alarms=outcome.false_alarms,
     )
 
