@@ -6,8 +6,9 @@ computes its verdict from what the client's user saw and the server logged. All 
 are of CLOCK_MONOTONIC, which the processes of a machine share.
 
 To add a row, write one coroutine with ``@situation(name, promise)`` in a module of
-``rows/``: start a client (``stage.receiver()``, ``stage.talker()``, ``stage.client()``),
-note ``time.monotonic()``, do the harm (``stage.network``, ``stage.server``), wait for
-what its user sees (``client.after("dropped", since, PATIENCE)``), and return an
-``Outcome``. ``socket_destroyed`` in ``rows/dead.py`` is the shortest.
+``rows/``: start a client (``stage.receiver()``, ``stage.talker()`` or
+``stage.client()``), note ``time.monotonic()``, do the harm (``stage.network``,
+``stage.server``), wait for what its user sees
+(``client.after("dropped", since, PATIENCE)``), and return an ``Outcome``.
+``socket_destroyed`` in ``rows/dead.py`` is the shortest.
 """

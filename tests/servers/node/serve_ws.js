@@ -6,8 +6,6 @@ const http = require("node:http");
 const { WebSocketServer } = require("ws");
 
 const SHOWN = 1024;
-// So many messages of a feed without pauses leave in one turn of the loop.
-const TOGETHER = 32;
 const HEADERS = new Set([
   "authorization",
   "cookie",
@@ -63,11 +61,8 @@ async function feed(ws, next, query) {
   const count = Number(query.get("n") ?? 10);
   for (let i = 0; i < count && ws.readyState === ws.OPEN; i += 1) {
     // Once the kernel has taken it: a client that does not read holds the feed up.
-    const taken = new Promise((done) => ws.send(String(next()).padEnd(size), done));
-    if (every > 0 || i % TOGETHER === 0) {
-      await taken;
-      await sleep(every);
-    }
+    await new Promise((taken) => ws.send(String(next()).padEnd(size), taken));
+    await sleep(every);
   }
   if (query.has("then")) end(ws, query.get("then"), "");
 }
