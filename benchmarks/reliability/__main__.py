@@ -53,25 +53,28 @@ class Run:
             for library in libraries
             if library not in row.without
         ]
-        quiet = [cast for cast in casts if not cast[0].alone]
-        played = dict(
-            zip(
-                quiet,
-                await asyncio.gather(*(self._result(*cast) for cast in quiet)),
-                strict=True,
-            )
-        )
+        played: dict[tuple[Situation, str], Result] = {}
+
+        async def result(cast: tuple[Situation, str]) -> None:
+            played[cast] = await self._result(*cast)
+
+        # Unlike gather, a group that is cancelled waits until all have tidied up.
+        async with asyncio.TaskGroup() as group:
+            for cast in casts:
+                if not cast[0].alone:
+                    group.create_task(result(cast))
         for cast in casts:
             if cast[0].alone:
-                played[cast] = await self._result(*cast)
+                await result(cast)
         return [played[cast] for cast in casts]
 
     async def _result(self, row: Situation, library: str) -> Result:
         rounds = self._rounds or row.rounds
-        outcomes = await asyncio.gather(
-            *(self._place(row, library) for _ in range(rounds))
-        )
-        result = Result(row, library, outcomes)
+        async with asyncio.TaskGroup() as group:
+            plays = [
+                group.create_task(self._place(row, library)) for _ in range(rounds)
+            ]
+        result = Result(row, library, [play.result() for play in plays])
         print(f"{row.name}, {library}: {page.verdict(result)}", flush=True)
         return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -40,6 +41,10 @@ async def _namespaces() -> set[str]:
     }
 
 
+async def _namespaces_of(pid: int) -> list[str]:
+    return [name for name in await _namespaces() if name.startswith(f"rel{pid}-")]
+
+
 def _alive(pid: int) -> bool:
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
@@ -72,8 +77,7 @@ async def test_nothing_is_left_after_a_failure() -> None:
     network = Network(routed=True)
     with pytest.raises(ZeroDivisionError):
         await _break_down(network)
-    stem = network.client.name[:-1]
-    assert not [name for name in await _namespaces() if name.startswith(stem)]
+    assert not await _namespaces_of(os.getpid())
     assert not _has_resolver(network.client.name)
 
 
@@ -85,6 +89,24 @@ async def test_programs_end_with_the_stage() -> None:
         stage.server.freeze()
         assert all(_alive(pid) for pid in pids)
     assert not any(_alive(pid) for pid in pids)
+
+
+async def test_an_interrupted_command_leaves_nothing() -> None:
+    runner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.reliability"),
+        *("--library", "resilient_ws", "--only", "Black hole"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+    deadline = time.monotonic() + 20
+    while len(await _namespaces_of(runner.pid)) < 10:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    runner.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        await runner.wait()
+    assert not await _namespaces_of(runner.pid)
 
 
 async def test_programs_die_with_whoever_started_them() -> None:
@@ -100,7 +122,7 @@ async def test_programs_die_with_whoever_started_them() -> None:
     await runner.wait()
     await _gone(pids)
     await sweep()
-    assert not [n for n in await _namespaces() if n.startswith(f"rel{runner.pid}-")]
+    assert not await _namespaces_of(runner.pid)
 
 
 async def test_sweeps_what_a_killed_run_left_and_nothing_else() -> None:

@@ -22,10 +22,14 @@ async def _broken(*plays: object) -> dict[str, Outcome]:
     rows = [row for row in SITUATIONS if row.play in plays]
     assert len(rows) == len(plays)
     starting = asyncio.Semaphore(2)
-    outcomes = await asyncio.gather(*(perform(row, US, starting) for row in rows))
+    async with asyncio.TaskGroup() as group:
+        played = {
+            row.name: group.create_task(perform(row, US, starting)) for row in rows
+        }
+    outcomes = {name: task.result() for name, task in played.items()}
     return {
-        row.name: outcome
-        for row, outcome in zip(rows, outcomes, strict=True)
+        name: outcome
+        for name, outcome in outcomes.items()
         if not outcome.kept or outcome.false_alarms
     }
 

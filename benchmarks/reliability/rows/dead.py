@@ -48,7 +48,7 @@ def _outcome(
 
 
 async def _black_hole(stage: Stage, direction: Direction) -> Outcome:
-    watching, leaving = await asyncio.gather(stage.receiver(), stage.receiver())
+    watching, leaving = await stage.receiver(), await stage.receiver()
     since = time.monotonic()
     await stage.network.drop(direction)
     closed, noticed = await asyncio.gather(

@@ -43,7 +43,7 @@ _RETRY_AFTER: Final = 4
 
 async def _unanswered(stage: Stage) -> Outcome:
     """One client until it gives up a dial, another is cancelled in the midst of one."""
-    dialling, cancelled = await asyncio.gather(stage.client(), stage.client())
+    dialling, cancelled = await stage.client(), await stage.client()
     since = dialling.said("ready")[0]["at"]
     await asyncio.sleep(1.0)
     ordered = time.monotonic()
