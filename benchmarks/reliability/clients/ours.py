@@ -6,14 +6,9 @@ The program itself catches, retries and times nothing.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, cast
 
 import resilient_ws
 from benchmarks.reliability.clients.user import User, main
-
-
-if TYPE_CHECKING:
-    from resilient_ws.inbox import Overflow
 
 
 def _session(user: User) -> resilient_ws.Session:
@@ -30,7 +25,7 @@ def _session(user: User) -> resilient_ws.Session:
         timeouts=resilient_ws.Timeouts(
             open=settings.open_timeout, close=settings.close_timeout
         ),
-        inbox=resilient_ws.Inbox(overflow=cast("Overflow", settings.overflow)),
+        inbox=resilient_ws.Inbox(overflow=settings.overflow),
         access=resilient_ws.Access(allow_insecure=True),
     )
 

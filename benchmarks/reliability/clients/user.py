@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Settings:
     #: a second and two, where that can be set, so that a row need not last a minute.
     default_backoff: bool = False
     #: What to do with messages that nobody takes, where that can be set.
-    overflow: str = "pause"
+    overflow: Literal["pause", "drop_oldest"] = "pause"
     #: After so many messages the consumer does not take any for so long.
     stall_after: int = 0
     stall_for: float = 0.0
