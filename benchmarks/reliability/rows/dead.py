@@ -156,7 +156,7 @@ async def server_killed(stage: Stage) -> Outcome:
     await asyncio.sleep(2.0)
     await stage.server.start()
     risen = time.monotonic()
-    back = await client.after("opened", risen, PATIENCE)
-    if back is None and client.said("opened", since=since):
-        back = 0.0  # it was faster than the news that the server is up
+    opened = await client.after("opened", since, PATIENCE)
+    # The client may have been faster than the news that the server is up.
+    back = None if opened is None else max(0.0, since + opened - risen)
     return _outcome(client, since, noticed, back, bound=GRACE)
