@@ -26,11 +26,10 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
 With ``times=3`` the last two do so to the first three connections, and then echo.
 Each server listens on the loopback, or with ``*`` as its second argument on every
 address. It logs, as JSON lines on its standard output with a ``seq`` of their own and
-the time of CLOCK_MONOTONIC ``at`` which it happened: ``ready``, ``request`` (path,
-before any answer), ``open`` (connection, path, headers), ``refuse`` (path, headers,
-status), ``message``
-(connection, size, and text or hex of what is short), ``close`` (connection, code,
-reason).
+the time ``at`` which it happened (CLOCK_MONOTONIC, seconds): ``ready``, ``request``
+(path; before any answer), ``open`` (connection, path, headers), ``refuse`` (path,
+headers, status), ``message`` (connection, size, and text or hex of what is short),
+``close`` (connection, code, reason).
 
 node's alone takes ``ping=0.5`` with any path, to ping every so many seconds, and logs
 each ``ping`` and each ``pong`` (connection), asked for or not.
@@ -127,7 +126,7 @@ class Request:
 
     def refusal(self) -> Refusal | None:
         """Whether, and how, to refuse the handshake. Ask once: it counts and logs."""
-        log("request", path=self.target, at=time.monotonic())
+        log("request", path=self.target)
         if self.path != "/refuse" or not self.is_due():
             return None
         names = {"retry_after": "Retry-After", "location": "Location"}

@@ -111,7 +111,7 @@ const server = http.createServer((_request, response) => {
 
 server.on("upgrade", (request, socket, head) => {
   const target = request.url;
-  log("request", { path: target, at: performance.now() / 1000 });
+  log("request", { path: target });
   const url = new URL(target, "http://localhost");
   const query = url.searchParams;
   const headers = shownHeaders(request);
