@@ -6,6 +6,7 @@
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
+#   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make clean    removes what was installed and built
 
@@ -30,7 +31,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test lint types layers check bench servers format clean \
-	conformance conformance-server fuzz linear
+	conformance conformance-server fuzz linear reliability
 
 check: test lint types layers
 
@@ -76,6 +77,10 @@ fuzz: $(VENV)/.fuzz
 linear: $(VENV)/.bench
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)
 
+# Namespaces and firewall rules: it needs root, and leaves nothing behind.
+reliability: $(VENV)/.bench servers
+	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md $(ARGS)
+
 clean:
 	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -120,11 +125,12 @@ servers:
 	@missing=""; failed=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for tool in faketime mosquitto nginx node npm squid tinyproxy danted microsocks \
-			haproxy stunnel4; do \
+			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/; s/\bdanted\b/dante-server/'); \
+		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/; s/\bdanted\b/dante-server/; \
+			s/\bip\b/iproute2/; s/\bnft\b/nftables/; s/\bdnsmasq\b/dnsmasq-base/'); \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "apt-get install$$packages"; \
 			apt-get update -qq >/dev/null || failed=1; \

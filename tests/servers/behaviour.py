@@ -4,6 +4,8 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
 
 ``/echo``
     sends every message back.
+``/sink``
+    takes every message, and says nothing.
 ``/feed?n=10&every=0&from=1&size=0&then=1000``
     sends the numbers ``from`` to ``from + n - 1`` as texts, one every ``every``
     seconds, padded with spaces to ``size`` bytes; then closes with ``then``, or
@@ -22,11 +24,15 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
     answers the handshake with that status.
 
 With ``times=3`` the last two do so to the first three connections, and then echo.
-Each server logs, as JSON lines on its standard output with a ``seq`` of their own:
-``request`` (path, and ``at``: seconds of a monotonic clock, before any answer),
-``open`` (connection, path, headers), ``refuse`` (path, headers, status), ``message``
-(connection, size, and text or hex of what is short), ``close`` (connection, code,
-reason).
+Each server listens on the loopback, or with ``*`` as its second argument on every
+address. It logs, as JSON lines on its standard output with a ``seq`` of their own and
+the time ``at`` which it happened (CLOCK_MONOTONIC, seconds): ``ready``, ``request``
+(path; before any answer), ``open`` (connection, path, headers), ``refuse`` (path,
+headers, status), ``message`` (connection, size, and text or hex of what is short),
+``close`` (connection, code, reason).
+
+node's alone takes ``ping=0.5`` with any path, to ping every so many seconds, and logs
+each ``ping`` and each ``pong`` (connection), asked for or not.
 """
 
 from __future__ import annotations
@@ -120,7 +126,7 @@ class Request:
 
     def refusal(self) -> Refusal | None:
         """Whether, and how, to refuse the handshake. Ask once: it counts and logs."""
-        log("request", path=self.target, at=time.monotonic())
+        log("request", path=self.target)
         if self.path != "/refuse" or not self.is_due():
             return None
         names = {"retry_after": "Retry-After", "location": "Location"}
@@ -146,7 +152,13 @@ class Request:
 
 def log(event: str, **fields: object) -> None:
     """Tell the test, in order, what happened."""
-    print(json.dumps({"seq": next(_sequence), "event": event, **fields}), flush=True)
+    entry = {"seq": next(_sequence), "at": time.monotonic(), "event": event, **fields}
+    print(json.dumps(entry), flush=True)
+
+
+def host(arguments: list[str]) -> str | None:
+    """Where to listen; ``None`` is every address of the machine or the namespace."""
+    return None if arguments == ["*"] else "127.0.0.1"
 
 
 class Conversation:
@@ -204,7 +216,9 @@ class Conversation:
         async for message in self._peer.receive():
             self._log_message(message)
             is_command = self._request.path == "/control" and isinstance(message, str)
-            if not is_command or not await self._obey(str(message)):
+            if is_command and await self._obey(str(message)):
+                continue
+            if self._request.path != "/sink":
                 await self._peer.send(message)
 
     async def _obey(self, command: str) -> bool:

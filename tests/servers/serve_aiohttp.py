@@ -1,4 +1,4 @@
-"""The test server on aiohttp: ``serve_aiohttp.py PORT``."""
+"""The test server on aiohttp: ``serve_aiohttp.py PORT [*]``."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def _say_goodbye(app: web.Application) -> None:
         await response.close(code=WSCloseCode.GOING_AWAY, message=b"Server Shutdown")
 
 
-async def main(port: int) -> None:
+async def main(port: int, host: str | None) -> None:
     """Serve until told to end, then close what is open with 1001."""
     app = web.Application()
     responses: set[web.WebSocketResponse] = set()
@@ -97,10 +97,11 @@ async def main(port: int) -> None:
         app, handler_cancellation=True, shutdown_timeout=1, access_log=None
     )
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, host, port).start()
+    behaviour.log("ready")
     await behaviour.until_told_to_end()
     await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), behaviour.host(sys.argv[2:])))

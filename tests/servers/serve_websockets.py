@@ -1,4 +1,4 @@
-"""The test server on the websockets library: ``serve_websockets.py PORT``."""
+"""The test server on the websockets library: ``serve_websockets.py PORT [*]``."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ async def _serve_one(connection: ServerConnection) -> None:
         conversation.closed(connection.close_code, connection.close_reason or "")
 
 
-async def main(port: int) -> None:
+async def main(port: int, host: str | None) -> None:
     """Serve until told to end, then close what is open with 1001."""
     async with serve(
         _serve_one,
-        "127.0.0.1",
+        host,
         port,
         process_request=_refuse,
         select_subprotocol=_select,
@@ -88,8 +88,9 @@ async def main(port: int) -> None:
         ping_interval=None,
         close_timeout=1,
     ):
+        behaviour.log("ready")
         await behaviour.until_told_to_end()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), behaviour.host(sys.argv[2:])))

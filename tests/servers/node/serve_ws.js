@@ -1,4 +1,4 @@
-// The test server on the npm package ws: `node serve_ws.js PORT`.
+// The test server on the npm package ws: `node serve_ws.js PORT [*]`.
 // What it does at which path is told in ../behaviour.py.
 "use strict";
 
@@ -23,7 +23,9 @@ const asked = new Map();
 
 function log(event, fields) {
   sequence += 1;
-  process.stdout.write(JSON.stringify({ seq: sequence, event, ...fields }) + "\n");
+  // CLOCK_MONOTONIC, as Python's time.monotonic() reads it.
+  const at = Number(process.hrtime.bigint()) / 1e9;
+  process.stdout.write(JSON.stringify({ seq: sequence, at, event, ...fields }) + "\n");
 }
 
 function shownHeaders(request) {
@@ -58,7 +60,8 @@ async function feed(ws, next, query) {
   const size = Number(query.get("size") ?? 0);
   const count = Number(query.get("n") ?? 10);
   for (let i = 0; i < count && ws.readyState === ws.OPEN; i += 1) {
-    ws.send(String(next()).padEnd(size));
+    // Once the kernel has taken it: a client that does not read holds the feed up.
+    await new Promise((taken) => ws.send(String(next()).padEnd(size), taken));
     await sleep(every);
   }
   if (query.has("then")) end(ws, query.get("then"), "");
@@ -108,7 +111,7 @@ const server = http.createServer((_request, response) => {
 
 server.on("upgrade", (request, socket, head) => {
   const target = request.url;
-  log("request", { path: target, at: performance.now() / 1000 });
+  log("request", { path: target });
   const url = new URL(target, "http://localhost");
   const query = url.searchParams;
   const headers = shownHeaders(request);
@@ -132,6 +135,12 @@ server.on("upgrade", (request, socket, head) => {
     ws.on("close", (code, reason) => {
       log("close", { connection, code, reason: reason.toString() });
     });
+    ws.on("ping", () => log("ping", { connection }));
+    ws.on("pong", () => log("pong", { connection }));
+    if (query.has("ping")) {
+      const timer = setInterval(() => ws.ping(), Number(query.get("ping")) * 1000);
+      ws.on("close", () => clearInterval(timer));
+    }
     ws.on("message", (data, isBinary) => {
       const shown = {};
       if (data.length <= SHOWN) {
@@ -139,7 +148,7 @@ server.on("upgrade", (request, socket, head) => {
         else shown.text = data.toString();
       }
       log("message", { connection, size: data.length, ...shown });
-      if (ws.isHalfClosed) return;
+      if (ws.isHalfClosed || url.pathname === "/sink") return;
       if (!isBinary && url.pathname === "/control" && obey(ws, data.toString())) return;
       ws.send(data, { binary: isBinary });
     });
@@ -165,4 +174,5 @@ function goodbye() {
 process.on("SIGTERM", goodbye);
 // The test run that started us is gone.
 process.stdin.on("end", () => process.exit(0)).resume();
-server.listen(Number(process.argv[2]), "127.0.0.1");
+const host = process.argv[3] === "*" ? "::" : "127.0.0.1";
+server.listen(Number(process.argv[2]), host, () => log("ready"));
