@@ -29,7 +29,7 @@ from resilient_ws import (
     Timeouts,
 )
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.outbox.queue import JOINED_WRITE, MESSAGE_COST
+from resilient_ws.outbox.pump import JOINED_WRITE, MESSAGE_COST
 from resilient_ws.suspend import ticker_of
 from tests.virtual.loop import VirtualLoop
 from tests.virtual.record import now, of, recorded, turns, until
