@@ -261,10 +261,11 @@ class Session:
     ) -> CloseRecord | None:
         """End the session; safe to call again, from anywhere, at any time.
 
-        An open connection drains its outbox, exchanges close frames and waits for the
-        server's end, all within ``timeouts.close`` plus ``drain`` seconds; then it is
-        aborted (RFC 6455 §7). Called from a callback or from ``on_open`` it starts the
-        end and returns.
+        An open connection drains its outbox, waits for confirmations where
+        ``Outbox.confirm`` asks for them (at most half of the time), exchanges close
+        frames and waits for the server's end, all within ``timeouts.close`` plus
+        ``drain`` seconds; then it is aborted (RFC 6455 §7). Called from a callback or
+        from ``on_open`` it starts the end and returns.
 
         Args:
             code: The close code, 1000 by default.

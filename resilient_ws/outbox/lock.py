@@ -47,7 +47,7 @@ class FileLock:
                 _lock(descriptor)
                 if self._is_current(descriptor):
                     self._descriptor = descriptor
-            except OSError as held:
+            except (BlockingIOError, PermissionError) as held:
                 raise StoreError(
                     f"{self._store} is in use by another session, of this process or "
                     "another; a store serves one session at a time."

@@ -62,10 +62,11 @@ class Outbox:
         overflow: When the outbox is full and the session is not open, ``send``
             raises ``OutboxFull`` (``"raise"``, default), waits for room (``"wait"``),
             or drops the oldest or this newest message (``"drop_oldest"``,
-            ``"drop_newest"``). While open, ``send`` waits for the transport.
-        ttl: Seconds after which a message that was not written is too old to matter;
-            ``None`` (default) keeps it. ``send(ttl=...)`` overrides it. A durable
-            store counts them on the wall clock, also while no session runs.
+            ``"drop_newest"``). While open, ``send`` waits for the transport, and for
+            confirmations that make room, until these are overdue.
+        ttl: Seconds after which a message is too old to be written, also to be written
+            again; ``None`` (default) keeps it. ``send(ttl=...)`` overrides it. With a
+            durable store they count on the wall clock, also while no session runs.
         confirm: What counts as delivered. ``"write"`` (default): it was handed to an
             open connection. ``"pong"``: a pong came back to a ping sent behind it, so
             the peer's WebSocket endpoint, which may be a gateway, has parsed it. A

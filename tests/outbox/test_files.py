@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,7 +15,15 @@ import pytest
 from tenacity import wait_fixed
 
 import resilient_ws
-from resilient_ws import Outbox, Reconnect, SQLiteStore, State, StoreError
+from resilient_ws import (
+    DeliveryState,
+    Outbox,
+    Reconnect,
+    SQLiteStore,
+    State,
+    StoreError,
+)
+from resilient_ws.outbox import schema
 from tests.outbox.stores import inside
 from tests.virtual.record import of, recorded, until
 from tests.virtual.server import hold, refusing
@@ -281,23 +290,125 @@ async def test_a_poison_entry_is_set_aside_reported_and_blocks_nobody(
     assert aside[0].data == b"\x00\xff"
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program has locked the file against all writing."""
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as rude:
+        rude.execute("BEGIN IMMEDIATE")
+        yield
+        rude.rollback()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a store wait for a lock no longer than a moment."""
+    monkeypatch.setattr(schema, "BUSY_TIMEOUT", 0.01)
+
+
 async def test_a_store_that_fails_raises_from_send_and_the_link_lives(
-    server: ScriptedServer, path: Path
+    server: ScriptedServer, path: Path, impatient: None
 ) -> None:
     session = resilient_ws.connect(server.url, outbox=Outbox(store=SQLiteStore(path)))
     async with session:
         events = recorded(session)
         await (await session.send("before")).confirmed()
-        with contextlib.closing(sqlite3.connect(path)) as rude:
-            rude.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreError, match="locked"):
-                await session.send("never")
+        with locked(path):
+            for _ in range(3):
+                with pytest.raises(StoreError, match="locked"):
+                    await session.send("never")
             assert session.state is State.OPEN
-            rude.rollback()
         await (await session.send("after")).confirmed()
     assert server.received == ["before", "after"]
     assert len(of(events, resilient_ws.StoreFailed)) == 1
     assert len(server.peers) == 1
+
+
+async def test_a_store_that_fails_keeps_what_it_has_until_it_works_again(
+    server: ScriptedServer, path: Path, impatient: None
+) -> None:
+    async with offline(server, SQLiteStore(path)) as session:
+        events = recorded(session)
+        kept = await session.send("kept")
+        server.play(hold)
+        with locked(path):
+            session.retry_now()
+            await session.wait_until(State.OPEN)
+            await until(lambda: of(events, resilient_ws.StoreFailed))
+            await asyncio.sleep(5)
+            assert kept.state is DeliveryState.QUEUED
+            assert server.received == []
+            assert session.outstanding() == [kept]
+        await kept.confirmed(timeout=60)
+    assert server.received == ["kept"]
+    assert len(of(events, resilient_ws.StoreFailed)) == 1
+
+
+async def test_a_loss_is_reported_when_the_store_has_forgotten_and_not_before(
+    server: ScriptedServer, path: Path, impatient: None
+) -> None:
+    async with offline(server, SQLiteStore(path)) as session:
+        events = recorded(session)
+        stale = await session.send("stale", ttl=1)
+        with locked(path):
+            await asyncio.sleep(10)
+            assert of(events, resilient_ws.StoreFailed)
+            assert stale.state is DeliveryState.QUEUED
+            assert not of(events, resilient_ws.DeliveryFailed)
+        with pytest.raises(resilient_ws.DeliveryError, match="ttl"):
+            await stale.confirmed(timeout=60)
+        assert inside(SQLiteStore(path)) == []
+
+
+async def test_what_a_failing_store_cannot_forget_is_said_to_be_stored(
+    server: ScriptedServer, path: Path, impatient: None
+) -> None:
+    session = offline(server, SQLiteStore(path))
+    events = recorded(session)
+    async with session:
+        stale = await session.send("stale", ttl=1)
+        with locked(path):
+            await asyncio.sleep(10)
+            await session.close()
+    assert stale.stored
+    assert inside(SQLiteStore(path)) == ["stale"]
+    with pytest.raises(resilient_ws.DeliveryError, match="next session"):
+        await stale.confirmed()
+    assert not of(events, resilient_ws.DeliveryFailed)
+    (closed,) = of(events, resilient_ws.SessionClosed)
+    assert (closed.dropped, closed.stored) == (0, 1)
+
+
+async def test_cancelled_while_it_is_entered_it_lets_go_of_the_file(
+    server: ScriptedServer, path: Path
+) -> None:
+    await filled(server, path)
+    for turns in range(6):
+        entering = asyncio.create_task(offline(server, SQLiteStore(path)).__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        entering.cancel()
+        await asyncio.wait({entering})
+        assert entering.cancelled()
+        assert [file.name for file in path.parent.iterdir()] == ["outbox.db"]
+    async with offline(server, SQLiteStore(path)) as session:
+        assert len(session.outstanding()) == 100
+
+
+async def test_closed_while_it_is_entered_it_lets_go_of_the_file(
+    server: ScriptedServer, path: Path
+) -> None:
+    session = offline(server, SQLiteStore(path))
+    entering = asyncio.create_task(session.__aenter__())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="not entered"):
+        await session.send("x")
+    with pytest.raises(RuntimeError, match="entered once"):
+        await session.__aenter__()
+    await session.close()
+    with pytest.raises(resilient_ws.SessionClosed):
+        await entering
+    assert session.state is State.CLOSED
+    assert [file.name for file in path.parent.iterdir()] == ["outbox.db"]
 
 
 def test_a_store_is_checked_when_it_is_made(tmp_path: Path) -> None:
