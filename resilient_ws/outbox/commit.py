@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
@@ -140,9 +141,14 @@ class SQLiteLedger:
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Keep messages again that were claimed and not written.
 
-        If that fails they stay in memory, as the fate of each will say.
+        If that fails they stay in memory alone, as the fate of each will say.
         """
-        self._ask(_put(deliveries), deliveries).add_done_callback(_heard)
+        taken = [delivery for delivery in deliveries if not delivery.stored]
+        for delivery in taken:
+            # From now on: who loses it before the commit must have it forgotten too.
+            delivery.stored = True
+        answer = self._ask(_put(deliveries), deliveries)
+        answer.add_done_callback(partial(_put_back, taken))
 
     def forget(self, deliveries: Sequence[Delivery]) -> asyncio.Future[None]:
         """Keep messages no longer."""
@@ -255,10 +261,11 @@ def _put(deliveries: Sequence[Delivery]) -> Put:
     return Put([values_of(one, one.data) for one in deliveries if one.data is not None])
 
 
-def _heard(answer: asyncio.Future[Any]) -> None:
+def _put_back(taken: Sequence[Delivery], answer: asyncio.Future[Any]) -> None:
     """Take note of a failure, which was reported already."""
-    if not answer.cancelled():
-        answer.exception()
+    if answer.exception() is not None:
+        for delivery in taken:
+            delivery.stored = False
 
 
 async def _seen_through(job: asyncio.Future[T]) -> T:
