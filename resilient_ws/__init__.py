@@ -41,6 +41,7 @@ from resilient_ws.errors import (
 from resilient_ws.events import (
     AttemptFailed,
     AttemptQueued,
+    ConfirmationOverdue,
     ConnectionDropped,
     ConnectionOpened,
     ConnectionStable,
@@ -57,12 +58,15 @@ from resilient_ws.events import (
     ServerTerminated,
     SessionClosed,
     StateChanged,
+    StoreFailed,
 )
 from resilient_ws.inbox import Inbox, Interruption
 from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.memory import MemoryStore
 from resilient_ws.outbox.policy import Outbox
+from resilient_ws.outbox.sqlite import SQLiteStore
+from resilient_ws.outbox.store import StoredMessage
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.backoff import FullJitter, Reconnect
 from resilient_ws.policy.failures import Ending, Verdict
@@ -92,6 +96,7 @@ __all__ = [
     "AttemptFailed",
     "AttemptQueued",
     "Close",
+    "ConfirmationOverdue",
     "ConnectFailed",
     "ConnectLimiter",
     "Connection",
@@ -129,6 +134,7 @@ __all__ = [
     "Reconnect",
     "ResilientWSError",
     "RetryScheduled",
+    "SQLiteStore",
     "SecurityError",
     "ServerTerminated",
     "Session",
@@ -137,6 +143,8 @@ __all__ = [
     "StateChanged",
     "Statistics",
     "StoreError",
+    "StoreFailed",
+    "StoredMessage",
     "Timeouts",
     "Verdict",
     "connect",

@@ -17,6 +17,7 @@ from resilient_ws.errors import (
     LivenessTimeout,
     OpenTimeout,
     ResilientWSError,
+    StoreError,
     TimeoutKind,
 )
 from resilient_ws.protocol.close import Close, meaning
@@ -258,6 +259,35 @@ class DeliveryFailed(Event):
     state: DeliveryState
     message_id: str | None
     maybe_delivered: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ConfirmationOverdue(Event):
+    """Messages were written and are not confirmed; once per connection.
+
+    The connection goes on: whether it is alive is for ``Liveness`` to say. Some servers
+    answer pings only while their application reads, and some never do.
+
+    Attributes:
+        after: The seconds for which the oldest of them has waited.
+        unconfirmed: How many there are.
+    """
+
+    after: float
+    unconfirmed: int
+
+
+@attrs.frozen(kw_only=True)
+class StoreFailed(Event):
+    """The store of the outbox could not do its work; it is asked again.
+
+    Reported once, until the store works again. What waits in it stays there meanwhile.
+
+    Attributes:
+        because: Why.
+    """
+
+    because: StoreError
 
 
 @attrs.frozen(kw_only=True)

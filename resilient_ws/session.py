@@ -152,6 +152,7 @@ class Session:
         self._dispatcher = Dispatcher()
         self._supervisor: Supervisor | None = None
         self._pulled = False
+        self._entering = False
         self._closed_unentered = False
 
     def __repr__(self) -> str:
@@ -170,16 +171,16 @@ class Session:
             ResilientWSError: No connection was open in time: the last error.
             RuntimeError: The session was entered or closed before; or its limiter
                 belongs to another loop.
+            StoreError: The store of the outbox is in use, damaged or not a store.
 
         Cancellation:
             Ends the session at once; nothing is left behind.
         """
-        if self._supervisor is not None or self._closed_unentered:
+        if self._entering or self._closed_unentered:
             msg = "A session is entered once; make a new one with connect()."
             raise RuntimeError(msg)
-        supervisor = self._supervisor = Supervisor(
-            self._settings, self._dispatcher, home=Home()
-        )
+        supervisor = await self._prepared()
+        self._supervisor = supervisor
         supervisor.start()
         wait = self._settings.wait_open
         if wait is False:
@@ -210,6 +211,20 @@ class Session:
         supervisor.fail(error)
         await self._ended(supervisor)
         raise error
+
+    async def _prepared(self) -> Supervisor:
+        """Return a supervisor that has all it needs to start."""
+        supervisor = Supervisor(self._settings, self._dispatcher, home=Home())
+        self._entering = True
+        try:
+            await supervisor.prepare()
+        except BaseException:
+            self._closed_unentered = True
+            raise
+        if self._closed_unentered:
+            await supervisor.outbox.close()
+            raise SessionClosed
+        return supervisor
 
     async def __aexit__(
         self,
@@ -246,10 +261,11 @@ class Session:
     ) -> CloseRecord | None:
         """End the session; safe to call again, from anywhere, at any time.
 
-        An open connection drains its outbox, exchanges close frames and waits for the
-        server's end, all within ``timeouts.close`` plus ``drain`` seconds; then it is
-        aborted (RFC 6455 §7). Called from a callback or from ``on_open`` it starts the
-        end and returns.
+        An open connection drains its outbox, waits for confirmations where
+        ``Outbox.confirm`` asks for them (at most half of the time), exchanges close
+        frames and waits for the server's end, all within ``timeouts.close`` plus
+        ``drain`` seconds; then it is aborted (RFC 6455 §7). Called from a callback or
+        from ``on_open`` it starts the end and returns.
 
         Args:
             code: The close code, 1000 by default.
@@ -334,7 +350,8 @@ class Session:
             data: The message.
             ttl: Seconds after which it is too old to be written; by default the
                 outbox's.
-            message_id: A name of yours for it.
+            message_id: A name of yours for it, by which it is acknowledged where
+                ``Outbox.confirm`` is a callable, and told apart from a repeat.
             only_if_open: Drop it at once unless the session is open.
 
         Returns:
@@ -345,10 +362,13 @@ class Session:
             MessageTooBig: It is larger than ``Outbox.max_bytes``.
             OutboxFull: There is no room, and ``Outbox.overflow`` is ``"raise"``.
             SessionClosed: The session is closed.
+            StoreError: The outbox's store could not keep it; the link lives on.
             TypeError: ``data`` is of another type.
+            ValueError: ``message_id`` is missing, and ``Outbox.confirm`` needs it.
 
         Cancellation:
-            Safe: a cancelled ``send`` was not accepted and is never transmitted.
+            Safe: a cancelled ``send`` was not accepted and is never transmitted. With
+            a durable store that may take until its row is deleted.
         """
         supervisor = self._entered()
         if ttl is not None:
@@ -358,6 +378,15 @@ class Session:
         return await supervisor.outbox.send(
             data, ttl=ttl, message_id=message_id, only_if_open=only_if_open
         )
+
+    def outstanding(self) -> list[Delivery]:
+        """Return the messages that are neither delivered nor lost yet, in order.
+
+        First what was written and waits for its confirmation (unless ``Outbox.confirm``
+        is ``"write"``), then what waits to be written, with what an earlier session
+        left in a durable store.
+        """
+        return [] if self._supervisor is None else self._supervisor.outbox.outstanding()
 
     # Receiving.
 

@@ -71,7 +71,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 class DeliveryState(enum.Enum):
     """What has become of one sent message."""
 
-    #: Accepted, and not handed to a connection.
+    #: Accepted, and waiting to be handed to a connection; or handed to one that was
+    #: lost, and waiting to be sent again.
     QUEUED = "queued"
     #: Handed to an open connection.
     WRITTEN = "written"
@@ -81,7 +82,8 @@ class DeliveryState(enum.Enum):
     EXPIRED = "expired"
     #: Given up for room, by ``only_if_open``, or by the end of the session.
     DROPPED = "dropped"
-    #: Written, and not known to have arrived when its connection ended.
+    #: Written, and not known to have arrived when its connection ended; or not to be
+    #: read from its store.
     FAILED = "failed"
 
     @property
@@ -89,7 +91,13 @@ class DeliveryState(enum.Enum):
         """Whether the message will never be transmitted (again)."""
         return self in _LOST
 
+    @property
+    def final(self) -> bool:
+        """Whether no other state can follow."""
+        return self in _FINAL
+
 
 _LOST: Final = frozenset(
     {DeliveryState.EXPIRED, DeliveryState.DROPPED, DeliveryState.FAILED}
 )
+_FINAL: Final = _LOST | {DeliveryState.CONFIRMED}

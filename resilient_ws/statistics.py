@@ -30,7 +30,9 @@ class Statistics:
         inbox_discarded: Messages that were received and discarded.
         outbox_messages: Messages that wait to be sent.
         outbox_bytes: Their payload bytes.
-        outbox_lost: Messages that were accepted and will not be sent.
+        outbox_unconfirmed: Messages written and not confirmed, where ``Outbox.confirm``
+            asks for more than ``"write"``.
+        outbox_lost: Messages that were accepted and will not be sent (again).
         events_discarded: Events that no callback saw because callbacks were slow.
     """
 
@@ -45,6 +47,7 @@ class Statistics:
     inbox_discarded: int = 0
     outbox_messages: int = 0
     outbox_bytes: int = 0
+    outbox_unconfirmed: int = 0
     outbox_lost: int = 0
     events_discarded: int = 0
 
@@ -91,6 +94,7 @@ class Tally:
             inbox_discarded=inbox.discarded,
             outbox_messages=len(outbox),
             outbox_bytes=outbox.size,
+            outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
             events_discarded=dispatcher.discarded,
         )

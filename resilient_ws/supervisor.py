@@ -12,12 +12,12 @@ import asyncio
 import logging
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws.dialler import Dialler
 from resilient_ws.errors import (
     ConnectionLost,
-    Fatal,
     ResilientWSError,
 )
 from resilient_ws.events import (
@@ -36,6 +36,7 @@ from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.recovery import Recovery, Surrender
 from resilient_ws.protocol.engine import Engine
 from resilient_ws.restore import Connection, RestoreBuffer
+from resilient_ws.screen import Screen
 from resilient_ws.settings import Attempt
 from resilient_ws.state import State
 from resilient_ws.suspend import ticker_of
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from resilient_ws.belonging import Home
     from resilient_ws.dispatch import Dispatcher
     from resilient_ws.events import RetrySource
-    from resilient_ws.inbox import Message
     from resilient_ws.policy.failures import Ending
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Settings
@@ -77,6 +77,7 @@ class Supervisor:
         self._loop = loop
         self._report = report = dispatcher.post
         self.orders = Orders(loop)
+        self.journal = Journal(loop=loop, report=report)
         self.life = Lifecycle(settings.where, loop=loop, report=report)
         self.inbox = InboxQueue(
             settings.inbox, loop=loop, wall=time.time, report=report
@@ -93,11 +94,17 @@ class Supervisor:
             orders=self.orders,
             loop=loop,
         )
+        self._screen = Screen(
+            is_answer=settings.liveness.is_answer,
+            ack_of=settings.outbox.ack_of,
+            acknowledge=self.outbox.acknowledge,
+            complain=self.journal.complain,
+            on_fatal=self.fail,
+        )
         self._dialler = Dialler(settings, loop=loop, report=report)
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
         )
-        self.journal = Journal(loop=loop, report=report)
         self.wire: Wire | None = None
         # Where the next attempt goes on request, instead of where it would go.
         self._detour: Replace | None = None
@@ -105,6 +112,10 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
 
     # Beginning and end.
+
+    async def prepare(self) -> None:
+        """Open what must be there before anything starts: the store of the outbox."""
+        await self.outbox.open()
 
     def start(self) -> None:
         """Begin: the loop and the dispatcher, in a task each."""
@@ -167,7 +178,7 @@ class Supervisor:
         self.outbox.refuse(failure)
         await self._let_go()
         await self._dialler.close()
-        dropped = self.outbox.discard()
+        dropped, stored = await self.outbox.close()
         if dropped:
             logger.warning(
                 "%s: %d messages were never sent", self._settings.where, dropped
@@ -176,7 +187,10 @@ class Supervisor:
         self.life.become(State.CLOSED, because=failure)
         self._report(
             SessionClosed(
-                close=self.journal.close_record, failure=failure, dropped=dropped
+                close=self.journal.close_record,
+                failure=failure,
+                dropped=dropped,
+                stored=stored,
             )
         )
         self._dispatcher.finish()
@@ -293,8 +307,8 @@ class Supervisor:
             loop=self._loop,
             report=self._report,
         )
-        if settings.liveness.is_answer is not None:
-            wire.incoming.is_answer = self._is_answer
+        if self._screen.needed:
+            wire.incoming.screen = self._screen
         return wire
 
     async def _dial(self, wire: Wire, attempt: Attempt) -> Negotiated:
@@ -325,11 +339,12 @@ class Supervisor:
         buffer.join(self.inbox)
         wire.incoming.redirect(self.inbox)
         wire.outgoing.on_writable = self.outbox.resume
+        wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
         wire.ended.add_done_callback(lambda _: self.outbox.detach(wire.outgoing))
         self._recovery.opened()
         self.life.become(State.OPEN)
         self.journal.opened(self._dialler.where, negotiated, resumed_after)
-        self.outbox.attach(wire.outgoing)
+        self.outbox.attach(wire.outgoing, wire.watchman.ping)
 
     async def _serve(self, wire: Wire) -> Ending | None:
         """Hold an open connection until it ends, or until told otherwise."""
@@ -380,8 +395,8 @@ class Supervisor:
         try:
             async with asyncio.timeout(limit):
                 if order.drain != 0:
-                    await self.outbox.drained()
-                self.outbox.detach(wire.outgoing)
+                    await self.outbox.drained(limit / 2)
+                self.outbox.halt(wire.outgoing)
                 await wire.close(order.code, order.reason, discard=closing is not None)
                 await wire.finish()
         except TimeoutError:
@@ -393,17 +408,6 @@ class Supervisor:
             self.journal.closed(wire)
 
     # What the parts ask of the supervisor.
-
-    def _is_answer(self, message: Message) -> bool:
-        """Ask the user's ``is_answer``, which may fail but must not break the wire."""
-        is_answer = self._settings.liveness.is_answer
-        try:
-            return is_answer is not None and bool(is_answer(message))
-        except Fatal as fatal:
-            self.fail(fatal)
-        except Exception as failure:  # noqa: BLE001 - the user's own, reported
-            self.journal.complain("is_answer", "MessageReceived", failure)
-        return False
 
     def _slept(self, seconds: float) -> None:
         """Find out at once whether the link outlived the machine's sleep."""

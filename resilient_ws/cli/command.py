@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 import resilient_ws
-from resilient_ws.cli import demo as demo_command
+from resilient_ws.cli import demo as demo_command, outbox as outbox_command
 from resilient_ws.cli.listen import Binary, Listen, listen as run_listen
-from resilient_ws.errors import SecurityError
+from resilient_ws.errors import SecurityError, StoreError
 
 
 BAD_ARGUMENTS = 2
@@ -169,6 +169,30 @@ def listen(
         _complain("stdout and stderr must be open; use >/dev/null")
         return BAD_ARGUMENTS
     return asyncio.run(run_listen(job, session))
+
+
+@app.command()
+def outbox(
+    file: Annotated[
+        str, typer.Argument(help="The file of a SQLiteStore.", metavar="FILE")
+    ],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write messages whole, as JSON objects.")
+    ] = False,
+) -> int:
+    """List the messages that wait in a durable outbox, in order, then those set aside.
+
+    Changes nothing, and may be used while a session uses the file. With --json each
+    line is a JSON object with the whole message as "text", or as "base64" where it is
+    binary. Exits with 2 when the file is not there or not an outbox.
+    """
+    try:
+        outbox_command.show(resilient_ws.SQLiteStore(file), as_json=as_json)
+    except (StoreError, ValueError) as wrong:
+        _complain(str(wrong))
+        return BAD_ARGUMENTS
+    return 0
 
 
 @app.command()

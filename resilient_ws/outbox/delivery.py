@@ -1,29 +1,37 @@
 """What happened to one sent message.
 
-Rules: the outbox's queue is the one writer of a delivery's state; a state that means
-*lost* is final, and what is lost is never transmitted afterwards.
+Rules: ``Fates`` is the one writer of a delivery's state; a state that means *lost* is
+final, and what is lost is never transmitted afterwards. Its time stamps are Unix
+seconds, as in an ``Interruption``, for they may be compared across restarts.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import attrs
 
 from resilient_ws.errors import DeliveryError
 from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from resilient_ws.inbox import Message
 
 
-_WORDS = {
-    DeliveryState.EXPIRED: "its ttl passed before it could be written",
-    DeliveryState.DROPPED: "it was dropped before it was written",
-    DeliveryState.FAILED: "its connection ended before it was confirmed",
-}
+@attrs.frozen
+class Terms:
+    """What the deliveries of one outbox have in common.
+
+    Attributes:
+        goal: The state in which a message counts as delivered.
+        check_waiting: Raises where waiting for a delivery could never end.
+    """
+
+    goal: DeliveryState
+    check_waiting: Callable[[], None]
 
 
 class Delivery:
@@ -34,47 +42,65 @@ class Delivery:
 
     Attributes:
         message_id: The id given to ``send``, or ``None``.
-        data: The message, until it is written or lost; then ``None``.
+        data: The message, while this process has to hold it: not once it is written
+            for the last time or lost, nor while a durable store holds it.
         size: Its payload bytes.
-        sequence: Its place in the order of the session.
-        expires_at: When its ``ttl`` passes, on the clock of the loop; ``None`` for
-            never.
-        maybe_delivered: Whether the peer may have received it although it is lost.
-        stored: Whether a durable store still holds it although the session ended.
+        sequence: Its place in the order of the outbox.
+        only_if_open: Whether it was sent for an open session only.
+        expires_at: When its ``ttl`` passes, ``None`` for never: on the clock of the
+            loop, and in Unix seconds with a durable store.
+        transmissions: How often it was handed to a connection.
+        accepted_at: When it was accepted, in Unix seconds.
+        written_at: When it was last handed to a connection, in Unix seconds.
+        confirmed_at: When its confirmation came, in Unix seconds.
+        stored: Whether a durable store holds it; if so when the session ends, the next
+            session on the store sends it.
     """
 
     __slots__ = (
-        "_check_waiting",
         "_state",
+        "_terms",
         "_waiters",
+        "accepted_at",
+        "confirmed_at",
         "data",
         "expires_at",
-        "maybe_delivered",
+        "in_line",
         "message_id",
+        "only_if_open",
         "sequence",
         "size",
         "stored",
+        "transmissions",
+        "written_at",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - one is made for every message
         self,
-        data: Message,
-        size: int,
-        *,
+        terms: Terms,
         sequence: int,
+        data: Message | None,
+        size: int,
+        accepted_at: float,
         message_id: str | None,
         expires_at: float | None,
-        check_waiting: Callable[[], None],
+        only_if_open: bool,  # noqa: FBT001
     ) -> None:
-        self.data: Message | None = data
-        self.sequence = sequence
-        self.expires_at = expires_at
+        self._terms = terms
         self._state = DeliveryState.QUEUED
         self._waiters: tuple[asyncio.Future[None], ...] = ()
-        self._check_waiting = check_waiting
-        self.message_id = message_id
+        #: Whether it stands in the line of the outbox; written by the line alone.
+        self.in_line = False
+        self.sequence = sequence
+        self.data = data
         self.size = size
-        self.maybe_delivered = False
+        self.message_id = message_id
+        self.expires_at = expires_at
+        self.only_if_open = only_if_open
+        self.transmissions = 0
+        self.accepted_at = accepted_at
+        self.written_at: float | None = None
+        self.confirmed_at: float | None = None
         self.stored = False
 
     def __repr__(self) -> str:
@@ -87,10 +113,20 @@ class Delivery:
         """What has become of the message so far."""
         return self._state
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will become of it: delivered, or lost."""
+        state = self._state
+        return state is self._terms.goal or state.final
+
+    @property
+    def maybe_delivered(self) -> bool:
+        """Whether the peer may have received it although it is lost."""
+        return self._state.lost and self.transmissions > 0
+
     def settle(self, state: DeliveryState) -> None:
-        """Move to ``state``; for the outbox, which is the one writer."""
+        """Move to ``state``; for ``Fates``, which is the one writer."""
         self._state = state
-        self.data = None
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -98,13 +134,14 @@ class Delivery:
     async def confirmed(self, timeout: float | None = None) -> None:
         """Wait until the message reached the outbox's ``confirm`` level.
 
-        With ``confirm="write"`` that is: handed to an open connection.
+        That is: handed to an open connection (``"write"``), taken by the peer's
+        WebSocket endpoint (``"pong"``), acknowledged by its application (a callable).
 
         Args:
             timeout: Seconds to wait, ``None`` (default) for as long as it takes.
 
         Raises:
-            DeliveryError: The message will not be delivered.
+            DeliveryError: The message will not be delivered by this session.
             TimeoutError: It is still on its way after ``timeout``.
             RuntimeError: Called inside ``on_open``, where nothing of the outbox can
                 move, or from another loop or thread.
@@ -112,9 +149,9 @@ class Delivery:
         Cancellation:
             Safe; the message goes on.
         """
-        self._check_waiting()
+        self._terms.check_waiting()
         async with asyncio.timeout(timeout):
-            while self._state is DeliveryState.QUEUED:
+            while not self.settled:
                 waiter = asyncio.get_running_loop().create_future()
                 self._waiters = (*self._waiters, waiter)
                 try:
@@ -126,10 +163,23 @@ class Delivery:
 
     def _error(self) -> DeliveryError:
         maybe = "it may have arrived" if self.maybe_delivered else "it did not arrive"
-        kept = "; a durable store keeps it for the next session" if self.stored else ""
+        kept = "; the store keeps it for the next session" if self.stored else ""
         return DeliveryError(
-            f"The message will not be delivered: {_WORDS[self._state]}; {maybe}{kept}.",
+            f"The message will not be delivered: {self._why()}; {maybe}{kept}.",
             state=self._state,
             maybe_delivered=self.maybe_delivered,
             stored=self.stored,
         )
+
+    def _why(self) -> str:
+        if self._state is DeliveryState.EXPIRED:
+            return "its ttl passed before it could be written"
+        if self.stored:
+            return "the session ended first"
+        if self._state is DeliveryState.DROPPED:
+            return "it was dropped before it was written"
+        if self.transmissions == 0:
+            return "its store could not give it back, and has set it aside"
+        if self.transmissions == 1:
+            return "its connection ended before it was confirmed"
+        return f"it was written {self.transmissions} times and never confirmed"

@@ -2,56 +2,57 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
+    from collections.abc import Callable, Sequence
 
+    from resilient_ws.events import Event
     from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.store import Row
 
 
 @attrs.frozen
 class MemoryStore:
     """Keep the outbox in memory: the fastest, and gone with the process."""
 
-    def open(self) -> MemoryLine:
-        """Return an empty line for one session."""
-        return MemoryLine()
+    def ledger(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],  # noqa: ARG002 - memory has nothing to report
+    ) -> MemoryLedger:
+        """Return the ledger of one session."""
+        return MemoryLedger(loop)
 
 
-class MemoryLine:
-    """Deliveries in the order of their sequence numbers, and their payload bytes."""
+class MemoryLedger:
+    """Nothing to keep: a delivery holds its message itself."""
 
-    __slots__ = ("_line", "size")
+    durable = False
+    last = 0
 
-    def __init__(self) -> None:
-        self._line: deque[Delivery] = deque()
-        self.size = 0
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.clock: Callable[[], float] = loop.time
 
-    def __len__(self) -> int:
-        """Count the messages that wait."""
-        return len(self._line)
+    async def open(self) -> list[Row]:
+        """Find nothing: an earlier session's memory is gone."""
+        return []
 
-    def __iter__(self) -> Iterator[Delivery]:
-        """Walk from the oldest to the newest."""
-        return iter(self._line)
+    def put(self, delivery: Delivery) -> None:
+        """Have nothing to wait for."""
 
-    def append(self, delivery: Delivery) -> None:
-        """Put the newest message at the end."""
-        self._line.append(delivery)
-        self.size += delivery.size
+    def claim(self, deliveries: Sequence[Delivery], *, keep: bool) -> None:
+        """Have nothing to wait for."""
 
-    def popleft(self) -> Delivery:
-        """Take the oldest message away."""
-        delivery = self._line.popleft()
-        self.size -= delivery.size
-        return delivery
+    def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have nothing to do."""
 
-    def remove(self, lost: set[Delivery]) -> None:
-        """Take messages away from wherever they stand."""
-        self._line = deque(d for d in self._line if d not in lost)
-        self.size -= sum(d.size for d in lost)
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        """Have nothing to wait for."""
+
+    async def close(self) -> None:
+        """Have nothing to finish."""

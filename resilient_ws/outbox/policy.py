@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import attrs
 
+from resilient_ws.inbox import Message
 from resilient_ws.outbox.memory import MemoryStore
+from resilient_ws.outbox.store import Store
 from resilient_ws.policy._validate import (
     instance_of,
     one_of,
+    positive,
     positive_int,
     positive_or_none,
+    require,
+    seconds,
     seconds_or_none,
+    synchronous,
+    wrong_type,
 )
+from resilient_ws.state import DeliveryState
 
 
 Overflow = Literal["raise", "wait", "drop_oldest", "drop_newest"]
@@ -21,19 +30,26 @@ Overflow = Literal["raise", "wait", "drop_oldest", "drop_newest"]
 MIB: Final = 1024 * 1024
 
 
-def _only_write(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value != "write":
-        msg = f"Outbox.{attribute.name} must be 'write', not {value!r}"
-        raise ValueError(msg)
+AckOf = Callable[[Message], str | None]
 
 
-def _no_resend(_: object, __: attrs.Attribute[Any], value: object) -> None:
-    if value is not False:
-        msg = (
+def _confirm(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    right = "'write', 'pong' or a callable that takes a message"
+    if callable(value):
+        synchronous(instance, attribute, value)
+    elif not isinstance(value, str):
+        raise wrong_type("Outbox.confirm", right, value)
+    elif value not in ("write", "pong"):
+        raise ValueError(f"Outbox.confirm must be {right}, not {value!r}.")
+
+
+def _resend(instance: Outbox, _: attrs.Attribute[Any], value: object) -> None:
+    require(value, bool, "Outbox.resend", "True or False")
+    if value and instance.confirm == "write":
+        raise ValueError(
             "Outbox.resend=True needs a confirmation from the peer, which "
-            "confirm='write' is not; leave it at False"
+            "confirm='write' is not; use confirm='pong' or a callable."
         )
-        raise ValueError(msg)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,13 +62,32 @@ class Outbox:
         overflow: When the outbox is full and the session is not open, ``send``
             raises ``OutboxFull`` (``"raise"``, default), waits for room (``"wait"``),
             or drops the oldest or this newest message (``"drop_oldest"``,
-            ``"drop_newest"``). While open, ``send`` waits for the transport.
-        ttl: Seconds after which a message that was not written is too old to matter;
-            ``None`` (default) keeps it. ``send(ttl=...)`` overrides it.
-        confirm: What counts as delivered: ``"write"``, handed to an open connection.
-        resend: Whether what was written and not confirmed is sent again after a
-            drop; with ``confirm="write"`` there is nothing to send again.
-        store: Where messages wait: ``MemoryStore()``.
+            ``"drop_newest"``). While open, ``send`` waits for the transport, and for
+            confirmations that make room, until these are overdue.
+        ttl: Seconds after which a message is too old to be written, also to be written
+            again; ``None`` (default) keeps it. ``send(ttl=...)`` overrides it. With a
+            durable store they count on the wall clock, also while no session runs.
+        confirm: What counts as delivered. ``"write"`` (default): it was handed to an
+            open connection. ``"pong"``: a pong came back to a ping sent behind it, so
+            the peer's WebSocket endpoint, which may be a gateway, has parsed it. A
+            callable: ``ack_of(message)`` returns, of each message received, the
+            ``message_id`` that it acknowledges, or ``None``; the message itself still
+            reaches the consumer. Every ``send`` then needs a ``message_id``.
+        resend: Whether what was written and not confirmed is sent again after a drop
+            (at least once); with ``False`` (default) it is ``FAILED``, with
+            ``maybe_delivered`` (at most once). ``True`` needs ``"pong"`` or a callable,
+            and what is not confirmed then counts against the bounds.
+        confirm_interval: With ``"pong"``, the least seconds between two pings sent for
+            confirmation (default 0.1).
+        confirm_timeout: Seconds after which a message that is written and not confirmed
+            is reported as ``ConfirmationOverdue`` (default 20). It ends nothing.
+        max_in_flight: Messages that may be written and not confirmed (default 1000);
+            more wait in the outbox.
+        max_transmissions: With ``resend``, how often a message is written (default 5)
+            before it is ``FAILED``, so that neither a mute server nor a message that
+            breaks the link is met for ever.
+        store: Where messages wait: ``MemoryStore()``, or ``SQLiteStore(path)`` to have
+            them survive the process.
     """
 
     max_messages: int = attrs.field(default=1000, validator=positive_int)
@@ -66,9 +101,36 @@ class Outbox:
         converter=seconds_or_none,
         validator=positive_or_none,
     )
-    confirm: Literal["write"] = attrs.field(default="write", validator=_only_write)
-    resend: bool = attrs.field(default=False, validator=_no_resend)
-    store: MemoryStore = attrs.field(
-        factory=MemoryStore,
-        validator=instance_of(MemoryStore, "a store, such as MemoryStore()"),
+    confirm: Literal["write", "pong"] | AckOf = attrs.field(
+        default="write", validator=_confirm
     )
+    resend: bool = attrs.field(default=False, validator=_resend)
+    confirm_interval: float = attrs.field(
+        default=0.1, converter=seconds, validator=positive
+    )
+    confirm_timeout: float = attrs.field(
+        default=20.0, converter=seconds, validator=positive
+    )
+    max_in_flight: int = attrs.field(default=1000, validator=positive_int)
+    max_transmissions: int = attrs.field(default=5, validator=positive_int)
+    store: Store = attrs.field(
+        factory=MemoryStore,
+        validator=instance_of(Store, "a store: MemoryStore() or SQLiteStore(path)"),
+    )
+
+    @property
+    def goal(self) -> DeliveryState:
+        """The state in which a message counts as delivered."""
+        if self.confirm == "write":
+            return DeliveryState.WRITTEN
+        return DeliveryState.CONFIRMED
+
+    @property
+    def transmissions(self) -> int:
+        """How often a message may be written at all."""
+        return self.max_transmissions if self.resend else 1
+
+    @property
+    def ack_of(self) -> AckOf | None:
+        """The callable that finds acknowledgements, if it is by these."""
+        return self.confirm if callable(self.confirm) else None

@@ -1,21 +1,28 @@
-"""The outbox: order, bounds, overflow, expiry.
+"""The outbox: what is accepted, and what becomes of it.
 
 Rules: one queue, first in, first out; a message is accepted in one step, without a
-suspension between the decision and its place in the order; it leaves the queue in
-the step that hands it to the transport, so that what a drop finds here was never
-written. Senders that must wait do so in order, each waking the next.
+suspension between the decision and its place in the order. With a durable store that
+step comes when the message is on disk: its ``send`` waits, and the order is the one in
+which the store was asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+import time
+from typing import TYPE_CHECKING, Final
 
-from resilient_ws.errors import MessageTooBig, OutboxFull
-from resilient_ws.events import DeliveryFailed, OutboxOverflowed, SessionClosed
-from resilient_ws.outbox.delivery import Delivery
+from resilient_ws.outbox.admission import Admission
+from resilient_ws.outbox.confirmation import Confirmation
+from resilient_ws.outbox.delivery import Delivery, Terms
+from resilient_ws.outbox.expiry import Expiry
+from resilient_ws.outbox.fate import Fates
+from resilient_ws.outbox.flight import Flight
+from resilient_ws.outbox.line import Line
 from resilient_ws.outbox.payload import payload_of
+from resilient_ws.outbox.pump import Pump
+from resilient_ws.outbox.room import Room
+from resilient_ws.outbox.traffic import Traffic
 from resilient_ws.state import DeliveryState
 
 
@@ -23,32 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-    from resilient_ws.inbox import Message
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
+    from resilient_ws.outbox.store import Row
 
 
-#: A joined write leaves when it has grown to this many bytes.
-JOINED_WRITE: Final = 64 * 1024
-#: The most that one turn of the loop may hand over, so that the loop stays free.
-TURN_LIMIT: Final = 4 * JOINED_WRITE
-#: What a message costs besides its bytes, in bytes: small ones cost by their number.
-MESSAGE_COST: Final = 64
-
-
-class Link(Protocol):
-    """What the outbox needs of an open connection."""
-
-    @property
-    def writable(self) -> bool:
-        """Whether the transport lives and is below its high-water mark."""
-        ...
-
-    def send(self, message: Message) -> None:
-        """Hand one message to the transport."""
-
-    def send_many(self, messages: list[Message]) -> None:
-        """Hand several messages to the transport in one write."""
+#: Seconds that a cancelled ``send`` waits for a store to forget its message.
+WITHDRAWAL: Final = 1.0
+#: So many messages of an earlier session are taken over in one turn of the loop.
+MANY: Final = 1000
+_NO_ID: Final = (
+    "message_id is needed: Outbox.confirm is a callable, and it is by the id that an "
+    "acknowledgement finds its message"
+)
 
 
 class OutboxQueue:
@@ -63,30 +57,104 @@ class OutboxQueue:
         check_waiting: Callable[[], None],
     ) -> None:
         self._policy = policy
-        self._loop = loop
-        self._report = report
-        self._check_waiting = check_waiting
-        self._queue = policy.store.open()
-        self._link: Link | None = None
-        self._draining = False
-        self._turn_taken = False
-        self._senders: deque[asyncio.Future[None]] = deque()
-        self._empty: asyncio.Future[None] | None = None
-        self._expiry: asyncio.TimerHandle | None = None
+        self._terms = Terms(policy.goal, check_waiting)
+        self._ledger = ledger = policy.store.ledger(loop, report)
+        self._line = line = Line()
+        self._flight = flight = Flight()
+        self._room = room = Room(policy, line)
+        self._fates = fates = Fates(
+            policy, line=line, flight=flight, room=room, ledger=ledger, report=report
+        )
+        self._expiry = Expiry(
+            line, loop=loop, clock=ledger.clock, expire=self._on_expired
+        )
+        confirmation = None
+        if policy.goal is DeliveryState.CONFIRMED:
+            confirmation = Confirmation(policy, flight, loop=loop, report=report)
+            confirmation.on_overdue = self._on_progress
+        self._pump = Pump(
+            policy,
+            line=line,
+            room=room,
+            fates=fates,
+            ledger=ledger,
+            expiry=self._expiry,
+            confirmation=confirmation,
+            loop=loop,
+        )
+        self._pump.on_progress = self._on_progress
+        self._traffic = Traffic(
+            policy,
+            line=line,
+            flight=flight,
+            room=room,
+            fates=fates,
+            pump=self._pump,
+            confirmation=confirmation,
+        )
+        self._admission = Admission(
+            policy,
+            room=room,
+            pump=self._pump,
+            traffic=self._traffic,
+            fates=fates,
+            bounded=policy.resend or ledger.durable,
+            loop=loop,
+            report=report,
+        )
         self._sequence = 0
-        self._end: Exception | None = None
-        self.accepted = 0
-        self.written = 0
-        self.lost = 0
+        # Messages that a store was asked to keep, so that they are accepted.
+        self._saving = 0
+        self._closed = False
+        self.attach = self._traffic.attach
+        self.halt = self._traffic.halt
+        self.detach = self._traffic.detach
+        self.passed = self._traffic.passed
+        self.acknowledge = self._traffic.acknowledge
+        self.outstanding = self._traffic.outstanding
+        self.refuse = self._admission.refuse
+        #: Goes on when the transport is below its high-water mark again.
+        self.resume = self._pump.run
 
-    def __len__(self) -> int:
-        """Count the messages that wait."""
-        return len(self._queue)
+    # Beginning.
 
-    @property
-    def size(self) -> int:
-        """The payload bytes that wait."""
-        return self._queue.size
+    async def open(self) -> None:
+        """Open the store, and take over what an earlier session left in it.
+
+        Raises:
+            StoreError: The store cannot be used; it was left as it is.
+        """
+        rows = await self._ledger.open()
+        self._sequence = self._ledger.last
+        for count, row in enumerate(rows):
+            self._restore(row)
+            if count % MANY == 0:
+                await asyncio.sleep(0)
+
+    def _restore(self, row: Row) -> None:
+        """Let a message wait that an earlier session accepted, if it still may."""
+        delivery = Delivery(
+            self._terms,
+            row.sequence,
+            None,
+            row.size,
+            row.accepted_at,
+            row.message_id,
+            row.expires_at,
+            row.only_if_open,
+        )
+        delivery.transmissions = row.transmissions
+        delivery.stored = row.poison is None
+        spent = row.transmissions >= self._policy.transmissions
+        if row.only_if_open:
+            self._fates.lose([delivery], DeliveryState.DROPPED)
+        elif row.poison is not None or spent:
+            self._fates.lose([delivery], DeliveryState.FAILED)
+        else:
+            self._line.append(delivery)
+            self._expiry.watch(delivery)
+            if row.transmissions:
+                self._flight.name(delivery)
 
     # Accepting.
 
@@ -99,269 +167,123 @@ class OutboxQueue:
         only_if_open: bool,
     ) -> Delivery:
         """Accept a message, after waiting for room if need be."""
-        if self._end is not None:
-            raise self._end.with_traceback(None)
+        policy, admission = self._policy, self._admission
+        if admission.end is not None:
+            raise admission.end.with_traceback(None)
         message, size = payload_of(data)
-        if size > self._policy.max_bytes:
-            msg = (
-                f"A message of {size} bytes cannot be kept: Outbox.max_bytes is "
-                f"{self._policy.max_bytes}; raise it or send less at once"
-            )
-            raise MessageTooBig(msg)
+        if size > policy.max_bytes:
+            raise admission.too_big(size)
+        if message_id is None and policy.ack_of is not None:
+            raise ValueError(_NO_ID)
         # Before any wait: what is too old to matter may grow so while waiting.
-        expires_at = self._expiry_of(ttl)
-        if self._senders or not self._link or not self._link.writable:
-            kept = await self._room(size, only_if_open=only_if_open)
-        else:
-            kept = True
-        delivery = self._delivery(message, size, expires_at, message_id)
-        if not kept:
-            self._lose(delivery, DeliveryState.DROPPED)
-        else:
-            self._accept(delivery, message)
-        return delivery
-
-    def _expiry_of(self, ttl: float | None) -> float | None:
-        lifetime = self._policy.ttl if ttl is None else ttl
-        return None if lifetime is None else self._loop.time() + lifetime
-
-    def _delivery(
-        self,
-        message: Message,
-        size: int,
-        expires_at: float | None,
-        message_id: str | None,
-    ) -> Delivery:
+        lifetime = policy.ttl if ttl is None else ttl
+        expires_at = None if lifetime is None else self._ledger.clock() + lifetime
+        ready, kept = admission.free, True
+        if not ready:
+            kept = await admission.wait(size, only_if_open=only_if_open)
+            ready = self._pump.ready
         self._sequence += 1
-        return Delivery(
+        delivery = Delivery(
+            self._terms,
+            self._sequence,
             message,
             size,
-            sequence=self._sequence,
-            message_id=message_id,
-            expires_at=expires_at,
-            check_waiting=self._check_waiting,
+            time.time(),
+            message_id,
+            expires_at,
+            only_if_open,
         )
-
-    async def _room(self, size: int, *, only_if_open: bool) -> bool:
-        """Wait until the message may be accepted; say whether it is kept at all."""
-        if not self._senders:
-            answer = self._decide(size, only_if_open=only_if_open)
-            if answer is not None:
-                return answer
-        turn = self._loop.create_future()
-        self._senders.append(turn)
-        try:
-            while True:
-                await turn
-                answer = self._decide(size, only_if_open=only_if_open)
-                if answer is not None:
-                    return answer
-                turn = self._senders[0] = self._loop.create_future()
-        finally:
-            self._senders.remove(turn)
-            # The next one looks only after this message has taken its place.
-            self._loop.call_soon(self._call_next)
-
-    def _decide(self, size: int, *, only_if_open: bool) -> bool | None:
-        """Answer whether to keep a message of this size now; ``None`` means wait."""
-        if self._end is not None:
-            raise self._end.with_traceback(None)
-        if self._link is not None:
-            if self._link.writable:
-                return True
-            return True if self._draining and self._fits(size) else None
-        if only_if_open:
-            return False
-        if self._fits(size):
-            return True
-        return self._overflow(size)
-
-    def _fits(self, size: int) -> bool:
-        policy, queue = self._policy, self._queue
-        return (
-            len(queue) < policy.max_messages and queue.size + size <= policy.max_bytes
-        )
-
-    def _overflow(self, size: int) -> bool | None:
-        """Decide for a message that finds the outbox full and the session not open."""
-        overflow = self._policy.overflow
-        if overflow == "wait":
-            return None
-        if overflow == "raise":
-            msg = (
-                f"The outbox is full ({len(self._queue)} messages, "
-                f"{self._queue.size} bytes) and the session is not open; raise "
-                "Outbox.max_messages or max_bytes, or choose another overflow"
-            )
-            raise OutboxFull(msg)
-        discarded = 0
-        if overflow == "drop_newest":
-            discarded = 1
+        if not kept:
+            self._fates.lose((delivery,), DeliveryState.DROPPED)
+            return delivery
+        saved = self._ledger.put(delivery)
+        if saved is not None:
+            await self._save(delivery, saved)
+        if self._closed:
+            # The store took it while the session ended.
+            self._fates.leave((delivery,))
+        elif expires_at is not None and self._expiry.is_stale(delivery):
+            self._fates.lose((delivery,), DeliveryState.EXPIRED)
         else:
-            while not self._fits(size):
-                self._lose(self._queue.popleft(), DeliveryState.DROPPED)
-                discarded += 1
-        self._report(OutboxOverflowed(overflow=overflow, discarded=discarded))
-        return overflow == "drop_oldest"
+            self._pump.place(delivery, ready=ready)
+        return delivery
 
-    def _accept(self, delivery: Delivery, message: Message) -> None:
-        """Give a message its place: on the wire at once, or at the end of the queue.
+    async def _save(self, delivery: Delivery, saved: asyncio.Future[None]) -> None:
+        """Wait until a message is on disk, or see to it that it never was accepted."""
+        held = (delivery,)
+        self._room.hold(held)
+        self._saving += 1
+        try:
+            await saved
+        except asyncio.CancelledError:
+            forgotten = self._ledger.forget(held)
+            if forgotten is not None:
+                await asyncio.wait({forgotten}, timeout=WITHDRAWAL)
+            raise
+        finally:
+            self._saving -= 1
+            self._room.release(held)
+            self._pump.note_progress()
 
-        The first message of a loop turn leaves at once. Those that follow it in the
-        same turn are joined, and leave at 64 KiB or at the end of the turn.
+    # What the parts tell each other.
+
+    def _on_expired(self, deliveries: list[Delivery]) -> None:
+        self._fates.lose(deliveries, DeliveryState.EXPIRED)
+        self._pump.note_progress()
+
+    def _on_progress(self) -> None:
+        self._traffic.note_progress()
+        self._admission.call_next()
+
+    def _busy(self) -> bool:
+        return bool(len(self) or self._saving)
+
+    # Looking.
+
+    def __len__(self) -> int:
+        """Count the messages that wait."""
+        return self._line.count + len(self._pump.claimed)
+
+    @property
+    def size(self) -> int:
+        """The payload bytes that wait."""
+        return self._line.size
+
+    @property
+    def lost(self) -> int:
+        """How many accepted messages will never be transmitted (again)."""
+        return self._fates.lost
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many messages are written and not confirmed, where that is asked for."""
+        return len(self._flight)
+
+    # Ending.
+
+    async def drained(self, patience: float) -> None:
+        """Wait until nothing waits, or there is no link to send it through.
+
+        Args:
+            patience: Seconds to wait beyond that for what was written to be confirmed.
         """
-        self.accepted += 1
-        if self._is_stale(delivery):
-            self._lose(delivery, DeliveryState.EXPIRED)
-            return
-        link = self._link
-        if link is None or self._queue or self._turn_taken or not link.writable:
-            self._queue.append(delivery)
-            if delivery.expires_at is not None:
-                self._watch_expiry(delivery.expires_at)
-            if link is not None and self._joined_size() >= JOINED_WRITE:
-                self._pump()
-            return
-        link.send(message)
-        self._mark_written(delivery)
-        self._take_turn()
+        await self._traffic.drained(self._busy, patience)
 
-    def _is_stale(self, delivery: Delivery) -> bool:
-        expires_at = delivery.expires_at
-        return expires_at is not None and expires_at <= self._loop.time()
+    async def close(self) -> tuple[int, int]:
+        """Send nothing any more, and let go of the store.
 
-    def _joined_size(self) -> int:
-        return self._queue.size + MESSAGE_COST * len(self._queue)
-
-    # Sending.
-
-    def attach(self, link: Link) -> None:
-        """Begin to send through an open connection, what waits first."""
-        self._link = link
-        self._draining = bool(self._queue)
-        self._pump()
-        self._call_next()
-
-    def detach(self, link: Link | None = None) -> None:
-        """Stop sending, if it is through ``link`` (default: any) that we do."""
-        if link is not None and link is not self._link:
-            return
-        self._link = None
-        self._draining = False
-        self._release_drain()
-        self._call_next()
-
-    def resume(self) -> None:
-        """Go on: the transport is below its high-water mark again."""
-        self._pump()
-        self._call_next()
-
-    async def drained(self) -> None:
-        """Wait until nothing waits, or there is no link to send it through."""
-        while self._queue and self._link is not None:
-            self._empty = self._loop.create_future()
-            await self._empty
-
-    def _take_turn(self) -> None:
-        if not self._turn_taken:
-            self._turn_taken = True
-            self._loop.call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
-        self._turn_taken = False
-        if self._queue:
-            self._pump()
-            self._call_next()
-
-    def _pump(self) -> None:
-        """Hand over what waits, as far as the transport and the loop's turn go."""
-        sent = 0
-        while self._queue and self._link is not None and self._link.writable:
-            if sent >= TURN_LIMIT:
-                self._take_turn()
-                return
-            batch = self._next_batch()
-            self._link.send_many([d.data for d in batch if d.data is not None])
-            for delivery in batch:
-                sent += delivery.size + MESSAGE_COST
-                self._mark_written(delivery)
-        self._note_empty()
-
-    def _note_empty(self) -> None:
-        """Tell whoever waits for the queue to be empty, if it is."""
-        if not self._queue:
-            self._draining = False
-            self._release_drain()
-
-    def _release_drain(self) -> None:
-        if self._empty is not None and not self._empty.done():
-            self._empty.set_result(None)
-
-    def _next_batch(self) -> list[Delivery]:
-        """Take the oldest messages for one joined write, leaving out the expired."""
-        batch: list[Delivery] = []
-        size = 0
-        while self._queue and size < JOINED_WRITE:
-            delivery = self._queue.popleft()
-            if self._is_stale(delivery):
-                self._lose(delivery, DeliveryState.EXPIRED)
-                continue
-            batch.append(delivery)
-            size += delivery.size + MESSAGE_COST
-        return batch
-
-    def _mark_written(self, delivery: Delivery) -> None:
-        self.written += 1
-        delivery.settle(DeliveryState.WRITTEN)
-
-    def _call_next(self) -> None:
-        """Let the first sender in line look again."""
-        if self._senders and not self._senders[0].done():
-            self._senders[0].set_result(None)
-
-    # Losing.
-
-    def _lose(self, delivery: Delivery, state: DeliveryState) -> None:
-        self.lost += 1
-        delivery.settle(state)
-        self._report(DeliveryFailed(state=state, message_id=delivery.message_id))
-
-    def _watch_expiry(self, when: float) -> None:
-        """Have the one expiry timer ring at ``when`` or earlier."""
-        if self._expiry is None or when < self._expiry.when():
-            if self._expiry is not None:
-                self._expiry.cancel()
-            self._expiry = self._loop.call_at(when, self._expire)
-
-    def _expire(self) -> None:
-        """Lose what is too old, and set the timer for what will be."""
-        self._expiry = None
-        now = self._loop.time()
-        dated = [d for d in self._queue if d.expires_at is not None]
-        lost = {d for d in dated if d.expires_at is not None and d.expires_at <= now}
-        self._queue.remove(lost)
-        for delivery in dated:
-            if delivery in lost:
-                self._lose(delivery, DeliveryState.EXPIRED)
-        later = [d.expires_at for d in dated if d not in lost]
-        if later:
-            self._watch_expiry(min(when for when in later if when is not None))
-        self._note_empty()
-        self._call_next()
-
-    def refuse(self, why: Exception | None) -> None:
-        """Accept nothing from now on; what waits may still be sent."""
-        if self._end is None:
-            self._end = why or SessionClosed()
-        self._call_next()
-
-    def discard(self) -> int:
-        """Drop what waits, and return how many messages that was."""
-        self.detach()
-        if self._expiry is not None:
-            self._expiry.cancel()
-        dropped = 0
-        while self._queue:
-            self._lose(self._queue.popleft(), DeliveryState.DROPPED)
-            dropped += 1
-        return dropped
+        Returns:
+            How many messages were dropped, and how many stay in the store.
+        """
+        self._traffic.detach()
+        self._expiry.stop()
+        await self._traffic.settled()
+        self._closed = True
+        await self._ledger.close()
+        # Whoever waited for the store learns of it in this turn.
+        await asyncio.sleep(0)
+        waiting = list(self._line)
+        dropped = [delivery for delivery in waiting if not delivery.stored]
+        self._fates.leave([delivery for delivery in waiting if delivery.stored])
+        self._fates.lose(dropped, DeliveryState.DROPPED)
+        return len(dropped), self._fates.left

@@ -56,7 +56,7 @@ class Incoming:
         ended: asyncio.Future[ConnectionLost],
     ) -> None:
         #: Says of a message whether it answers our probe, and so is not for the user.
-        self.is_answer: Callable[[Message], bool] | None = None
+        self.screen: Callable[[Message], bool] | None = None
         self.bytes_received = 0
         self.messages_received = 0
         self._engine = engine
@@ -165,11 +165,11 @@ class Incoming:
         """Have the engine parse bytes, and pass on what it finds."""
         engine, sink = self._engine, self._sink
         before = engine.received_size
-        if self.is_answer is None:
+        if self.screen is None:
             count = engine.receive(data, sink.deliver, room)
             size = engine.received_size - before
         else:
-            count, size = self._receive_screened(data, room, self.is_answer)
+            count, size = self._receive_screened(data, room, self.screen)
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
@@ -178,7 +178,7 @@ class Incoming:
             self._reactions.on_control()
 
     def _receive_screened(
-        self, data: bytes, room: int, is_answer: Callable[[Message], bool]
+        self, data: bytes, room: int, screen: Callable[[Message], bool]
     ) -> tuple[int, int]:
         """Receive, keeping the answers to our probe out of the sink.
 
@@ -190,7 +190,7 @@ class Incoming:
 
         def deliver(message: Message) -> None:
             nonlocal count, size
-            if not is_answer(message):
+            if not screen(message):
                 count += 1
                 size += size_of(message)
                 put(message)

@@ -53,6 +53,8 @@ class Watchman:
         self._confirmed = 0
         self._timer: asyncio.Handle | None = None
         self._watching = False
+        #: Called with the number of messages that the peer has passed.
+        self.on_passed: Callable[[int], None] | None = None
         #: Seconds that the newest pong took, ``None`` before the first.
         self.latency: float | None = None
 
@@ -93,6 +95,14 @@ class Watchman:
             self._confirmed = self._marks.popleft()[1]
         self.latency = latency
         self._report(PongReceived(latency=latency))
+        if self.on_passed is not None:
+            self.on_passed(self._confirmed)
+
+    def ping(self) -> None:
+        """Send a ping now: its pong says that the peer has passed what was written."""
+        payload = self._pings.next(self._loop.time())
+        self._marks.append((self._pings.newest, self._wire.outgoing.messages_written))
+        self._wire.outgoing.ping(payload)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -122,7 +132,7 @@ class Watchman:
             self._timer = self._loop.call_soon(self._settle)
             return
         if action is Action.PING:
-            self._ping(now)
+            self._ask()
         elif action is Action.PONG:
             wire.outgoing.pong()
         if self._watching:
@@ -161,10 +171,8 @@ class Watchman:
         else:
             self._arm()
 
-    def _ping(self, now: float) -> None:
+    def _ask(self) -> None:
         if self._policy.probe is not None:
             self._wire.outgoing.probe(self._policy.probe)
-            return
-        payload = self._pings.next(now)
-        self._marks.append((self._pings.newest, self._wire.outgoing.messages_written))
-        self._wire.outgoing.ping(payload)
+        else:
+            self.ping()

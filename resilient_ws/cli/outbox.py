@@ -1,0 +1,92 @@
+"""What is inside a durable outbox, for people and for programs."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.cli.words import printable
+
+
+if TYPE_CHECKING:
+    from resilient_ws import SQLiteStore, StoredMessage
+
+
+#: So many characters of a message are shown; --json has all of them.
+SHOWN: Final = 60
+
+
+def show(store: SQLiteStore, *, as_json: bool) -> None:
+    """Write each message of a store on a line of stdout, and the sum to stderr.
+
+    Raises:
+        StoreError: There is no such file, or it is not a store.
+    """
+    waiting = aside = 0
+    write = json_line if as_json else line
+    try:
+        for message in store.pending():
+            print(write(message))
+            waiting += message.set_aside is None
+            aside += message.set_aside is not None
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what is buffered must not try again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    plural = "message waits" if waiting == 1 else "messages wait"
+    also = f", {aside} set aside" if aside else ""
+    print(f"{waiting} {plural}{also}", file=sys.stderr)
+
+
+def line(message: StoredMessage) -> str:
+    """Return a message as a person reads it."""
+    parts = [f"{message.sequence:>6}", when(message.accepted_at)]
+    if message.message_id is not None:
+        parts.append(f"id {printable(message.message_id)}")
+    if message.transmissions:
+        parts.append(f"sent {message.transmissions}x")
+    if message.expires_at is not None:
+        parts.append(f"expires {when(message.expires_at)}")
+    if message.set_aside is not None:
+        parts.append(f"SET ASIDE, {printable(message.set_aside)}")
+    data = message.data
+    text = printable(data) if isinstance(data, str) else f"{len(data)} bytes, {data!r}"
+    if len(text) > SHOWN:
+        text = f"{text[:SHOWN]}..."
+    return "  ".join([*parts, text])
+
+
+def json_line(message: StoredMessage) -> str:
+    """Return a message whole, as a JSON object."""
+    data = message.data
+    payload = (
+        {"text": data}
+        if isinstance(data, str)
+        else {"base64": base64.b64encode(data).decode()}
+    )
+    return json.dumps(
+        {
+            "sequence": message.sequence,
+            "message_id": message.message_id,
+            "accepted_at": message.accepted_at,
+            "expires_at": message.expires_at,
+            "transmissions": message.transmissions,
+            "set_aside": message.set_aside,
+            **payload,
+        },
+        ensure_ascii=False,
+    )
+
+
+def when(seconds: object) -> str:
+    """Return Unix seconds as a date and a time; anything else is a damaged row's."""
+    try:
+        moment = dt.datetime.fromtimestamp(float(str(seconds)), dt.UTC)
+    except (ValueError, OverflowError, OSError):
+        return printable(str(seconds))
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,142 @@
+"""Whether a message is accepted, and who waits until it is.
+
+Rules: senders are served in the order in which they came; the next one looks only after
+the message of the one before has taken its place. While the link is open a sender waits
+for the transport, and for confirmations that may come; otherwise ``overflow`` decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from resilient_ws.errors import MessageTooBig, OutboxFull
+from resilient_ws.events import OutboxOverflowed, SessionClosed
+from resilient_ws.state import DeliveryState
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from resilient_ws.events import Event
+    from resilient_ws.outbox.fate import Fates
+    from resilient_ws.outbox.policy import Outbox
+    from resilient_ws.outbox.pump import Pump
+    from resilient_ws.outbox.room import Room
+    from resilient_ws.outbox.traffic import Traffic
+
+
+class Admission:
+    """Lets messages in, one after the other."""
+
+    def __init__(
+        self,
+        policy: Outbox,
+        *,
+        room: Room,
+        pump: Pump,
+        traffic: Traffic,
+        fates: Fates,
+        bounded: bool,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],
+    ) -> None:
+        self._policy = policy
+        self._room = room
+        self._pump = pump
+        self._traffic = traffic
+        self._fates = fates
+        # What is written at once takes no room, unless it is kept all the same.
+        self._bounded = bounded
+        self._loop = loop
+        self._report = report
+        self._senders: deque[asyncio.Future[None]] = deque()
+        #: Why nothing is accepted any more.
+        self.end: Exception | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether any message may come in at once, without being looked at."""
+        return not self._bounded and not self._senders and self._pump.ready
+
+    def too_big(self, size: int) -> MessageTooBig:
+        """Return what to raise for a message that would never fit."""
+        return MessageTooBig(
+            f"A message of {size} bytes cannot be kept: Outbox.max_bytes is "
+            f"{self._policy.max_bytes}; raise it or send less at once"
+        )
+
+    async def wait(self, size: int, *, only_if_open: bool) -> bool:
+        """Wait until a message may come in; say whether it is kept at all."""
+        if not self._senders:
+            answer = self._decide(size, only_if_open=only_if_open)
+            if answer is not None:
+                return answer
+        turn = self._loop.create_future()
+        self._senders.append(turn)
+        try:
+            while True:
+                await turn
+                answer = self._decide(size, only_if_open=only_if_open)
+                if answer is not None:
+                    return answer
+                turn = self._senders[0] = self._loop.create_future()
+        finally:
+            self._senders.remove(turn)
+            # The next one looks only after this message has taken its place.
+            self._loop.call_soon(self.call_next)
+
+    def call_next(self) -> None:
+        """Let the first sender in line look again."""
+        if self._senders and not self._senders[0].done():
+            self._senders[0].set_result(None)
+
+    def refuse(self, why: Exception | None) -> None:
+        """Let nothing in from now on."""
+        if self.end is None:
+            self.end = why or SessionClosed()
+        self.call_next()
+
+    def _decide(self, size: int, *, only_if_open: bool) -> bool | None:
+        """Answer whether to keep a message of this size now; ``None`` means wait."""
+        if self.end is not None:
+            raise self.end.with_traceback(None)
+        link = self._pump.link
+        if link is None:
+            if only_if_open:
+                return False
+        elif not link.writable:
+            return True if self._pump.draining and self._room.fits(size) else None
+        elif self._pump.ready and not self._bounded:
+            return True
+        elif not self._room.fits(size) and not self._traffic.stuck:
+            return None
+        return True if self._room.fits(size) else self._overflow(size)
+
+    def _overflow(self, size: int) -> bool | None:
+        """Decide for a message that finds the outbox full."""
+        overflow = self._policy.overflow
+        if overflow == "wait":
+            return None
+        if overflow == "raise":
+            raise self._full()
+        discarded = 1
+        if overflow == "drop_oldest":
+            discarded = 0
+            while not self._room.fits(size) and (oldest := self._traffic.oldest()):
+                self._fates.lose([oldest], DeliveryState.DROPPED)
+                discarded += 1
+            if not self._room.fits(size):
+                return None  # a store has what would make room in its hands
+        self._report(OutboxOverflowed(overflow=overflow, discarded=discarded))
+        return overflow == "drop_oldest"
+
+    def _full(self) -> OutboxFull:
+        open_ = self._pump.link is not None
+        doing = "the peer confirms nothing" if open_ else "the session is not open"
+        return OutboxFull(
+            f"The outbox is full ({self._room.messages} messages, {self._room.size} "
+            f"bytes) and {doing}; raise Outbox.max_messages or max_bytes, or choose "
+            "another overflow"
+        )

@@ -1,0 +1,281 @@
+"""Group commit: a durable store at work for one session.
+
+Rules: the file belongs to one worker thread, which gets everything that was asked for
+since its last commit and makes one commit of it. What could not be forgotten is tried
+again until the store is closed; whoever asked for anything else hears of the failure
+at once. Whether the file holds a message is written here alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+
+from resilient_ws.errors import StoreError
+from resilient_ws.events import StoreFailed
+from resilient_ws.outbox.database import Claim, Forget, Put, Request
+from resilient_ws.outbox.delivery import Delivery
+from resilient_ws.outbox.rows import values_of
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.events import Event
+    from resilient_ws.inbox import Message
+    from resilient_ws.outbox.database import Answer, Database
+    from resilient_ws.outbox.store import Row
+
+
+T = TypeVar("T")
+
+logger = logging.getLogger("resilient_ws")
+
+#: Seconds after which what could not be forgotten is tried again.
+PAUSE: Final = 1.0
+
+
+@attrs.frozen(eq=False)
+class _Asked:
+    """A request, the messages it is about, and who waits for it."""
+
+    request: Request
+    deliveries: Sequence[Delivery]
+    answer: asyncio.Future[Any]
+
+
+class SQLiteLedger:
+    """The loop's side of a store: asks its thread, and hears what came of it."""
+
+    durable = True
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],
+    ) -> None:
+        self._database = database
+        self._loop = loop
+        self._report = report
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilient_ws store")
+        self._asked: list[_Asked] = []
+        # What could not be forgotten, for the next try.
+        self._again: list[_Asked] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._commit: asyncio.Future[list[Answer | StoreError]] | None = None
+        self._scheduled = False
+        self._idle: asyncio.Future[None] | None = None
+        self._failing = False
+        self.last = 0
+
+    def clock(self) -> float:
+        """Return Unix seconds: a ttl goes on while no process runs."""
+        return time.time()
+
+    # Beginning and end.
+
+    async def open(self) -> list[Row]:
+        """Open the file, and return what an earlier session left in it.
+
+        Raises:
+            StoreError: It is in use, or not a sound store.
+
+        Cancellation:
+            Waits for the thread, and leaves the file closed.
+        """
+        opening = self._loop.run_in_executor(self._thread, self._database.open)
+        try:
+            rows, self.last = await _seen_through(opening)
+        except asyncio.CancelledError:
+            await self._shut()
+            raise
+        except StoreError:
+            self._thread.shutdown()
+            raise
+        return rows
+
+    async def close(self) -> None:
+        """Carry out what was asked for, and let go of the file."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self._asked += self._again
+        self._again = []
+        while self._asked or self._commit is not None or self._scheduled:
+            self._idle = self._loop.create_future()
+            self._schedule()
+            await self._idle
+        for asked in self._again:
+            asked.answer.cancel()
+        await self._shut()
+
+    async def _shut(self) -> None:
+        closing = self._loop.run_in_executor(self._thread, self._database.close)
+        try:
+            await _seen_through(closing)
+        finally:
+            self._thread.shutdown()
+
+    # Asking.
+
+    def put(self, delivery: Delivery) -> asyncio.Future[None]:
+        """Keep a message that is being accepted."""
+        return self._ask(_put((delivery,)), (delivery,))
+
+    def claim(
+        self, deliveries: Sequence[Delivery], *, keep: bool
+    ) -> asyncio.Future[list[Message | None]]:
+        """Give the payloads of messages that are about to be written."""
+        request = Claim([delivery.sequence for delivery in deliveries], keep)
+        return self._ask(request, deliveries)
+
+    def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep messages again that were claimed and not written.
+
+        If that fails they stay in memory alone, as the fate of each will say.
+        """
+        taken = [delivery for delivery in deliveries if not delivery.stored]
+        for delivery in taken:
+            # From now on: who loses it before the commit must have it forgotten too.
+            delivery.stored = True
+        answer = self._ask(_put(deliveries), deliveries)
+        answer.add_done_callback(partial(_put_back, taken))
+
+    def forget(self, deliveries: Sequence[Delivery]) -> asyncio.Future[None]:
+        """Keep messages no longer."""
+        request = Forget([delivery.sequence for delivery in deliveries])
+        return self._ask(request, deliveries)
+
+    def _ask(
+        self, request: Request, deliveries: Sequence[Delivery]
+    ) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._asked.append(_Asked(request, deliveries, answer))
+        self._schedule()
+        return answer
+
+    # Committing.
+
+    def _schedule(self) -> None:
+        """Commit at the end of this turn of the loop, with all that it asks for."""
+        if self._commit is None and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._scheduled = False
+        group, self._asked = self._asked, []
+        if group:
+            requests = [asked.request for asked in group]
+            self._commit = self._loop.run_in_executor(
+                self._thread, self._database.carry_out, requests
+            )
+            self._commit.add_done_callback(lambda commit: self._end(group, commit))
+        else:
+            self._rest()
+
+    def _end(
+        self,
+        group: Sequence[_Asked],
+        commit: asyncio.Future[list[Answer | StoreError]],
+    ) -> None:
+        """Tell everyone what came of it, and go on with what came meanwhile."""
+        self._commit = None
+        failures: list[StoreError] = []
+        for asked, answer in zip(group, commit.result(), strict=True):
+            if isinstance(answer, StoreError):
+                failures.append(answer)
+                self._failed(asked, answer)
+            else:
+                self._succeeded(asked, answer)
+        self._tell(failures)
+        if self._asked:
+            self._schedule()
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _succeeded(self, asked: _Asked, answer: Answer) -> None:
+        match asked.request:
+            case Put():
+                for delivery in asked.deliveries:
+                    delivery.stored = True
+                    delivery.data = None
+            case Forget():
+                for delivery in asked.deliveries:
+                    delivery.stored = False
+            case Claim(_, keep):
+                answer = self._given(asked.deliveries, answer or [], keep=keep)
+        if not asked.answer.done():
+            asked.answer.set_result(answer)
+
+    def _given(
+        self,
+        deliveries: Sequence[Delivery],
+        messages: Sequence[Message | None],
+        *,
+        keep: bool,
+    ) -> list[Message | None]:
+        """Return what was claimed; memory has what could not be put back."""
+        given: list[Message | None] = []
+        for delivery, message in zip(deliveries, messages, strict=True):
+            given.append(delivery.data if message is None else message)
+            delivery.stored = keep and message is not None
+        return given
+
+    def _failed(self, asked: _Asked, failure: StoreError) -> None:
+        if isinstance(asked.request, Forget):
+            self._again.append(asked)
+            if self._retry is None and self._idle is None:
+                self._retry = self._loop.call_later(PAUSE, self._try_again)
+        elif not asked.answer.done():
+            asked.answer.set_exception(failure)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._asked += self._again
+        self._again = []
+        self._schedule()
+
+    def _tell(self, failures: Sequence[StoreError]) -> None:
+        """Report that the store fails, once until it does not."""
+        if failures and not self._failing:
+            logger.warning("The store of the outbox failed: %s", failures[0])
+            self._report(StoreFailed(because=failures[0]))
+        self._failing = bool(failures)
+
+
+def _put(deliveries: Sequence[Delivery]) -> Put:
+    return Put([values_of(one, one.data) for one in deliveries if one.data is not None])
+
+
+def _put_back(taken: Sequence[Delivery], answer: asyncio.Future[Any]) -> None:
+    """Take note of a failure, which was reported already."""
+    if answer.exception() is not None:
+        for delivery in taken:
+            delivery.stored = False
+
+
+async def _seen_through(job: asyncio.Future[T]) -> T:
+    """Wait for the thread, however often this is cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not job.done():
+        try:
+            await asyncio.wait({job})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and job.exception() is None:
+        raise cancelled
+    return job.result()

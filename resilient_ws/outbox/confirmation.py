@@ -1,0 +1,128 @@
+"""How it becomes known that messages arrived, or that nobody says so.
+
+Rules: a barrier goes out behind the messages of a turn, at most one per
+``confirm_interval``; whatever pong comes back confirms all that was written before its
+ping. A confirmation that is overdue is reported, once per connection, and ends nothing:
+whether the link is alive is for liveness to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resilient_ws.events import ConfirmationOverdue
+from resilient_ws.outbox.expiry import RESOLUTION
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from resilient_ws.events import Event
+    from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.flight import Flight
+    from resilient_ws.outbox.link import Link
+    from resilient_ws.outbox.policy import Outbox
+
+
+class Confirmation:
+    """What is on its way, and what is done to learn that it arrived."""
+
+    def __init__(
+        self,
+        policy: Outbox,
+        flight: Flight,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],
+    ) -> None:
+        self._policy = policy
+        self._loop = loop
+        self._report = report
+        self.flight = flight
+        #: Called when a confirmation is overdue; set by the writer.
+        self.on_overdue: Callable[[], None] | None = None
+        self._link: Link | None = None
+        self._ping: Callable[[], None]
+        self._barrier: asyncio.Handle | None = None
+        # When the next barrier may go out, and what the newest one covers.
+        self._barrier_from = 0.0
+        self._covered = 0
+        self._overdue: asyncio.TimerHandle | None = None
+        #: Whether it was reported that this connection confirms nothing in time.
+        self.overdue = False
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether there is something to confirm, and a peer that may confirm it."""
+        return bool(self.flight) and not self.overdue
+
+    def begin(self, link: Link, ping: Callable[[], None]) -> None:
+        """Confirm what is written to a new connection from now on."""
+        self._link = link
+        self._ping = ping
+        self._barrier_from = 0.0
+        self._covered = 0
+        self.overdue = False
+
+    def end(self) -> list[Delivery]:
+        """Return, in order, what the connection leaves unconfirmed."""
+        self._link = None
+        for timer in (self._barrier, self._overdue):
+            if timer is not None:
+                timer.cancel()
+        self._barrier = self._overdue = None
+        return self.flight.land()
+
+    def wrote(self, deliveries: Sequence[Delivery], link: Link) -> None:
+        """Take note of messages that were just handed to the connection, in order."""
+        when = self._loop.time()
+        mark = link.messages_written - len(deliveries)
+        for place, delivery in enumerate(deliveries, 1):
+            self.flight.add(delivery, mark=mark + place, when=when)
+        if self._overdue is None and not self.overdue:
+            self._watch(when)
+        if self._policy.confirm == "pong" and self._barrier is None:
+            wait = self._barrier_from - when
+            if wait > 0:
+                self._barrier = self._loop.call_later(wait, self.ask)
+            else:
+                self._barrier = self._loop.call_soon(self.ask)
+
+    def ask(self) -> None:
+        """Send a barrier now, if there is anything that none covers yet."""
+        if self._barrier is not None:
+            self._barrier.cancel()
+            self._barrier = None
+        link = self._link
+        if link is None or self._policy.confirm != "pong" or not self.flight:
+            return
+        if self._covered < link.messages_written:
+            self._covered = link.messages_written
+            self._barrier_from = self._loop.time() + self._policy.confirm_interval
+            self._ping()
+
+    def passed(self, link: Link, mark: int) -> list[Delivery]:
+        """Return what a connection's pong confirms: its first ``mark`` messages."""
+        if link is not self._link or self._policy.confirm != "pong":
+            return []
+        return self.flight.passed(mark)
+
+    def _watch(self, since: float) -> None:
+        due = since + self._policy.confirm_timeout
+        self._overdue = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        """Report that a confirmation is overdue, or look again when one may be."""
+        self._overdue = None
+        oldest = self.flight.since
+        if oldest is None:
+            return
+        after = self._loop.time() - oldest
+        if after < self._policy.confirm_timeout - RESOLUTION:
+            self._watch(oldest)
+            return
+        self.overdue = True
+        self._report(ConfirmationOverdue(after=after, unconfirmed=len(self.flight)))
+        if self.on_overdue is not None:
+            self.on_overdue()

@@ -1,0 +1,251 @@
+"""From the line to the link: what is written, when, and in which batches.
+
+Rules: the first message of a loop turn leaves at once; those that follow it in the same
+turn are joined, and leave at 64 KiB or at the end of the turn. A message leaves the
+line in the step that hands it to the transport, or that claims it from a durable store;
+one claim at a time, so that the order is that of the line. What was claimed and cannot
+be written goes back to its old place.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.state import DeliveryState
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from resilient_ws.inbox import Message
+    from resilient_ws.outbox.confirmation import Confirmation
+    from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.expiry import Expiry
+    from resilient_ws.outbox.fate import Fates
+    from resilient_ws.outbox.line import Line
+    from resilient_ws.outbox.link import Link
+    from resilient_ws.outbox.policy import Outbox
+    from resilient_ws.outbox.room import Room
+    from resilient_ws.outbox.store import Ledger
+
+
+#: A joined write leaves when it has grown to this many bytes.
+JOINED_WRITE: Final = 64 * 1024
+#: The most that one turn of the loop may hand over, so that the loop stays free.
+TURN_LIMIT: Final = 4 * JOINED_WRITE
+#: What a message costs besides its bytes, in bytes: small ones cost by their number.
+MESSAGE_COST: Final = 64
+#: Seconds after which a store that failed is asked again.
+STORE_PAUSE: Final = 1.0
+
+
+class Pump:
+    """Writes what waits to the connection that is open."""
+
+    def __init__(
+        self,
+        policy: Outbox,
+        *,
+        line: Line,
+        room: Room,
+        fates: Fates,
+        ledger: Ledger,
+        expiry: Expiry,
+        confirmation: Confirmation | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._policy = policy
+        self._line = line
+        self._room = room
+        self._fates = fates
+        self._ledger = ledger
+        self._expiry = expiry
+        self._confirmation = confirmation
+        self._loop = loop
+        #: The open connection that messages are written to; set by ``Traffic``.
+        self.link: Link | None = None
+        #: Whether what waited when it opened is still being written.
+        self.draining = False
+        #: Messages that a store was asked for, to be written.
+        self.claimed: list[Delivery] = []
+        #: Called when senders, or whoever waits for the end, should look again.
+        self.on_progress: Callable[[], None] | None = None
+        self._turn_taken = False
+        self._pause: asyncio.TimerHandle | None = None
+
+    # Placing.
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message may be written now."""
+        link = self.link
+        if link is None or not link.writable:
+            return False
+        return self._confirmation is None or self._window() > 0
+
+    def _window(self) -> int:
+        if self._confirmation is None:
+            return sys.maxsize
+        return self._policy.max_in_flight - len(self._confirmation.flight)
+
+    def place(self, delivery: Delivery, *, ready: bool) -> None:
+        """Give an accepted message its place: on the wire, or at the end of the line.
+
+        One that a store holds has no data here, and goes the way through the line.
+
+        Args:
+            delivery: The message.
+            ready: Whether it may be written now, if none stands before it.
+        """
+        link, line, data = self.link, self._line, delivery.data
+        if (
+            ready
+            and not self._turn_taken
+            and link is not None
+            and data is not None
+            and not line.count
+        ):
+            link.send(data)
+            self._turn_taken = True
+            self._loop.call_soon(self._end_turn)
+            self._wrote(link, (delivery,), delivery.accepted_at)
+            return
+        line.append(delivery)
+        if delivery.expires_at is not None:
+            self._expiry.watch(delivery)
+        if line.size + MESSAGE_COST * line.count >= JOINED_WRITE:
+            self.run()
+        elif link is not None and not self._turn_taken:
+            self._take_turn()
+
+    def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Let messages wait again at their old places."""
+        if self.link is None:
+            gone = [d for d in deliveries if d.only_if_open]
+            self._fates.lose(gone, DeliveryState.DROPPED)
+            deliveries = [d for d in deliveries if not d.only_if_open]
+        self._line.put_back(deliveries)
+        for delivery in deliveries:
+            self._expiry.watch(delivery)
+
+    # Writing.
+
+    def run(self) -> None:
+        """Hand over what waits, as far as the transport and the loop's turn go."""
+        sent = 0
+        while self._line and not self.claimed and self._pause is None and self.ready:
+            if sent >= TURN_LIMIT:
+                self._take_turn()
+                return
+            batch, size = self._next_batch()
+            sent += size
+            if not batch:
+                continue
+            claim = self._ledger.claim(batch, keep=self._policy.resend)
+            if claim is None:
+                self._write(batch)
+            else:
+                self.claimed = batch
+                self._room.hold(batch)
+                claim.add_done_callback(partial(self._on_claimed, self.link))
+        self.note_progress()
+
+    def note_progress(self) -> None:
+        """Let those look again who wait for something to happen here."""
+        if not self._line:
+            self.draining = False
+        if self.on_progress is not None:
+            self.on_progress()
+
+    def _take_turn(self) -> None:
+        if not self._turn_taken:
+            self._turn_taken = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._turn_taken = False
+        if self._line:
+            self.run()
+
+    def _next_batch(self) -> tuple[list[Delivery], int]:
+        """Take the oldest messages for one joined write, leaving out the expired."""
+        batch: list[Delivery] = []
+        stale: list[Delivery] = []
+        size, window, line = 0, self._window(), self._line
+        while line.count and size < JOINED_WRITE and len(batch) < window:
+            delivery = line.popleft()
+            if delivery.expires_at is not None and self._expiry.is_stale(delivery):
+                stale.append(delivery)
+                continue
+            batch.append(delivery)
+            size += delivery.size + MESSAGE_COST
+        self._fates.lose(stale, DeliveryState.EXPIRED)
+        return batch, size
+
+    def _write(self, batch: Sequence[Delivery]) -> None:
+        if self.link is not None:
+            self.link.send_many([d.data for d in batch if d.data is not None])
+            self._wrote(self.link, batch, time.time())
+
+    def _wrote(self, link: Link, batch: Sequence[Delivery], now: float) -> None:
+        self._fates.write(batch, now)
+        if self._confirmation is not None:
+            self._confirmation.wrote(batch, link)
+            if self._policy.resend:
+                self._room.hold(batch)
+
+    # Claims from a durable store.
+
+    def _on_claimed(
+        self, link: Link | None, claim: asyncio.Future[list[Message | None]]
+    ) -> None:
+        """Write what the store gave, or let it wait again."""
+        batch, self.claimed = self.claimed, []
+        self._room.release(batch)
+        if claim.cancelled() or claim.exception() is not None:
+            self.put_back(batch)
+            self._pause = self._loop.call_later(STORE_PAUSE, self._unpause)
+            self.note_progress()
+            return
+        fresh = self._fresh(batch, claim.result())
+        if fresh and link is self.link and link is not None and link.writable:
+            self._write(fresh)
+        elif fresh:
+            self._ledger.put_back(fresh)
+            self.put_back(fresh)
+        self.run()
+
+    def _fresh(
+        self, batch: Sequence[Delivery], payloads: Sequence[Message | None]
+    ) -> list[Delivery]:
+        """Return what is still to be written of what was claimed."""
+        fresh: list[Delivery] = []
+        stale: list[Delivery] = []
+        poison: list[Delivery] = []
+        for delivery, data in zip(batch, payloads, strict=True):
+            if delivery.state is not DeliveryState.QUEUED:
+                continue  # it was acknowledged meanwhile
+            delivery.data = data
+            if data is None:
+                poison.append(delivery)
+            elif self._expiry.is_stale(delivery):
+                stale.append(delivery)
+            else:
+                fresh.append(delivery)
+        self._fates.lose(poison, DeliveryState.FAILED)
+        self._fates.lose(stale, DeliveryState.EXPIRED)
+        return fresh
+
+    def _unpause(self) -> None:
+        self._pause = None
+        self.run()
+
+    def stop(self) -> None:
+        """Ask a store that failed no more."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None

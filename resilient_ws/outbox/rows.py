@@ -1,0 +1,121 @@
+"""A message as a row of the store, and back.
+
+Rule: what is read is checked, for a disk may have changed it: a row that cannot be
+what was written is *poison*, and is told from a sound one here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from resilient_ws.outbox.store import Row, StoredMessage
+
+
+if TYPE_CHECKING:
+    from resilient_ws.inbox import Message
+    from resilient_ws.outbox.delivery import Delivery
+
+
+#: What is read when the store is opened: everything but the payload.
+HEAD: Final = (
+    "id, message_id, accepted_at, expires_at, only_if_open, transmissions, size"
+)
+#: What a message is written and sent from.
+BODY: Final = "is_text, checksum, data"
+
+Values = tuple[Any, ...]
+
+
+class Poison(ValueError):
+    """A row cannot be what was written."""
+
+
+def values_of(delivery: Delivery, data: Message) -> Values:
+    """Return a message as the values of ``HEAD`` and ``BODY``."""
+    blob = data.encode() if isinstance(data, str) else data
+    is_text = isinstance(data, str)
+    return (
+        delivery.sequence,
+        delivery.message_id,
+        delivery.accepted_at,
+        delivery.expires_at,
+        delivery.only_if_open,
+        delivery.transmissions,
+        delivery.size,
+        is_text,
+        _checksum(delivery.message_id, is_text, blob),
+        blob,
+    )
+
+
+def row_of(head: Values) -> Row:
+    """Read the values of ``HEAD``.
+
+    Raises:
+        Poison: They cannot be what was written.
+    """
+    sequence, message_id, accepted_at, expires_at, only_if_open, times, size = head
+    sound = (
+        (message_id is None or isinstance(message_id, str))
+        and isinstance(accepted_at, float)
+        and (expires_at is None or isinstance(expires_at, float))
+        and only_if_open in (0, 1)
+        and isinstance(times, int)
+        and isinstance(size, int)
+        and min(times, size) >= 0
+    )
+    if not sound:
+        raise Poison("it holds values of other kinds than were written")
+    return Row(
+        sequence=sequence,
+        size=size,
+        message_id=message_id,
+        accepted_at=accepted_at,
+        expires_at=expires_at,
+        only_if_open=bool(only_if_open),
+        transmissions=times,
+    )
+
+
+def message_of(message_id: object, size: object, body: Values) -> Message:
+    """Read the values of ``BODY``.
+
+    Raises:
+        Poison: They cannot be what was written.
+    """
+    is_text, checksum, data = body
+    if not isinstance(data, bytes) or len(data) != size:
+        raise Poison("its payload is not of its size")
+    if checksum != _checksum(message_id, is_text, data):
+        raise Poison("its checksum does not match")
+    if not is_text:
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Poison("it is not UTF-8") from None
+
+
+def stored_message(values: Values, *, reason: str | None) -> StoredMessage:
+    """Show a row, sound or not."""
+    *head, _, _, data = values
+    try:
+        message: Message = message_of(head[1], head[6], values[7:])
+    except Poison:
+        message = data if isinstance(data, bytes) else repr(data)
+    sequence, message_id, accepted_at, expires_at, _, transmissions, _ = head
+    return StoredMessage(
+        sequence=sequence,
+        data=message,
+        message_id=message_id,
+        accepted_at=accepted_at,
+        expires_at=expires_at,
+        transmissions=transmissions,
+        set_aside=reason,
+    )
+
+
+def _checksum(message_id: object, is_text: object, blob: bytes) -> int:
+    named = zlib.crc32(repr((message_id, bool(is_text))).encode())
+    return zlib.crc32(blob, named)

@@ -1,0 +1,117 @@
+"""What the outbox asks of a store, and what a durable one shows of itself.
+
+A ``Store`` is a setting; opened by a session it becomes that session's ``Ledger``. A
+ledger answers with a future when it has to write to a disk, and with ``None`` when
+there is nothing to wait for. It does things in the order in which it was asked to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import attrs
+
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from resilient_ws.events import Event
+    from resilient_ws.inbox import Message
+    from resilient_ws.outbox.delivery import Delivery
+
+
+@attrs.frozen(kw_only=True)
+class StoredMessage:
+    """A message in a durable store, as ``pending()`` shows it.
+
+    Attributes:
+        sequence: Its place in the order of the store.
+        data: The message; what is left of it where it was set aside.
+        message_id: The id given to ``send``, or ``None``.
+        accepted_at: When it was accepted, in Unix seconds.
+        expires_at: When its ``ttl`` passes, in Unix seconds; ``None`` for never.
+        transmissions: How often it was handed to a connection, or was about to be.
+        set_aside: Why it will not be sent; ``None`` for one that waits.
+    """
+
+    sequence: int
+    data: str | bytes
+    message_id: str | None
+    accepted_at: float
+    expires_at: float | None
+    transmissions: int
+    set_aside: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """A message found in a store when it was opened, without its payload.
+
+    Attributes:
+        poison: Why it cannot be sent and was set aside, ``None`` if it can.
+    """
+
+    sequence: int
+    size: int = 0
+    message_id: str | None = None
+    accepted_at: float = 0.0
+    expires_at: float | None = None
+    only_if_open: bool = False
+    transmissions: int = 0
+    poison: str | None = None
+
+
+class Ledger(Protocol):
+    """A store at work for one session."""
+
+    #: Whether it holds the payloads, so that memory need not.
+    durable: bool
+    #: The newest sequence number it ever held.
+    last: int
+
+    def clock(self) -> float:
+        """Return the time by which messages expire."""
+        ...
+
+    async def open(self) -> list[Row]:
+        """Begin, and return what an earlier session left, in order."""
+        ...
+
+    def put(self, delivery: Delivery) -> asyncio.Future[None] | None:
+        """Keep a message that is being accepted."""
+
+    def claim(
+        self, deliveries: Sequence[Delivery], *, keep: bool
+    ) -> asyncio.Future[list[Message | None]] | None:
+        """Give the payloads of messages that are about to be written.
+
+        Args:
+            deliveries: The messages.
+            keep: Whether they stay, counted as transmitted once more; else they are
+                gone from the store before anything is written.
+
+        Returns:
+            The payloads, ``None`` for one that was set aside because it is poison.
+        """
+
+    def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep messages again that were claimed and not written."""
+
+    def forget(self, deliveries: Sequence[Delivery]) -> asyncio.Future[None] | None:
+        """Keep messages no longer."""
+
+    async def close(self) -> None:
+        """Finish what was asked for, and let go of the store."""
+        ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where messages wait: ``MemoryStore()`` or ``SQLiteStore(path)``."""
+
+    def ledger(
+        self, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
+    ) -> Ledger:
+        """Return the ledger of one session, which opens it."""
+        ...

@@ -1,0 +1,70 @@
+"""What each message is looked at for before it goes to the inbox.
+
+Rule: the callables that look are the user's: they may fail, and break nothing by it.
+A failure is reported, and counts as "no".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resilient_ws.errors import Fatal
+from resilient_ws.policy._validate import require
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.inbox import Message
+    from resilient_ws.outbox.policy import AckOf
+
+
+class Screen:
+    """Finds acknowledgements, which pass, and answers to the probe, which do not."""
+
+    def __init__(
+        self,
+        *,
+        is_answer: Callable[[Message], bool] | None,
+        ack_of: AckOf | None,
+        acknowledge: Callable[[str], None],
+        complain: Callable[[str, str, Exception], None],
+        on_fatal: Callable[[Exception], None],
+    ) -> None:
+        self._is_answer = is_answer
+        self._ack_of = ack_of
+        self._acknowledge = acknowledge
+        self._complain = complain
+        self._on_fatal = on_fatal
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to look for."""
+        return self._is_answer is not None or self._ack_of is not None
+
+    def __call__(self, message: Message) -> bool:
+        """Say whether a message is not for the user."""
+        if self._ack_of is not None:
+            self._look_for_ack(message, self._ack_of)
+        try:
+            return self._is_answer is not None and bool(self._is_answer(message))
+        except Exception as failure:  # noqa: BLE001 - the user's own, reported
+            self._failed("is_answer", failure)
+            return False
+
+    def _look_for_ack(self, message: Message, ack_of: AckOf) -> None:
+        try:
+            message_id = ack_of(message)
+            if message_id is not None:
+                require(message_id, str, "what ack_of returns", "a str, or None")
+        except Exception as failure:  # noqa: BLE001 - the user's own, reported
+            self._failed("ack_of", failure)
+            return
+        if message_id is not None:
+            self._acknowledge(message_id)
+
+    def _failed(self, name: str, failure: Exception) -> None:
+        if isinstance(failure, Fatal):
+            self._on_fatal(failure)
+        else:
+            self._complain(name, "MessageReceived", failure)

@@ -1,0 +1,171 @@
+"""A connection that ends between a store's being asked and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
+from resilient_ws.outbox.queue import OutboxQueue
+from tests.outbox.stores import inside
+from tests.outbox.test_model import Link
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXTS = ["0", "1", "2"]
+
+
+class Claiming:
+    """An outbox on disk with three messages, and a link that has asked for them."""
+
+    def __init__(self, path: Path, **outbox: Any) -> None:
+        self.store = SQLiteStore(path)
+        self.queue = OutboxQueue(
+            Outbox(store=self.store, **outbox),
+            loop=asyncio.get_running_loop(),
+            report=lambda _: None,
+            check_waiting=lambda: None,
+        )
+        self.link = Link()
+        self.sent: list[Delivery] = []
+
+    async def begin(self, *options: dict[str, Any]) -> None:
+        await self.queue.open()
+        for text, more in zip(TEXTS, options or ({}, {}, {}), strict=True):
+            arguments = {"ttl": None, "message_id": None, "only_if_open": False}
+            self.sent.append(await self.queue.send(text, **arguments | more))
+        self.attach(self.link)
+        assert len(self.queue) == len(TEXTS)
+        assert self.queue.outstanding() == self.sent
+        assert self.link.sent == []
+
+    def attach(self, link: Link) -> None:
+        self.queue.attach(link, lambda: None)
+
+    async def settle(self) -> None:
+        await asyncio.sleep(0.5)
+
+
+@pytest.fixture(params=[{}, {"confirm": "pong", "resend": True}], ids=["most", "least"])
+async def claiming(request: Any, tmp_path: Path, wall: None) -> Claiming:
+    """At most once, and at least once."""
+    return Claiming(tmp_path / "outbox.db", **request.param)
+
+
+async def test_what_was_claimed_and_not_written_is_on_disk_again(
+    claiming: Claiming,
+) -> None:
+    await claiming.begin()
+    claiming.queue.detach(claiming.link)
+    await claiming.settle()
+    assert claiming.link.sent == []
+    assert inside(claiming.store) == TEXTS
+    assert [m.transmissions for m in claiming.store.pending()] == [0, 0, 0]
+    assert claiming.queue.outstanding() == claiming.sent
+    assert all(delivery.stored for delivery in claiming.sent)
+    again = Link()
+    claiming.attach(again)
+    await claiming.settle()
+    assert again.sent == TEXTS
+    assert [delivery.transmissions for delivery in claiming.sent] == [1, 1, 1]
+    await claiming.queue.close()
+
+
+async def test_another_connection_writes_it_once_and_in_order(
+    claiming: Claiming,
+) -> None:
+    await claiming.begin()
+    claiming.queue.detach(claiming.link)
+    again = Link()
+    claiming.attach(again)
+    await claiming.settle()
+    assert claiming.link.sent == []
+    assert again.sent == TEXTS
+    await claiming.queue.close()
+
+
+async def test_what_is_sent_again_goes_before_what_was_claimed(
+    tmp_path: Path, wall: None
+) -> None:
+    claiming = Claiming(
+        tmp_path / "outbox.db", confirm="pong", resend=True, max_in_flight=2
+    )
+    await claiming.begin()
+    await claiming.settle()
+    assert claiming.link.sent == ["0", "1"]
+    claiming.queue.passed(claiming.link, 1)
+    # "2" is being claimed, and "1" is not confirmed yet.
+    claiming.queue.detach(claiming.link)
+    again = Link()
+    claiming.attach(again)
+    await claiming.settle()
+    assert claiming.link.sent == ["0", "1"]
+    assert again.sent == ["1", "2"]
+    await claiming.queue.close()
+
+
+async def test_a_close_leaves_it_on_disk(claiming: Claiming) -> None:
+    await claiming.begin()
+    assert await claiming.queue.close() == (0, 3)
+    assert claiming.link.sent == []
+    assert inside(claiming.store) == TEXTS
+    assert {delivery.state for delivery in claiming.sent} == {DeliveryState.DROPPED}
+    assert all(delivery.stored for delivery in claiming.sent)
+    assert not any(delivery.maybe_delivered for delivery in claiming.sent)
+
+
+async def test_what_is_lost_before_it_is_back_on_disk_is_not_there_afterwards(
+    tmp_path: Path, wall: None
+) -> None:
+    claiming = Claiming(tmp_path / "outbox.db", max_messages=3, overflow="drop_oldest")
+    await claiming.begin()
+    claiming.queue.detach(claiming.link)
+    while not claiming.queue._line:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    newest = asyncio.create_task(
+        claiming.queue.send("3", ttl=None, message_id=None, only_if_open=False)
+    )
+    await claiming.settle()
+    assert newest.done()
+    assert claiming.sent[0].state is DeliveryState.DROPPED
+    assert inside(claiming.store) == ["1", "2", "3"]
+    await claiming.queue.close()
+
+
+async def test_a_halted_connection_is_not_written_to(claiming: Claiming) -> None:
+    await claiming.begin()
+    claiming.queue.halt(claiming.link)
+    await claiming.settle()
+    assert claiming.link.sent == []
+    assert inside(claiming.store) == TEXTS
+    await claiming.queue.close()
+
+
+async def test_only_if_open_goes_with_its_connection(claiming: Claiming) -> None:
+    # Accepted while it was open, so that it is among what is claimed.
+    await claiming.begin({}, {}, {})
+    claiming.sent[1].only_if_open = True
+    claiming.queue.detach(claiming.link)
+    await claiming.settle()
+    assert claiming.sent[1].state is DeliveryState.DROPPED
+    assert not claiming.sent[1].maybe_delivered
+    assert inside(claiming.store) == ["0", "2"]
+    await claiming.queue.close()
+
+
+async def test_what_expires_while_it_is_claimed_is_not_written(
+    claiming: Claiming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await claiming.begin({}, {"ttl": 5.0}, {})
+    # The clock is set while the disk works.
+    later = claiming.sent[1].accepted_at + 10
+    monkeypatch.setattr("time.time", lambda: later)
+    await claiming.settle()
+    assert claiming.link.sent == ["0", "2"]
+    assert claiming.sent[1].state is DeliveryState.EXPIRED
+    assert "1" not in inside(claiming.store)
+    await claiming.queue.close()

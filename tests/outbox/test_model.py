@@ -1,0 +1,330 @@
+"""Both stores against a model of a few lines, step by step, in every order.
+
+The steps: send, confirm, drop, reconnect, expire, overflow, close, crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from resilient_ws import DeliveryFailed, DeliveryState, Outbox, SQLiteStore
+from resilient_ws.outbox.queue import OutboxQueue
+from tests.outbox.conftest import EPOCH
+from tests.outbox.stores import STORES, crashed, new_store, pending
+from tests.virtual.loop import VirtualLoop
+
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from resilient_ws import Delivery, Event
+
+ROOM, WINDOW, TIMES, TTL = 4, 3, 3, 100.0
+
+
+@attrs.define(eq=False)
+class Message:
+    """What the model knows of a message."""
+
+    name: str
+    state: str = "QUEUED"
+    times: int = 0
+    expires_at: float | None = None
+
+
+class Model:
+    """What an outbox is."""
+
+    def __init__(self, *, resend: bool) -> None:
+        self.resend, self.limit = resend, TIMES if resend else 1
+        self.waiting: list[Message] = []
+        self.flying: list[Message] = []
+        self.wire: list[str] = []
+        self.open = False
+
+    @property
+    def full(self) -> bool:
+        held = self.flying if self.resend else []
+        return len(self.waiting) + len(held) >= ROOM
+
+    def send(self, message: Message) -> None:
+        if self.full:
+            self.waiting.pop(0).state = "DROPPED"
+        self.waiting.append(message)
+
+    def write(self) -> None:
+        while self.open and self.waiting and len(self.flying) < WINDOW:
+            message = self.waiting.pop(0)
+            message.state, message.times = "WRITTEN", message.times + 1
+            self.flying.append(message)
+            self.wire.append(message.name)
+
+    def confirm(self, count: int) -> None:
+        for message in self.flying[:count]:
+            message.state = "CONFIRMED"
+        del self.flying[:count]
+
+    def drop(self) -> None:
+        again = [m for m in self.flying if m.times < self.limit]
+        for message in self.flying:
+            message.state = "QUEUED" if message in again else "FAILED"
+        self.open, self.flying, self.waiting = False, [], again + self.waiting
+
+    def expire(self, now: float) -> None:
+        for message in [m for m in self.waiting if (m.expires_at or now + 1) <= now]:
+            message.state = "EXPIRED"
+            self.waiting.remove(message)
+
+
+class Link:
+    """A connection that takes everything."""
+
+    writable = True
+
+    def __init__(self) -> None:
+        self.messages_written = 0
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.send_many([message])
+
+    def send_many(self, messages: list[Any]) -> None:
+        self.messages_written += len(messages)
+        self.sent += messages
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """The outbox and the model, side by side."""
+
+    kind = "memory"
+
+    @initialize(resend=st.booleans())
+    def begin(self, resend: bool) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.loop = VirtualLoop()
+        asyncio.set_event_loop(self.loop)
+        self.clock = mock.patch.object(time, "time", self.wall)
+        self.clock.start()
+        self.store = new_store(self.kind, self.folder, synchronous="NORMAL")
+        self.model = Model(resend=resend)
+        self.messages: dict[str, Message] = {}
+        self.deliveries: dict[str, Delivery] = {}
+        self.wire: list[str] = []
+        self.link: Link | None = None
+        self.former: Link | None = None
+        self.crashes = 0
+        self.restart()
+
+    def wall(self) -> float:
+        return EPOCH + self.loop.time()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    def restart(self) -> None:
+        self.events: list[Event] = []
+        self.queue = OutboxQueue(
+            Outbox(
+                confirm="pong",
+                resend=self.model.resend,
+                store=self.store,
+                max_messages=ROOM,
+                max_in_flight=WINDOW,
+                max_transmissions=TIMES,
+                overflow="drop_oldest",
+            ),
+            loop=self.loop,
+            report=self.events.append,
+            check_waiting=lambda: None,
+        )
+        self.run(self.queue.open())
+        self.settle()
+        for delivery in self.queue.outstanding():
+            assert delivery.message_id is not None
+            self.deliveries[delivery.message_id] = delivery
+
+    def settle(self) -> None:
+        """Let everything happen that needs no time."""
+        self.run(asyncio.sleep(0.5))
+        if self.link is not None:
+            self.wire += self.link.sent
+            self.link.sent.clear()
+
+    @precondition(lambda self: not (self.model.open and self.model.full))
+    @rule(mortal=st.booleans())
+    def send(self, mortal: bool) -> None:
+        name = str(len(self.messages))
+        now = self.loop.time()
+        message = Message(name, expires_at=now + TTL if mortal else None)
+        self.messages[name] = message
+        self.model.send(message)
+        self.deliveries[name] = self.run(
+            self.queue.send(
+                name,
+                ttl=TTL if mortal else None,
+                message_id=name,
+                only_if_open=False,
+            )
+        )
+
+    @precondition(lambda self: self.model.flying)
+    @rule(data=st.data())
+    def confirm(self, data: st.DataObject) -> None:
+        count = data.draw(st.integers(1, len(self.model.flying)))
+        assert self.link is not None
+        done = self.link.messages_written - len(self.model.flying) + count
+        self.model.confirm(count)
+        self.queue.passed(self.link, done)
+
+    @precondition(lambda self: self.former is not None)
+    @rule()
+    def stale_pong(self) -> None:
+        """Too late, and from another connection: it confirms nothing."""
+        assert self.former is not None
+        self.queue.passed(self.former, 1000)
+
+    @precondition(lambda self: self.model.open)
+    @rule()
+    def drop(self) -> None:
+        self.model.drop()
+        self.former = self.link
+        self.queue.detach(self.link)
+        self.link = None
+
+    @precondition(lambda self: not self.model.open)
+    @rule()
+    def reconnect(self) -> None:
+        self.model.open = True
+        self.link = Link()
+        self.queue.attach(self.link, lambda: None)
+
+    @rule()
+    def expire(self) -> None:
+        self.run(asyncio.sleep(TTL + 1))
+        self.model.expire(self.loop.time())
+
+    @rule()
+    def close(self) -> None:
+        """Close, and go on with a new session on the same store."""
+        self.model.drop()
+        self.link = None
+        self.run(self.queue.close())
+        self.lives_on(crashed=False)
+        self.restart()
+
+    @rule()
+    def crash(self) -> None:
+        """Be killed at this moment: what a copy of the file holds is all there is."""
+        self.crashes += 1
+        before = self.store
+        if isinstance(before, SQLiteStore):
+            self.store = crashed(before.path, self.folder / f"{self.crashes}.db")
+        if self.model.resend:
+            # Not even at its last transmission was a message known to be lost.
+            for message in self.model.flying:
+                message.state = "QUEUED"
+            self.model.waiting = self.model.flying + self.model.waiting
+        self.model.flying, self.model.open, self.link = [], False, None
+        self.lives_on(crashed=True)
+        self.run(self.queue.close())
+        self.restart()
+        for message in [m for m in self.model.waiting if m.times >= self.model.limit]:
+            message.state = "FAILED"
+            self.model.waiting.remove(message)
+
+    def lives_on(self, *, crashed: bool) -> None:
+        """What waits goes on with the store; the rest of this life is not compared."""
+        if not isinstance(self.store, SQLiteStore):
+            for message in self.model.waiting:
+                message.state = "DROPPED"
+            self.model.waiting = []
+        if not crashed:
+            self.compare_states(self.model.waiting)
+        self.deliveries.clear()
+
+    def compare_states(self, stored: list[Message]) -> None:
+        failed = {
+            event.message_id: event.state
+            for event in self.events
+            if isinstance(event, DeliveryFailed)
+        }
+        for name, delivery in self.deliveries.items():
+            message = self.messages[name]
+            if message in stored:
+                assert delivery.stored
+                continue
+            assert delivery.state.name == message.state, name
+            assert delivery.transmissions == message.times
+            lost = message.state in {"DROPPED", "EXPIRED", "FAILED"}
+            assert delivery.maybe_delivered is (lost and message.times > 0)
+            assert (name in failed) is lost
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        self.model.expire(self.loop.time())
+        self.model.write()
+        self.settle()
+        assert self.wire == self.model.wire
+        names = [delivery.message_id for delivery in self.queue.outstanding()]
+        assert names == [m.name for m in self.model.flying + self.model.waiting]
+        assert len(self.queue) == len(self.model.waiting)
+        self.compare_states([])
+        if isinstance(self.store, SQLiteStore):
+            kept = self.model.flying if self.model.resend else []
+            expected = [m.name for m in kept + self.model.waiting]
+            assert [m.message_id for m in pending(self.store)] == expected
+
+    def teardown(self) -> None:
+        if hasattr(self, "queue"):
+            self.run(self.queue.close())
+            self.loop.close()
+            asyncio.set_event_loop(None)
+            self.clock.stop()
+            shutil.rmtree(self.folder)
+
+
+@pytest.mark.parametrize("store_kind", STORES)
+def test_the_outbox_is_what_the_model_says(store_kind: str) -> None:
+    class Machine(OutboxMachine):
+        kind = store_kind
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=100 if store_kind == "memory" else 30,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_states_of_the_model_are_those_of_a_delivery() -> None:
+    assert {state.name for state in DeliveryState} == {
+        "QUEUED",
+        "WRITTEN",
+        "CONFIRMED",
+        "EXPIRED",
+        "DROPPED",
+        "FAILED",
+    }
