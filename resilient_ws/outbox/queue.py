@@ -27,7 +27,7 @@ from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from resilient_ws.events import Event
     from resilient_ws.outbox.payload import Sendable
@@ -123,8 +123,19 @@ class OutboxQueue:
 
         Raises:
             StoreError: The store cannot be used; it was left as it is.
+
+        Cancellation:
+            Leaves the store closed.
         """
         rows = await self._ledger.open()
+        try:
+            await self._take_over(rows)
+        except asyncio.CancelledError:
+            await self._ledger.close()
+            raise
+
+    async def _take_over(self, rows: Sequence[Row]) -> None:
+        """Let what is in the store wait again, without holding the loop up."""
         self._sequence = self._ledger.last
         for count, row in enumerate(rows):
             self._restore(row)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.leaks import assert_no_leaks
-from tests.virtual.loop import VirtualLoop
-from tests.virtual.server import ScriptedServer
+from resilient_ws.testing import ScriptedServer, VirtualLoop, assert_no_leaks
+from resilient_ws.testing.scripts import hold
 
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture
 async def server(wall: None) -> AsyncIterator[ScriptedServer]:
     """A server in the same loop; with it, proof that nothing is left behind."""
-    async with assert_no_leaks(), ScriptedServer() as server:
+    async with assert_no_leaks(), ScriptedServer(hold) as server:
         yield server
 
 

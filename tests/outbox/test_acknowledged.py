@@ -12,14 +12,14 @@ from tenacity import wait_fixed
 import resilient_ws
 from resilient_ws import DeliveryState, Liveness, MemoryStore, Outbox, Reconnect, State
 from tests.outbox.stores import STORES, inside, new_store
-from tests.virtual.record import now, of, recorded, turns, until
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 CONFIRMED, FAILED = DeliveryState.CONFIRMED, DeliveryState.FAILED
 WRITTEN, QUEUED = DeliveryState.WRITTEN, DeliveryState.QUEUED
@@ -40,14 +40,14 @@ def ack_of(message: str | bytes) -> str | None:
 def acknowledged(server: ScriptedServer, store: Any, **outbox: Any) -> Session:
     outbox.setdefault("confirm", ack_of)
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(store=store, **outbox),
         reconnect=Reconnect(wait=wait_fixed(1)),
     )
 
 
-def ack(peer: Peer, message_id: object) -> None:
-    peer.send(json.dumps({"ack": message_id}))
+async def ack(peer: Peer, message_id: object) -> None:
+    await peer.send(json.dumps({"ack": message_id}))
 
 
 async def test_an_acknowledgement_confirms_and_reaches_the_consumer(
@@ -60,11 +60,11 @@ async def test_an_acknowledgement_confirms_and_reaches_the_consumer(
         assert first.state is second.state is WRITTEN
         # Pongs confirm nothing here, nor does an order that is not that of sending.
         assert server.peer.pings == []
-        ack(server.peer, "2")
+        await ack(server.peer, "2")
         await second.confirmed()
         assert first.state is WRITTEN
         assert session.outstanding() == [first]
-        ack(server.peer, "1")
+        await ack(server.peer, "1")
         await first.confirmed()
         assert [await session.receive() for _ in range(2)] == [
             '{"ack": "2"}',
@@ -74,7 +74,7 @@ async def test_an_acknowledgement_confirms_and_reaches_the_consumer(
 
 async def test_a_pong_is_no_acknowledgement(server: ScriptedServer, store: Any) -> None:
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(store=store, confirm=ack_of),
         liveness=Liveness(ping_interval=1),
     ) as session:
@@ -82,7 +82,7 @@ async def test_a_pong_is_no_acknowledgement(server: ScriptedServer, store: Any) 
         await asyncio.sleep(5)
         assert server.peer.pings
         assert delivery.state is WRITTEN
-        ack(server.peer, "x")
+        await ack(server.peer, "x")
         await delivery.confirmed()
 
 
@@ -103,7 +103,7 @@ async def test_what_acknowledges_nothing_confirms_nothing(
     async with acknowledged(server, store) as session:
         delivery = await session.send("x", message_id="x")
         await until(lambda: server.peer.received)
-        server.peer.send(answer)
+        await server.peer.send(answer)
         assert await session.receive() == answer
         assert delivery.state is WRITTEN
         await session.close(drain=0)
@@ -117,12 +117,12 @@ async def test_an_ack_of_that_fails_is_reported_and_confirms_nothing(
         events = recorded(session)
         delivery = await session.send("x", message_id="7")
         await until(lambda: server.peer.received)
-        server.peer.send("no JSON")
-        ack(server.peer, 7)
+        await server.peer.send("no JSON")
+        await ack(server.peer, 7)
         assert await session.receive() == "no JSON"
         assert await session.receive() == '{"ack": 7}'
         assert delivery.state is WRITTEN
-        ack(server.peer, "7")
+        await ack(server.peer, "7")
         await delivery.confirmed()
         await turns()
     failed = of(events, resilient_ws.HandlerFailed)
@@ -140,7 +140,7 @@ async def test_fatal_from_ack_of_ends_the_session(
         raise resilient_ws.Fatal("enough")
 
     async with acknowledged(server, store, confirm=refuses) as session:
-        server.peer.send("x")
+        await server.peer.send("x")
         with pytest.raises(resilient_ws.Fatal, match="enough"):
             await session.wait_closed()
 
@@ -152,14 +152,14 @@ async def test_resent_until_acknowledged_and_late_acknowledgements_count(
         one = await session.send("one", message_id="1")
         two = await session.send("two", message_id="2")
         await until(lambda: len(server.peer.received) == 2)
-        server.peer.reset()
+        await server.peer.reset()
         await server.arrivals(2)
         await until(lambda: server.peer.accepted)
         # The server had taken it, and says so to the connection that follows.
-        ack(server.peer, "1")
+        await ack(server.peer, "1")
         await one.confirmed()
         await until(lambda: "two" in server.peer.received)
-        ack(server.peer, "2")
+        await ack(server.peer, "2")
         await two.confirmed()
         assert two.transmissions == 2
     if not isinstance(store, MemoryStore):
@@ -171,15 +171,15 @@ async def test_acknowledged_while_it_waits_to_be_sent_again(
 ) -> None:
     async def late_ack(peer: Peer) -> None:
         # In on_open's time: nothing of the outbox can have been written yet.
-        peer.accept()
-        ack(peer, "1")
+        await peer.accept()
+        await ack(peer, "1")
         await peer.receive()
         await peer.ended()
 
     async def taking(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await peer.receive()
-        peer.reset()
+        await peer.reset()
 
     async def restore(connection: resilient_ws.Connection) -> None:
         if connection.epoch == 2:
@@ -188,7 +188,7 @@ async def test_acknowledged_while_it_waits_to_be_sent_again(
 
     server.play(taking, late_ack)
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(store=store, confirm=ack_of, resend=True),
         reconnect=Reconnect(wait=wait_fixed(1)),
         on_open=restore,
@@ -219,10 +219,10 @@ async def test_leaving_waits_for_acknowledgements(
     server: ScriptedServer, store: Any
 ) -> None:
     async def slow(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         await peer.receive()
         await asyncio.sleep(2)
-        ack(peer, "x")
+        await ack(peer, "x")
         await peer.ended()
 
     server.play(slow)
@@ -239,11 +239,11 @@ async def test_two_messages_of_one_id_are_confirmed_by_one_acknowledgement(
         sent = [await session.send(text, message_id="same") for text in "abc"]
         await until(lambda: len(server.peer.received) == 2)
         # The third was not written yet, so nobody can have acknowledged it.
-        ack(server.peer, "same")
+        await ack(server.peer, "same")
         await asyncio.gather(sent[0].confirmed(), sent[1].confirmed())
         await until(lambda: len(server.peer.received) == 3)
         assert sent[2].state is WRITTEN
-        ack(server.peer, "same")
+        await ack(server.peer, "same")
         await sent[2].confirmed()
 
 
@@ -256,14 +256,14 @@ async def test_an_acknowledged_id_survives_the_process(
         await until(lambda: server.received == ["x"])
         await session.close(drain=0)
     async with resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(store=store, confirm=ack_of, resend=True),
         wait_open=False,
     ) as session:
         (again,) = session.outstanding()
         await server.arrivals(2)
         await until(lambda: server.peer.accepted)
-        ack(server.peer, "x")
+        await ack(server.peer, "x")
         await again.confirmed()
     assert inside(store) == []  # type: ignore[arg-type]
 

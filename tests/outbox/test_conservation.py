@@ -22,15 +22,15 @@ from resilient_ws import (
     Reconnect,
     Timeouts,
 )
+from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.stores import STORES, inside, new_store
-from tests.virtual.server import hold, refusing
 
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from resilient_ws import Delivery
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 SEEDS = 40
 
@@ -40,13 +40,13 @@ def moody(chance: random.Random) -> Any:
 
     async def script(peer: Peer) -> None:
         peer.answers_pings = chance.random() < 0.6
-        peer.accept()
+        await peer.accept()
         if chance.random() < 0.3:
-            peer.pause()
+            peer.freeze()
         await asyncio.sleep(chance.random() * 3)
         if not peer.gone:
-            peer.resume()
-            peer.reset()
+            peer.thaw()
+            await peer.reset()
 
     return script
 
@@ -61,7 +61,7 @@ async def test_every_message_is_accounted_for(
     for seed in range(SEEDS):
         chance = random.Random(seed)
         server.peers.clear()
-        scripts = [moody(chance) for _ in range(4)] + [refusing(503)]
+        scripts = [moody(chance) for _ in range(4)] + [rejecting(503)]
         chance.shuffle(scripts)
         server.play(*scripts, hold)
         folder = tmp_path / str(seed)
@@ -77,7 +77,7 @@ async def one_life(
     """Send, cancel, close at random; return the delivery of each accepted message."""
     sent: dict[str, Delivery | None] = {}
     session = resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         outbox=Outbox(
             store=store,

@@ -11,9 +11,9 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, MemoryStore, Outbox, Reconnect, State
+from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.stores import STORES, new_store
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import hold, refusing
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resilient_ws import Delivery, Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
     Connect = Callable[..., Session]
 
@@ -41,9 +41,9 @@ def connect(server: ScriptedServer, store: Any) -> Connect:
 
     def connect(*, offline: bool = False, **outbox: Any) -> Session:
         if offline:
-            server.play(refusing(503), hold)
+            server.play(rejecting(503), hold)
         return resilient_ws.connect(
-            server.url,
+            server.url(),
             wait_open=not offline,
             outbox=Outbox(store=store, **outbox),
             reconnect=Reconnect(wait=wait_fixed(OFFLINE)),
@@ -55,7 +55,7 @@ def connect(server: ScriptedServer, store: Any) -> Connect:
 async def mute(peer: Peer) -> None:
     """Accept, take everything, and answer no ping."""
     peer.answers_pings = False
-    peer.accept()
+    await peer.accept()
     await peer.ended()
 
 
@@ -112,7 +112,7 @@ async def test_a_drop_between_sends_neither_loses_nor_doubles_what_was_not_writt
         before = await session.send("before")
         await before.confirmed()
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         await session.wait_until(State.BACKOFF)
         sent = [await session.send(text) for text in texts(range(10))]
         await asyncio.gather(*[d.confirmed() for d in sent])
@@ -181,7 +181,7 @@ async def test_only_if_open_that_was_not_written_is_dropped_with_the_connection(
         later = await session.send("later")
         await asyncio.sleep(1)
         assert states(first, waits) == ["written", "queued"]
-        server.peer.reset()
+        await server.peer.reset()
         await later.confirmed()
         assert states(first, waits) == ["failed", "dropped"]
         assert not waits.maybe_delivered
@@ -271,7 +271,7 @@ async def test_when_the_link_dies_while_senders_wait_overflow_decides(
     server: ScriptedServer, connect: Connect, overflow: str, kept: int
 ) -> None:
     async with connect(max_messages=2, overflow=overflow) as session:
-        server.peer.pause()
+        server.peer.freeze()
         fillers: list[asyncio.Task[Delivery]] = []
         while all(filler.done() for filler in fillers):
             fillers.append(asyncio.create_task(session.send(CHUNK)))
@@ -280,7 +280,7 @@ async def test_when_the_link_dies_while_senders_wait_overflow_decides(
         await asyncio.wait(fillers)
         senders = [asyncio.create_task(session.send(text)) for text in texts(range(5))]
         await asyncio.sleep(1)
-        server.peer.reset()
+        await server.peer.reset()
         await session.wait_until(State.BACKOFF)
         await server.arrivals(2)
         await session.wait_until(State.OPEN)
@@ -364,7 +364,7 @@ async def test_resent_in_order_before_anything_newer(
         sent = [await session.send(text) for text in texts(range(5))]
         for epoch in (1, 2):
             await until(lambda: len(server.peer.received) == 5)
-            server.peer.reset()
+            await server.peer.reset()
             await server.arrivals(epoch + 1)
             await session.wait_until(State.OPEN)
         sent.append(await session.send("5"))

@@ -24,9 +24,10 @@ from resilient_ws import (
     StoreError,
 )
 from resilient_ws.outbox import schema
+from resilient_ws.outbox.queue import OutboxQueue
+from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.stores import inside
-from tests.virtual.record import of, recorded, until
-from tests.virtual.server import hold, refusing
+from tests.record import of, recorded, until
 
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from resilient_ws import Session
-    from tests.virtual.server import ScriptedServer
+    from resilient_ws.testing import ScriptedServer
 
 
 @pytest.fixture
@@ -44,9 +45,9 @@ def path(tmp_path: Path) -> Path:
 
 def offline(server: ScriptedServer, store: SQLiteStore) -> Session:
     """A session that is never open."""
-    server.play(refusing(503))
+    server.play(rejecting(503))
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         outbox=Outbox(store=store),
         reconnect=Reconnect(wait=wait_fixed(60)),
@@ -274,7 +275,7 @@ async def test_a_poison_entry_is_set_aside_reported_and_blocks_nobody(
         "UPDATE messages SET accepted_at = 'yesterday' WHERE id = 4;",
     )
     server.play(hold)
-    session = resilient_ws.connect(server.url, outbox=Outbox(store=SQLiteStore(path)))
+    session = resilient_ws.connect(server.url(), outbox=Outbox(store=SQLiteStore(path)))
     events = recorded(session)
     async with session:
         await until(lambda: len(server.received) == 2)
@@ -308,7 +309,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_store_that_fails_raises_from_send_and_the_link_lives(
     server: ScriptedServer, path: Path, impatient: None
 ) -> None:
-    session = resilient_ws.connect(server.url, outbox=Outbox(store=SQLiteStore(path)))
+    session = resilient_ws.connect(server.url(), outbox=Outbox(store=SQLiteStore(path)))
     async with session:
         events = recorded(session)
         await (await session.send("before")).confirmed()
@@ -394,6 +395,25 @@ async def test_cancelled_while_it_is_entered_it_lets_go_of_the_file(
         assert len(session.outstanding()) == 100
 
 
+async def test_cancelled_with_its_store_just_open_it_lets_go_of_the_file(
+    server: ScriptedServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(server, path)
+    opened = asyncio.Event()
+
+    async def take_over(*_: object) -> None:
+        opened.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(OutboxQueue, "_take_over", take_over)
+    entering = asyncio.create_task(offline(server, SQLiteStore(path)).__aenter__())
+    await opened.wait()
+    entering.cancel()
+    await asyncio.wait({entering})
+    assert entering.cancelled()
+    assert [file.name for file in path.parent.iterdir()] == ["outbox.db"]
+
+
 async def test_closed_while_it_is_entered_it_lets_go_of_the_file(
     server: ScriptedServer, path: Path
 ) -> None:
@@ -457,7 +477,7 @@ async def test_a_full_disk(server: ScriptedServer, tiny_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=3m", str(tiny_disk)], check=True)
     server.play(hold)
     async with resilient_ws.connect(
-        server.url, outbox=Outbox(store=SQLiteStore(path))
+        server.url(), outbox=Outbox(store=SQLiteStore(path))
     ) as session:
         await session.send("last")
     assert server.received == [*before, "last"]

@@ -27,9 +27,9 @@ from hypothesis.stateful import (
 
 from resilient_ws import DeliveryFailed, DeliveryState, Outbox, SQLiteStore
 from resilient_ws.outbox.queue import OutboxQueue
+from resilient_ws.testing import VirtualLoop
 from tests.outbox.conftest import EPOCH
 from tests.outbox.stores import STORES, crashed, new_store, pending
-from tests.virtual.loop import VirtualLoop
 
 
 if TYPE_CHECKING:

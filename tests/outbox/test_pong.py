@@ -10,13 +10,14 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, Liveness, Outbox, Reconnect, State
-from tests.virtual.record import now, of, recorded, turns, until
-from tests.virtual.server import PONG, frame, hold
+from resilient_ws.testing.frames import PONG, frame
+from resilient_ws.testing.scripts import hold
+from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 CONFIRMED, FAILED = DeliveryState.CONFIRMED, DeliveryState.FAILED
 WRITTEN, QUEUED = DeliveryState.WRITTEN, DeliveryState.QUEUED
@@ -25,13 +26,13 @@ WRITTEN, QUEUED = DeliveryState.WRITTEN, DeliveryState.QUEUED
 async def mute(peer: Peer) -> None:
     """Accept, take everything, and leave the pongs to the test."""
     peer.answers_pings = False
-    peer.accept()
+    await peer.accept()
     await peer.ended()
 
 
 def confirming(server: ScriptedServer, **outbox: Any) -> Session:
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(confirm="pong", **outbox),
         # Its own pings would confirm as well.
         liveness=Liveness(ping_interval=None),
@@ -39,8 +40,8 @@ def confirming(server: ScriptedServer, **outbox: Any) -> Session:
     )
 
 
-def pong(peer: Peer, payload: bytes) -> None:
-    peer.write(frame(PONG, payload))
+async def pong(peer: Peer, payload: bytes) -> None:
+    await peer.write(frame(PONG, payload))
 
 
 async def test_a_pong_to_a_ping_behind_the_message_confirms_it(
@@ -87,12 +88,12 @@ async def test_the_pong_of_an_earlier_ping_leaves_later_messages_unconfirmed(
         await turns()
         second = await session.send("second")
         assert len(server.peer.pings) == 1
-        pong(server.peer, server.peer.pings[0])
+        await pong(server.peer, server.peer.pings[0])
         await first.confirmed()
         assert second.state is WRITTEN
         await until(lambda: len(server.peer.pings) == 2)
         assert now() == pytest.approx(1.0, abs=0.1)
-        pong(server.peer, server.peer.pings[1])
+        await pong(server.peer, server.peer.pings[1])
         await second.confirmed()
 
 
@@ -106,7 +107,7 @@ async def test_a_server_that_answers_only_the_newest_ping_confirms_all(
             sent.append(await session.send(str(number)))
             await asyncio.sleep(1)
         assert len(server.peer.pings) == 5
-        pong(server.peer, server.peer.pings[-1])
+        await pong(server.peer, server.peer.pings[-1])
         await asyncio.gather(*[d.confirmed() for d in sent])
 
 
@@ -124,7 +125,7 @@ async def test_a_late_answer_confirms_and_overdue_is_said_once(
         assert overdue.unconfirmed == 2
         assert overdue.after == pytest.approx(5, abs=0.1)
         assert session.state is State.OPEN
-        pong(server.peer, server.peer.pings[0])
+        await pong(server.peer, server.peer.pings[0])
         await first.confirmed()
         assert session.epoch == 1
 
@@ -142,14 +143,14 @@ async def test_a_foreign_pong_confirms_nothing(
         delivery = await session.send("x")
         await turns()
         assert server.peer.pings == [(1).to_bytes(8)]
-        pong(server.peer, payload)
+        await pong(server.peer, payload)
         await turns()
         assert delivery.state is WRITTEN
-        pong(server.peer, server.peer.pings[0])
+        await pong(server.peer, server.peer.pings[0])
         await delivery.confirmed()
         # Once more, unasked: it has nothing to confirm.
         later = await session.send("y")
-        pong(server.peer, (1).to_bytes(8))
+        await pong(server.peer, (1).to_bytes(8))
         await turns()
         assert later.state is WRITTEN
 
@@ -172,7 +173,7 @@ async def test_a_server_that_never_answers_ends_no_connection_and_fills_the_outb
         assert now() - began == pytest.approx(5, abs=0.2)
         assert session.state is State.OPEN
         assert server.peer.received == ["0", "1", "2"]
-        pong(server.peer, server.peer.pings[-1])
+        await pong(server.peer, server.peer.pings[-1])
         await asyncio.gather(*[d.confirmed() for d in sent[:3]])
         await turns()
         assert server.peer.received == ["0", "1", "2", "3", "4"]
@@ -191,7 +192,7 @@ async def test_a_server_that_pongs_while_its_application_reads_only(
             while True:
                 await asyncio.sleep(2)
                 for payload in server.peer.pings:
-                    pong(server.peer, payload)
+                    await pong(server.peer, payload)
 
         reading = asyncio.create_task(reads_now_and_then())
         sent = [await session.send(str(n)) for n in range(100)]
@@ -207,11 +208,11 @@ async def test_a_drop_fails_what_was_not_confirmed(server: ScriptedServer) -> No
         events = recorded(session)
         confirmed = await session.send("confirmed")
         await turns()
-        pong(server.peer, server.peer.pings[0])
+        await pong(server.peer, server.peer.pings[0])
         await confirmed.confirmed()
         lost = await session.send("lost", message_id="lost")
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         with pytest.raises(resilient_ws.DeliveryError, match="may have") as failed:
             await lost.confirmed()
         assert failed.value.state is lost.state is FAILED
@@ -232,12 +233,12 @@ async def test_a_pong_of_the_old_connection_confirms_nothing_on_the_new(
         await session.send("before")
         await turns()
         old = server.peer.pings[0]
-        server.peer.reset()
+        await server.peer.reset()
         await server.arrivals(2)
         await session.wait_until(State.OPEN)
         after = await session.send("after")
         await asyncio.sleep(0.01)
-        pong(server.peer, old[:7] + b"\x09")
+        await pong(server.peer, old[:7] + b"\x09")
         await turns()
         assert after.state is WRITTEN
 
@@ -249,11 +250,11 @@ async def test_resent_with_the_same_id_in_order_before_anything_newer(
     async with confirming(server, resend=True) as session:
         sent = [await session.send(str(n), message_id=f"id{n}") for n in range(5)]
         await turns()
-        pong(server.peer, server.peer.pings[0])
+        await pong(server.peer, server.peer.pings[0])
         await turns()
         more = [await session.send(str(n)) for n in range(5, 8)]
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         await session.wait_until(State.BACKOFF)
         assert {d.state for d in more} == {QUEUED}
         newer = await session.send("newer")
@@ -272,9 +273,9 @@ async def test_a_message_is_transmitted_so_often_and_then_failed(
 ) -> None:
     async def resetting_at_a_message(peer: Peer) -> None:
         peer.answers_pings = False
-        peer.accept()
+        await peer.accept()
         await peer.receive()
-        peer.reset()
+        await peer.reset()
 
     server.play(resetting_at_a_message)
     async with confirming(server, resend=True, max_transmissions=3) as session:
@@ -299,7 +300,7 @@ async def test_what_is_unconfirmed_and_to_be_resent_takes_room(
         waiting = asyncio.create_task(session.send("waits"))
         await asyncio.sleep(5)
         assert not waiting.done()
-        pong(server.peer, server.peer.pings[-1])
+        await pong(server.peer, server.peer.pings[-1])
         await waiting
 
 
@@ -311,7 +312,7 @@ async def test_a_ttl_that_passed_while_unconfirmed_is_not_sent_again(
         delivery = await session.send("stale", ttl=10)
         await asyncio.sleep(20)
         assert delivery.state is WRITTEN
-        server.peer.reset()
+        await server.peer.reset()
         with pytest.raises(resilient_ws.DeliveryError, match="ttl") as failed:
             await delivery.confirmed()
         assert failed.value.maybe_delivered
@@ -325,7 +326,7 @@ async def test_only_if_open_is_not_sent_again(server: ScriptedServer) -> None:
     async with confirming(server, resend=True) as session:
         delivery = await session.send("now or never", only_if_open=True)
         await turns()
-        server.peer.reset()
+        await server.peer.reset()
         with pytest.raises(resilient_ws.DeliveryError) as failed:
             await delivery.confirmed()
         assert failed.value.state is DeliveryState.DROPPED
@@ -339,10 +340,10 @@ async def test_only_if_open_is_not_sent_again(server: ScriptedServer) -> None:
 async def test_leaving_waits_for_confirmation(server: ScriptedServer) -> None:
     async def slow(peer: Peer) -> None:
         peer.answers_pings = False
-        peer.accept()
+        await peer.accept()
         await peer.until(lambda: peer.pings)
         await asyncio.sleep(1)
-        pong(peer, peer.pings[-1])
+        await pong(peer, peer.pings[-1])
         await peer.ended()
 
     server.play(slow)

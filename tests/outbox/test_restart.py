@@ -10,17 +10,17 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, Liveness, Outbox, Reconnect, SQLiteStore, State
+from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.conftest import EPOCH
 from tests.outbox.stores import crashed, inside, pending
-from tests.virtual.record import of, recorded, until
-from tests.virtual.server import hold, refusing
+from tests.record import of, recorded, until
 
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from resilient_ws import Session
-    from tests.virtual.server import Peer, ScriptedServer
+    from resilient_ws.testing import Peer, ScriptedServer
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def path(tmp_path: Path) -> Path:
 
 def offline(server: ScriptedServer, store: SQLiteStore, **outbox: Any) -> Session:
     """A session that is never open."""
-    server.play(refusing(503))
+    server.play(rejecting(503))
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         wait_open=False,
         outbox=Outbox(store=store, **outbox),
         reconnect=Reconnect(wait=wait_fixed(60)),
@@ -43,7 +43,7 @@ def online(server: ScriptedServer, store: SQLiteStore, **outbox: Any) -> Session
     if outbox.get("confirm") == "pong":
         outbox.setdefault("confirm_interval", 0.01)
     return resilient_ws.connect(
-        server.url,
+        server.url(),
         outbox=Outbox(store=store, **outbox),
         liveness=Liveness(ping_interval=None),
         reconnect=Reconnect(wait=wait_fixed(1)),
@@ -53,7 +53,7 @@ def online(server: ScriptedServer, store: SQLiteStore, **outbox: Any) -> Session
 async def mute(peer: Peer) -> None:
     """Accept, take everything, and answer no ping."""
     peer.answers_pings = False
-    peer.accept()
+    await peer.accept()
     await peer.ended()
 
 
@@ -107,7 +107,7 @@ async def test_at_most_once_is_off_the_disk_before_it_is_written(
     found: list[list[str | bytes]] = []
 
     async def looks(peer: Peer) -> None:
-        peer.accept()
+        await peer.accept()
         for number in range(20):
             assert await peer.receive() == str(number)
             found.append(inside(crashed(path, tmp_path / f"{number}.db")))
@@ -162,7 +162,7 @@ async def test_transmissions_count_across_restarts(
     async with session:
         await until(lambda: len(server.received) == 3)
         server.play(hold)
-        server.peer.reset()
+        await server.peer.reset()
         await server.arrivals(4)
         await asyncio.sleep(1)
         assert session.outstanding() == []
@@ -277,9 +277,9 @@ async def test_a_cancelled_send_is_not_on_disk_when_it_is_cancelled(
 async def test_a_session_that_gives_up_leaves_the_store_to_the_next(
     server: ScriptedServer, path: Path
 ) -> None:
-    server.play(refusing(404))
+    server.play(rejecting(404))
     session = resilient_ws.connect(
-        server.url, wait_open=False, outbox=Outbox(store=SQLiteStore(path))
+        server.url(), wait_open=False, outbox=Outbox(store=SQLiteStore(path))
     )
     async with session:
         delivery = await session.send("kept")

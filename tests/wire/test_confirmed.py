@@ -15,7 +15,7 @@ from resilient_ws import (
     Session,
     SQLiteStore,
 )
-from tests.leaks import assert_no_leaks
+from resilient_ws.testing import assert_no_leaks
 from tests.wire.witness import BOTH_LOOPS, watched
 
 
