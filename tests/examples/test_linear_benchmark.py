@@ -19,11 +19,11 @@ async def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     name = "../benchmarks/linear.py"
     async with Program(name, "--quick", "--json", str(figures)) as benchmark:
-        assert await benchmark.ended(within=90) == 0, benchmark.lines
+        assert await benchmark.ended(within=150) == 0, benchmark.lines
 
     found = json.loads(figures.read_text())
     measured = {(row["kind"], row["frames"], row["chunk"]) for row in found["parsers"]}
-    assert len(measured) == len(found["parsers"]) == 16
+    assert len(measured) == len(found["parsers"]) == 8
     for row in found["parsers"]:
         # A quadratic parser would be at sixteen.
         assert 0 < row["resilient_ws"]["ratio"] < 4
