@@ -91,7 +91,9 @@ class ScriptedServer:
             await asyncio.sleep(0)
         self._listener.close()
         for peer in self.peers:
-            peer.transport.abort()
+            # A TLS transport of Python 3.11.2 that is gone cannot be aborted.
+            if not peer.gone:
+                peer.transport.abort()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
