@@ -28,11 +28,20 @@ if TYPE_CHECKING:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.reliability")
     parser.add_argument("--write", type=pathlib.Path, help="the page to write")
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument(
+        "--only",
+        action="append",
+        help="rows whose name has this in it, or whose module has this name",
+    )
     parser.add_argument("--library", action="append", choices=list(CLIENTS))
     parser.add_argument("--rounds", type=int, help="instead of each row's own number")
     parser.add_argument("--jobs", type=int, default=24, help="plays at one time")
     return parser.parse_args()
+
+
+def _is_wanted(row: Situation, only: Sequence[str] | None) -> bool:
+    module = row.play.__module__.rpartition(".")[2]
+    return only is None or any(word in row.name or word == module for word in only)
 
 
 class Run:
@@ -90,7 +99,7 @@ async def main() -> int:
         print(f"reliability: {reason}", file=sys.stderr)
         return 2
     await sweep()
-    wanted = [row for row in SITUATIONS if arguments.only in row.name]
+    wanted = [row for row in SITUATIONS if _is_wanted(row, arguments.only)]
     since = time.monotonic()
     run = Run(arguments.jobs, arguments.rounds)
     results = await run.play(wanted, arguments.library or list(CLIENTS))

@@ -128,8 +128,9 @@ def _totals(results: Sequence[Result]) -> Iterable[str]:
 def _absent(results: Iterable[Result]) -> Iterable[str]:
     rows = {result.row.name: result.row for result in results}
     for row in rows.values():
-        for library, why in row.without.items():
-            yield f"- *{row.name}*, {library}: {why}"
+        for why in dict.fromkeys(row.without.values()):
+            libraries = [name for name in row.without if row.without[name] == why]
+            yield f"- *{row.name}*, {', '.join(libraries)}: {why}"
 
 
 def set_up(library: str) -> str:

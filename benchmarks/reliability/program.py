@@ -95,8 +95,10 @@ class Program:
         """End it with SIGKILL, and wait for that."""
         if self._process is None or self._reading is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            # Not its own kill, which would reap what the event loop waits for.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         async with asyncio.timeout(_ENDING):
             await self._process.wait()
             await self._reading

@@ -149,7 +149,9 @@ class Stage:
         client = Client(
             self.network.client,
             self.library,
-            dataclasses.replace(settings, url=f"ws://{host}:{PORT}{path}"),
+            dataclasses.replace(
+                settings, url=settings.url or f"ws://{host}:{PORT}{path}"
+            ),
             self._starting,
         )
         return await self._cleanup.enter_async_context(client)

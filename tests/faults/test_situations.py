@@ -10,7 +10,14 @@ import asyncio
 
 import pytest
 
-from benchmarks.reliability.rows import SITUATIONS, alive, dead, dialling
+from benchmarks.reliability.rows import (
+    SITUATIONS,
+    alive,
+    dead,
+    dialling,
+    redirects,
+    refusals,
+)
 from benchmarks.reliability.situation import US, Outcome, perform
 
 
@@ -68,4 +75,12 @@ async def test_a_dial_ends_in_time_and_finds_the_server() -> None:
         dialling.ipv6_broken,
         dialling.accepts_and_closes,
         dialling.retry_after,
+    )
+
+
+async def test_who_is_not_let_in_gives_up_in_time_and_gives_nothing_away() -> None:
+    assert not await _broken(
+        refusals.token_revoked,
+        redirects.redirect_elsewhere,
+        redirects.redirect_downgrade,
     )

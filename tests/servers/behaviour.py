@@ -21,7 +21,10 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
 ``/accept-close?code=1013&reason=later``
     accepts and closes at once; ``code=rst`` resets, ``code=fin`` drops.
 ``/refuse?status=503&retry_after=1&location=...``
-    answers the handshake with that status.
+    answers the handshake with that status; with ``unless=Bearer 2`` not to those
+    whose ``Authorization`` is this. In Python also
+    ``retry_date=1``, for a ``Retry-After`` that is the date so many seconds ahead;
+    ``spared=1``, for the first connection to be let in; and ``location=self``.
 
 With ``times=3`` the last two do so to the first three connections, and then echo.
 Each server listens on the loopback, or with ``*`` as its second argument on every
@@ -40,8 +43,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import email.utils
 import itertools
 import json
+import math
 import signal
 import socket
 import struct
@@ -127,7 +132,7 @@ class Request:
     def refusal(self) -> Refusal | None:
         """Whether, and how, to refuse the handshake. Ask once: it counts and logs."""
         log("request", path=self.target)
-        if self.path != "/refuse" or not self.is_due():
+        if self.path != "/refuse" or self._is_authorized() or not self.is_due():
             return None
         names = {"retry_after": "Retry-After", "location": "Location"}
         headers = {
@@ -135,6 +140,12 @@ class Request:
             for name, header in names.items()
             if name in self.query
         }
+        if headers.get("Location") == "self":
+            headers["Location"] = self.target
+        if "retry_date" in self.query:
+            # A date has no fractions: it is never too early.
+            date = math.ceil(time.time() + float(self.query["retry_date"]))
+            headers["Retry-After"] = email.utils.formatdate(date, usegmt=True)
         refusal = Refusal(int(self.query.get("status", "503")), headers)
         log(
             "refuse",
@@ -144,10 +155,15 @@ class Request:
         )
         return refusal
 
+    def _is_authorized(self) -> bool:
+        wanted = self.query.get("unless")
+        return wanted is not None and self.headers.get("authorization") == wanted
+
     def is_due(self) -> bool:
         """Whether ``times`` allows what the path names, this time."""
         _asked[self.target] += 1
-        return _asked[self.target] <= float(self.query.get("times", "inf"))
+        due = _asked[self.target] - int(self.query.get("spared", "0"))
+        return 0 < due <= float(self.query.get("times", "inf"))
 
 
 def log(event: str, **fields: object) -> None:

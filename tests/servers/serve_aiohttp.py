@@ -1,8 +1,12 @@
-"""The test server on aiohttp: ``serve_aiohttp.py PORT [*]``."""
+"""The test server on aiohttp: ``serve_aiohttp.py PORT [* [CERTIFICATE]]``.
+
+With a file that holds a certificate and its key, it speaks TLS.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from typing import TYPE_CHECKING
 
@@ -84,7 +88,15 @@ async def _say_goodbye(app: web.Application) -> None:
         await response.close(code=WSCloseCode.GOING_AWAY, message=b"Server Shutdown")
 
 
-async def main(port: int, host: str | None) -> None:
+def _tls(certificates: list[str]) -> ssl.SSLContext | None:
+    if not certificates:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates[0])
+    return context
+
+
+async def main(port: int, host: str | None, tls: ssl.SSLContext | None) -> None:
     """Serve until told to end, then close what is open with 1001."""
     app = web.Application()
     responses: set[web.WebSocketResponse] = set()
@@ -97,11 +109,12 @@ async def main(port: int, host: str | None) -> None:
         app, handler_cancellation=True, shutdown_timeout=1, access_log=None
     )
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await web.TCPSite(runner, host, port, ssl_context=tls).start()
     behaviour.log("ready")
     await behaviour.until_told_to_end()
     await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), behaviour.host(sys.argv[2:])))
+    listening_on = behaviour.host(sys.argv[2:3])
+    asyncio.run(main(int(sys.argv[1]), listening_on, _tls(sys.argv[3:])))

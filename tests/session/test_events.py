@@ -263,6 +263,47 @@ async def test_a_callback_that_never_returns_is_cancelled_at_the_end(
         assert cancelled.is_set()
 
 
+async def test_a_callback_that_never_returns_does_not_hold_a_reconnect_up(
+    server: ScriptedServer,
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.send("here")
+        await asyncio.sleep(5)
+        await peer.reset()
+
+    server.play(script)
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    async def endless(_: ConnectionOpened) -> None:
+        await asyncio.Event().wait()
+
+    async with session:
+        for epoch in range(1, 4):
+            assert await session.receive() == "here"
+            assert session.epoch == epoch
+
+
+async def test_a_callback_may_send(server: ScriptedServer) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        heard.append(await peer.receive())
+        await peer.close(1001)
+
+    heard: list[object] = []
+    server.play(script)
+    session = session_to(server)
+
+    @session.on(ConnectionOpened)
+    async def greet(event: ConnectionOpened) -> None:
+        await session.send(f"hello {event.epoch}")
+
+    async with session:
+        await until(lambda: len(heard) == 3)
+    assert heard == ["hello 1", "hello 2", "hello 3"]
+
+
 async def test_of_more_than_a_thousand_events_the_oldest_go_and_are_counted(
     server: ScriptedServer,
 ) -> None:

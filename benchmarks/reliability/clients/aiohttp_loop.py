@@ -43,11 +43,14 @@ async def run(user: User) -> None:
     # The pong's time-out is always half of the heartbeat: the same sum as the others.
     heartbeat = (settings.ping_interval + settings.ping_timeout) * 2 / 3
     async with aiohttp.ClientSession(timeout=_timeout(settings)) as http:
+        tls = user.tls()
         user.ready()
         while not user.leaving:
             try:
                 async with http.ws_connect(
-                    settings.url,
+                    user.url,
+                    headers=user.headers(),
+                    ssl=tls or True,
                     heartbeat=heartbeat,
                     timeout=aiohttp.ClientWSTimeout(ws_close=settings.close_timeout),
                 ) as link:

@@ -5,7 +5,9 @@ The program itself catches, retries and times nothing.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 
 import resilient_ws
 from benchmarks.reliability.clients.user import User, main
@@ -14,11 +16,21 @@ from benchmarks.reliability.clients.user import User, main
 def _session(user: User) -> resilient_ws.Session:
     settings = user.settings
     wait = None if settings.default_backoff else resilient_ws.FullJitter(0.5, 2.0)
-    return resilient_ws.connect(
-        settings.url,
+
+    async def close_at_once(_connection: resilient_ws.Connection) -> None:
+        await session.close()
+
+    session = resilient_ws.connect(
+        user.url,
+        headers=lambda _attempt: user.headers(),
+        ssl=user.tls() or True,
+        on_open=close_at_once if settings.callback == "closes in on_open" else None,
+        limiter=_limiter(settings.dials_per_second),
         compression=None,
         wait_open=True,
-        reconnect=resilient_ws.Reconnect(wait=wait),
+        reconnect=resilient_ws.Reconnect(
+            wait=wait, retry_after_cap=settings.retry_after_cap
+        ),
         liveness=resilient_ws.Liveness(
             ping_interval=settings.ping_interval, ping_timeout=settings.ping_timeout
         ),
@@ -28,6 +40,31 @@ def _session(user: User) -> resilient_ws.Session:
         inbox=resilient_ws.Inbox(overflow=settings.overflow),
         access=resilient_ws.Access(allow_insecure=True),
     )
+    return session
+
+
+@functools.cache
+def _limiter(dials_per_second: int | None) -> resilient_ws.ConnectLimiter | None:
+    """One for all sessions of the process."""
+    if dials_per_second is None:
+        return None
+    return resilient_ws.ConnectLimiter(rate=dials_per_second, per=1.0)
+
+
+async def _misbehave(session: resilient_ws.Session, user: User) -> None:
+    """What the user's callback does that it should not, or seldom does."""
+    user.tell("called back")
+    match user.settings.callback:
+        case "raises":
+            raise RuntimeError("a callback of the user")
+        case "never returns":
+            await asyncio.Event().wait()
+        case "closes":
+            await session.close()
+        case "sends":
+            await session.send("0")
+        case _:
+            pass
 
 
 async def run(user: User) -> None:
@@ -54,9 +91,18 @@ async def run(user: User) -> None:
     def _(event: resilient_ws.InboxOverflowed) -> None:
         user.tell("overflowed", discarded=event.discarded)
 
+    @session.on(resilient_ws.HandlerFailed)
+    def _(_event: resilient_ws.HandlerFailed) -> None:
+        user.tell("handler failed")
+
+    @session.on(resilient_ws.ConnectionOpened)
+    async def _(_event: resilient_ws.ConnectionOpened) -> None:
+        await _misbehave(session, user)
+
     user.ready()
-    async with session:
-        with contextlib.suppress(resilient_ws.SessionClosed):
+    # Entering raises it too, when it is closed before it is open.
+    with contextlib.suppress(resilient_ws.SessionClosed):
+        async with session:
             async for message in session:
                 await user.received(message)
 

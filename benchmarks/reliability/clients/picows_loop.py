@@ -17,7 +17,7 @@ from benchmarks.reliability.clients.user import User, main
 
 
 if TYPE_CHECKING:
-    from benchmarks.reliability.clients.user import Settings
+    import ssl
 
 #: As for aiohttp: picows does not reconnect, and the loop sleeps after every end.
 PAUSE: Final = 1.0
@@ -40,11 +40,14 @@ class Listener(picows.WSListener):
 
 
 async def _connect(
-    settings: Settings, queue: asyncio.Queue[bytes]
+    user: User, tls: ssl.SSLContext | None, queue: asyncio.Queue[bytes]
 ) -> picows.WSTransport:
+    settings = user.settings
     transport, _ = await picows.ws_connect(
         lambda: Listener(queue),
-        settings.url,
+        user.url,
+        extra_headers=user.headers(),
+        ssl_context=tls,
         websocket_handshake_timeout=settings.open_timeout,
         enable_auto_ping=True,
         auto_ping_idle_timeout=settings.ping_interval,
@@ -75,11 +78,12 @@ async def run(user: User) -> None:
     """Connect, wait for the end, sleep, again."""
     queue: asyncio.Queue[bytes] = asyncio.Queue()
     consumer = asyncio.create_task(_consume(user, queue))
+    tls = user.tls()
     user.ready()
     try:
         while not user.leaving:
             try:
-                transport = await _connect(user.settings, queue)
+                transport = await _connect(user, tls, queue)
                 _tell_opened(user, transport)
                 await transport.wait_disconnected()
                 user.ended("disconnected")

@@ -9,9 +9,11 @@ orders as JSON lines: ``send`` (count, size), ``block`` (seconds), ``close``,
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import resource
+import ssl
 import sys
 import threading
 import time
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 
 #: Seconds between two reports of how many messages came.
@@ -47,13 +49,29 @@ class Settings:
     #: After so many messages the consumer does not take any for so long.
     stall_after: int = 0
     stall_for: float = 0.0
+    #: How many clients there are in the one process, each with a URL of its own.
+    clients: int = 1
+    #: Whether ``Authorization`` and ``Cookie`` are sent, and whether a new token can be
+    #: got for each dial, where that is possible.
+    credentials: Literal["none", "fixed", "fresh"] = "none"
+    #: The file of the authority that issues certificates, if not one of the system's.
+    authority: str = ""
+    #: Believed of a server that says when to come back, where that can be set.
+    retry_after_cap: float = 900.0
+    #: So many dials a second for all clients together, where that can be set.
+    dials_per_second: int | None = None
+    #: What a callback of the user's does, where there are callbacks.
+    callback: Literal[
+        "", "raises", "never returns", "closes", "sends", "closes in on_open"
+    ] = ""
 
 
 class User:
     """Tells what happened, and does what it is told."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, number: int = 0) -> None:
         self.settings = settings
+        self._number = number
         self.leaving = False
         self._open = False
         self._received = 0
@@ -66,6 +84,30 @@ class User:
         self._close: Callable[[], Awaitable[object]] | None = None
         self._main: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tokens = itertools.count(1)
+
+    # What the library is given.
+
+    @property
+    def url(self) -> str:
+        """Where to dial; of many clients, each says which one it is."""
+        url = self.settings.url
+        return url if self.settings.clients == 1 else f"{url}?client={self._number}"
+
+    def headers(self) -> dict[str, str]:
+        """The user's own for the next dial."""
+        match self.settings.credentials:
+            case "none":
+                return {}
+            case "fixed":
+                return {"Authorization": "Bearer 1", "Cookie": "session=1"}
+            case "fresh":
+                return {"Authorization": f"Bearer {next(self._tokens)}"}
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What to trust; ``None`` for what is usual."""
+        authority = self.settings.authority
+        return ssl.create_default_context(cafile=authority) if authority else None
 
     # What the library lets its user see.
 
@@ -116,6 +158,7 @@ class User:
         line = {
             "event": event,
             "at": now,
+            "client": self._number,
             "received": self._received,
             "last": self._last,
             "missing": self._missing,
@@ -172,11 +215,8 @@ class User:
         task.add_done_callback(self._tasks.discard)
 
     async def live(self, program: Callable[[User], Awaitable[None]]) -> None:
-        """Run the program, and the orders beside it."""
-        loop = asyncio.get_running_loop()
-        self._main = loop.create_task(_of(program, self))
-        reader = threading.Thread(target=self._listen, args=(loop,), daemon=True)
-        reader.start()
+        """Run the program to its end, and tell how it ended."""
+        self._main = asyncio.get_running_loop().create_task(_of(program, self))
         try:
             await self._main
         except asyncio.CancelledError:
@@ -189,18 +229,34 @@ class User:
             await asyncio.gather(*self._tasks)
             self.tell("over", because="closed")
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(self.obey, json.loads(line))
-        # Whoever started us is gone.
-        os._exit(0)
-
 
 async def _of(program: Callable[[User], Awaitable[None]], user: User) -> None:
     await program(user)
 
 
+def _listen(users: Sequence[User], loop: asyncio.AbstractEventLoop) -> None:
+    for line in sys.stdin:
+        for user in users:
+            loop.call_soon_threadsafe(user.obey, json.loads(line))
+    # Whoever started us is gone.
+    os._exit(0)
+
+
+async def _live(
+    users: Sequence[User], program: Callable[[User], Awaitable[None]]
+) -> None:
+    """Run the programs of all, and the orders beside them."""
+    arguments = (users, asyncio.get_running_loop())
+    threading.Thread(target=_listen, args=arguments, daemon=True).start()
+    lives = (user.live(program) for user in users)
+    # One that ends does not end the others.
+    for end in await asyncio.gather(*lives, return_exceptions=True):
+        if isinstance(end, BaseException):
+            raise end
+
+
 def main(program: Callable[[User], Awaitable[None]]) -> None:
     """Run one library's program with the settings of the command line."""
-    user = User(Settings(**json.loads(sys.argv[1])))
-    asyncio.run(user.live(program))
+    settings = Settings(**json.loads(sys.argv[1]))
+    users = [User(settings, number) for number in range(settings.clients)]
+    asyncio.run(_live(users, program))

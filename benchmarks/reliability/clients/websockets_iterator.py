@@ -39,7 +39,9 @@ async def run(user: User) -> None:
 
     user.ready()
     async for link in connect(
-        settings.url,
+        user.url,
+        additional_headers=user.headers(),
+        ssl=user.tls(),
         compression=None,
         ping_interval=settings.ping_interval,
         ping_timeout=settings.ping_timeout,

@@ -117,7 +117,9 @@ server.on("upgrade", (request, socket, head) => {
   const headers = shownHeaders(request);
   // A client may reset while it is refused.
   socket.on("error", () => {});
-  if (url.pathname === "/refuse" && isDue(target, query)) {
+  const isAuthorized =
+    query.has("unless") && request.headers.authorization === query.get("unless");
+  if (url.pathname === "/refuse" && !isAuthorized && isDue(target, query)) {
     const status = Number(query.get("status") ?? 503);
     const lines = [`HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? "Refused"}`];
     if (query.has("retry_after")) lines.push(`Retry-After: ${query.get("retry_after")}`);
