@@ -8,6 +8,7 @@
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
+#   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -21,6 +22,10 @@ NODE := tests/servers/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 SECONDS ?= 60
+EXAMPLES ?= 5000
+MINUTES ?= 10
+# Drawn, and told, unless it is given.
+SEED ?=
 
 # It changes the standard library when it is imported: an environment of its own.
 KOSOKU := .cache/kosoku
@@ -31,7 +36,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test lint types layers check bench servers format clean \
-	conformance conformance-server fuzz linear reliability
+	conformance conformance-server fuzz interleavings linear reliability soak
 
 check: test lint types layers
 
@@ -73,6 +78,16 @@ fuzz: $(VENV)/.fuzz
 		$(BIN)/python -m tests.fuzz.run $$target \
 			--seconds $$(( ($(SECONDS) + 1) / 2 )) || exit 1; \
 	done
+
+# What CI draws is fixed; by hand it is more, and new each time.
+interleavings: $(VENV)/.tests
+	INTERLEAVINGS=$(EXAMPLES) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
+		tests/session/test_interleavings.py $(ARGS)
+
+# With ARGS='--write docs/soak.md' the page is written from it.
+soak: $(VENV)/.tests servers
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
+		--json .cache/soak.json $(ARGS)
 
 linear: $(VENV)/.bench
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)

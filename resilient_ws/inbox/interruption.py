@@ -31,8 +31,9 @@ class Interruption:
         """Return the hole that begins with this one and ends with ``later``."""
         return Interruption(
             cause=later.cause or self.cause,
-            since=self.since,
-            until=later.until,
+            # Later in the stream, but what overflowed there may have gone earlier.
+            since=min(self.since, later.since),
+            until=max(self.until, later.until),
             epoch=later.epoch,
             drops=self.drops + later.drops,
             discarded=self.discarded + later.discarded,

@@ -270,7 +270,8 @@ class InboxQueue:
             return
         newest = self._policy.overflow == "drop_newest"
         now = self._wall()
-        hole = Interruption(cause=None, since=now, until=now, epoch=self._epoch)
+        epoch = self._epoch if newest else self._oldest_epoch()
+        hole = Interruption(cause=None, since=now, until=now, epoch=epoch)
         count = 0
         while self._over() and len(self):
             if newest:
@@ -282,6 +283,13 @@ class InboxQueue:
         (self._append_hole if newest else self._prepend_hole)(hole)
         self.discarded += count
         self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=count))
+
+    def _oldest_epoch(self) -> int:
+        """Return the epoch of the message that is next to be read."""
+        for item in self._line:
+            if isinstance(item, Interruption):
+                return item.epoch - item.drops
+        return self._epoch
 
     def _recount(self) -> None:
         """Give back the bytes of the present run that were read, before any is lost."""

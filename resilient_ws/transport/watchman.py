@@ -9,6 +9,7 @@ after the next only.
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from resilient_ws.transport.wire import Wire
 
 
+#: Random bytes that tell the pings of one connection from those of any other.
+NAME_SIZE = 8
 #: How many pings may be unanswered and still be told apart.
 MAX_PENDING = 1024
 
@@ -47,7 +50,7 @@ class Watchman:
         self._policy = policy
         self._loop = loop
         self._report = report
-        self._pings = Pings(max_pending=MAX_PENDING)
+        self._pings = Pings(os.urandom(NAME_SIZE), max_pending=MAX_PENDING)
         #: Of each pending ping: its ordinal, and the messages written before it.
         self._marks: deque[tuple[int, int]] = deque(maxlen=MAX_PENDING)
         self._confirmed = 0

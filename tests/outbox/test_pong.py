@@ -132,8 +132,8 @@ async def test_a_late_answer_confirms_and_overdue_is_said_once(
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"hello", b"\0" * 8, (2).to_bytes(8), b"\xff" * 8, (1).to_bytes(4)],
-    ids=["empty", "text", "zero", "not sent yet", "huge", "short"],
+    [b"", b"hello", b"\0" * 16, (1).to_bytes(8), (1).to_bytes(16), b"\xff" * 16],
+    ids=["empty", "text", "zero", "no name", "another's", "huge"],
 )
 async def test_a_foreign_pong_confirms_nothing(
     server: ScriptedServer, payload: bytes
@@ -142,17 +142,39 @@ async def test_a_foreign_pong_confirms_nothing(
     async with confirming(server) as session:
         delivery = await session.send("x")
         await turns()
-        assert server.peer.pings == [(1).to_bytes(8)]
-        await pong(server.peer, payload)
+        (ping,) = server.peer.pings
+        not_sent_yet = ping[:-1] + bytes([ping[-1] + 1])
+        for foreign in (payload, not_sent_yet, ping[:-1], ping + b"x"):
+            await pong(server.peer, foreign)
         await turns()
         assert delivery.state is WRITTEN
         await pong(server.peer, server.peer.pings[0])
         await delivery.confirmed()
         # Once more, unasked: it has nothing to confirm.
         later = await session.send("y")
-        await pong(server.peer, (1).to_bytes(8))
+        await pong(server.peer, ping)
         await turns()
         assert later.state is WRITTEN
+
+
+async def test_the_pong_of_a_connection_that_is_over_confirms_nothing(
+    server: ScriptedServer,
+) -> None:
+    server.play(mute)
+    async with confirming(server) as session:
+        await session.send("x")
+        await until(lambda: server.peer.pings)
+        (stale,) = server.peer.pings
+        session.reconnect("to be another")
+        await until(lambda: session.epoch == 2)
+        delivery = await session.send("y")
+        await until(lambda: server.peer.pings)
+        await pong(server.peer, stale)
+        await turns()
+        assert delivery.state is WRITTEN
+        assert session.latency is None
+        await pong(server.peer, server.peer.pings[0])
+        await delivery.confirmed()
 
 
 async def test_a_server_that_never_answers_ends_no_connection_and_fills_the_outbox(

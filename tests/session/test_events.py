@@ -14,6 +14,7 @@ from resilient_ws import (
     Connection,
     ConnectionDropped,
     ConnectionOpened,
+    DeliveryState,
     Event,
     HandlerFailed,
     Inbox,
@@ -28,14 +29,21 @@ from resilient_ws import (
     StateChanged,
 )
 from resilient_ws.testing import assert_no_leaks
-from resilient_ws.testing.scripts import closing, feeding, hold, rejecting, resetting
+from resilient_ws.testing.scripts import (
+    SOON,
+    closing,
+    feeding,
+    hold,
+    rejecting,
+    resetting,
+)
 from tests.record import now, of, recorded, turns, until
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws import Session
+    from resilient_ws import Delivery, Session
     from resilient_ws.testing import Peer, ScriptedServer
 
 
@@ -263,16 +271,10 @@ async def test_a_callback_that_never_returns_is_cancelled_at_the_end(
         assert cancelled.is_set()
 
 
-async def test_a_callback_that_never_returns_does_not_hold_a_reconnect_up(
+async def test_a_callback_that_never_returns_holds_up_neither_messages_nor_reconnects(
     server: ScriptedServer,
 ) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.accept()
-        await peer.send("here")
-        await asyncio.sleep(5)
-        await peer.reset()
-
-    server.play(script)
+    server.play(feeding("1", then=closing_soon), feeding("2"))
     session = session_to(server)
 
     @session.on(ConnectionOpened)
@@ -280,28 +282,96 @@ async def test_a_callback_that_never_returns_does_not_hold_a_reconnect_up(
         await asyncio.Event().wait()
 
     async with session:
-        for epoch in range(1, 4):
-            assert await session.receive() == "here"
-            assert session.epoch == epoch
+        assert await session.receive() == "1"
+        assert await session.receive() == "2"
+        await (await session.send("3")).confirmed()
+        await until(lambda: server.peer.received == ["3"])
+    assert session.epoch == 2
 
 
-async def test_a_callback_may_send(server: ScriptedServer) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.accept()
-        heard.append(await peer.receive())
-        await peer.close(1001)
+async def closing_soon(peer: Peer) -> None:
+    await asyncio.sleep(SOON)
+    await peer.close(1001)
 
-    heard: list[object] = []
-    server.play(script)
+
+@pytest.mark.parametrize(
+    "occasion", [ConnectionOpened, ConnectionDropped, RetryScheduled]
+)
+async def test_send_from_a_callback_is_a_send_like_any_other(
+    server: ScriptedServer, occasion: type[Event]
+) -> None:
+    server.play(closing(1001), hold)
+    deliveries: list[Delivery] = []
     session = session_to(server)
 
-    @session.on(ConnectionOpened)
-    async def greet(event: ConnectionOpened) -> None:
-        await session.send(f"hello {event.epoch}")
+    @session.on(occasion)
+    async def tell(_: Event) -> None:
+        deliveries.append(await session.send(f"by callback {len(deliveries)}"))
 
     async with session:
-        await until(lambda: len(heard) == 3)
-    assert heard == ["hello 1", "hello 2", "hello 3"]
+        await until(lambda: session.epoch == 2)
+        await session.send("by the body")
+        await turns()
+    count = 2 if occasion is ConnectionOpened else 1
+    assert [d.state for d in deliveries] == [DeliveryState.WRITTEN] * count
+    *told, last = server.received
+    assert told == [f"by callback {number}" for number in range(count)]
+    assert last == "by the body"
+
+
+async def test_a_send_from_a_callback_that_waits_for_room_stops_the_callbacks_alone(
+    server: ScriptedServer,
+) -> None:
+    server.play(rejecting(503), rejecting(503), feeding("on we go"))
+    session = session_to(
+        server,
+        wait_open=False,
+        outbox=resilient_ws.Outbox(max_messages=1, overflow="wait"),
+    )
+
+    @session.on(RetryScheduled)
+    async def tell(event: RetryScheduled) -> None:
+        await session.send(f"attempt {event.attempt}")
+
+    async with session:
+        assert await session.receive() == "on we go"
+        await until(lambda: len(server.received) == 2)
+    assert server.received == ["attempt 2", "attempt 3"]
+
+
+async def test_a_send_from_a_callback_after_the_end_is_reported(
+    server: ScriptedServer,
+) -> None:
+    session = session_to(server)
+    raised: list[Exception] = []
+
+    @session.on(SessionClosed)
+    async def too_late(_: SessionClosed) -> None:
+        await session.send("too late")
+
+    session.on(HandlerFailed, lambda event: raised.append(event.because))
+    async with session:
+        pass
+    assert [type(error) for error in raised] == [SessionClosed]
+    assert server.received == []
+
+
+async def test_close_from_a_callback_and_from_a_task_share_one_end(
+    server: ScriptedServer,
+) -> None:
+    session = session_to(server)
+    callbacks: list[object] = []
+
+    @session.on(ConnectionOpened)
+    async def by_callback(_: ConnectionOpened) -> None:
+        callbacks.append(await session.close(4000))
+
+    async with session:
+        records = await asyncio.gather(session.close(4001), session.close(4002))
+    assert callbacks == [None]
+    assert records[0] == records[1]
+    assert records[0] is not None
+    assert server.peer.close_received == (records[0].code, "")
 
 
 async def test_of_more_than_a_thousand_events_the_oldest_go_and_are_counted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -175,6 +176,42 @@ async def test_drop_oldest_across_a_reconnect_merges_both_holes(
     assert rest == ["4", "5"]
     assert isinstance(hole, Interruption)
     assert (hole.drops, hole.discarded, hole.epoch) == (1, 3, 2)
+
+
+async def test_drop_oldest_of_an_epoch_that_is_over_names_that_epoch(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", "2", then=goodbye), feeding("3"))
+    async with session_to(server, max_messages=2, overflow="drop_oldest") as session:
+        await until(lambda: session.statistics().messages_received == 3)
+        overflow, two, drop, three = await items(session, 4)
+    assert (two, three) == ("2", "3")
+    assert isinstance(overflow, Interruption)
+    assert (overflow.drops, overflow.discarded, overflow.epoch) == (0, 1, 1)
+    assert isinstance(drop, Interruption)
+    assert (drop.drops, drop.discarded, drop.epoch) == (1, 0, 2)
+
+
+async def test_a_hole_that_grows_at_its_beginning_lasts_from_first_to_last(
+    server: ScriptedServer,
+) -> None:
+    async def one_by_one(peer: Peer) -> None:
+        await peer.accept()
+        for text in "1234":
+            await peer.send(text)
+            await asyncio.sleep(0.01)
+        await peer.ended()
+
+    server.play(one_by_one)
+    began = time.time()
+    async with session_to(server, max_messages=1, overflow="drop_oldest") as session:
+        await until(lambda: session.statistics().messages_received == 4)
+        ended = time.time()
+        hole, four = await items(session, 2)
+    assert four == "4"
+    assert isinstance(hole, Interruption)
+    assert hole.discarded == 3
+    assert began <= hole.since < hole.until <= ended
 
 
 async def test_close_on_overflow_ends_the_connection_and_comes_back(

@@ -1,0 +1,1 @@
+"""Sessions under random faults for minutes or hours, and every message counted."""
