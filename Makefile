@@ -7,6 +7,7 @@
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
+#   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make clean    removes what was installed and built
@@ -26,6 +27,7 @@ EXAMPLES ?= 5000
 MINUTES ?= 10
 # Drawn, and told, unless it is given.
 SEED ?=
+ROUNDS ?= 200
 
 # It changes the standard library when it is imported: an environment of its own.
 KOSOKU := .cache/kosoku
@@ -37,6 +39,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 
 .PHONY: demo test lint types layers check bench servers format clean \
 	conformance conformance-server fuzz interleavings linear reliability soak
+	conformance conformance-server crash fuzz linear reliability
 
 check: test lint types layers
 
@@ -71,6 +74,9 @@ bench: $(VENV)/.bench
 
 conformance: $(VENV)/.tests conformance-server
 	$(BIN)/python -m tests.conformance.report --write docs/conformance.md $(ARGS)
+
+crash: $(VENV)/.tests servers
+	$(BIN)/python -m tests.crash.run --rounds $(ROUNDS) --write docs/crash.md $(ARGS)
 
 # What it finds stays in .cache/fuzz, for the next run to begin with.
 fuzz: $(VENV)/.fuzz

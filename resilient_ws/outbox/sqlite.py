@@ -53,8 +53,9 @@ class SQLiteStore:
     Attributes:
         path: The file; it is made if it does not exist, readable by its owner only.
         synchronous: ``"FULL"`` (default) flushes the disk with each commit.
-            ``"NORMAL"`` is faster, survives ``kill -9``, and may lose what was accepted
-            in the last moments before a power failure.
+            ``"NORMAL"`` is faster and survives ``kill -9``; a power failure may undo
+            its last commits: what was accepted then is lost, and what was sent then is
+            sent again, also with ``resend=False``.
         max_file_size: Bytes that the file may grow to (default 64 MiB), beside about
             4 MiB for its log; a message beyond them raises ``StoreError``.
     """

@@ -1,0 +1,1 @@
+"""A sender that is killed again and again, and what became of all it sent."""
