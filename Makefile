@@ -6,6 +6,8 @@
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
+#   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
+#   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
@@ -37,9 +39,9 @@ KOSOKU_VERSION := 0.1.0
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py)
 
-.PHONY: demo test lint types layers check bench servers format clean \
-	conformance conformance-server fuzz interleavings linear reliability soak
-	conformance conformance-server crash fuzz linear reliability
+.PHONY: demo test lint types layers check servers format clean \
+	bench bench-outbox conformance conformance-server crash fuzz interleavings \
+	linear pongs reliability soak
 
 check: test lint types layers
 
@@ -72,6 +74,9 @@ layers: $(VENV)/.lint
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/receive.py $(ARGS)
 
+bench-outbox: $(VENV)/.bench
+	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)
+
 conformance: $(VENV)/.tests conformance-server
 	$(BIN)/python -m tests.conformance.report --write docs/conformance.md $(ARGS)
 
@@ -97,6 +102,9 @@ soak: $(VENV)/.tests servers
 
 linear: $(VENV)/.bench
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)
+
+pongs: $(VENV)/.bench $(VENV)/.tests servers
+	$(BIN)/python -m benchmarks.pongs --write docs/pongs.md $(ARGS)
 
 # Namespaces and firewall rules: it needs root, and leaves nothing behind.
 reliability: $(VENV)/.bench servers
@@ -145,7 +153,7 @@ $(VENV)/.tests $(VENV)/.lint $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject
 servers:
 	@missing=""; failed=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
-	for tool in faketime mosquitto nginx node npm squid tinyproxy danted microsocks \
+	for tool in faketime mosquitto nats-server nginx node npm squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \

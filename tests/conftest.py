@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers.daemons import Anvil, Mosquitto, Nginx
+from tests.servers.daemons import Anvil, Mosquitto, Nats, Nginx
 from tests.servers.scripted import (
     SERVERS,
     aiohttp_server as serve_aiohttp,
@@ -54,6 +54,13 @@ async def any_server(request: pytest.FixtureRequest) -> AsyncIterator[ServerProc
 async def mosquitto(tmp_path: Path) -> AsyncIterator[Mosquitto]:
     """An MQTT broker that speaks WebSocket (subprotocol ``mqtt``)."""
     async with Mosquitto(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[Nats]:
+    """A NATS server that speaks WebSocket."""
+    async with Nats(tmp_path) as server:
         yield server
 
 

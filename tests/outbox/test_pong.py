@@ -142,15 +142,17 @@ async def test_a_foreign_pong_confirms_nothing(
     async with confirming(server) as session:
         delivery = await session.send("x")
         await turns()
-        assert server.peer.pings == [(1).to_bytes(8)]
-        await pong(server.peer, payload)
+        (ping,) = server.peer.pings
+        not_sent_yet = ping[:-1] + bytes([ping[-1] + 1])
+        for foreign in (payload, not_sent_yet, ping[:-1], ping + b"x"):
+            await pong(server.peer, foreign)
         await turns()
         assert delivery.state is WRITTEN
         await pong(server.peer, server.peer.pings[0])
         await delivery.confirmed()
         # Once more, unasked: it has nothing to confirm.
         later = await session.send("y")
-        await pong(server.peer, (1).to_bytes(8))
+        await pong(server.peer, ping)
         await turns()
         assert later.state is WRITTEN
 

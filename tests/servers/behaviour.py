@@ -17,7 +17,8 @@ Paths, with their queries (``node/serve_ws.js`` speaks the same):
     takes commands as texts, and echoes anything else: ``close 4001 reason``,
     ``reset`` (RST), ``drop`` (FIN without a close frame), ``half-close`` (FIN, and
     goes on reading and logging), ``mute`` (reads no more), ``burst N SIZE``,
-    ``ping PAYLOAD``.
+    ``ping PAYLOAD``, ``sleep SECONDS`` (the application takes no message meanwhile; its
+    loop runs), ``block SECONDS`` (it holds its loop up).
 ``/accept-close?code=1013&reason=later``
     accepts and closes at once; ``code=rst`` resets, ``code=fin`` drops.
 ``/refuse?status=503&retry_after=1&location=...``
@@ -251,14 +252,24 @@ class Conversation:
                 # Nothing can be sent now, so nothing is echoed.
                 async for message in self._peer.receive():
                     self._log_message(message)
-            case ["mute"]:
-                transport.pause_reading()
-                await asyncio.Event().wait()
             case ["burst", count, size]:
                 for number in range(1, int(count) + 1):
                     await self._peer.send(str(number).ljust(int(size)))
             case ["ping", *payload]:
                 await self._peer.ping(" ".join(payload).encode())
+            case words:
+                return await self._be_busy(words)
+        return True
+
+    async def _be_busy(self, command: list[str]) -> bool:
+        match command:
+            case ["mute"]:
+                self._peer.transport.pause_reading()
+                await asyncio.Event().wait()
+            case ["sleep", seconds]:
+                await asyncio.sleep(float(seconds))
+            case ["block", seconds]:
+                time.sleep(float(seconds))  # noqa: ASYNC251 - as it is asked to
             case _:
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Daemons of other hands: a broker, a proxy, an end of TLS and a chain node."""
+"""Daemons of other hands: two brokers, a proxy, an end of TLS and a chain node."""
 
 from __future__ import annotations
 
@@ -53,6 +53,23 @@ class Mosquitto(ServerProcess):
             # It would become the user mosquitto, who may not look into our folder.
             lines.append("user root")
         config.write_text("\n".join(lines) + "\n")
+
+
+class Nats(ServerProcess):
+    """A NATS server with a WebSocket listener.
+
+    It ends a connection that is stale with the illegal close 1006.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Write the configuration into ``folder``."""
+        program = daemon("nats-server", "nats-server")
+        config = folder / "nats.conf"
+        super().__init__([program, "-c", str(config)], cwd=folder)
+        config.write_text(f"""
+            listen: {HOST}:{free_port()}
+            websocket {{ host: {HOST}, port: {self.port}, no_tls: true }}
+        """)
 
 
 class Nginx(ServerProcess):

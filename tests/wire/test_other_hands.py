@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resilient_ws import Connection, ConnectionDropped, ConnectionOpened, State
+from resilient_ws import ConnectionDropped, ConnectionOpened, State
 from resilient_ws.testing import assert_no_leaks
+from tests.wire.brokers import Client, publication
 from tests.wire.witness import BOTH_LOOPS, soon, take, watched
 
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.wire
-
-CONNACK = 0x20
-PUBLISH = 0x30
-SUBACK = 0x90
 
 
 @BOTH_LOOPS
@@ -68,43 +64,6 @@ async def test_iterates_across_connections(any_server: ServerProcess) -> None:
                 await session.wait_until(State.BACKOFF)
                 session.retry_now()
     assert received == list(range(1, 31))
-
-
-def mqtt(kind: int, body: bytes) -> bytes:
-    """One packet of MQTT 3.1.1 that is shorter than 128 bytes."""
-    assert len(body) < 128
-    return bytes((kind, len(body))) + body
-
-
-def mqtt_text(text: str) -> bytes:
-    return struct.pack("!H", len(text)) + text.encode()
-
-
-def of_kind(kind: int) -> Any:
-    return lambda packet: packet[0] == kind
-
-
-class Client:
-    """An MQTT client whose session restores itself."""
-
-    def __init__(self, name: str, *topics: str) -> None:
-        self._name = name
-        self._topics = topics
-
-    async def on_open(self, connection: Connection) -> None:
-        hello = mqtt_text("MQTT") + struct.pack("!BBH", 4, 2, 60)
-        await connection.send(mqtt(0x10, hello + mqtt_text(self._name)))
-        answer = await connection.receive(matching=of_kind(CONNACK))
-        assert answer == bytes((CONNACK, 2, 0, 0))
-        for number, topic in enumerate(self._topics, 1):
-            wish = struct.pack("!H", number) + mqtt_text(topic) + b"\x00"
-            await connection.send(mqtt(0x82, wish))
-            granted = await connection.receive(matching=of_kind(SUBACK))
-            assert granted == mqtt(SUBACK, struct.pack("!HB", number, 0))
-
-
-def publication(topic: str, text: str) -> bytes:
-    return mqtt(PUBLISH, mqtt_text(topic) + text.encode())
 
 
 async def test_mqtt_through_a_broker_that_is_killed(mosquitto: Mosquitto) -> None:

@@ -92,6 +92,14 @@ function obey(ws, text) {
         ws.send(String(number).padEnd(Number(rest[0])));
       }
       return true;
+    case "sleep":
+      // How an application of ws takes no message: it has no other way.
+      ws.pause();
+      setTimeout(() => ws.resume(), Number(first) * 1000);
+      return true;
+    case "block":
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(first) * 1000);
+      return true;
     case "ping":
       ws.ping([first, ...rest].filter((part) => part !== undefined).join(" "));
       return true;
