@@ -10,6 +10,7 @@
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
+#   make instructions  the bytecodes of a message, beside their budgets
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make clean    removes what was installed and built
@@ -35,13 +36,16 @@ ROUNDS ?= 200
 KOSOKU := .cache/kosoku
 KOSOKU_VERSION := 0.1.0
 
+# The newest peers, whatever the tests need.
+BENCH := .cache/bench
+
 # The folders that hold Python today: mypy refuses an empty one.
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py)
 
 .PHONY: demo test lint types layers check servers format clean \
-	bench bench-outbox conformance conformance-server crash fuzz interleavings \
-	linear pongs reliability soak
+	bench bench-outbox conformance conformance-server crash fuzz instructions \
+	interleavings linear pongs reliability soak
 
 check: test lint types layers
 
@@ -64,17 +68,23 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.bench $(NODE)/node_modules/.package-lock.json
+types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(NODE)/node_modules/.package-lock.json
 	$(BIN)/mypy $(SOURCES)
 	node $(NODE)/node_modules/pyright/index.js
 
 layers: $(VENV)/.lint
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/receive.py $(ARGS)
+# Ten minutes, into docs/performance.md.
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks.speed --json docs/performance.json $(ARGS)
+	$(BENCH)/bin/python -m benchmarks.speed.page docs/performance.json
 
-bench-outbox: $(VENV)/.bench
+# No clock: the count is the same everywhere. ARGS=--write makes it the budget.
+instructions: $(VENV)/.peers
+	$(BIN)/python -m benchmarks.speed.instructions $(ARGS)
+
+bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)
 
 conformance: $(VENV)/.tests conformance-server
@@ -100,14 +110,14 @@ soak: $(VENV)/.tests servers
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
 		--json .cache/soak.json $(ARGS)
 
-linear: $(VENV)/.bench
+linear: $(VENV)/.peers
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)
 
-pongs: $(VENV)/.bench $(VENV)/.tests servers
+pongs: $(VENV)/.peers $(VENV)/.tests servers
 	$(BIN)/python -m benchmarks.pongs --write docs/pongs.md $(ARGS)
 
 # Namespaces and firewall rules: it needs root, and leaves nothing behind.
-reliability: $(VENV)/.bench servers
+reliability: $(VENV)/.peers servers
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md $(ARGS)
 
 clean:
@@ -142,8 +152,16 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
+	@touch $@
+
+$(BENCH)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet \
+		install --upgrade 'pip>=25.1'
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet \
+		install --upgrade --upgrade-strategy eager --editable . --group bench
 	@touch $@
 
 # --- servers of other hands --------------------------------------------------

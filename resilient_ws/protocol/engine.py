@@ -9,19 +9,23 @@ first is the one who began the closing handshake.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
 from resilient_ws.protocol.deflate import MIN_SIZE, Deflater, Inflater
 from resilient_ws.protocol.frames import (
     BINARY,
     CLOSE,
+    FIN,
     MAX_SHORT,
     PING,
     PONG,
+    RSV1,
     TEXT,
     KeyPool,
     encode_frame,
+    frame_head,
+    mask,
 )
 from resilient_ws.protocol.inbound import Inbound
 from resilient_ws.protocol.violation import Violation
@@ -31,9 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from resilient_ws.protocol.deflate import DeflateParameters
+    from resilient_ws.protocol.frames import Mask
 
 
 __all__ = ["Engine", "Violation"]
+
+_WHOLE_TEXT: Final = FIN | TEXT
+_WHOLE_BINARY: Final = FIN | BINARY
 
 
 class Engine(Inbound):
@@ -43,22 +51,25 @@ class Engine(Inbound):
         max_message_size: The most payload bytes of one message, all fragments
             together (default 4 MiB); ``None`` means no limit.
         entropy: Where masking keys come from.
+        masked: Masks a payload; the owner may know a faster way than Python's.
 
     Attributes:
         close_sent: Our close frame, once there is one.
     """
 
-    __slots__ = ("_deflater", "_keys", "_peer_began", "close_sent")
+    __slots__ = ("_deflater", "_keys", "_masked", "_peer_began", "close_sent")
 
     def __init__(
         self,
         *,
         max_message_size: int | None = 4 * 1024 * 1024,
         entropy: Callable[[int], bytes] = os.urandom,
+        masked: Mask = mask,
     ) -> None:
         super().__init__(max_message_size=max_message_size)
         self.close_sent: CloseFrame | None = None
         self._keys = KeyPool(entropy)
+        self._masked = masked
         self._peer_began = False
         self._deflater: Deflater | None = None
 
@@ -74,22 +85,29 @@ class Engine(Inbound):
 
     def message(self, data: str | bytes | bytearray | memoryview) -> bytes:
         """Return the frame of one message: text from ``str``, binary from the rest."""
-        if self.close_sent is not None:
-            return b""
-        if isinstance(data, str):
-            opcode, data = TEXT, data.encode()
-        else:
-            opcode = BINARY
-            if isinstance(data, memoryview):
-                data = data.tobytes()
-        if self._deflater is None or len(data) < MIN_SIZE:
-            return encode_frame(opcode, data, self._keys.take())
-        data = self._deflater.deflate(data)
-        return encode_frame(opcode, data, self._keys.take(), rsv1=True)
+        return self.messages((data,))
 
     def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
         """Return the frames of several messages, joined for one write."""
-        return b"".join(map(self.message, items))
+        if self.close_sent is not None:
+            return b""
+        take, masked, deflater = self._keys.take, self._masked, self._deflater
+        # Joined at the end, once: of a large message every copy counts.
+        parts: list[bytes | bytearray] = []
+        data: bytes | bytearray
+        for item in items:
+            if isinstance(item, str):
+                first, data = _WHOLE_TEXT, item.encode()
+            else:
+                first = _WHOLE_BINARY
+                data = item.tobytes() if isinstance(item, memoryview) else item
+            size = len(data)
+            if deflater is not None and size >= MIN_SIZE:
+                first, data = first | RSV1, deflater.deflate(data)
+                size = len(data)
+            key = take()
+            parts += (frame_head(first, size), key, masked(data, key))
+        return b"".join(parts)
 
     def ping(self, payload: bytes = b"") -> bytes:
         """Return a ping frame.

@@ -8,11 +8,14 @@ much as the rest of the frame.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: Masks data with a key of four bytes, as ``mask`` does.
+Mask: TypeAlias = "Callable[[bytes | bytearray, bytes], bytes | bytearray]"
 
 
 CONTINUATION: Final = 0x0
@@ -44,6 +47,20 @@ _PIECE: Final = 16 * 1024
 _BLOCK: Final = 4096
 
 
+def mask(data: bytes | bytearray, key: bytes) -> bytes:
+    """Return ``data`` masked, or unmasked, with the four bytes of ``key``.
+
+    One XOR of two long integers does in one step what a loop does byte by byte.
+    """
+    size = len(data)
+    if size > _PIECE:
+        return b"".join(
+            mask(data[start : start + _PIECE], key) for start in range(0, size, _PIECE)
+        )
+    keys = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(data) ^ int.from_bytes(keys)).to_bytes(size)
+
+
 def encode_frame(
     opcode: int,
     payload: bytes | bytearray | memoryview,
@@ -58,28 +75,16 @@ def encode_frame(
     if isinstance(payload, memoryview):
         payload = payload.tobytes()
     first = opcode | (FIN if fin else 0) | (RSV1 if rsv1 else 0)
-    size = len(payload)
+    return frame_head(first, len(payload)) + key + mask(payload, key)
+
+
+def frame_head(first: int, size: int) -> bytes:
+    """Return what stands before the key of a masked frame."""
     if size <= MAX_SHORT:
-        header = (first << 8 | MASKED | size).to_bytes(2)
-    elif size <= MAX_16_BIT:
-        header = bytes((first, MASKED | IS_16_BIT)) + size.to_bytes(2)
-    else:
-        header = bytes((first, MASKED | IS_64_BIT)) + size.to_bytes(8)
-    return header + key + mask(payload, key)
-
-
-def mask(data: bytes | bytearray, key: bytes) -> bytes:
-    """Return ``data`` masked, or unmasked, with the four bytes of ``key``.
-
-    One XOR of two long integers does in one step what a loop does byte by byte.
-    """
-    size = len(data)
-    if size > _PIECE:
-        return b"".join(
-            mask(data[start : start + _PIECE], key) for start in range(0, size, _PIECE)
-        )
-    keys = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(data) ^ int.from_bytes(keys)).to_bytes(size)
+        return (first << 8 | MASKED | size).to_bytes(2)
+    if size <= MAX_16_BIT:
+        return ((first << 8 | MASKED | IS_16_BIT) << 16 | size).to_bytes(4)
+    return ((first << 8 | MASKED | IS_64_BIT) << 64 | size).to_bytes(10)
 
 
 class KeyPool:

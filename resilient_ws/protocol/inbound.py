@@ -154,6 +154,13 @@ class Inbound:
                     self.spent = True
                     break
                 before = pos
+                if data[pos] in _WHOLE_DEFLATED and not assembly.inside:
+                    most = min(room - count, steps)
+                    pos, delivered = self._run_deflated(data, pos, deliver, most, began)
+                    count += delivered
+                    steps -= delivered
+                    if pos > before:
+                        continue
                 pos, steps, message = self._go_on(data, pos, steps)
                 if message is not None:
                     deliver(message)
@@ -220,10 +227,6 @@ class Inbound:
             pos, steps = assembly.run(data, pos, steps)
         elif first in PINGS:
             pos, steps = run_pings(data, pos, steps, self.pings, self.pongs)
-        elif first in _WHOLE_DEFLATED and not assembly.inside:
-            pos, message = self._inflate(data, pos)
-            if message is not None:
-                return pos, steps - 1, message
         if pos == before:
             # It is begun, or of a rare form, or breaks a rule.
             pos, steps = self._step(data, pos), steps - 1
@@ -271,19 +274,44 @@ class Inbound:
         self.stalled = self.received_size - began >= self.space()
         return self.stalled
 
-    def _inflate(self, data: bytes, pos: int) -> tuple[int, str | bytes | None]:
-        """Take a compressed message of one frame, if all of it is there."""
+    def _run_deflated(
+        self,
+        data: bytes,
+        pos: int,
+        deliver: Callable[[str | bytes], object],
+        room: int,
+        began: int,
+    ) -> tuple[int, int]:
+        """Deliver whole compressed messages as ``_run`` does plain ones.
+
+        Returns:
+            Where it stopped, and the number of messages delivered.
+        """
         inflater, limit = self._assembly.inflater, self._assembly.limit
-        bounds = payload_bounds(data, pos)
-        if bounds is None or inflater is None:
-            return pos, None
-        start, stop = bounds
-        is_text = data[pos] & TEXT != 0
-        message, size = inflate_message(
-            inflater, data[start:stop], is_text=is_text, limit=limit
-        )
-        self.received_size += size
-        return stop, message
+        # The owner counts what it has after the chunk, so this does not change in it.
+        count, end, most = 0, len(data), began + self.space()
+        if inflater is None:
+            return pos, 0
+        try:
+            while count < room and pos < end and self.received_size < most:
+                first = data[pos]
+                if first not in _WHOLE_DEFLATED:
+                    break
+                bounds = payload_bounds(data, pos)
+                if bounds is None:
+                    break
+                start, stop = bounds
+                message, size = inflate_message(
+                    inflater, data[start:stop], is_text=first & TEXT != 0, limit=limit
+                )
+                deliver(message)
+                self.received_size += size
+                pos = stop
+                count += 1
+        except Broken as broken:
+            self._violate(broken.violation)
+            pos = end
+        return pos, count
 
     def _violate(self, violation: Violation) -> None:
         self.violation = violation

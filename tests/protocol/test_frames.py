@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+import types
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,11 +21,15 @@ from resilient_ws.protocol.frames import (
     mask,
 )
 from resilient_ws.protocol.header import read_header
+from resilient_ws.transport import masking
+from resilient_ws.transport.masking import MASKED
 from tests.protocol import unmask
 
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from resilient_ws.protocol.frames import Mask
 
 KEY = b"\x01\x20\x03\xf4"
 SIZES = [0, 1, 3, 4, 5, 125, 126, 127, 65535, 65536, 65537]
@@ -85,17 +92,33 @@ def test_every_kind_of_bytes_can_be_sent(
     assert unmask(encode_frame(PING, payload, KEY))[1] == sent
 
 
+@pytest.mark.parametrize("routine", [mask, MASKED], ids=["python", "compiled"])
 @given(data=st.binary(max_size=300), key=st.binary(min_size=4, max_size=4))
 def test_masking_is_the_xor_of_the_rfc_and_undoes_itself(
-    data: bytes, key: bytes
+    routine: Mask, data: bytes, key: bytes
 ) -> None:
-    masked = mask(data, key)
+    before = bytes(data)
+    masked = routine(data, key)
     assert masked == bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
-    assert mask(masked, key) == data
+    assert routine(masked, key) == data == before
 
 
+def test_the_routine_that_aiohttp_was_built_with_is_found() -> None:
+    built = importlib.util.find_spec("aiohttp._websocket.mask") is not None
+    assert (MASKED is not mask) is built
+
+
+@pytest.mark.parametrize("missing", [None, types.ModuleType("another")])
+def test_without_that_routine_masking_is_ours(
+    monkeypatch: pytest.MonkeyPatch, missing: types.ModuleType | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp._websocket.mask", missing)
+    assert masking._found() is mask
+
+
+@pytest.mark.parametrize("mask", [mask, MASKED], ids=["python", "compiled"])
 @pytest.mark.parametrize("size", [16383, 16384, 16385, 100_001])
-def test_a_large_payload_is_masked_without_a_seam(size: int) -> None:
+def test_a_large_payload_is_masked_without_a_seam(mask: Mask, size: int) -> None:
     data = os.urandom(size)
     keys = (KEY * (size // 4 + 1))[:size]
     expected = bytes(a ^ b for a, b in zip(data, keys, strict=True))

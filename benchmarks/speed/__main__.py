@@ -1,0 +1,113 @@
+"""The command: ``python -m benchmarks.speed [--quick] [--only WORD] [--json FILE]``.
+
+It prints every figure as it comes, and ends with 1 when a message was lost, doubled or
+changed. A target that is missed is no failure of the command: the page tells of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.speed import crowd, drain, exchange, recovery
+from benchmarks.speed.compare import Arena
+from benchmarks.speed.plan import cells, feed_cells
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+LIBRARIES = ("resilient_ws", "aiohttp", "websockets", "picows", "uvloop")
+
+
+def machine() -> dict[str, Any]:
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "cores": os.cpu_count(),
+        "versions": versions,
+    }
+
+
+def wire(options: argparse.Namespace) -> dict[str, Any]:
+    """Compare all that one connection does."""
+    rows: list[dict[str, Any]] = []
+    with Arena() as arena:
+        for cell in (*cells(quick=options.quick), *feed_cells(quick=options.quick)):
+            if options.only in ("", "wire", cell.scenario):
+                for row in arena.compare(cell):
+                    rows.append(row)
+                    print(shown(row), flush=True)
+    return {
+        "wire": [row for row in rows if row["scenario"] != "feed"],
+        "feed": [row for row in rows if row["scenario"] == "feed"],
+    }
+
+
+def shown(row: dict[str, Any]) -> str:
+    verdict = {None: "", True: "met", False: "missed"}[row["met"]]
+    target = "" if row["target"] is None else f">= {row['target']:.2f}x"
+    return (
+        f"{row['scenario']:<8}{row['loop']:<8}{row['link']:<8}{row['kind']:<7}"
+        f"{row['size']:>8}  {row['client']:<33}{row['cpu']:>8.2f} µs"
+        f"   {row['least']:>8.2f} - {row['most']:<8.2f}"
+        f"{row['ratio']:>6.2f}x {target:<9} {verdict}"
+    ).rstrip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.speed")
+    parser.add_argument("--quick", action="store_true", help="few messages, one round")
+    parser.add_argument("--only", default="", help="one scenario, such as receive")
+    parser.add_argument("--json", type=pathlib.Path, help="a file for the figures")
+    options = parser.parse_args()
+    result = {"quick": options.quick, **machine(), "load": [os.getloadavg()[0]]}
+    began = time.monotonic()
+    for name, section in SECTIONS.items():
+        if options.only in ("", name) or (name == "wire" and options.only in WIRE):
+            result.update(section(options))
+        result["load"].append(os.getloadavg()[0])
+        result["seconds"] = time.monotonic() - began
+        # What has been measured is not lost with what comes after it.
+        if options.json is not None:
+            options.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{result['seconds']:.0f} s")
+
+
+def apart(section: ModuleType) -> Callable[[argparse.Namespace], dict[str, Any]]:
+    """What a module measures, under its name."""
+    name = section.__name__.rpartition(".")[2]
+
+    def measure(options: argparse.Namespace) -> dict[str, Any]:
+        found = {name: section.measure(quick=options.quick)}
+        print(json.dumps(found, indent=1), flush=True)
+        return found
+
+    return measure
+
+
+WIRE = ("receive", "segment", "drip", "echo", "send", "feed")
+SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "wire": wire,
+    "exchange": apart(exchange),
+    "drain": apart(drain),
+    "recovery": apart(recovery),
+    "crowd": apart(crowd),
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The server's side of the wire format: what is sent is made before it is timed."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+import zlib
+from base64 import b64encode
+from hashlib import sha1
+from typing import Final, TypeAlias
+
+
+Message: TypeAlias = str | bytes
+
+#: How many different messages there are at most; they come round and round.
+VARIETY: Final = 64
+#: And how many bytes they have together at most.
+VARIETY_BYTES: Final = 4 * 1024 * 1024
+#: What the server writes at once.
+CHUNK: Final = 256 * 1024
+TAIL: Final = b"\x00\x00\xff\xff"
+
+
+def accept(key: str) -> str:
+    digest = sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+    return b64encode(digest).decode()
+
+
+@functools.cache
+def messages(kind: str, size: int) -> list[Message]:
+    """The messages of a scenario, the same in every process."""
+    count = max(4, min(VARIETY, VARIETY_BYTES // size))
+    chance = random.Random(size)
+    if kind == "binary":
+        return [chance.randbytes(size) for _ in range(count)]
+    return [trade(number, size, chance) for number in range(count)]
+
+
+def trade(number: int, size: int, chance: random.Random) -> str:
+    """What a feed of an exchange looks like, cut to size."""
+    text = f'{{"n":{number}'
+    while len(text) < size:
+        text += (
+            f',"s":"BTCUSDT","p":"{chance.uniform(4e4, 5e4):.2f}",'
+            f'"q":"{chance.random():.5f}","t":{chance.randrange(10**12, 2 * 10**12)}'
+        )
+    return text[: size - 1] + "}"
+
+
+def payload(message: Message) -> bytes:
+    return message.encode() if isinstance(message, str) else message
+
+
+def frame(opcode: int, data: bytes, *, rsv1: bool = False) -> bytes:
+    """One unmasked frame, as a server sends it."""
+    size = len(data)
+    if size < 126:
+        length = bytes([size])
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2)
+    else:
+        length = b"\x7f" + size.to_bytes(8)
+    return bytes([0x80 | rsv1 << 6 | opcode]) + length + data
+
+
+def deflated(data: bytes) -> bytes:
+    """A compressed payload that needs nothing of those before it."""
+    stream = zlib.compressobj(wbits=-15)
+    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+@functools.cache
+def frames(kind: str, size: int, *, compressed: bool) -> list[bytes]:
+    opcode = 1 if kind == "text" else 2
+    payloads = map(payload, messages(kind, size))
+    if compressed:
+        return [frame(opcode, deflated(data), rsv1=True) for data in payloads]
+    return [frame(opcode, data) for data in payloads]
+
+
+def chunks(kind: str, size: int, count: int, *, compressed: bool) -> list[bytes]:
+    """``count`` whole frames, a chunk at a time; most chunks are one object."""
+    made = frames(kind, size, compressed=compressed)
+    laps = max(1, CHUNK // sum(map(len, made)))
+    full, rest = divmod(count, laps * len(made))
+    last = b"".join(itertools.islice(itertools.cycle(made), rest))
+    return [b"".join(made * laps)] * full + [last]
+
+
+def unmask(data: bytes, key: bytes) -> bytes:
+    keys = (key * (len(data) // 4 + 1))[: len(data)]
+    return (int.from_bytes(data) ^ int.from_bytes(keys)).to_bytes(len(data))

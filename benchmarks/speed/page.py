@@ -1,0 +1,259 @@
+"""The page: ``python -m benchmarks.speed.page docs/performance.json``.
+
+It writes ``performance.md`` beside the figures, and the plots into ``performance/``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.speed.clients import US
+from benchmarks.speed.plan import FEED_RATE, PEERS, VARIANTS
+from benchmarks.speed.verdicts import sized, verdicts
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+METHOD: Final = """\
+A server in a process of its own writes the same bytes in the same chunks to every
+library; each library runs in a process of its own, one at a time, in turns whose
+order alternates, so that what disturbs the machine disturbs all. What is shown is the
+CPU time of the client for each message, the kernel's on its behalf included: the
+median of the rounds. A ratio is the median of those within a round: above 1, ours
+costs less. Every message is compared with what was sent before a figure counts.
+resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an event
+callback. picows has callbacks alone, and is measured with asyncio's queue behind
+them, with a bare deque, and as it is.
+"""
+
+
+def written(result: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {v}" for name, v in result["versions"].items())
+    load = ", ".join(f"{one:.1f}" for one in result["load"])
+    parts = [
+        "# Speed\n",
+        (
+            f"Written by `make bench` in {result['seconds']:.0f} s: "
+            f"{result['python']} on {result['system']}, {result['cores']} cores; "
+            f"{versions}. The load average of the machine was {load} before it and "
+            "after each section; above 2 it had other work than this on its two cores, "
+            "and the figures spread.\n"
+        ),
+        *missed(result),
+        "## How\n",
+        METHOD,
+    ]
+    for section, render in SECTIONS.items():
+        if result.get(section):
+            parts += render(result[section])
+    return "\n".join(parts)
+
+
+def missed(result: dict[str, Any]) -> list[str]:
+    found = verdicts(result)
+    bad = [verdict for verdict in found if not verdict.met]
+    parts = ["## Targets\n", f"{len(found) - len(bad)} of {len(found)} are met.\n"]
+    if bad:
+        parts.append("Missed:\n")
+        parts += [f"- {v.name}: **{v.said}**. {v.why}".rstrip() for v in bad]
+        parts.append("")
+    return parts
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def wire(rows: list[dict[str, Any]]) -> list[str]:
+    """One table for each scenario, loop and way, with a column for each client."""
+    parts = []
+    for name, title in TITLES.items():
+        chosen = [row for row in rows if row["scenario"] == name]
+        if chosen:
+            parts.append(f"## {title}\n")
+        for (loop, link), group in itertools.groupby(chosen, _table_of):
+            parts.append(f"{loop}, {LINKS[link]}: µs of CPU a message.\n")
+            parts.append(costs(list(group)))
+        if name in PLOTS and chosen:
+            parts.append(f"![{title}](performance/{PLOTS[name]}.png)\n")
+    return parts
+
+
+def _table_of(row: dict[str, Any]) -> tuple[str, str]:
+    return row["loop"], row["link"]
+
+
+def costs(rows: list[dict[str, Any]]) -> str:
+    names = [n for n in (US, *PEERS, *VARIANTS) if any(r["client"] == n for r in rows)]
+    cells: dict[tuple[str, int], dict[str, str]] = {}
+    for row in rows:
+        text = f"{row['cpu']:.2f} ({row['least']:.2f}-{row['most']:.2f})"
+        if row["client"] != US:
+            text += f" **{row['ratio']:.2f}x**"
+        if row["scenario"] in {"echo", "send"}:
+            text += f", wall {row['wall']:.1f}"
+        cells.setdefault((row["kind"], row["size"]), {}).setdefault(row["client"], text)
+    return table(
+        ["message", *names],
+        (
+            [f"{kind}, {sized(size)}", *(found.get(name, "") for name in names)]
+            for (kind, size), found in cells.items()
+        ),
+    )
+
+
+def feed(rows: list[dict[str, Any]]) -> list[str]:
+    shares = list(rows[0]["ages"])
+    return [
+        f"## A feed of {FEED_RATE:,} messages a second\n",
+        (
+            f"{sized(rows[0]['size'])} each, {rows[0]['count']:,} of them for each "
+            "client, with the time of sending inside: µs from there to the "
+            "consumer.\n"
+        ),
+        table(
+            ["client", *(f"{share} %" for share in shares), "CPU µs a message"],
+            (
+                [
+                    row["client"],
+                    *(f"{row['ages'][share]:.0f}" for share in shares),
+                    f"{row['cpu']:.2f}",
+                ]
+                for row in rows
+            ),
+        ),
+    ]
+
+
+def crowd(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        "## Idle connections\n",
+        (
+            "All in one process; memory is the resident size above that of the "
+            "process that has had one connection before. The CPU time is that of "
+            "three pings and pongs on each, as many as a minute has at the default "
+            "interval of 20 s.\n"
+        ),
+        table(
+            ["connections", *(f"{row['client']}: KiB each, CPU" for row in rows)],
+            (
+                [
+                    f"{at[0]['count']:,}",
+                    *(
+                        f"{one['memory'] / 1024:.1f}, "
+                        f"{one['cpu_a_minute'] * 1e3 / one['count']:.2f} ms each"
+                        for one in at
+                    ),
+                ]
+                for at in zip(*(row["rows"] for row in rows), strict=True)
+            ),
+        ),
+        "![Idle connections](performance/crowd.png)\n",
+        (
+            "All connections reset at once, and the server back after 2 s: seconds "
+            "from there to the next message on the first, the median and the last "
+            "one.\n"
+        ),
+        table(
+            ["client", "connections", "back", "first", "median", "last"],
+            (
+                _returned(row["client"], row["return"])
+                for row in rows
+                if "return" in row
+            ),
+        ),
+    ]
+
+
+def _returned(name: str, back: dict[str, Any]) -> list[str]:
+    moments = (back[moment] for moment in ("first", "half", "last"))
+    return [
+        name,
+        f"{back['count']:,}",
+        f"{back['back']:,}",
+        *("never" if moment is None else f"{moment:.2f}" for moment in moments),
+    ]
+
+
+def recovery(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        "## From the server's return to the first message\n",
+        (
+            "After 2 s without a server, as each library's default backoff has it: "
+            "resilient_ws jitters fully, so that a fleet does not come in step.\n"
+        ),
+        table(
+            ["client", "connections", "back", "first", "median", "last"],
+            (_returned(row["client"], row) for row in rows),
+        ),
+    ]
+
+
+def drain(row: dict[str, Any]) -> list[str]:
+    rate = row["count"] / row["seconds"]
+    return [
+        "## Draining an outbox\n",
+        (
+            f"{row['count']:,} messages of {row['size']} B, queued while offline: "
+            f"{row['memory']:.0f} B of memory each, drained at {rate:,.0f} a second "
+            f"with {row['cpu']:.2f} µs of CPU each; the loop was held for "
+            f"{row['held'] * 1e3:.1f} ms at most.\n"
+        ),
+    ]
+
+
+def exchange(row: dict[str, Any]) -> list[str]:
+    return [
+        "## Requests and replies\n",
+        (
+            f"{row['count']:,} exchanges of {row['size']} B, one after the other, "
+            "with one server of aiohttp for all; the best of the rounds.\n"
+        ),
+        table(
+            ["way", "exchanges a second", "a session is faster by"],
+            (
+                [way, f"{rate:,.0f}", f"{row['ratio'][way]:.2f}x"]
+                for way, rate in row["rate"].items()
+            ),
+        ),
+    ]
+
+
+TITLES: Final = {
+    "receive": "Receiving",
+    "segment": "10,000 messages in one write",
+    "drip": "One message in 10,000 writes (µs a write)",
+    "echo": "Round trip",
+    "send": "Sending",
+}
+PLOTS: Final = {"receive": "receive", "send": "send", "echo": "echo"}
+LINKS: Final = {"plain": "plain", "tls": "TLS", "deflate": "compressed"}
+SECTIONS: Final[dict[str, Callable[[Any], list[str]]]] = {
+    "wire": wire,
+    "feed": feed,
+    "crowd": crowd,
+    "recovery": recovery,
+    "drain": drain,
+    "exchange": exchange,
+}
+
+
+def main() -> None:
+    from benchmarks.speed import plots  # noqa: PLC0415 - the page needs no matplotlib
+
+    figures = pathlib.Path(sys.argv[1])
+    result = json.loads(figures.read_text())
+    figures.with_suffix(".md").write_text(written(result))
+    folder = figures.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    plots.draw(result, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Masking by the compiled routine of aiohttp, where it was built with one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.protocol.frames import mask
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.protocol.frames import Mask
+
+
+def _found() -> Mask:
+    """Return aiohttp's way, or ours where aiohttp's is Python as well."""
+    try:
+        compiled = import_module("aiohttp._websocket.mask")
+        in_place: Callable[[bytes, bytearray], None] = compiled._websocket_mask_cython  # noqa: SLF001 - it has no other name
+    except (ImportError, AttributeError):
+        return mask
+
+    def masked(data: bytes | bytearray, key: bytes) -> bytearray:
+        copy = bytearray(data)
+        in_place(key, copy)
+        return copy
+
+    return masked
+
+
+#: Masks data with a key.
+MASKED: Final = _found()

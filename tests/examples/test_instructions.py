@@ -1,0 +1,64 @@
+"""benchmarks/speed/instructions.py: what a message costs does not grow unseen."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.speed.instructions import BUDGETS, VERSION
+from tests.servers.process import ROOT
+
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(
+    VERSION not in json.loads(BUDGETS.read_text()),
+    reason=f"no budget for Python {VERSION}: make instructions ARGS=--write",
+)
+
+
+def run(root: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    """Count in a process that nobody else traces."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COV_", "COVERAGE_"))
+    }
+    environment["PYTHONPATH"] = str(root)
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.speed.instructions", *names],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_a_message_takes_no_more_bytecodes_than_its_budget() -> None:
+    done = run(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": ok\n") == 3, done.stdout
+
+
+def test_a_line_more_for_each_message_is_found(tmp_path: Path) -> None:
+    for folder in ("resilient_ws", "benchmarks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    module = tmp_path / "resilient_ws" / "protocol" / "inbound.py"
+    lines = module.read_text()
+    step = "                pos = stop\n                count += 1\n"
+    assert lines.count(step) == 2
+    module.write_text(lines.replace(step, f"{step}                size += 0\n", 1))
+
+    done = run(tmp_path, "received")
+    assert done.returncode == 1, done.stdout
+    assert "TOO MANY" in done.stdout
+    assert "instructions --write" in done.stderr
