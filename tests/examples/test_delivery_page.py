@@ -182,3 +182,14 @@ def test_the_defaults_of_the_store_are_those_that_are_told(tmp_path: Path) -> No
 
 def test_the_readme_leads_to_it() -> None:
     assert "(docs/delivery.md)" in (ROOT / "README.md").read_text()
+
+
+def test_every_link_leads_to_a_page_or_to_one_that_a_command_writes() -> None:
+    written = re.findall(r"--write docs/(\S+)", (ROOT / "Makefile").read_text())
+    targets = set(re.findall(r"\]\((?!https?:)([^)]+)\)", PAGE))
+    assert targets >= {"crash.md", "outbox.md", "pongs.md"}
+    assert [
+        target
+        for target in targets
+        if target not in written and not (ROOT / "docs" / target).exists()
+    ] == []
