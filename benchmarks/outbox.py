@@ -444,8 +444,8 @@ def targets(disk: list[dict[str, Any]], memory: dict[str, Any]) -> Iterator[str]
         told.append((met, text))
 
     tell(
-        f"{memory['count']:,} messages in memory are drained at {MEMORY_RATE:,} a "
-        f"second or more: {rate:,.0f}",
+        f"{memory['count']:,} messages in memory are drained at {MEMORY_RATE:,} a"
+        f" second or more: {rate:,.0f}",
         met=rate >= MEMORY_RATE,
     )
     tell(

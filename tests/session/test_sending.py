@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, Outbox, Reconnect, State
+from resilient_ws.outbox.pump import JOINED_WRITE, LONERS, MESSAGE_COST
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.record import now, of, recorded, turns, until
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 OFFLINE = 5.0
 CHUNK = b"x" * 65536
+MANY = 5000
 
 
 def offline(server: ScriptedServer, **outbox: Any) -> Session:
@@ -149,6 +152,40 @@ async def test_later_sends_of_a_turn_leave_joined_at_its_end(
         assert {d.state for d in deliveries} == {DeliveryState.WRITTEN}
         await turns()
         assert server.received == texts(range(10))
+
+
+async def test_after_one_that_came_alone_more_leave_at_once(
+    server: ScriptedServer,
+) -> None:
+    async with resilient_ws.connect(server.url()) as session:
+        await turns()
+        stepped(session.send("alone"))
+        await turns()
+        straight = [stepped(session.send(text)) for text in texts(range(LONERS))]
+        assert {d.state for d in straight} == {DeliveryState.WRITTEN}
+        rest = texts(range(LONERS, LONERS + 5))
+        states = [stepped(session.send(text)).state for text in rest]
+        assert states == [DeliveryState.WRITTEN] + 4 * [DeliveryState.QUEUED]
+        await turns()
+        assert server.received == ["alone", *texts(range(LONERS + 5))]
+
+
+async def test_a_full_outbox_leaves_the_loop_free_between_writes(
+    server: ScriptedServer,
+) -> None:
+    async with offline(server, max_messages=MANY) as session:
+        for text in texts(range(MANY)):
+            await session.send(text)
+        waiting = [MANY]
+        await session.wait_until(State.OPEN)
+        while session.outstanding():
+            waiting.append(len(session.outstanding()))
+            await turns(1)
+        handed_over = [more - less for more, less in itertools.pairwise([*waiting, 0])]
+        # Small ones count by their number. Two turns went by until it was told.
+        assert max(handed_over) * MESSAGE_COST <= 2 * JOINED_WRITE
+        await turns()
+    assert server.received == texts(range(MANY))
 
 
 async def test_a_joined_write_leaves_when_it_is_large(server: ScriptedServer) -> None:
