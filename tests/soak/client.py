@@ -19,6 +19,7 @@ from resilient_ws import (
     Outbox,
     OutboxFull,
     Reconnect,
+    ResilientWSError,
     State,
     StateChanged,
     Timeouts,
@@ -122,28 +123,29 @@ class Client:
 
     # The run.
 
-    async def run(self, until: asyncio.Event) -> None:
+    async def run(self, over: asyncio.Event) -> None:
         """Send and read until told to end; then settle, and close."""
-        async with self._session as session:
-            reading = asyncio.create_task(self._read())
-            sending = asyncio.create_task(self._send_on())
-            await until.wait()
+        async with self._session as session, asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            sending = group.create_task(self._send_on())
+            await over.wait()
             sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sending
+            await asyncio.wait({sending})
             await self._settle()
             record = await session.close()
             if record is None or not record.clean:
                 self.ledger.violate(f"closed on a healthy link with {record}")
-        await reading
 
     async def _send_on(self) -> None:
         rng = self._rng
-        while True:
-            for _ in range(rng.choice((1, 1, 2, 5, 20))):
-                await self._send()
-            await asyncio.sleep(rng.uniform(0.0, 0.3))
-            self.ledger.settle()
+        try:
+            while True:
+                for _ in range(rng.choice((1, 1, 2, 5, 20))):
+                    await self._send()
+                await asyncio.sleep(rng.uniform(0.0, 0.3))
+                self.ledger.settle()
+        except ResilientWSError as end:
+            self.ledger.violate(f"the session ended by itself: {end}")
 
     async def _send(self) -> int:
         number = self.ledger.next_number()
@@ -167,10 +169,11 @@ class Client:
 
     async def _read(self) -> None:
         rng = self._rng
-        async for item in self._session.with_interruptions():
-            self.ledger.received(item)
-            if rng.random() < 0.002:
-                await asyncio.sleep(rng.uniform(0.1, 2.0))
+        with contextlib.suppress(ResilientWSError):  # the sender tells
+            async for item in self._session.with_interruptions():
+                self.ledger.received(item)
+                if rng.random() < 0.002:
+                    await asyncio.sleep(rng.uniform(0.1, 2.0))
 
     async def _settle(self) -> None:
         """Come back, send what waits, and have one last message echoed."""
@@ -180,7 +183,7 @@ class Client:
                 while not await self._echoes():
                     pass
                 await until(lambda: not self.ledger.unsettled)
-        except TimeoutError:
+        except (ResilientWSError, TimeoutError):
             self.ledger.violate(
                 f"{self._session.state.value}, {self.ledger.unsettled} unsettled, "
                 f"{SETTLING:g} s after the last fault"

@@ -51,6 +51,11 @@ class Conductor:
                 acts = [act for act in script if act.where == place]
                 group.create_task(self._perform(acts, began))
 
+    def forget(self) -> None:
+        """Let go of connections that are over; a proxy remembers them for tests."""
+        for proxy in self._proxies.values():
+            proxy.connections[:] = [c for c in proxy.connections if c.is_open]
+
     async def _perform(self, acts: Sequence[Act], began: float) -> None:
         for act in acts:
             await asyncio.sleep(began + act.at - self._loop.time())

@@ -15,7 +15,7 @@ from tests.soak.verdict import Spread, Verdict
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """A run, and all that it came to. Memory is resident, in MiB, after a collection."""
+    """A run, and all that it came to. Memory is in MiB."""
 
     seed: int
     minutes: float
@@ -24,8 +24,7 @@ class Report:
     verdict: Verdict
     leaked_tasks: int
     leaked_sockets: int
-    memory_start: float
-    memory_end: float
+    memory: Sequence[float]
 
     @property
     def passed(self) -> bool:
@@ -86,8 +85,8 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         ("doubled", f"{counts.doubled}"),
         ("tasks, sockets left", f"{report.leaked_tasks}, {report.leaked_sockets}"),
         (
-            "memory after a fifth of the run, at its end",
-            f"{report.memory_start:.1f} MiB, {report.memory_end:.1f} MiB",
+            "resident memory at each fifth of the run, MiB",
+            ", ".join(f"{size:.1f}" for size in report.memory),
         ),
         ("promises broken", f"{len(verdict.violations)}"),
     ]

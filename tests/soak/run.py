@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import pathlib
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 #: Of each server, a session in each mode.
 CAST: Final = [(server, mode) for server in SERVERS for mode in get_args(Mode)]
 
-#: MiB by which memory may grow between a fifth of the run and its end.
+#: How often memory is measured, and the MiB by which the last may exceed the first.
+FIFTHS: Final = 5
 GROWTH: Final = 8.0
 
 _MIB: Final = 1024 * 1024
@@ -61,9 +63,9 @@ async def run(*, seed: int, minutes: float) -> Report:
     leaked_sockets = open_sockets().keys() - sockets.keys()
     if leaked_tasks or leaked_sockets:
         verdict.violations.append(f"left: {leaked_tasks}, {leaked_sockets}")
-    if play.memory_end - play.memory_start > GROWTH:
+    if play.memory[-1] - play.memory[0] > GROWTH:
         verdict.violations.append(
-            f"memory grew from {play.memory_start:.1f} to {play.memory_end:.1f} MiB"
+            f"memory grew from {play.memory[0]:.1f} to {play.memory[-1]:.1f} MiB"
         )
     return Report(
         seed=seed,
@@ -73,8 +75,7 @@ async def run(*, seed: int, minutes: float) -> Report:
         verdict=verdict,
         leaked_tasks=len(leaked_tasks),
         leaked_sockets=len(leaked_sockets),
-        memory_start=play.memory_start,
-        memory_end=play.memory_end,
+        memory=play.memory,
     )
 
 
@@ -84,8 +85,8 @@ class Play:
     def __init__(self, *, seed: int, seconds: float) -> None:
         self._seed = seed
         self._seconds = seconds
-        self.memory_start = 0.0
-        self.memory_end = 0.0
+        #: In MiB, at each fifth of the run: the first when all has warmed up.
+        self.memory: list[float] = []
 
     async def play(self, script: Sequence[Act]) -> Verdict:
         """Play to the end, and judge."""
@@ -132,25 +133,26 @@ class Play:
         over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             sessions = [group.create_task(client.run(over)) for client in clients]
-            watching = group.create_task(self._watch(books))
+            watching = group.create_task(self._watch(books, conductor))
             performing = group.create_task(conductor.perform(script))
-            await asyncio.sleep(self._seconds)
-            await performing
-            self.memory_end = _memory()
+            measuring = group.create_task(self._measure())
+            await asyncio.wait({measuring, performing})
             over.set()
             await asyncio.wait(sessions)
             watching.cancel()
 
-    async def _watch(self, books: Sequence[Logbook]) -> None:
-        """Read the logs as they come; measure when all has warmed up."""
-        loop = asyncio.get_running_loop()
-        warm = loop.time() + self._seconds / 5
+    async def _watch(self, books: Sequence[Logbook], conductor: Conductor) -> None:
+        """Read the logs as they come, and keep nothing of what is over."""
         while True:
             await asyncio.sleep(0.2)
             for book in books:
                 book.read()
-            if not self.memory_start and loop.time() >= warm:
-                self.memory_start = _memory()
+            conductor.forget()
+
+    async def _measure(self) -> None:
+        for _ in range(FIFTHS):
+            await asyncio.sleep(self._seconds / FIFTHS)
+            self.memory.append(_memory())
 
 
 def _books(
@@ -161,7 +163,10 @@ def _books(
 
 
 def _memory() -> float:
-    """Return the resident memory of this process, in MiB, without garbage."""
+    """Return the resident memory of this process in MiB, without what is free."""
     gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        # What glibc keeps for later says nothing of what is in use.
+        ctypes.CDLL(None).malloc_trim(0)
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / _MIB

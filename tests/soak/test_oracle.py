@@ -240,10 +240,15 @@ def test_a_drop_that_no_fault_explains_is_a_false_alarm(fault: Done) -> None:
     assert "a false alarm" in verdict.violations[0]
 
 
-def test_a_silence_that_is_noticed_late_is_a_violation() -> None:
-    client = client_with(Life(0.0, 0.1, 30.0, "silence"), Life(30.1, 30.5))
-    (violation,) = judge([client], [done(5.0, 29.0)]).violations
-    assert violation == "a dead link was noticed after 25.0 s"
+@pytest.mark.parametrize("dropped", [30.0, None], ids=["late", "never"])
+def test_a_silence_that_is_not_noticed_in_time_is_a_violation(
+    dropped: float | None,
+) -> None:
+    lives = [Life(0.0, 0.1, dropped, "silence")]
+    if dropped is not None:
+        lives.append(Life(30.1, 30.5))
+    violations = judge([client_with(*lives)], [done(5.0, 29.0)]).violations
+    assert "deaf" in violations[0]
 
 
 def test_a_run_in_which_nothing_happened_proves_nothing() -> None:
