@@ -57,7 +57,13 @@ def written(result: dict[str, Any]) -> str:
 def missed(result: dict[str, Any]) -> list[str]:
     found = verdicts(result)
     bad = [verdict for verdict in found if not verdict.met]
-    parts = ["## Targets\n", f"{len(found) - len(bad)} of {len(found)} are met.\n"]
+    absent = [name for name in SECTIONS if not result.get(name)]
+    parts = ["## Targets\n"]
+    if absent:
+        parts.append(
+            f"Not measured in this run, and not judged: {', '.join(absent)}.\n"
+        )
+    parts += [f"{len(found) - len(bad)} of {len(found)} are met.\n"]
     if bad:
         parts.append("Missed:\n")
         parts += [f"- {v.name}: **{v.said}**. {v.why}".rstrip() for v in bad]

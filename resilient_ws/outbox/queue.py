@@ -57,6 +57,9 @@ class OutboxQueue:
         check_waiting: Callable[[], None],
     ) -> None:
         self._policy = policy
+        # Asked for with every message.
+        self._max_bytes, self._ttl = policy.max_bytes, policy.ttl
+        self._needs_id = policy.ack_of is not None
         self._terms = Terms(policy.goal, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
         self._line = line = Line()
@@ -178,16 +181,16 @@ class OutboxQueue:
         only_if_open: bool,
     ) -> Delivery:
         """Accept a message, after waiting for room if need be."""
-        policy, admission = self._policy, self._admission
+        admission = self._admission
         if admission.end is not None:
             raise admission.end.with_traceback(None)
         message, size = payload_of(data)
-        if size > policy.max_bytes:
+        if size > self._max_bytes:
             raise admission.too_big(size)
-        if message_id is None and policy.ack_of is not None:
+        if message_id is None and self._needs_id:
             raise ValueError(_NO_ID)
         # Before any wait: what is too old to matter may grow so while waiting.
-        lifetime = policy.ttl if ttl is None else ttl
+        lifetime = self._ttl if ttl is None else ttl
         expires_at = None if lifetime is None else self._ledger.clock() + lifetime
         ready, kept = admission.free, True
         if not ready:

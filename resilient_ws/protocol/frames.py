@@ -8,11 +8,12 @@ much as the rest of the frame.
 from __future__ import annotations
 
 import os
+from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Masks data with a key of four bytes, as ``mask`` does.
 Mask: TypeAlias = "Callable[[bytes | bytearray, bytes], bytes | bytearray]"
@@ -45,6 +46,8 @@ MASKED: Final = 0x80
 _PIECE: Final = 16 * 1024
 
 _BLOCK: Final = 4096
+#: Cuts a block into keys, one when it is asked for one.
+_cut: Final = Struct("4s").iter_unpack
 
 
 def mask(data: bytes | bytearray, key: bytes) -> bytes:
@@ -94,18 +97,16 @@ class KeyPool:
         entropy: Gives that many random bytes; a test may pass its own.
     """
 
-    __slots__ = ("_at", "_block", "_entropy")
+    __slots__ = ("_entropy", "_keys")
 
     def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._entropy = entropy
-        self._block = b""
-        self._at = 0
+        self._keys: Iterator[tuple[bytes]] = iter(())
 
     def take(self) -> bytes:
         """Return the next four bytes."""
-        start = self._at
-        if start == len(self._block):
-            self._block = self._entropy(_BLOCK)
-            start = 0
-        self._at = stop = start + 4
-        return self._block[start:stop]
+        found = next(self._keys, None)
+        if found is None:
+            self._keys = _cut(self._entropy(_BLOCK))
+            found = next(self._keys)
+        return found[0]
