@@ -86,8 +86,8 @@ class Ledger:
         self._open: deque[tuple[int, Delivery]] = deque()
         self._newest: dict[object, int] = {}
         self._previous: int | None = None
-        # Numbers passed over within one connection, upwards and downwards.
-        self._skipped: list[tuple[str, range]] = []
+        # Numbers passed over within one connection that have no excuse yet.
+        self._skipped: list[tuple[str, list[int]]] = []
         self._repeated = 0
         self._doubled = 0
         #: Connections that the stream says were lost or replaced.
@@ -176,8 +176,8 @@ class Ledger:
             return
         if number <= before:
             self.violate(f"{number} {how} after {before}")
-        elif number > before + 1:
-            self._skipped.append((how, range(before + 1, number)))
+        elif missing := self._inexcusable(range(before + 1, number)):
+            self._skipped.append((f"skipped when {number} {how}", missing))
 
     # The end.
 
@@ -222,13 +222,17 @@ class Ledger:
         return counts
 
     def _judge_skipped(self) -> None:
+        for what, numbers in self._skipped:
+            if missing := self._inexcusable(numbers):
+                self.violate(f"{_spans(missing)} {what}")
+
+    def _inexcusable(self, numbers: Iterable[int]) -> list[int]:
+        """Leave out those that the session said it would not transmit."""
         excused = _NEVER_SENT
         if self.mode == "resend":
             # Given up after so many transmissions.
             excused |= Mark.MAYBE
-        for how, numbers in self._skipped:
-            if missing := [n for n in numbers if not self._marks[n] & excused]:
-                self.violate(f"{_spans(missing)} skipped when {numbers.stop} {how}")
+        return [number for number in numbers if not self._marks[number] & excused]
 
 
 def _mark_of(delivery: Delivery) -> Mark:
