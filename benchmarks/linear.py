@@ -41,6 +41,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 import resilient_ws
 from resilient_ws.protocol.engine import Engine
+from resilient_ws.testing.frames import frame
 
 
 if TYPE_CHECKING:
@@ -58,17 +59,6 @@ LIMIT: Final = 64 * MIB
 FLOOD: Final = 1_000_000
 #: Seconds between two looks at the clock.
 TICK: Final = 0.001
-
-
-def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    size = len(payload)
-    if size < 126:
-        length = bytes([size])
-    elif size < 1 << 16:
-        length = b"\x7e" + size.to_bytes(2)
-    else:
-        length = b"\x7f" + size.to_bytes(8)
-    return bytes([fin << 7 | opcode]) + length + payload
 
 
 # --- the parsers alone ---------------------------------------------------------------

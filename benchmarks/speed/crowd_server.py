@@ -14,7 +14,8 @@ import sys
 import time
 from typing import ClassVar, cast
 
-from benchmarks.speed.frames import accept, frame, unmask
+from benchmarks.speed.frames import accept, unmask
+from resilient_ws.testing.frames import frame
 
 
 class Connection(asyncio.Protocol):

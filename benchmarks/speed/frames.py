@@ -10,6 +10,8 @@ from base64 import b64encode
 from hashlib import sha1
 from typing import Final, TypeAlias
 
+from resilient_ws.testing.frames import frame
+
 
 Message: TypeAlias = str | bytes
 
@@ -52,18 +54,6 @@ def payload(message: Message) -> bytes:
     return message.encode() if isinstance(message, str) else message
 
 
-def frame(opcode: int, data: bytes, *, rsv1: bool = False) -> bytes:
-    """One unmasked frame, as a server sends it."""
-    size = len(data)
-    if size < 126:
-        length = bytes([size])
-    elif size < 1 << 16:
-        length = b"\x7e" + size.to_bytes(2)
-    else:
-        length = b"\x7f" + size.to_bytes(8)
-    return bytes([0x80 | rsv1 << 6 | opcode]) + length + data
-
-
 def deflated(data: bytes) -> bytes:
     """A compressed payload that needs nothing of those before it."""
     stream = zlib.compressobj(wbits=-15)
@@ -75,7 +65,7 @@ def frames(kind: str, size: int, *, compressed: bool) -> list[bytes]:
     opcode = 1 if kind == "text" else 2
     payloads = map(payload, messages(kind, size))
     if compressed:
-        return [frame(opcode, deflated(data), rsv1=True) for data in payloads]
+        return [frame(opcode, deflated(data), rsv=4) for data in payloads]
     return [frame(opcode, data) for data in payloads]
 
 

@@ -33,11 +33,11 @@ from benchmarks.speed.frames import (
     TAIL,
     accept,
     chunks,
-    frame,
     messages,
     payload,
     unmask,
 )
+from resilient_ws.testing.frames import frame
 
 
 if TYPE_CHECKING:
