@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from resilient_ws.inbox.policy import Inbox
 
 
-@attrs.define
+@attrs.frozen
 class _Run:
     """Messages that arrived without a hole, and their payload bytes."""
 
-    messages: deque[Message] = attrs.field(factory=deque[Message])
-    size: int = 0
+    messages: deque[Message]
+    size: int
 
 
 class InboxQueue:
@@ -52,12 +52,16 @@ class InboxQueue:
         self._wall = wall
         self._report = report
         self._bounded = policy.overflow in {"pause", "close"}
+        # Asked for with every chunk: what may wait before nothing more is delivered.
+        self._max_bytes = policy.max_bytes if self._bounded else sys.maxsize
+        self._max_messages = policy.max_messages if self._bounded else sys.maxsize
         self._line: deque[_Run | Interruption] = deque()
         #: The run that is being read, for consumers that take all but its last message
         #: by themselves: the fast path, which leaves the accounts to ``take``.
         self.reading: deque[Message] = deque()
         self._reading_size = 0
-        self._arriving = _Run()
+        self._arriving: deque[Message] = deque()
+        self._arriving_size = 0
         self._queued = 0  # messages in the runs of the line
         self._size = 0  # payload bytes of every run
         self._epoch = 0
@@ -71,7 +75,7 @@ class InboxQueue:
 
     def __len__(self) -> int:
         """Count the messages that wait."""
-        return len(self.reading) + self._queued + len(self._arriving.messages)
+        return len(self.reading) + self._queued + len(self._arriving)
 
     @property
     def full(self) -> bool:
@@ -84,15 +88,14 @@ class InboxQueue:
     @property
     def deliver(self) -> Callable[[Message], None]:
         """Where the engine puts messages; asked for anew with each chunk."""
-        return self._arriving.messages.append
+        return self._arriving.append
 
     def room(self) -> int:
         """Return how many messages may be delivered now."""
-        if not self._bounded:
-            return sys.maxsize
-        if self._size >= self._policy.max_bytes:
+        if self._size >= self._max_bytes:
             return 0
-        return self._policy.max_messages - len(self)
+        waiting = len(self.reading) + self._queued + len(self._arriving)
+        return self._max_messages - waiting
 
     def space(self) -> int:
         """Return how many payload bytes may be delivered now.
@@ -103,18 +106,23 @@ class InboxQueue:
         space = self._policy.max_bytes - self._size
         return space if self._bounded else max(space, 1)
 
-    def arrived(self, size: int) -> None:
-        """Take note of a chunk's messages, ``size`` payload bytes in all."""
-        self._arriving.size += size
+    def arrived(self, size: int) -> int:
+        """Take note of a chunk's messages, ``size`` payload bytes in all.
+
+        Returns:
+            As ``room`` does.
+        """
+        self._arriving_size += size
         self._size += size
         if not self._bounded and self._over():
             self._discard()
         self._wake()
+        return self.room()
 
     def absorb(self, messages: deque[Message], size: int) -> None:
         """Take over what arrived while the connection was restored."""
         if messages:
-            self._arriving.messages.extend(messages)
+            self._arriving.extend(messages)
             messages.clear()
             self.arrived(size)
 
@@ -218,14 +226,14 @@ class InboxQueue:
         """Make the next run the one being read, or return the hole before it."""
         self._settle()
         if not self._line:
-            run, self._arriving = self._arriving, _Run(self.reading)
-        else:
-            head = self._line.popleft()
-            if isinstance(head, Interruption):
-                return head
-            self._queued -= len(head.messages)
-            run = head
-        self.reading, self._reading_size = run.messages, run.size
+            self.reading, self._arriving = self._arriving, self.reading
+            self._reading_size, self._arriving_size = self._arriving_size, 0
+            return None
+        head = self._line.popleft()
+        if isinstance(head, Interruption):
+            return head
+        self._queued -= len(head.messages)
+        self.reading, self._reading_size = head.messages, head.size
         return None
 
     def _wake(self) -> None:
@@ -236,10 +244,10 @@ class InboxQueue:
 
     def _append_hole(self, hole: Interruption) -> None:
         """Put a hole after all that has arrived, or widen the one that is there."""
-        if self._arriving.messages:
-            self._line.append(self._arriving)
-            self._queued += len(self._arriving.messages)
-            self._arriving = _Run()
+        if self._arriving:
+            self._line.append(_Run(self._arriving, self._arriving_size))
+            self._queued += len(self._arriving)
+            self._arriving, self._arriving_size = deque(), 0
         last = self._line[-1] if self._line else None
         if isinstance(last, Interruption):
             self._line[-1] = last.merged(hole)
@@ -299,8 +307,8 @@ class InboxQueue:
 
     def _drop_last(self) -> None:
         """Discard the newest message: always one of the chunk that just arrived."""
-        lost = size_of(self._arriving.messages.pop())
-        self._arriving.size -= lost
+        lost = size_of(self._arriving.pop())
+        self._arriving_size -= lost
         self._size -= lost
 
     def _drop_first(self, hole: Interruption) -> Interruption:

@@ -85,16 +85,16 @@ class Assembly:
         self._room = sys.maxsize
         return Inflating(self.inflater, plain, self.limit)
 
-    def add(self, data: bytes) -> None:
+    def add(self, view: memoryview) -> None:
         """Take a chunk that is shorter than what is missing.
 
         Raises:
             Broken: The payload cannot become a message.
         """
-        self.missing -= len(data)
-        self._pieces.add(data)
+        self.missing -= len(view)
+        self._pieces.add(view)
 
-    def run(self, data: bytes, pos: int, steps: int) -> tuple[int, int]:
+    def run(self, view: memoryview, pos: int, steps: int) -> tuple[int, int]:
         """Take the rest of the frame under way, and the fragments that follow it.
 
         Returns:
@@ -104,19 +104,19 @@ class Assembly:
         Raises:
             Broken: The payload cannot become a message.
         """
-        end, room, is_last = len(data), self._room, self._is_last
+        end, room, is_last = len(view), self._room, self._is_last
         stop = pos + self.missing
-        parts = [data[pos:stop]]
+        parts = [view[pos:stop]]
         try:
             while stop < end and steps > 0 and not is_last:
-                first, length = data[stop], data[stop + 1]
+                first, length = view[stop], view[stop + 1]
                 if first & ~FIN != CONTINUATION:
                     break
                 if length <= MAX_SHORT:
                     start = stop + 2
                 elif length == IS_16_BIT:
                     start = stop + 4
-                    length = data[stop + 2] << 8 | data[stop + 3]
+                    length = view[stop + 2] << 8 | view[stop + 3]
                     if length <= MAX_SHORT:
                         break
                 else:
@@ -125,7 +125,7 @@ class Assembly:
                     break
                 room -= length
                 stop = start + length
-                parts.append(data[start:stop])
+                parts.append(view[start:stop])
                 is_last = first != CONTINUATION
                 steps -= 1
         except IndexError:
@@ -133,7 +133,7 @@ class Assembly:
         self.missing = max(0, stop - end)
         self._room, self._is_last = room, is_last
         # As one, for a call for each would cost more than another copy.
-        self._pieces.add(b"".join(parts))
+        self._pieces.add(parts[0] if len(parts) == 1 else memoryview(b"".join(parts)))
         return min(stop, end), steps
 
     def is_whole(self) -> bool:

@@ -24,12 +24,12 @@ PINGS: Final[Container[int]] = (_PING, _PONG)
 
 
 def run_pings(
-    data: bytes, pos: int, steps: int, pings: list[bytes], pongs: list[bytes]
+    view: memoryview, pos: int, steps: int, pings: list[bytes], pongs: list[bytes]
 ) -> tuple[int, int]:
     """Take whole pings and pongs until something else comes: there may be a flood.
 
     Args:
-        data: Where the frames are.
+        view: Where the frames are.
         pos: Where the first of them begins.
         steps: The most frames to take.
         pings: Takes the payloads of pings.
@@ -39,16 +39,16 @@ def run_pings(
         Where it stopped, and how many steps are left. What it stopped at may be
         anything, a broken rule too.
     """
-    end = len(data)
+    end = len(view)
     while steps > 0 and pos + 1 < end:
-        first, length = data[pos], data[pos + 1]
+        first, length = view[pos], view[pos + 1]
         stop = pos + 2 + length
         if length > MAX_SHORT or stop > end:
             break
         if first == _PONG:
-            pongs.append(data[pos + 2 : stop])
+            pongs.append(view[pos + 2 : stop].tobytes())
         elif first == _PING:
-            pings.append(data[pos + 2 : stop])
+            pings.append(view[pos + 2 : stop].tobytes())
         else:
             break
         pos = stop

@@ -221,7 +221,7 @@ class Inflater:
         self._takeover = takeover
         self._stream: _Decompress | None = None
 
-    def inflate(self, data: bytes, *, last: bool) -> Iterator[bytes]:
+    def inflate(self, data: bytes | memoryview, *, last: bool) -> Iterator[bytes]:
         """Return what the next bytes of a message become, piece by piece.
 
         Args:
@@ -232,10 +232,12 @@ class Inflater:
             BadDeflate: It is not compressed data, or looks back beyond the window.
         """
         if last:
-            data += _TAIL
+            data = b"".join((data, _TAIL))
         return self._pieces(data, 0, b"", last=last)
 
-    def inflate_whole(self, data: bytes) -> tuple[bytes, Iterator[bytes] | None]:
+    def inflate_whole(
+        self, payload: memoryview
+    ) -> tuple[bytes, Iterator[bytes] | None]:
         """Return the first piece of a whole message, and the others if there are any.
 
         It does what ``inflate`` does, and does it faster, for most messages are small.
@@ -244,10 +246,10 @@ class Inflater:
             BadDeflate: It is not compressed data, or looks back beyond the window.
         """
         stream = self._stream
-        if stream is None or len(data) >= _PIECE_IN:
-            pieces = self.inflate(data, last=True)
+        if stream is None or len(payload) >= _PIECE_IN:
+            pieces = self.inflate(payload, last=True)
             return next(pieces, b""), pieces
-        data += _TAIL
+        data = b"".join((payload, _TAIL))
         try:
             made = stream.decompress(data, _PIECE_OUT)
         except zlib.error:
@@ -257,7 +259,7 @@ class Inflater:
         return made, self._pieces(data, self._taken(stream, data), made, last=True)
 
     def _pieces(
-        self, data: bytes, at: int, made: bytes, *, last: bool
+        self, data: bytes | memoryview, at: int, made: bytes, *, last: bool
     ) -> Iterator[bytes]:
         """Yield what comes out of ``data`` from ``at`` on, after ``made`` has come."""
         view, end = memoryview(data), len(data)

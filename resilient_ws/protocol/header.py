@@ -54,7 +54,7 @@ class Header:
 
 
 def take_header(
-    data: bytes, pos: int, *, inside: bool, deflates: bool
+    data: bytes | memoryview, pos: int, *, inside: bool, deflates: bool
 ) -> Header | None:
     """Return the header at ``pos``, found right, or ``None`` when it is incomplete.
 
@@ -72,7 +72,7 @@ def take_header(
     raise Broken(Violation(code=1002, text=f"the server sent {what}"))
 
 
-def read_header(data: bytes, pos: int) -> Header | None:
+def read_header(data: bytes | memoryview, pos: int) -> Header | None:
     """Return the header that starts at ``pos``, or ``None`` when it is incomplete."""
     if len(data) < pos + 2:
         return None
@@ -94,7 +94,7 @@ def read_header(data: bytes, pos: int) -> Header | None:
     )
 
 
-def payload_bounds(data: bytes, pos: int) -> tuple[int, int] | None:
+def payload_bounds(data: bytes | memoryview, pos: int) -> tuple[int, int] | None:
     """Return where the payload of a frame begins and ends, if all of it is there.
 
     It is for frames of up to 64 KiB whose first byte was found good. ``None`` leaves
@@ -115,7 +115,7 @@ def payload_bounds(data: bytes, pos: int) -> tuple[int, int] | None:
 
 
 def wrong_start(
-    data: bytes, pos: int, *, inside: bool, deflates: bool = False
+    data: bytes | memoryview, pos: int, *, inside: bool, deflates: bool = False
 ) -> str | None:
     """Return what is wrong with the first two bytes of a frame, or with the first.
 

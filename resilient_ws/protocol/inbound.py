@@ -57,6 +57,7 @@ class Inbound:
     """Turns received bytes into messages.
 
     Attributes:
+        idle: Whether all that was received has been delivered, and all is well.
         stalled: Whether bytes wait, unparsed, for room or for the next call.
         spent: Whether the last call stopped because it had done enough for one: the
             owner lets others run before it goes on.
@@ -73,6 +74,7 @@ class Inbound:
         "_assembly",
         "_held",
         "close_received",
+        "idle",
         "pings",
         "pongs",
         "received_size",
@@ -83,6 +85,7 @@ class Inbound:
     )
 
     def __init__(self, *, max_message_size: int | None) -> None:
+        self.idle = True
         self.stalled = False
         self.spent = False
         self.pings: list[bytes] = []
@@ -97,71 +100,122 @@ class Inbound:
         )
 
     def receive(
-        self, data: bytes, deliver: Callable[[str | bytes], object], room: int
+        self,
+        chunk: bytes | memoryview,
+        deliver: Callable[[str | bytes], object],
+        room: int,
     ) -> int:
         """Parse the next bytes and deliver the messages that they complete.
 
         Args:
-            data: What was received; ``b""`` goes on with what is held.
+            chunk: What was received; ``b""`` goes on with what is held. A view must
+                begin where its buffer does, which may be used again after the call:
+                what is kept of it is copied.
             deliver: Takes each message in turn; it must not raise.
             room: How many messages may be delivered; the rest is held as bytes.
 
         Returns:
             The number of messages delivered.
         """
-        assembly = self._assembly
-        if len(data) < assembly.missing and room > 0 and not self.stalled:
+        if not self.idle or room <= 0:
+            return self._go_on(chunk, deliver, room)
+        began, view = self.received_size, memoryview(chunk)
+        pos, count = self._run(view, 0, deliver, room)
+        if pos < len(view):
+            count += self._take(view, pos, deliver, room - count, began)
+        return count
+
+    def _go_on(
+        self,
+        chunk: bytes | memoryview,
+        deliver: Callable[[str | bytes], object],
+        room: int,
+    ) -> int:
+        """Receive while something is held or under way, or while there is no room."""
+        assembly, held = self._assembly, self._held
+        if len(chunk) < assembly.missing and room > 0 and not self.stalled:
             # All of it belongs to the frame under way, and nothing waits before it.
             try:
-                assembly.add(data)
+                assembly.add(memoryview(chunk))
             except Broken as broken:
                 self._violate(broken.violation)
             return 0
         self.spent = False
         if self.violation or self.close_received:
             return 0
-        held = self._held
-        if data and (room <= 0 or held):
-            held.add(data)
-            self.stalled = True
+        if len(chunk) and (room <= 0 or held.chunks):
+            held.add(bytes(chunk))
+            self.idle, self.stalled = False, True
         if room <= 0:
             return 0
         pos = 0
-        if held:
+        if held.chunks:
             self.stalled = False
-            data, pos = held.all()
-        pos, count = self._parse(data, pos, deliver, room)
-        if pos < len(data) or held:
+            chunk, pos = held.all()
+        view, began = memoryview(chunk), self.received_size
+        return self._take(view, pos, deliver, room, began)
+
+    def _take(
+        self,
+        view: memoryview,
+        pos: int,
+        deliver: Callable[[str | bytes], object],
+        room: int,
+        began: int,
+    ) -> int:
+        """Take what there is room and time for, and hold the rest.
+
+        Args:
+            view: The bytes.
+            pos: Where to begin.
+            deliver: Takes each message.
+            room: How many messages may be delivered.
+            began: What ``received_size`` was when the owner called.
+        """
+        held = self._held
+        pos, count = self._parse(view, pos, deliver, room, began)
+        if pos < len(view) or held.chunks:
             full = count == room or self.stalled or self.spent
-            held.keep(data, pos, whole=full)
-            self.stalled = full and pos < len(data)
+            held.keep(view, pos, whole=full)
+            self.stalled = full and pos < len(view)
+        self.idle = not (
+            held.chunks
+            or self._assembly.inside
+            or self.violation
+            or self.close_received
+        )
         return count
 
     def _parse(
-        self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int
+        self,
+        view: memoryview,
+        pos: int,
+        deliver: Callable[[str | bytes], object],
+        room: int,
+        began: int,
     ) -> tuple[int, int]:
         """Take what there is room and time for; return as ``_run`` does."""
-        count, end, steps = 0, len(data), MAX_STEPS
-        began, assembly = self.received_size, self._assembly
+        count, end, steps = 0, len(view), MAX_STEPS
+        assembly = self._assembly
         try:
             while pos < end and count < room:
                 if not assembly.inside:
-                    pos, delivered = self._run(data, pos, deliver, room - count)
+                    pos, delivered = self._run(view, pos, deliver, room - count)
                     count += delivered
-                    if pos == end or count == room or self._stalls(data[pos], began):
+                    if pos == end or count == room or self._stalls(view[pos], began):
                         break
                 if steps <= 0:
                     self.spent = True
                     break
                 before = pos
-                if data[pos] in _WHOLE_DEFLATED and not assembly.inside:
+                if view[pos] in _WHOLE_DEFLATED and not assembly.inside:
                     most = min(room - count, steps)
-                    pos, delivered = self._run_deflated(data, pos, deliver, most, began)
+                    pos, delivered = self._run_deflated(view, pos, deliver, most, began)
                     count += delivered
                     steps -= delivered
                     if pos > before:
                         continue
-                pos, steps, message = self._go_on(data, pos, steps)
+                pos, steps, message = self._advance(view, pos, steps)
                 if message is not None:
                     deliver(message)
                     count += 1
@@ -173,15 +227,22 @@ class Inbound:
         return pos, count
 
     def _run(
-        self, data: bytes, pos: int, deliver: Callable[[str | bytes], object], room: int
+        self,
+        view: memoryview,
+        pos: int,
+        deliver: Callable[[str | bytes], object],
+        room: int,
     ) -> tuple[int, int]:
         """Deliver whole messages until something rarer comes: the fast path.
 
         Returns:
             Where it stopped, and the number of messages delivered.
         """
-        count, size, end, limit = 0, 0, len(data), self._assembly.limit
+        count, size, end, limit = 0, 0, len(view), self._assembly.limit
         short = min(limit, MAX_SHORT)
+        # Half the cost of a view's slice. What is there behind the end is another
+        # chunk's: a frame that it makes up ends behind the end too.
+        data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
         try:
             while count < room:
                 first = data[pos]
@@ -199,22 +260,22 @@ class Inbound:
                 if first == _WHOLE_TEXT:
                     deliver(data[start:stop].decode())
                 elif first == _WHOLE_BINARY:
-                    deliver(data[start:stop])
+                    deliver(view[start:stop].tobytes())
                 else:
                     break
                 size += stop - start
                 pos = stop
                 count += 1
         except IndexError:
-            pass  # the header is incomplete, as one is in most chunks
+            pass  # the buffer is full, and ends within a header
         except UnicodeDecodeError:
             self._violate(BAD_TEXT)
             pos = end
         self.received_size += size
         return pos, count
 
-    def _go_on(
-        self, data: bytes, pos: int, steps: int
+    def _advance(
+        self, view: memoryview, pos: int, steps: int
     ) -> tuple[int, int, str | bytes | None]:
         """Take what floods are made of, or one frame of another kind.
 
@@ -222,45 +283,45 @@ class Inbound:
             Where it stopped, which is ``pos`` when more bytes are needed to go on, how
             many steps are left, and the message that was completed, if one was.
         """
-        first, assembly, before = data[pos], self._assembly, pos
+        first, assembly, before = view[pos], self._assembly, pos
         if assembly.missing or (assembly.inside and first & ~FIN == CONTINUATION):
-            pos, steps = assembly.run(data, pos, steps)
+            pos, steps = assembly.run(view, pos, steps)
         elif first in PINGS:
-            pos, steps = run_pings(data, pos, steps, self.pings, self.pongs)
+            pos, steps = run_pings(view, pos, steps, self.pings, self.pongs)
         if pos == before:
             # It is begun, or of a rare form, or breaks a rule.
-            pos, steps = self._step(data, pos), steps - 1
+            pos, steps = self._step(view, pos), steps - 1
         if not assembly.is_whole():
             return pos, steps, None
         message, size = assembly.finish()
         self.received_size += size
         return pos, steps, message
 
-    def _step(self, data: bytes, pos: int) -> int:
+    def _step(self, view: memoryview, pos: int) -> int:
         """Begin a data frame, or take a control frame; return as ``_go_on`` does."""
         assembly = self._assembly
         deflates = assembly.inflater is not None
-        header = take_header(data, pos, inside=assembly.inside, deflates=deflates)
+        header = take_header(view, pos, inside=assembly.inside, deflates=deflates)
         if header is None:
             return pos
         if header.opcode >= CLOSE:
-            return self._control(header, data, pos)
+            return self._control(header, view, pos)
         assembly.begin(header)
         return header.end
 
-    def _control(self, header: Header, data: bytes, pos: int) -> int:
+    def _control(self, header: Header, view: memoryview, pos: int) -> int:
         """Take a control frame that is all there; return where it ends."""
         stop = header.end + header.size
-        if stop > len(data):
+        if stop > len(view):
             return pos
-        payload = data[header.end : stop]
+        payload = view[header.end : stop].tobytes()
         if header.opcode == PING:
             self.pings.append(payload)
         elif header.opcode == PONG:
             self.pongs.append(payload)
         else:
             self.close_received = take_close(payload)
-            return len(data)
+            return len(view)
         return stop
 
     def _stalls(self, first: int, began: int) -> bool:
@@ -276,7 +337,7 @@ class Inbound:
 
     def _run_deflated(
         self,
-        data: bytes,
+        view: memoryview,
         pos: int,
         deliver: Callable[[str | bytes], object],
         room: int,
@@ -289,20 +350,20 @@ class Inbound:
         """
         inflater, limit = self._assembly.inflater, self._assembly.limit
         # The owner counts what it has after the chunk, so this does not change in it.
-        count, end, most = 0, len(data), began + self.space()
+        count, end, most = 0, len(view), began + self.space()
         if inflater is None:
             return pos, 0
         try:
             while count < room and pos < end and self.received_size < most:
-                first = data[pos]
+                first = view[pos]
                 if first not in _WHOLE_DEFLATED:
                     break
-                bounds = payload_bounds(data, pos)
+                bounds = payload_bounds(view, pos)
                 if bounds is None:
                     break
                 start, stop = bounds
                 message, size = inflate_message(
-                    inflater, data[start:stop], is_text=first & TEXT != 0, limit=limit
+                    inflater, view[start:stop], is_text=first & TEXT != 0, limit=limit
                 )
                 deliver(message)
                 self.received_size += size
@@ -315,4 +376,5 @@ class Inbound:
 
     def _violate(self, violation: Violation) -> None:
         self.violation = violation
+        self.idle = False
         self._assembly.drop()

@@ -47,7 +47,7 @@ class Text:
         # The bytes of a character that is not all there.
         self._rest = b""
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises:
@@ -66,7 +66,7 @@ class Text:
             parts[self._joined :] = ["".join(parts[self._joined :])]
             self._joined += 1
         if taken < len(piece):
-            rest = self._rest = piece[taken:]
+            rest = self._rest = bytes(piece[taken:])
             # Half a surrogate is refused here: Python waits for its third byte.
             if b"\xed\xa0" <= rest < b"\xee":
                 raise Broken(BAD_TEXT)
@@ -96,11 +96,11 @@ class Binary:
         self._parts: list[bytes] = []
         self._joined = 0
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes | memoryview) -> None:
         """Take the next bytes."""
         self.size += len(piece)
         parts = self._parts
-        parts.append(piece)
+        parts.append(bytes(piece))
         if len(parts) >= self._joined + _MAX_PARTS:
             parts[self._joined :] = [b"".join(parts[self._joined :])]
             self._joined += 1
@@ -131,7 +131,7 @@ class Inflating:
         """The bytes of payload so far, inflated."""
         return self._plain.size
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: memoryview) -> None:
         """Take the next compressed bytes; stop as soon as the limit is passed.
 
         Raises:
@@ -172,7 +172,7 @@ def inflate_into(plain: Text | Binary, parts: Iterable[bytes], limit: int) -> No
 
 
 def inflate_message(
-    inflater: Inflater, payload: bytes, *, is_text: bool, limit: int
+    inflater: Inflater, payload: memoryview, *, is_text: bool, limit: int
 ) -> tuple[str | bytes, int]:
     """Return a compressed message that came in one frame, and its size in bytes.
 

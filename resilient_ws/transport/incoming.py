@@ -104,11 +104,13 @@ class Incoming:
 
     # Taking.
 
-    def take(self, data: bytes) -> None:
-        """Take a chunk from the transport."""
+    def take(self, chunk: bytes | memoryview) -> None:
+        """Take a chunk from the transport; its buffer may be used again after that."""
         self._watch.heard_at = self._clock()
-        self.bytes_received += len(data)
-        self._read(data, self._sink.room())
+        self.bytes_received += len(chunk)
+        room = self._receive(chunk, self._sink.room())
+        if room <= 0 or not self._engine.idle:
+            self._see_to()
 
     def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
         """Deliver all there is, room or not, for the stream is over.
@@ -136,9 +138,13 @@ class Incoming:
             data: The bytes; ``b""`` goes on with what the engine keeps.
             room: How many messages may be delivered.
         """
+        self._receive(data, room)
+        self._see_to()
+
+    def _see_to(self) -> None:
+        """Go on with what the engine keeps, as long as there is room and time."""
         engine = self._engine
         while True:
-            self._receive(data, room)
             if engine.close_received is not None or engine.violation is not None:
                 self._reactions.on_farewell()
                 break
@@ -156,13 +162,17 @@ class Incoming:
                 # can be a thousand times that, and so wait for room to the end.
                 break
             # The sink makes room as it goes, or what came was not for it.
-            data, room = b"", sys.maxsize if self._over else room
+            self._receive(b"", sys.maxsize if self._over else room)
         if self._afterwards is not None:
             then, self._afterwards = self._afterwards, None
             then()
 
-    def _receive(self, data: bytes, room: int) -> None:
-        """Have the engine parse bytes, and pass on what it finds."""
+    def _receive(self, data: bytes | memoryview, room: int) -> int:
+        """Have the engine parse bytes, and pass on what it finds.
+
+        Returns:
+            For how many more messages there is room.
+        """
         engine, sink = self._engine, self._sink
         before = engine.received_size
         if self.screen is None:
@@ -173,12 +183,13 @@ class Incoming:
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
-            sink.arrived(size)
+            room = sink.arrived(size)
         if engine.pings or engine.pongs:
             self._reactions.on_control()
+        return room
 
     def _receive_screened(
-        self, data: bytes, room: int, screen: Callable[[Message], bool]
+        self, data: bytes | memoryview, room: int, screen: Callable[[Message], bool]
     ) -> tuple[int, int]:
         """Receive, keeping the answers to our probe out of the sink.
 

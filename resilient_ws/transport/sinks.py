@@ -39,8 +39,13 @@ class Sink(Protocol):
         """
         ...
 
-    def arrived(self, size: int) -> None:
-        """Take note of a chunk's messages, ``size`` payload bytes in all."""
+    def arrived(self, size: int) -> int:
+        """Take note of a chunk's messages, ``size`` payload bytes in all.
+
+        Returns:
+            As ``room`` does.
+        """
+        ...
 
     def withhold(self) -> None:
         """Take note that reading has stopped for want of room."""
@@ -66,8 +71,9 @@ class Void:
         """Return that there is always room."""
         return sys.maxsize
 
-    def arrived(self, size: int) -> None:
-        """Do nothing."""
+    def arrived(self, size: int) -> int:  # noqa: ARG002 - it keeps nothing
+        """Return that there is always room."""
+        return sys.maxsize
 
     def withhold(self) -> None:
         """Do nothing."""

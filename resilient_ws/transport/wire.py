@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from resilient_ws.errors import ConnectionLost
 from resilient_ws.policy.liveness import Watch
 from resilient_ws.transport import losses, tcp
+from resilient_ws.transport.buffer import buffer_of
 from resilient_ws.transport.incoming import Incoming
 from resilient_ws.transport.outgoing import Outgoing
 from resilient_ws.transport.watchman import Watchman
@@ -41,7 +42,7 @@ EOF_PROBE_MAX: Final = 1.0
 LAST_WORDS: Final = 4
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """One connection's bytes, from the 101 to the end."""
 
     def __init__(
@@ -63,6 +64,7 @@ class Wire(asyncio.Protocol):
         self.incoming = Incoming(engine, sink, watch, self, loop=loop, ended=self.ended)
         self.watchman = Watchman(self, watch, liveness, loop=loop, report=report)
         self._loop = loop
+        self._buffer = buffer_of(loop)
         self._gone: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._socket: tcp.Socket | None = None
@@ -86,14 +88,18 @@ class Wire(asyncio.Protocol):
         self.incoming.begin(transport)
         self.watchman.start()
         if tail:
-            self.data_received(tail)
+            self.incoming.take(tail)
 
     # What the transport says.
 
-    def data_received(self, data: bytes) -> None:
-        """Take a chunk."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's one
+        """Return where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what came."""
         if not self.ended.done():
-            self.incoming.take(data)
+            self.incoming.take(self._buffer[:nbytes])
 
     def pause_writing(self) -> None:
         """Take note that the transport is above its high-water mark."""

@@ -263,7 +263,9 @@ class UserSide:
         stale = [w for w in self._wires if w._gone.done() and w is not self._wire()]
         for wire in stale[-count:]:
             before = self._standing()
-            wire.data_received(message("stale") + frame(PONG, b"") + close_frame(1001))
+            stale_bytes = message("stale") + frame(PONG, b"") + close_frame(1001)
+            wire.get_buffer(-1)[: len(stale_bytes)] = stale_bytes
+            wire.buffer_updated(len(stale_bytes))
             wire.pause_writing()
             wire.resume_writing()
             wire.on_control()
