@@ -9,6 +9,10 @@ import weakref
 from typing import Final
 
 
+#: The running loop, or ``None``: as ``asyncio.get_running_loop``, which raises there.
+running_loop = asyncio._get_running_loop  # noqa: SLF001 - it is in asyncio's __all__
+
+
 class Home:
     """The loop that a session was entered on, its thread and its process.
 
@@ -25,11 +29,7 @@ class Home:
 
     def check(self) -> None:
         """Raise ``RuntimeError`` unless called from there."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
-        if loop is not self.loop:
+        if running_loop() is not self.loop:
             raise self.stranger()
 
     def stranger(self) -> RuntimeError:

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
-from resilient_ws.belonging import Home
+from resilient_ws.belonging import Home, running_loop
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout
 from resilient_ws.events import Event, MessageReceived, SessionClosed
 from resilient_ws.iteration import Iteration
 from resilient_ws.orders import Close, Replace, RetryNow
+from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.policy._validate import check_duration, require, require_callable
 from resilient_ws.protocol.close import check_close
 from resilient_ws.settings import make_settings
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from resilient_ws.inbox import Inbox, InboxQueue, Interruption, Message
     from resilient_ws.limiter import ConnectLimiter
-    from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.policy.access import Access
@@ -370,14 +370,13 @@ class Session:
             Safe: a cancelled ``send`` was not accepted and is never transmitted. With
             a durable store that may take until its row is deleted.
         """
-        supervisor = self._entered()
+        outbox = self._entered().outbox
         if ttl is not None:
             check_duration("ttl", ttl)
         if message_id is not None:
             require(message_id, str, "message_id", "a str")
-        return await supervisor.outbox.send(
-            data, ttl=ttl, message_id=message_id, only_if_open=only_if_open
-        )
+        accepted = outbox.send(data, ttl, message_id, only_if_open)
+        return accepted if isinstance(accepted, Delivery) else await accepted
 
     def outstanding(self) -> list[Delivery]:
         """Return the messages that are neither delivered nor lost yet, in order.
@@ -436,13 +435,14 @@ class Session:
     def _consume(self) -> tuple[InboxQueue, Home]:
         """Return the inbox, unless its messages go to a callback."""
         supervisor = self._entered()
-        if self._dispatcher.consumes:
+        if not self._pulled and self._dispatcher.consumes:
             msg = (
                 "Messages go to the callback for MessageReceived; a session has one "
                 "consumer, so use either callbacks or receive() and iteration."
             )
             raise RuntimeError(msg)
-        supervisor.hook.check_outside()
+        if supervisor.hook.task is not None:
+            supervisor.hook.check_outside()
         self._pulled = True
         return supervisor.inbox, supervisor.home
 
@@ -573,10 +573,13 @@ class Session:
 
     def _entered(self) -> Supervisor:
         """Return the supervisor, if this is the loop and process of the session."""
-        if self._supervisor is None:
+        supervisor = self._supervisor
+        if supervisor is None:
             if self._closed_unentered:
                 raise SessionClosed
             msg = "The session is not entered; use: async with connect(...) as session"
             raise RuntimeError(msg)
-        self._supervisor.home.check()
-        return self._supervisor
+        home = supervisor.home
+        if running_loop() is not home.loop:
+            raise home.stranger()
+        return supervisor

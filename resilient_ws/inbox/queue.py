@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
@@ -22,10 +22,17 @@ from resilient_ws.inbox.message import Message, size_of
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from resilient_ws.events import Event
     from resilient_ws.inbox.policy import Inbox
+
+
+_NOT_ALONE: Final = (
+    "Another receive() or iteration is waiting on this session already; messages have "
+    "one consumer, and one call at a time."
+)
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -116,7 +123,8 @@ class InboxQueue:
         self._size += size
         if not self._bounded and self._over():
             self._discard()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         return self.room()
 
     def absorb(self, messages: deque[Message], size: int) -> None:
@@ -162,19 +170,26 @@ class InboxQueue:
 
     # The consumer's side.
 
-    async def take(self) -> Message | None:
+    def take(self) -> Awaitable[Message | None]:
         """Return the next message, or ``None`` at the end; wait when there is none."""
-        self._check_alone()
-        while (message := self.take_nowait()) is None and not self._finished:
-            await self._arrival()
-        return message
+        return self._first(self.take_nowait)
 
-    async def take_item(self) -> Message | Interruption | None:
+    def take_item(self) -> Awaitable[Message | Interruption | None]:
         """Return the next message or hole, or ``None`` at the end; wait for one."""
-        self._check_alone()
-        while (item := self._next()) is None and not self._finished:
-            await self._arrival()
-        return item
+        return self._first(self._next)
+
+    async def _first(self, take: Callable[[], T | None]) -> T | None:
+        """Return what ``take`` finds as soon as it finds something, or at the end."""
+        if self._waiter is not None:
+            # What comes next is for the one that waits.
+            raise RuntimeError(_NOT_ALONE)
+        while (found := take()) is None and not self._finished:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return found
 
     def take_nowait(self) -> Message | None:
         """Return the next message, passing over holes; ``None`` when there is none."""
@@ -182,23 +197,6 @@ class InboxQueue:
         while isinstance(item, Interruption):
             item = self._next()
         return item
-
-    async def _arrival(self) -> None:
-        """Wait until there may be something to take."""
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _check_alone(self) -> None:
-        """Raise if another consumer waits: what comes next is for that one."""
-        if self._waiter is not None:
-            msg = (
-                "Another receive() or iteration is waiting on this session already; "
-                "messages have one consumer, and one call at a time."
-            )
-            raise RuntimeError(msg)
 
     def notify(self, waiter: asyncio.Future[None]) -> None:
         """Complete ``waiter`` when there may be something to take without waiting."""
@@ -224,7 +222,8 @@ class InboxQueue:
 
     def _turn_page(self) -> Interruption | None:
         """Make the next run the one being read, or return the hole before it."""
-        self._settle()
+        if self._reading_size:
+            self._settle()
         if not self._line:
             self.reading, self._arriving = self._arriving, self.reading
             self._reading_size, self._arriving_size = self._arriving_size, 0

@@ -8,6 +8,7 @@ seconds, as in an ``Interruption``, for they may be compared across restarts.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,6 @@ class Delivery:
         sequence: int,
         data: Message | None,
         size: int,
-        accepted_at: float,
         message_id: str | None,
         expires_at: float | None,
         only_if_open: bool,  # noqa: FBT001
@@ -98,7 +98,7 @@ class Delivery:
         self.expires_at = expires_at
         self.only_if_open = only_if_open
         self.transmissions = 0
-        self.accepted_at = accepted_at
+        self.accepted_at = time.time()
         self.written_at: float | None = None
         self.confirmed_at: float | None = None
         self.stored = False

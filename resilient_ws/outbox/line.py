@@ -8,7 +8,7 @@ when its turn comes, so that leaving costs the same wherever it stands.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 
 if TYPE_CHECKING:
@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.delivery import Delivery
 
 
+#: What a message costs besides its bytes, in bytes: small ones cost by their number.
+MESSAGE_COST: Final = 64
+
+
 class Line:
     """Deliveries in the order of their sequence numbers, and their payload bytes."""
 
-    __slots__ = ("_line", "count", "size")
+    __slots__ = ("_line", "_newest", "count", "size")
 
     def __init__(self) -> None:
         # May hold messages that have left: ``in_line`` tells.
         self._line: deque[Delivery] = deque()
+        # The highest sequence number that was ever appended.
+        self._newest = 0
         #: The messages that wait, and their payload bytes.
         self.count = 0
         self.size = 0
@@ -39,11 +45,11 @@ class Line:
 
     def append(self, delivery: Delivery) -> None:
         """Give a message its place: at the end, but for a sender that woke late."""
-        line = self._line
-        if line and line[-1].sequence > delivery.sequence:
-            self._insert(delivery)
+        if delivery.sequence > self._newest:
+            self._newest = delivery.sequence
+            self._line.append(delivery)
         else:
-            line.append(delivery)
+            self._insert(delivery)
         delivery.in_line = True
         self.count += 1
         self.size += delivery.size
@@ -56,16 +62,23 @@ class Line:
         line.append(delivery)
         line.extend(reversed(later))
 
-    def popleft(self) -> Delivery:
-        """Take the oldest message away."""
-        delivery = self._line.popleft()
-        while not delivery.in_line:
-            delivery = self._line.popleft()
-        # As _leave does; this is the way of nearly every message.
-        delivery.in_line = False
-        self.count -= 1
-        self.size -= delivery.size
-        return delivery
+    def take(self, weight: int, most: int) -> tuple[list[Delivery], int]:
+        """Take the oldest messages away, as many as reach ``weight``, or ``most``.
+
+        Returns:
+            The messages, and what they weigh.
+        """
+        line, size = self._line, 0
+        taken: list[Delivery] = []
+        while line and size < weight and len(taken) < most:
+            delivery = line.popleft()
+            if delivery.in_line:
+                delivery.in_line = False
+                size += delivery.size + MESSAGE_COST
+                taken.append(delivery)
+        self.count -= len(taken)
+        self.size -= size - MESSAGE_COST * len(taken)
+        return taken, size
 
     def put_back(self, deliveries: Iterable[Delivery]) -> None:
         """Put messages that were taken from the head back to their old places."""

@@ -1,7 +1,7 @@
 """From the line to the link: what is written, when, and in which batches.
 
-Rules: the first message of a loop turn leaves at once; those that follow it in the same
-turn are joined, and leave at 64 KiB or at the end of the turn. Whether others follow is
+Rules: the first message of a loop turn leaves at once, and so does a large one; small
+ones that follow in the same turn are joined, and leave at 64 KiB or at its end. Whether others follow is
 looked at until none did, and then again after ``LONERS`` messages. A message leaves the
 line in the step that hands it to the transport, or that claims it from a durable store;
 one claim at a time, so that the order is that of the line. What was claimed and cannot
@@ -15,6 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from resilient_ws.outbox.line import MESSAGE_COST
 from resilient_ws.state import DeliveryState
 
 
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
 
 #: A joined write leaves when it has grown to this many bytes.
 JOINED_WRITE: Final = 64 * 1024
+#: So large a message leaves at once: to join it to others would save nothing.
+LARGE: Final = 4 * 1024
 #: The most that one turn of the loop may hand over, so that the loop stays free.
 TURN_LIMIT: Final = JOINED_WRITE
 #: So many messages leave, after one that came alone, before a turn is looked at again:
 #: to be called at its end costs more than half of what the rest of a small one does.
 LONERS: Final = 16
-#: What a message costs besides its bytes, in bytes: small ones cost by their number.
-MESSAGE_COST: Final = 64
 #: Seconds after which a store that failed is asked again.
 STORE_PAUSE: Final = 1.0
 
@@ -107,13 +108,8 @@ class Pump:
             ready: Whether it may be written now, if none stands before it.
         """
         link, line, data = self.link, self._line, delivery.data
-        if (
-            ready
-            and not self._turn_taken
-            and link is not None
-            and data is not None
-            and not line.count
-        ):
+        alone = not self._turn_taken or delivery.size >= LARGE
+        if ready and alone and link is not None and data is not None and not line.count:
             link.send(data)
             if self._loners:
                 self._loners -= 1
@@ -182,18 +178,13 @@ class Pump:
 
     def _next_batch(self) -> tuple[list[Delivery], int]:
         """Take the oldest messages for one joined write, leaving out the expired."""
-        batch: list[Delivery] = []
-        stale: list[Delivery] = []
-        size, window, line = 0, self._window(), self._line
-        while line.count and size < JOINED_WRITE and len(batch) < window:
-            delivery = line.popleft()
-            if delivery.expires_at is not None and self._expiry.is_stale(delivery):
-                stale.append(delivery)
-                continue
-            batch.append(delivery)
-            size += delivery.size + MESSAGE_COST
-        self._fates.lose(stale, DeliveryState.EXPIRED)
-        return batch, size
+        taken, size = self._line.take(JOINED_WRITE, self._window())
+        is_stale = self._expiry.is_stale
+        stale = {d for d in taken if d.expires_at is not None and is_stale(d)}
+        if not stale:
+            return taken, size
+        self._fates.lose(list(stale), DeliveryState.EXPIRED)
+        return [d for d in taken if d not in stale], size
 
     def _write(self, batch: Sequence[Delivery]) -> None:
         if self.link is not None:

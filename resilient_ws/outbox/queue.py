@@ -9,7 +9,6 @@ which the store was asked.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.outbox.admission import Admission
@@ -27,9 +26,10 @@ from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from resilient_ws.events import Event
+    from resilient_ws.inbox import Message
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.store import Row
@@ -152,11 +152,11 @@ class OutboxQueue:
             row.sequence,
             None,
             row.size,
-            row.accepted_at,
             row.message_id,
             row.expires_at,
             row.only_if_open,
         )
+        delivery.accepted_at = row.accepted_at
         delivery.transmissions = row.transmissions
         delivery.stored = row.poison is None
         spent = row.transmissions >= self._policy.transmissions
@@ -172,37 +172,61 @@ class OutboxQueue:
 
     # Accepting.
 
-    async def send(
+    def send(
         self,
         data: Sendable,
-        *,
         ttl: float | None,
         message_id: str | None,
-        only_if_open: bool,
-    ) -> Delivery:
-        """Accept a message, after waiting for room if need be."""
+        only_if_open: bool,  # noqa: FBT001 - asked for with every message
+    ) -> Delivery | Awaitable[Delivery]:
+        """Accept a message: at once, or else what is returned accepts it in time."""
         admission = self._admission
         if admission.end is not None:
             raise admission.end.with_traceback(None)
         message, size = payload_of(data)
         if size > self._max_bytes:
             raise admission.too_big(size)
-        if message_id is None and self._needs_id:
+        if self._needs_id and message_id is None:
             raise ValueError(_NO_ID)
         # Before any wait: what is too old to matter may grow so while waiting.
-        lifetime = self._ttl if ttl is None else ttl
-        expires_at = None if lifetime is None else self._ledger.clock() + lifetime
-        ready, kept = admission.free, True
-        if not ready:
-            kept = await admission.wait(size, only_if_open=only_if_open)
-            ready = self._pump.ready
+        if ttl is None:
+            ttl = self._ttl
+        expires_at = None if ttl is None else self._ledger.clock() + ttl
+        if not admission.free:
+            return self._send_later(message, size, message_id, expires_at, only_if_open)
         self._sequence += 1
         delivery = Delivery(
             self._terms,
             self._sequence,
             message,
             size,
-            time.time(),
+            message_id,
+            expires_at,
+            only_if_open,
+        )
+        if expires_at is not None and self._expiry.is_stale(delivery):
+            self._fates.lose((delivery,), DeliveryState.EXPIRED)
+        else:
+            self._pump.place(delivery, ready=True)
+        return delivery
+
+    async def _send_later(
+        self,
+        message: Message,
+        size: int,
+        message_id: str | None,
+        expires_at: float | None,
+        only_if_open: bool,  # noqa: FBT001
+    ) -> Delivery:
+        """Accept a message when there is room for it, and the store has it."""
+        kept = await self._admission.wait(size, only_if_open=only_if_open)
+        ready = self._pump.ready
+        self._sequence += 1
+        delivery = Delivery(
+            self._terms,
+            self._sequence,
+            message,
+            size,
             message_id,
             expires_at,
             only_if_open,

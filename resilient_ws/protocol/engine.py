@@ -21,10 +21,11 @@ from resilient_ws.protocol.frames import (
     PING,
     PONG,
     RSV1,
+    SHORT_HEADS,
     TEXT,
-    KeyPool,
     encode_frame,
     frame_head,
+    key_source,
     mask,
 )
 from resilient_ws.protocol.inbound import Inbound
@@ -51,25 +52,25 @@ class Engine(Inbound):
         max_message_size: The most payload bytes of one message, all fragments
             together (default 4 MiB); ``None`` means no limit.
         entropy: Where masking keys come from.
-        masked: Masks a payload; the owner may know a faster way than Python's.
+        mask: Masks a payload; the owner may know a faster way than Python's.
 
     Attributes:
         close_sent: Our close frame, once there is one.
     """
 
-    __slots__ = ("_deflater", "_keys", "_masked", "_peer_began", "close_sent")
+    __slots__ = ("_deflater", "_mask", "_peer_began", "_take_key", "close_sent")
 
     def __init__(
         self,
         *,
         max_message_size: int | None = 4 * 1024 * 1024,
         entropy: Callable[[int], bytes] = os.urandom,
-        masked: Mask = mask,
+        mask: Mask = mask,
     ) -> None:
         super().__init__(max_message_size=max_message_size)
         self.close_sent: CloseFrame | None = None
-        self._keys = KeyPool(entropy)
-        self._masked = masked
+        self._take_key = key_source(entropy)
+        self._mask = mask
         self._peer_began = False
         self._deflater: Deflater | None = None
 
@@ -85,29 +86,39 @@ class Engine(Inbound):
 
     def message(self, data: str | bytes | bytearray | memoryview) -> bytes:
         """Return the frame of one message: text from ``str``, binary from the rest."""
-        return self.messages((data,))
+        return b"" if self.close_sent is not None else b"".join(self._frame(data))
 
     def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
         """Return the frames of several messages, joined for one write."""
         if self.close_sent is not None:
             return b""
-        take, masked, deflater = self._keys.take, self._masked, self._deflater
         # Joined at the end, once: of a large message every copy counts.
         parts: list[bytes | bytearray] = []
-        data: bytes | bytearray
         for item in items:
-            if isinstance(item, str):
-                first, data = _WHOLE_TEXT, item.encode()
-            else:
-                first = _WHOLE_BINARY
-                data = item.tobytes() if isinstance(item, memoryview) else item
-            size = len(data)
-            if deflater is not None and size >= MIN_SIZE:
-                first, data = first | RSV1, deflater.deflate(data)
-                size = len(data)
-            key = take()
-            parts += (frame_head(first, size), key, masked(data, key))
+            parts += self._frame(item)
         return b"".join(parts)
+
+    def _frame(
+        self, item: str | bytes | bytearray | memoryview
+    ) -> tuple[bytes, bytes, bytearray]:
+        """Return the head, the key and the masked payload of a message's frame."""
+        data: bytes | bytearray
+        if isinstance(item, str):
+            first, data = _WHOLE_TEXT, item.encode()
+        else:
+            first = _WHOLE_BINARY
+            data = item.tobytes() if isinstance(item, memoryview) else item
+        size = len(data)
+        if size <= MAX_SHORT:
+            head = SHORT_HEADS[first][size]
+        else:
+            if self._deflater is not None and size >= MIN_SIZE:
+                first, data = first | RSV1, self._deflater.deflate(data)
+                size = len(data)
+            head = frame_head(first, size)
+        key, payload = self._take_key(), bytearray(data)
+        self._mask(key, payload)
+        return head, key, payload
 
     def ping(self, payload: bytes = b"") -> bytes:
         """Return a ping frame.
@@ -183,4 +194,4 @@ class Engine(Inbound):
             )
         if self.close_sent is not None:
             return b""
-        return encode_frame(opcode, payload, self._keys.take())
+        return encode_frame(opcode, payload, self._take_key())

@@ -1,22 +1,22 @@
 """The bytes of one frame: what it is made of, and one of ours (RFC 6455 section 5).
 
-Rules of :class:`KeyPool`, the one thing with state here: every key is handed out
-once; randomness is fetched in blocks, because a system call per frame would cost as
-much as the rest of the frame.
+Masking keys are handed out once each. Their randomness is fetched in blocks, because a
+system call for each frame would cost as much as the rest of the frame.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import chain, repeat
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-#: Masks data with a key of four bytes, as ``mask`` does.
-Mask: TypeAlias = "Callable[[bytes | bytearray, bytes], bytes | bytearray]"
+#: Masks a payload in place with a key of four bytes, as ``mask`` does.
+Mask: TypeAlias = "Callable[[bytes, bytearray], None]"
 
 
 CONTINUATION: Final = 0x0
@@ -45,23 +45,26 @@ MASKED: Final = 0x80
 #: multiple of 4, so every piece starts with the first byte of the key.
 _PIECE: Final = 16 * 1024
 
-_BLOCK: Final = 4096
+#: Bytes of one block of randomness: a session that only pings holds one of them.
+_BLOCK: Final = 512
 #: Cuts a block into keys, one when it is asked for one.
 _cut: Final = Struct("4s").iter_unpack
+_head_16: Final = Struct("!BBH").pack
+_head_64: Final = Struct("!BBQ").pack
 
 
-def mask(data: bytes | bytearray, key: bytes) -> bytes:
-    """Return ``data`` masked, or unmasked, with the four bytes of ``key``.
+def mask(key: bytes, payload: bytearray) -> None:
+    """Mask, or unmask, ``payload`` in place with the four bytes of ``key``.
 
     One XOR of two long integers does in one step what a loop does byte by byte.
     """
-    size = len(data)
-    if size > _PIECE:
-        return b"".join(
-            mask(data[start : start + _PIECE], key) for start in range(0, size, _PIECE)
-        )
-    keys = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(data) ^ int.from_bytes(keys)).to_bytes(size)
+    size = len(payload)
+    keys = key * (min(size, _PIECE) // 4 + 1)
+    for start in range(0, size, _PIECE):
+        piece = payload[start : start + _PIECE]
+        length = len(piece)
+        masked = int.from_bytes(piece) ^ int.from_bytes(keys[:length])
+        payload[start : start + length] = masked.to_bytes(length)
 
 
 def encode_frame(
@@ -75,10 +78,19 @@ def encode_frame(
 
     A ``memoryview`` may have any format and any strides: its bytes go, in order.
     """
-    if isinstance(payload, memoryview):
-        payload = payload.tobytes()
+    masked = bytearray(
+        payload.tobytes() if isinstance(payload, memoryview) else payload
+    )
+    mask(key, masked)
     first = opcode | (FIN if fin else 0) | (RSV1 if rsv1 else 0)
-    return frame_head(first, len(payload)) + key + mask(payload, key)
+    return b"".join((frame_head(first, len(masked)), key, masked))
+
+
+#: What stands before the key of a short message, by its first byte and its size.
+SHORT_HEADS: Final = {
+    FIN | opcode: tuple(bytes((FIN | opcode, MASKED | size)) for size in range(126))
+    for opcode in (TEXT, BINARY)
+}
 
 
 def frame_head(first: int, size: int) -> bytes:
@@ -86,27 +98,15 @@ def frame_head(first: int, size: int) -> bytes:
     if size <= MAX_SHORT:
         return (first << 8 | MASKED | size).to_bytes(2)
     if size <= MAX_16_BIT:
-        return ((first << 8 | MASKED | IS_16_BIT) << 16 | size).to_bytes(4)
-    return ((first << 8 | MASKED | IS_64_BIT) << 64 | size).to_bytes(10)
+        return _head_16(first, MASKED | IS_16_BIT, size)
+    return _head_64(first, MASKED | IS_64_BIT, size)
 
 
-class KeyPool:
-    """Masking keys from the randomness of the operating system.
+def key_source(entropy: Callable[[int], bytes] = os.urandom) -> Callable[[], bytes]:
+    """Return what gives masking keys, made of the operating system's randomness.
 
     Args:
         entropy: Gives that many random bytes; a test may pass its own.
     """
-
-    __slots__ = ("_entropy", "_keys")
-
-    def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
-        self._entropy = entropy
-        self._keys: Iterator[tuple[bytes]] = iter(())
-
-    def take(self) -> bytes:
-        """Return the next four bytes."""
-        found = next(self._keys, None)
-        if found is None:
-            self._keys = _cut(self._entropy(_BLOCK))
-            found = next(self._keys)
-        return found[0]
+    blocks = map(_cut, map(entropy, repeat(_BLOCK)))
+    return chain.from_iterable(chain.from_iterable(blocks)).__next__

@@ -9,8 +9,6 @@ from resilient_ws.protocol.frames import mask
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from resilient_ws.protocol.frames import Mask
 
 
@@ -18,17 +16,11 @@ def _found() -> Mask:
     """Return aiohttp's way, or ours where aiohttp's is Python as well."""
     try:
         compiled = import_module("aiohttp._websocket.mask")
-        in_place: Callable[[bytes, bytearray], None] = compiled._websocket_mask_cython  # noqa: SLF001 - it has no other name
+        in_place: Mask = compiled._websocket_mask_cython  # noqa: SLF001 - it has no other name
     except (ImportError, AttributeError):
         return mask
-
-    def masked(data: bytes | bytearray, key: bytes) -> bytearray:
-        copy = bytearray(data)
-        in_place(key, copy)
-        return copy
-
-    return masked
+    return in_place
 
 
-#: Masks data with a key.
-MASKED: Final = _found()
+#: Masks a payload in place with a key.
+MASK: Final = _found()

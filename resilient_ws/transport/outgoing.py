@@ -51,12 +51,14 @@ class Outgoing:
         self._transport: asyncio.Transport | None = None
         self._socket: tcp.Socket | None = None
         self._full = False
+        self._open = False
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     def begin(self, transport: asyncio.Transport, sock: tcp.Socket | None) -> None:
         """Write to this transport from now on."""
         self._transport = transport
         self._socket = sock
+        self._note_open()
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
     # Room.
@@ -64,12 +66,13 @@ class Outgoing:
     @property
     def writable(self) -> bool:
         """Whether the transport lives and is below its high-water mark."""
-        return not (
-            self._full
-            or self._engine.close_sent is not None
-            or self._ended.done()
-            or self._transport is None
-            or self._transport.is_closing()
+        transport = self._transport
+        return transport is not None and self._open and not transport.is_closing()
+
+    def _note_open(self) -> None:
+        """Take note of whether messages may leave, as far as we have a say."""
+        self._open = not (
+            self._full or self._engine.close_sent is not None or self._ended.done()
         )
 
     @property
@@ -83,10 +86,12 @@ class Outgoing:
     def pause(self) -> None:
         """Take note that the transport is above its high-water mark."""
         self._full = True
+        self._note_open()
 
     def resume(self) -> None:
         """Go on writing, the newest pong first."""
         self._full = False
+        self._note_open()
         self.answer_pings()
         while self._waiters and self.writable:
             self._wake_next()
@@ -109,6 +114,7 @@ class Outgoing:
 
     def end(self) -> None:
         """Wake all who wait: there will be no more room."""
+        self._note_open()
         while self._waiters:
             self._wake_next()
 
@@ -120,14 +126,14 @@ class Outgoing:
     # Frames.
 
     def send(self, message: Message) -> None:
-        """Hand one message to the transport."""
+        """Hand one message to the transport, which is writable."""
         self.messages_written += 1
-        self.write(self._engine.message(message))
+        self._hand_over(self._engine.message(message))
 
     def send_many(self, messages: list[Message]) -> None:
-        """Hand several messages to the transport in one write."""
+        """Hand several messages to the transport, which is writable, in one write."""
         self.messages_written += len(messages)
-        self.write(self._engine.messages(messages))
+        self._hand_over(self._engine.messages(messages))
 
     def ping(self, payload: bytes) -> None:
         """Send a ping."""
@@ -158,15 +164,19 @@ class Outgoing:
     def close(self, code: int, reason: str) -> None:
         """Send our close frame; nothing if there was one."""
         self.write(self._engine.close(code, reason))
+        self._note_open()
 
     def write(self, frames: bytes) -> None:
         """Hand frames to the transport, if it is still there."""
         transport = self._transport
-        if not frames or transport is None or transport.is_closing():
-            return
+        if frames and transport is not None and not transport.is_closing():
+            self._hand_over(frames)
+
+    def _hand_over(self, frames: bytes) -> None:
         self.bytes_sent += len(frames)
         try:
-            transport.write(frames)
+            if self._transport is not None:
+                self._transport.write(frames)
         except (OSError, RuntimeError) as failure:
             # uvloop says RuntimeError for a transport that is already gone.
             self._on_failure(failure)

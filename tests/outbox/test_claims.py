@@ -9,6 +9,7 @@ import pytest
 
 from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
 from resilient_ws.outbox.queue import OutboxQueue
+from tests.outbox.sending import send
 from tests.outbox.stores import inside
 from tests.outbox.test_model import Link
 
@@ -36,8 +37,7 @@ class Claiming:
     async def begin(self, *options: dict[str, Any]) -> None:
         await self.queue.open()
         for text, more in zip(TEXTS, options or ({}, {}, {}), strict=True):
-            arguments = {"ttl": None, "message_id": None, "only_if_open": False}
-            self.sent.append(await self.queue.send(text, **arguments | more))
+            self.sent.append(await send(self.queue, text, **more))
         self.attach(self.link)
         assert len(self.queue) == len(TEXTS)
         assert self.queue.outstanding() == self.sent
@@ -126,9 +126,7 @@ async def test_what_is_lost_before_it_is_back_on_disk_is_not_there_afterwards(
     claiming.queue.detach(claiming.link)
     while not claiming.queue._line:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0)
-    newest = asyncio.create_task(
-        claiming.queue.send("3", ttl=None, message_id=None, only_if_open=False)
-    )
+    newest = asyncio.create_task(send(claiming.queue, "3"))
     await claiming.settle()
     assert newest.done()
     assert claiming.sent[0].state is DeliveryState.DROPPED

@@ -29,6 +29,7 @@ from resilient_ws import DeliveryFailed, DeliveryState, Outbox, SQLiteStore
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.testing import VirtualLoop
 from tests.outbox.conftest import EPOCH
+from tests.outbox.sending import send
 from tests.outbox.stores import STORES, crashed, new_store, pending
 
 
@@ -177,12 +178,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.messages[name] = message
         self.model.send(message)
         self.deliveries[name] = self.run(
-            self.queue.send(
-                name,
-                ttl=TTL if mortal else None,
-                message_id=name,
-                only_if_open=False,
-            )
+            send(self.queue, name, ttl=TTL if mortal else None, message_id=name)
         )
 
     @precondition(lambda self: self.model.flying)

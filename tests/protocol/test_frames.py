@@ -16,13 +16,13 @@ from resilient_ws.protocol.frames import (
     BINARY,
     PING,
     TEXT,
-    KeyPool,
     encode_frame,
+    key_source,
     mask,
 )
 from resilient_ws.protocol.header import read_header
 from resilient_ws.transport import masking
-from resilient_ws.transport.masking import MASKED
+from resilient_ws.transport.masking import MASK
 from tests.protocol import unmask
 
 
@@ -92,20 +92,21 @@ def test_every_kind_of_bytes_can_be_sent(
     assert unmask(encode_frame(PING, payload, KEY))[1] == sent
 
 
-@pytest.mark.parametrize("routine", [mask, MASKED], ids=["python", "compiled"])
+@pytest.mark.parametrize("routine", [mask, MASK], ids=["python", "compiled"])
 @given(data=st.binary(max_size=300), key=st.binary(min_size=4, max_size=4))
 def test_masking_is_the_xor_of_the_rfc_and_undoes_itself(
     routine: Mask, data: bytes, key: bytes
 ) -> None:
-    before = bytes(data)
-    masked = routine(data, key)
-    assert masked == bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
-    assert routine(masked, key) == data == before
+    payload = bytearray(data)
+    routine(key, payload)
+    assert payload == bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
+    routine(key, payload)
+    assert payload == data
 
 
 def test_the_routine_that_aiohttp_was_built_with_is_found() -> None:
     built = importlib.util.find_spec("aiohttp._websocket.mask") is not None
-    assert (MASKED is not mask) is built
+    assert (MASK is not mask) is built
 
 
 @pytest.mark.parametrize("missing", [None, types.ModuleType("another")])
@@ -116,14 +117,15 @@ def test_without_that_routine_masking_is_ours(
     assert masking._found() is mask
 
 
-@pytest.mark.parametrize("mask", [mask, MASKED], ids=["python", "compiled"])
+@pytest.mark.parametrize("routine", [mask, MASK], ids=["python", "compiled"])
 @pytest.mark.parametrize("size", [16383, 16384, 16385, 100_001])
-def test_a_large_payload_is_masked_without_a_seam(mask: Mask, size: int) -> None:
+def test_a_large_payload_is_masked_without_a_seam(routine: Mask, size: int) -> None:
     data = os.urandom(size)
     keys = (KEY * (size // 4 + 1))[:size]
     expected = bytes(a ^ b for a, b in zip(data, keys, strict=True))
-    assert mask(data, KEY) == expected
-    assert mask(bytearray(data), KEY) == expected
+    payload = bytearray(data)
+    routine(KEY, payload)
+    assert payload == expected
 
 
 def test_keys_are_used_once_and_fetched_in_blocks() -> None:
@@ -135,13 +137,13 @@ def test_keys_are_used_once_and_fetched_in_blocks() -> None:
             (len(asked) << 16 | i).to_bytes(4, "big") for i in range(count // 4)
         )
 
-    pool = KeyPool(entropy)
+    take = key_source(entropy)
     assert not asked
-    keys = [pool.take() for _ in range(2500)]
-    assert asked == [4096] * 3
-    assert len(set(keys)) == 2500
+    keys = [take() for _ in range(300)]
+    assert asked == [512] * 3
+    assert len(set(keys)) == 300
     assert {len(key) for key in keys} == {4}
 
 
 def test_keys_come_from_the_operating_system_by_default() -> None:
-    assert KeyPool().take() != KeyPool().take()
+    assert key_source()() != key_source()()

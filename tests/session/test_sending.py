@@ -13,7 +13,8 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, Outbox, Reconnect, State
-from resilient_ws.outbox.pump import JOINED_WRITE, LONERS, MESSAGE_COST
+from resilient_ws.outbox.line import MESSAGE_COST
+from resilient_ws.outbox.pump import JOINED_WRITE, LONERS
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.record import now, of, recorded, turns, until
 
