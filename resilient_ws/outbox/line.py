@@ -8,13 +8,17 @@ when its turn comes, so that leaving costs the same wherever it stands.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from resilient_ws.outbox.delivery import Delivery
+
+
+#: Where a line begins, and most remain: nothing was ever made to wait.
+_NOBODY: Final[deque[Delivery]] = deque(maxlen=0)
 
 
 class Line:
@@ -24,7 +28,7 @@ class Line:
 
     def __init__(self) -> None:
         # May hold messages that have left: ``in_line`` tells.
-        self._line: deque[Delivery] = deque()
+        self._line = _NOBODY
         #: The messages that wait, and their payload bytes.
         self.count = 0
         self.size = 0
@@ -39,7 +43,7 @@ class Line:
 
     def append(self, delivery: Delivery) -> None:
         """Give a message its place: at the end, but for a sender that woke late."""
-        line = self._line
+        line = self._own()
         if line and line[-1].sequence > delivery.sequence:
             self._insert(delivery)
         else:
@@ -79,11 +83,16 @@ class Line:
                 self._leave(older)
                 returned.append(older)
         returned.sort(key=_sequence, reverse=True)
-        self._line.extendleft(returned)
+        self._own().extendleft(returned)
         for delivery in returned:
             delivery.in_line = True
             self.count += 1
             self.size += delivery.size
+
+    def _own(self) -> deque[Delivery]:
+        if self._line is _NOBODY:
+            self._line = deque()
+        return self._line
 
     def remove(self, delivery: Delivery) -> None:
         """Let a message leave, wherever it stands."""
