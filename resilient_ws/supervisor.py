@@ -377,7 +377,8 @@ class Supervisor:
         buffer.join(self.inbox)
         wire.incoming.redirect(self.inbox)
         wire.outgoing.on_writable = self.outbox.resume
-        wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
+        if self._settings.outbox.confirm == "pong":
+            wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
         wire.ended.add_done_callback(partial(self._lost, wire))
         self._recovery.opened()
         self.life.become(State.OPEN)
