@@ -52,7 +52,8 @@ class InboxQueue:
         self._wall = wall
         self._report = report
         self._bounded = policy.overflow in {"pause", "close"}
-        self._line: deque[_Run | Interruption] = deque()
+        # A list, for it is short where there is anything.
+        self._line: list[_Run | Interruption] = []
         #: The run that is being read, for consumers that take all but its last message
         #: by themselves: the fast path, which leaves the accounts to ``take``.
         self.reading: deque[Message] = deque()
@@ -220,7 +221,7 @@ class InboxQueue:
         if not self._line:
             run, self._arriving = self._arriving, _Run(self.reading)
         else:
-            head = self._line.popleft()
+            head = self._line.pop(0)
             if isinstance(head, Interruption):
                 return head
             self._queued -= len(head.messages)
@@ -250,14 +251,14 @@ class InboxQueue:
     def _prepend_hole(self, hole: Interruption) -> None:
         """Put a hole before all that waits, or widen the one that is there."""
         if self.reading:
-            self._line.appendleft(_Run(self.reading, self._reading_size))
+            self._line.insert(0, _Run(self.reading, self._reading_size))
             self._queued += len(self.reading)
             self.reading, self._reading_size = deque(), 0
         first = self._line[0] if self._line else None
         if isinstance(first, Interruption):
             self._line[0] = hole.merged(first)
         else:
-            self._line.appendleft(hole)
+            self._line.insert(0, hole)
 
     def _over(self) -> bool:
         policy = self._policy
