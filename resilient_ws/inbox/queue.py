@@ -39,6 +39,27 @@ class _Run:
 class InboxQueue:
     """The inbox at work. One loop, one wire at a time, one consumer."""
 
+    __slots__ = (
+        "_arriving",
+        "_bounded",
+        "_epoch",
+        "_finished",
+        "_line",
+        "_loop",
+        "_policy",
+        "_queued",
+        "_reading_size",
+        "_report",
+        "_size",
+        "_waiter",
+        "_wall",
+        "_withheld",
+        "discarded",
+        "failure",
+        "on_room",
+        "reading",
+    )
+
     def __init__(
         self,
         policy: Inbox,

@@ -34,6 +34,19 @@ _NOBODY: Final[deque[asyncio.Future[None]]] = deque(maxlen=0)
 class Admission:
     """Lets messages in, one after the other."""
 
+    __slots__ = (
+        "_bounded",
+        "_fates",
+        "_loop",
+        "_policy",
+        "_pump",
+        "_report",
+        "_room",
+        "_senders",
+        "_traffic",
+        "end",
+    )
+
     def __init__(
         self,
         policy: Outbox,

@@ -50,6 +50,24 @@ STORE_PAUSE: Final = 1.0
 class Pump:
     """Writes what waits to the connection that is open."""
 
+    __slots__ = (
+        "_confirmation",
+        "_expiry",
+        "_fates",
+        "_ledger",
+        "_line",
+        "_loners",
+        "_loop",
+        "_pause",
+        "_policy",
+        "_room",
+        "_turn_taken",
+        "claimed",
+        "draining",
+        "link",
+        "on_progress",
+    )
+
     def __init__(
         self,
         policy: Outbox,
