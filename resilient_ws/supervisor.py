@@ -41,7 +41,7 @@ from resilient_ws.settings import Attempt
 from resilient_ws.state import State
 from resilient_ws.suspend import ticker_of
 from resilient_ws.tasks import ended
-from resilient_ws.transport.masking import MASKED
+from resilient_ws.transport.masking import MASKED, keys_of
 from resilient_ws.transport.wire import Wire
 
 
@@ -326,7 +326,11 @@ class Supervisor:
     def _new_wire(self, buffer: RestoreBuffer) -> Wire:
         settings = self._settings
         wire = Wire(
-            Engine(max_message_size=settings.max_message_size, masked=MASKED),
+            Engine(
+                max_message_size=settings.max_message_size,
+                keys=keys_of(self._loop),
+                masked=MASKED,
+            ),
             buffer,
             settings.liveness,
             loop=self._loop,

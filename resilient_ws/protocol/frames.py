@@ -2,7 +2,8 @@
 
 Rules of :class:`KeyPool`, the one thing with state here: every key is handed out
 once; randomness is fetched in blocks, because a system call per frame would cost as
-much as the rest of the frame.
+much as the rest of the frame. One pool may serve any number of connections, in one
+thread.
 """
 
 from __future__ import annotations
@@ -110,3 +111,7 @@ class KeyPool:
             self._keys = _cut(self._entropy(_BLOCK))
             found = next(self._keys)
         return found[0]
+
+    def forget(self) -> None:
+        """Hand out nothing of what was fetched: a forked child has it as well."""
+        self._keys = iter(())

@@ -143,5 +143,13 @@ def test_keys_are_used_once_and_fetched_in_blocks() -> None:
     assert {len(key) for key in keys} == {4}
 
 
+def test_what_is_forgotten_is_not_handed_out() -> None:
+    blocks = [b"old!", b"new!"]
+    pool = KeyPool(lambda count: blocks.pop(0) * (count // 4))
+    assert pool.take() == b"old!"
+    pool.forget()
+    assert pool.take() == b"new!"
+
+
 def test_keys_come_from_the_operating_system_by_default() -> None:
     assert KeyPool().take() != KeyPool().take()
