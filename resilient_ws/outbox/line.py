@@ -43,7 +43,9 @@ class Line:
 
     def append(self, delivery: Delivery) -> None:
         """Give a message its place: at the end, but for a sender that woke late."""
-        line = self._own()
+        line = self._line
+        if line is _NOTHING:
+            line = self._line = deque()
         if line and line[-1].sequence > delivery.sequence:
             self._insert(delivery)
         else:
@@ -83,16 +85,13 @@ class Line:
                 self._leave(older)
                 returned.append(older)
         returned.sort(key=_sequence, reverse=True)
-        self._own().extendleft(returned)
+        if self._line is _NOTHING:
+            self._line = deque()
+        self._line.extendleft(returned)
         for delivery in returned:
             delivery.in_line = True
             self.count += 1
             self.size += delivery.size
-
-    def _own(self) -> deque[Delivery]:
-        if self._line is _NOTHING:
-            self._line = deque()
-        return self._line
 
     def remove(self, delivery: Delivery) -> None:
         """Let a message leave, wherever it stands."""
