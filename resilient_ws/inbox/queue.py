@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -34,6 +34,10 @@ class _Run:
 
     messages: deque[Message] = attrs.field(factory=deque[Message])
     size: int = 0
+
+
+#: What is read while a consumer waits: an empty deque for each would be 760 bytes.
+_NOTHING: Final[deque[Message]] = deque(maxlen=0)
 
 
 class InboxQueue:
@@ -199,6 +203,7 @@ class InboxQueue:
 
     async def _arrival(self) -> None:
         """Wait until there may be something to take."""
+        self.reading = _NOTHING
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -240,7 +245,8 @@ class InboxQueue:
         """Make the next run the one being read, or return the hole before it."""
         self._settle()
         if not self._line:
-            run, self._arriving = self._arriving, _Run(self.reading)
+            spare = deque[Message]() if self.reading is _NOTHING else self.reading
+            run, self._arriving = self._arriving, _Run(spare)
         else:
             head = self._line.pop(0)
             if isinstance(head, Interruption):
