@@ -68,7 +68,7 @@ class Admission:
         self._bounded = bounded
         self._loop = loop
         self._report = report
-        self._senders = _NOBODY
+        self._senders: deque[asyncio.Future[None]] = _NOBODY
         #: Why nothing is accepted any more.
         self.end: Exception | None = None
 

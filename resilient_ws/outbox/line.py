@@ -28,7 +28,7 @@ class Line:
 
     def __init__(self) -> None:
         # May hold messages that have left: ``in_line`` tells.
-        self._line = _NOTHING
+        self._line: deque[Delivery] = _NOTHING
         #: The messages that wait, and their payload bytes.
         self.count = 0
         self.size = 0

@@ -18,7 +18,7 @@ from resilient_ws.errors import SecurityError
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from http.cookies import BaseCookie
 
     from yarl import URL
@@ -46,7 +46,7 @@ class Caller:
         self.cookies: aiohttp.CookieJar | None = None
 
     @contextmanager
-    def calling(self, endpoint: Endpoint) -> Iterator[None]:
+    def calling(self, endpoint: Endpoint) -> Generator[None]:
         """Be the caller at hand, of a dial to ``endpoint``."""
         self._endpoint = endpoint
         self._refusal = None
