@@ -14,18 +14,28 @@ running_loop = asyncio._get_running_loop  # noqa: SLF001 - it is in asyncio's __
 
 
 class Home:
-    """The loop that a session was entered on, its thread and its process.
+    """The loop that sessions were entered on, its thread and its process.
 
     Attributes:
         loop: The loop.
         thread: The thread's identity; 0, which none has, in a forked child.
     """
 
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.thread = threading.get_ident()
-        self._pid = os.getpid()
-        _homes.add(self)
+    __slots__ = ("__weakref__", "_pid", "loop", "thread")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int, pid: int) -> None:
+        self.loop = loop
+        self.thread = thread
+        self._pid = pid
+
+    @staticmethod
+    def here() -> Home:
+        """Return the home of what is entered now."""
+        place = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
+        home = _homes.get(place)
+        if home is None:
+            home = _homes[place] = Home(*place)
+        return home
 
     def check(self) -> None:
         """Raise ``RuntimeError`` unless called from there."""
@@ -45,12 +55,14 @@ class Home:
         )
 
 
-_homes: Final[weakref.WeakSet[Home]] = weakref.WeakSet()
+_homes: Final[
+    weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, int, int], Home]
+] = weakref.WeakValueDictionary()
 
 
 def _move_out() -> None:
     """Leave no session at home in a forked child, whose main thread looks the same."""
-    for home in _homes:
+    for home in _homes.values():
         home.thread = 0
 
 

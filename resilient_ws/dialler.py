@@ -46,6 +46,17 @@ class Dialler:
         RuntimeError: The limiter belongs to another loop.
     """
 
+    __slots__ = (
+        "_client",
+        "_dialled_at",
+        "_governor",
+        "_greeting",
+        "_loop",
+        "_report",
+        "_settings",
+        "endpoint",
+    )
+
     def __init__(
         self,
         settings: Settings,

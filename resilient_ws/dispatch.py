@@ -12,7 +12,6 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,7 +63,8 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._registered: dict[type[Event], list[_Registration]] = {}
-        self._waiting: deque[Event] = deque()
+        # A list, for it is empty most of the time, and never long.
+        self._waiting: list[Event] = []
         self._wake: asyncio.Future[None] | None = None
         self._finishing = False
         #: The task that runs an asynchronous callback right now.
@@ -83,6 +83,11 @@ class Dispatcher:
         self._notify()
 
     @property
+    def needed(self) -> bool:
+        """Whether there is anything to run, now or later."""
+        return bool(self._registered) and not self._finishing
+
+    @property
     def consumes(self) -> bool:
         """Whether a callback is the consumer of the messages."""
         return MessageReceived in self._registered
@@ -98,7 +103,7 @@ class Dispatcher:
         if isinstance(event, _MERGED) and self._merge(event):
             return
         if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
+            del self._waiting[0]
             self.discarded += 1
         self._waiting.append(event)
         self._notify()
@@ -134,7 +139,7 @@ class Dispatcher:
         self._on_fatal = on_fatal
         while True:
             if self._waiting:
-                await self._deliver(self._waiting.popleft())
+                await self._deliver(self._waiting.pop(0))
             elif self.consumes and len(self._inbox):
                 message = self._inbox.take_nowait()
                 if message is not None:

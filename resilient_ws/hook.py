@@ -32,6 +32,8 @@ _restoring: Final[contextvars.ContextVar[Connection | None]] = contextvars.Conte
 class Hook:
     """The user's ``on_open``, run for one connection at a time."""
 
+    __slots__ = ("_connection", "_limit", "_loop", "_on_open", "_orders", "task")
+
     def __init__(
         self,
         on_open: OnOpen | None,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Iteration:
     """Iterates over messages, or over messages and interruptions, as ``take`` does."""
 
+    __slots__ = ("_home", "_inbox", "_take")
+
     def __init__(
         self,
         inbox: InboxQueue,

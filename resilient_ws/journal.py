@@ -42,6 +42,18 @@ logger = logging.getLogger("resilient_ws")
 class Journal:
     """Counts, remembers and reports; decides nothing."""
 
+    __slots__ = (
+        "_clock",
+        "_hole",
+        "_report",
+        "close_record",
+        "epoch",
+        "last_error",
+        "latency",
+        "negotiated",
+        "tally",
+    )
+
     def __init__(
         self, *, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
     ) -> None:

@@ -28,6 +28,8 @@ logger = logging.getLogger("resilient_ws")
 class Lifecycle:
     """Holds the state, and those who wait for one."""
 
+    __slots__ = ("_loop", "_name", "_report", "_state", "_waiters", "failure")
+
     def __init__(
         self,
         name: str,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 class RestoreBuffer:
     """Where the messages of a connection go until it is open; a sink of the wire."""
 
+    __slots__ = ("_arrival", "_messages", "_policy", "_size", "_taken", "on_room")
+
     #: A connection that is not open yet is never ended for want of room.
     closes = False
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Screen:
     """Finds acknowledgements, which pass, and answers to the probe, which do not."""
 
+    __slots__ = ("_ack_of", "_acknowledge", "_complain", "_is_answer", "_on_fatal")
+
     def __init__(
         self,
         *,
@@ -36,11 +38,6 @@ class Screen:
         self._acknowledge = acknowledge
         self._complain = complain
         self._on_fatal = on_fatal
-
-    @property
-    def needed(self) -> bool:
-        """Whether there is anything to look for."""
-        return self._is_answer is not None or self._ack_of is not None
 
     def __call__(self, message: Message) -> bool:
         """Say whether a message is not for the user."""

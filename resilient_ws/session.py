@@ -214,7 +214,7 @@ class Session:
 
     async def _prepared(self) -> Supervisor:
         """Return a supervisor that has all it needs to start."""
-        supervisor = Supervisor(self._settings, self._dispatcher, home=Home())
+        supervisor = Supervisor(self._settings, self._dispatcher, home=Home.here())
         self._entering = True
         try:
             await supervisor.prepare()
@@ -486,6 +486,8 @@ class Session:
         def register(function: C) -> C:
             require_callable(function, "callback")
             self._dispatcher.register(event, function)
+            if self._supervisor is not None:
+                self._supervisor.listen()
             return function
 
         return register if callback is None else register(callback)

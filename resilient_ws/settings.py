@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ssl import SSLContext
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -154,10 +154,21 @@ def check_header_argument(
     return tuple(check_headers(headers))
 
 
-def policy_or_default(value: T | None, kind: type[T], name: str) -> T:
+#: What holds where nothing is said. Policies count nothing, so one serves all sessions.
+_ACCESS: Final = Access()
+_RECONNECT: Final = Reconnect()
+_LIVENESS: Final = Liveness()
+_TIMEOUTS: Final = Timeouts()
+_OUTBOX: Final = Outbox()
+_INBOX: Final = Inbox()
+_OFFER: Final = Offer()
+
+
+def policy_or_default(value: T | None, default: T, name: str) -> T:
     """Return a policy, or the default one for ``None``."""
     if value is None:
-        return kind()
+        return default
+    kind = type(default)
     require(value, kind, name, f"such as {kind.__name__}()")
     return value
 
@@ -184,7 +195,7 @@ def make_settings(
     wait_open: bool | float,
 ) -> Settings:
     """Check every argument of ``connect()``; nothing is started."""
-    rules = policy_or_default(access, Access, "access")
+    rules = policy_or_default(access, _ACCESS, "access")
     through = parse_proxy(proxy)
     check_client(http, allow_private=rules.allow_private)
     return Settings(
@@ -198,12 +209,12 @@ def make_settings(
         http=http,
         on_open=_checked_hook(on_open),
         wait_open=_checked_wait(wait_open),
-        reconnect=policy_or_default(reconnect, Reconnect, "reconnect"),
+        reconnect=policy_or_default(reconnect, _RECONNECT, "reconnect"),
         limiter=_checked_limiter(limiter),
-        liveness=policy_or_default(liveness, Liveness, "liveness"),
-        timeouts=policy_or_default(timeouts, Timeouts, "timeouts"),
-        outbox=policy_or_default(outbox, Outbox, "outbox"),
-        inbox=policy_or_default(inbox, Inbox, "inbox"),
+        liveness=policy_or_default(liveness, _LIVENESS, "liveness"),
+        timeouts=policy_or_default(timeouts, _TIMEOUTS, "timeouts"),
+        outbox=policy_or_default(outbox, _OUTBOX, "outbox"),
+        inbox=policy_or_default(inbox, _INBOX, "inbox"),
         access=rules,
         max_message_size=_checked_size(max_message_size),
     )
@@ -214,7 +225,7 @@ def _checked_compression(value: object) -> Offer | None:
         return None
     if value != "deflate":
         raise ValueError(f"compression must be 'deflate' or None, not {value!r}.")
-    return Offer()
+    return _OFFER
 
 
 def _checked_subprotocols(value: object, origin: str | None) -> tuple[str, ...]:

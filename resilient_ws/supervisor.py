@@ -41,7 +41,7 @@ from resilient_ws.settings import Attempt
 from resilient_ws.state import State
 from resilient_ws.suspend import ticker_of
 from resilient_ws.tasks import ended
-from resilient_ws.transport.masking import MASK
+from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.wire import Wire
 
 
@@ -63,6 +63,26 @@ T = TypeVar("T")
 
 class Supervisor:
     """Runs one session, from entering it to its end."""
+
+    __slots__ = (
+        "_callbacks",
+        "_detour",
+        "_dialler",
+        "_dispatcher",
+        "_loop",
+        "_recovery",
+        "_report",
+        "_settings",
+        "_task",
+        "home",
+        "hook",
+        "inbox",
+        "journal",
+        "life",
+        "orders",
+        "outbox",
+        "wire",
+    )
 
     def __init__(
         self,
@@ -95,13 +115,6 @@ class Supervisor:
             orders=self.orders,
             loop=loop,
         )
-        self._screen = Screen(
-            is_answer=settings.liveness.is_answer,
-            ack_of=settings.outbox.ack_of,
-            acknowledge=self.outbox.acknowledge,
-            complain=self.journal.complain,
-            on_fatal=self.fail,
-        )
         self._dialler = Dialler(settings, loop=loop, report=report)
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
@@ -119,11 +132,17 @@ class Supervisor:
         await self.outbox.open()
 
     def start(self) -> None:
-        """Begin: the loop and the dispatcher, in a task each."""
-        create = self._loop.create_task
-        callbacks = self._dispatcher.run(self.inbox, on_fatal=self.fail)
-        self._callbacks = create(callbacks, name="resilient_ws callbacks")
-        self._task = create(self._run(), name="resilient_ws session")
+        """Begin: the loop, and the dispatcher if it is needed, in a task each."""
+        self.listen()
+        self._task = self._loop.create_task(self._run(), name="resilient_ws session")
+
+    def listen(self) -> None:
+        """Run callbacks from now on, if there are any; without, that takes no task."""
+        if self._callbacks is None and self._dispatcher.needed:
+            callbacks = self._dispatcher.run(self.inbox, on_fatal=self.fail)
+            self._callbacks = self._loop.create_task(
+                callbacks, name="resilient_ws callbacks"
+            )
 
     @property
     def done(self) -> bool:
@@ -162,14 +181,15 @@ class Supervisor:
 
     async def _run(self) -> None:
         failure: Exception | None = None
-        unsubscribe = ticker_of(self._loop).subscribe(self._slept)
+        ticker = ticker_of(self._loop)
+        ticker.subscribe(self._slept)
         try:
             failure = await self._supervise()
         except Exception as bug:
             logger.exception("The session ends because of a bug")
             failure = bug
         finally:
-            unsubscribe()
+            ticker.unsubscribe(self._slept)
             await self._end(failure)
 
     async def _end(self, failure: Exception | None) -> None:
@@ -202,7 +222,10 @@ class Supervisor:
     async def _supervise(self) -> Exception | None:
         """Connect, and again, until told to end or to give up; return the failure."""
         while self.orders.closing() is None:
-            ending = await self._connection()
+            ending = await self._connect()
+            # Not in one: what it took to open is not held while it is open.
+            if isinstance(ending, Wire):
+                ending = await self._serve(ending)
             if self.orders.closing() is not None:
                 break
             if ending is None:
@@ -245,11 +268,12 @@ class Supervisor:
 
     # One connection.
 
-    async def _connection(self) -> Ending | None:
-        """Make one connection and hold it to its end.
+    async def _connect(self) -> Wire | Ending | None:
+        """Make one connection.
 
         Returns:
-            Why it ended, ``None`` when that was on request.
+            The open connection, or why there is none; ``None`` when that was on
+            request.
         """
         began = self._loop.time()
         attempt = self._next_attempt()
@@ -273,7 +297,7 @@ class Supervisor:
             await self._hang_up(wire)
             return None
         self._open(wire, buffer, negotiated)
-        return await self._serve(wire)
+        return wire
 
     def _attempt_failed(
         self, attempt: Attempt, because: Exception, began: float
@@ -302,15 +326,32 @@ class Supervisor:
     def _new_wire(self, buffer: RestoreBuffer) -> Wire:
         settings = self._settings
         wire = Wire(
-            Engine(max_message_size=settings.max_message_size, mask=MASK),
+            Engine(
+                max_message_size=settings.max_message_size,
+                keys=keys_of(self._loop),
+                mask=MASK,
+            ),
             buffer,
             settings.liveness,
             loop=self._loop,
             report=self._report,
         )
-        if self._screen.needed:
-            wire.incoming.screen = self._screen
+        wire.incoming.screen = self._screen()
         return wire
+
+    def _screen(self) -> Screen | None:
+        """Return what looks at each message first, if any callable is to."""
+        is_answer = self._settings.liveness.is_answer
+        ack_of = self._settings.outbox.ack_of
+        if is_answer is None and ack_of is None:
+            return None
+        return Screen(
+            is_answer=is_answer,
+            ack_of=ack_of,
+            acknowledge=self.outbox.acknowledge,
+            complain=self.journal.complain,
+            on_fatal=self.fail,
+        )
 
     async def _dial(self, wire: Wire, attempt: Attempt) -> Negotiated:
         detour, self._detour = self._detour, None
@@ -340,12 +381,16 @@ class Supervisor:
         buffer.join(self.inbox)
         wire.incoming.redirect(self.inbox)
         wire.outgoing.on_writable = self.outbox.resume
-        wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
-        wire.ended.add_done_callback(lambda _: self.outbox.detach(wire.outgoing))
+        if self._settings.outbox.confirm == "pong":
+            wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
+        wire.ended.add_done_callback(partial(self._lost, wire))
         self._recovery.opened()
         self.life.become(State.OPEN)
         self.journal.opened(self._dialler.where, negotiated, resumed_after)
         self.outbox.attach(wire.outgoing, wire.watchman.ping)
+
+    def _lost(self, wire: Wire, _: object) -> None:
+        self.outbox.detach(wire.outgoing)
 
     async def _serve(self, wire: Wire) -> Ending | None:
         """Hold an open connection until it ends, or until told otherwise."""

@@ -44,24 +44,23 @@ class SleepTicker:
         # Weak, or the table of tickers would keep every loop alive.
         self._loop = weakref.ref(loop)
         self._clocks = clocks
-        self._subscribers: dict[object, Callable[[float], None]] = {}
+        #: In the order in which they came.
+        self._subscribers: dict[Callable[[float], None], None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._offsets: list[float] = []
 
-    def subscribe(self, told: Callable[[float], None]) -> Callable[[], None]:
-        """Have ``told`` called with the seconds slept; return what ends that."""
-        key = object()
-        self._subscribers[key] = told
+    def subscribe(self, told: Callable[[float], None]) -> None:
+        """Have ``told`` called with the seconds slept."""
+        self._subscribers[told] = None
         if self._timer is None:
             self._wait()
 
-        def unsubscribe() -> None:
-            self._subscribers.pop(key, None)
-            if not self._subscribers and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-        return unsubscribe
+    def unsubscribe(self, told: Callable[[float], None]) -> None:
+        """Call it no more."""
+        self._subscribers.pop(told, None)
+        if not self._subscribers and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wait(self) -> None:
         """Note how far each clock is ahead of the steady one, and look again later."""
@@ -76,7 +75,7 @@ class SleepTicker:
         self._wait()
         slept = max(now - then for now, then in zip(self._offsets, before, strict=True))
         if slept > MIN_JUMP:
-            for told in tuple(self._subscribers.values()):
+            for told in tuple(self._subscribers):
                 told(slept)
 
 

@@ -40,7 +40,8 @@ def held(holders: Process, count: int, empty: int, pings: int) -> dict[str, Any]
     rested = holders.ask(["rest", pings * PING])
     return {
         "count": count,
-        "memory": (grown["memory"] - empty) / count,
+        # After the pings: what they leave behind is part of it.
+        "memory": (rested["memory"] - empty) / count,
         "cpu_a_minute": rested["cpu"],
     }
 

@@ -1,7 +1,7 @@
 """Many connections of one library in one process, told line by line what to do.
 
-    grow N    hold so many, and say what they weigh
-    rest S    do nothing for so many seconds, and say what that cost
+    grow N    hold so many
+    rest S    do nothing for so many seconds; say what that cost, and what they weigh
     back S    say when each connection has its next message, within so many seconds
 
 A connection that is lost comes back by what its library has for that: our session, and
@@ -120,14 +120,13 @@ def resident() -> int:
 async def obey(crowd: Crowd, name: str, order: list[Any]) -> dict[str, Any]:
     match order:
         case ["grow", count]:
-            before = time.process_time()
             await crowd.grow(HOLD[name], count)
-            taken = time.process_time() - before
-            return {"memory": resident(), "up": len(crowd.heard), "cpu": taken}
+            return {"up": len(crowd.heard)}
         case ["rest", seconds]:
             before = time.process_time()
             await asyncio.sleep(seconds)
-            return {"cpu": time.process_time() - before}
+            taken = time.process_time() - before
+            return {"memory": resident(), "cpu": taken}
         case ["forget"]:
             crowd.heard.clear()
             return {}

@@ -2,9 +2,10 @@
 
 Rules: the inbox is a queue of *runs*, uninterrupted stretches of messages, with an
 ``Interruption`` between two of them. The wire appends to ``arriving`` and nothing
-else; the consumer pops from ``reading`` and nothing else; only the consumer moves a
-run from one to the other, so bytes are counted per run, not per message. A consumer
-takes a message in the same step in which it wakes: cancelling it loses nothing.
+else; the consumer pops from ``reading``, and from ``arriving`` what is alone there;
+only the consumer moves a run from one to the other, so bytes are counted per run, not
+per message. A consumer takes a message in the same step in which it wakes: cancelling
+it loses nothing.
 """
 
 from __future__ import annotations
@@ -43,8 +44,36 @@ class _Run:
     size: int
 
 
+#: What is read while a consumer waits: an empty deque for each would be 760 bytes.
+_NOTHING: Final[deque[Message]] = deque(maxlen=0)
+
+
 class InboxQueue:
     """The inbox at work. One loop, one wire at a time, one consumer."""
+
+    __slots__ = (
+        "_arriving",
+        "_arriving_size",
+        "_bounded",
+        "_epoch",
+        "_finished",
+        "_line",
+        "_loop",
+        "_max_bytes",
+        "_max_messages",
+        "_policy",
+        "_queued",
+        "_reading_size",
+        "_report",
+        "_size",
+        "_waiter",
+        "_wall",
+        "_withheld",
+        "discarded",
+        "failure",
+        "on_room",
+        "reading",
+    )
 
     def __init__(
         self,
@@ -62,7 +91,8 @@ class InboxQueue:
         # Asked for with every chunk: what may wait before nothing more is delivered.
         self._max_bytes = policy.max_bytes if self._bounded else sys.maxsize
         self._max_messages = policy.max_messages if self._bounded else sys.maxsize
-        self._line: deque[_Run | Interruption] = deque()
+        # A list, for it is short where there is anything.
+        self._line: list[_Run | Interruption] = []
         #: The run that is being read, for consumers that take all but its last message
         #: by themselves: the fast path, which leaves the accounts to ``take``.
         self.reading: deque[Message] = deque()
@@ -184,6 +214,7 @@ class InboxQueue:
             # What comes next is for the one that waits.
             raise RuntimeError(_NOT_ALONE)
         while (found := take()) is None and not self._finished:
+            self.reading = _NOTHING
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -205,12 +236,23 @@ class InboxQueue:
     def _next(self) -> Message | Interruption | None:
         """Take the next item, if one is there."""
         if not self.reading:
+            if not self._line and len(self._arriving) < 2:  # noqa: PLR2004 - one or none
+                return self._take_lone()
             hole = self._turn_page()
             if hole is not None or not self.reading:
                 return hole
         message = self.reading.popleft()
         if not self.reading:
             self._settle()
+        return message
+
+    def _take_lone(self) -> Message | None:
+        """Take the one message that there is, if there is one: no page is turned."""
+        if not self._arriving:
+            return None
+        message = self._arriving.popleft()
+        self._reading_size, self._arriving_size = self._arriving_size, 0
+        self._settle()
         return message
 
     def _settle(self) -> None:
@@ -225,10 +267,11 @@ class InboxQueue:
         if self._reading_size:
             self._settle()
         if not self._line:
-            self.reading, self._arriving = self._arriving, self.reading
+            spare = deque[Message]() if self.reading is _NOTHING else self.reading
+            self.reading, self._arriving = self._arriving, spare
             self._reading_size, self._arriving_size = self._arriving_size, 0
             return None
-        head = self._line.popleft()
+        head = self._line.pop(0)
         if isinstance(head, Interruption):
             return head
         self._queued -= len(head.messages)
@@ -257,14 +300,14 @@ class InboxQueue:
     def _prepend_hole(self, hole: Interruption) -> None:
         """Put a hole before all that waits, or widen the one that is there."""
         if self.reading:
-            self._line.appendleft(_Run(self.reading, self._reading_size))
+            self._line.insert(0, _Run(self.reading, self._reading_size))
             self._queued += len(self.reading)
             self.reading, self._reading_size = deque(), 0
         first = self._line[0] if self._line else None
         if isinstance(first, Interruption):
             self._line[0] = hole.merged(first)
         else:
-            self._line.appendleft(hole)
+            self._line.insert(0, hole)
 
     def _over(self) -> bool:
         policy = self._policy

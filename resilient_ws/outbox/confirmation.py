@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 class Confirmation:
     """What is on its way, and what is done to learn that it arrived."""
 
+    __slots__ = (
+        "_barrier",
+        "_barrier_from",
+        "_covered",
+        "_link",
+        "_loop",
+        "_overdue",
+        "_ping",
+        "_policy",
+        "_report",
+        "flight",
+        "on_overdue",
+        "overdue",
+    )
+
     def __init__(
         self,
         policy: Outbox,

@@ -30,6 +30,8 @@ FEW: Final = 64
 class Expiry:
     """Takes messages out of the line when their time has come."""
 
+    __slots__ = ("_clock", "_expire", "_heap", "_line", "_loop", "_timer")
+
     def __init__(
         self,
         line: Line,

@@ -40,6 +40,18 @@ class Fates:
         report: Where losses are reported to.
     """
 
+    __slots__ = (
+        "_flight",
+        "_keeps_data",
+        "_ledger",
+        "_line",
+        "_report",
+        "_resend",
+        "_room",
+        "left",
+        "lost",
+    )
+
     def __init__(
         self,
         policy: Outbox,

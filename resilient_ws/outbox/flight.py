@@ -36,6 +36,8 @@ class _Written:
 class Flight:
     """Messages written to the present connection and not confirmed, in order."""
 
+    __slots__ = ("_flight", "_named")
+
     def __init__(self) -> None:
         self._flight: dict[int, _Written] = {}
         #: Messages that were ever written, by their id.

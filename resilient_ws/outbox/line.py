@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: What a message costs besides its bytes, in bytes: small ones cost by their number.
 MESSAGE_COST: Final = 64
+#: What waits where nothing ever had to: an empty deque for each would be 760 bytes.
+_NOTHING: Final[deque[Delivery]] = deque(maxlen=0)
 
 
 class Line:
@@ -28,7 +30,7 @@ class Line:
 
     def __init__(self) -> None:
         # May hold messages that have left: ``in_line`` tells.
-        self._line: deque[Delivery] = deque()
+        self._line: deque[Delivery] = _NOTHING
         # The highest sequence number that was ever appended.
         self._newest = 0
         #: The messages that wait, and their payload bytes.
@@ -45,6 +47,8 @@ class Line:
 
     def append(self, delivery: Delivery) -> None:
         """Give a message its place: at the end, but for a sender that woke late."""
+        if self._line is _NOTHING:
+            self._line = deque()
         if delivery.sequence > self._newest:
             self._newest = delivery.sequence
             self._line.append(delivery)
@@ -92,6 +96,8 @@ class Line:
                 self._leave(older)
                 returned.append(older)
         returned.sort(key=_sequence, reverse=True)
+        if self._line is _NOTHING:
+            self._line = deque()
         self._line.extendleft(returned)
         for delivery in returned:
             delivery.in_line = True

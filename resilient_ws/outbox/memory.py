@@ -32,6 +32,8 @@ class MemoryStore:
 class MemoryLedger:
     """Nothing to keep: a delivery holds its message itself."""
 
+    __slots__ = ("clock",)
+
     durable = False
     last = 0
 

@@ -1,11 +1,11 @@
 """From the line to the link: what is written, when, and in which batches.
 
 Rules: the first message of a loop turn leaves at once, and so does a large one; small
-ones that follow in the same turn are joined, and leave at 64 KiB or at its end. Whether others follow is
-looked at until none did, and then again after ``LONERS`` messages. A message leaves the
-line in the step that hands it to the transport, or that claims it from a durable store;
-one claim at a time, so that the order is that of the line. What was claimed and cannot
-be written goes back to its old place.
+ones that follow in the same turn are joined, and leave at 64 KiB or at its end. Whether
+others follow is looked at until none did, and then again after ``LONERS`` messages. A
+message leaves the line in the step that hands it to the transport, or that claims it
+from a durable store; one claim at a time, so that the order is that of the line. What
+was claimed and cannot be written goes back to its old place.
 """
 
 from __future__ import annotations
@@ -50,6 +50,24 @@ STORE_PAUSE: Final = 1.0
 
 class Pump:
     """Writes what waits to the connection that is open."""
+
+    __slots__ = (
+        "_confirmation",
+        "_expiry",
+        "_fates",
+        "_ledger",
+        "_line",
+        "_loners",
+        "_loop",
+        "_pause",
+        "_policy",
+        "_room",
+        "_turn_taken",
+        "claimed",
+        "draining",
+        "link",
+        "on_progress",
+    )
 
     def __init__(
         self,

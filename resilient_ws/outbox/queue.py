@@ -48,6 +48,34 @@ _NO_ID: Final = (
 class OutboxQueue:
     """The outbox at work. One loop, one link at a time, any number of senders."""
 
+    __slots__ = (
+        "_admission",
+        "_closed",
+        "_expiry",
+        "_fates",
+        "_flight",
+        "_ledger",
+        "_line",
+        "_max_bytes",
+        "_needs_id",
+        "_policy",
+        "_pump",
+        "_room",
+        "_saving",
+        "_sequence",
+        "_terms",
+        "_traffic",
+        "_ttl",
+        "acknowledge",
+        "attach",
+        "detach",
+        "halt",
+        "outstanding",
+        "passed",
+        "refuse",
+        "resume",
+    )
+
     def __init__(
         self,
         policy: Outbox,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Room:
     """The bounds of an outbox."""
 
+    __slots__ = ("_held", "_held_size", "_line", "_policy")
+
     def __init__(self, policy: Outbox, line: Line) -> None:
         self._policy = policy
         self._line = line

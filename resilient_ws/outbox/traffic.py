@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 class Traffic:
     """The connections of an outbox, one after the other."""
 
+    __slots__ = (
+        "_confirmation",
+        "_fates",
+        "_flight",
+        "_line",
+        "_link",
+        "_policy",
+        "_progress",
+        "_pump",
+        "_room",
+    )
+
     def __init__(
         self,
         policy: Outbox,

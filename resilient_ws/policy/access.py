@@ -63,6 +63,8 @@ def _pattern(item: object) -> str:
 
 
 def _ports(value: Iterable[int]) -> frozenset[int]:
+    if value is FETCH_BAD_PORTS:
+        return FETCH_BAD_PORTS  # the one for all: a copy of it has 8 KiB
     items = _items(value, "Access.blocked_ports", "a collection of port numbers")
     for item in items:
         whole_number("Every item of Access.blocked_ports", item, at_least=0)

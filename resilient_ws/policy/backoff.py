@@ -9,7 +9,6 @@ never put in its place, or a fleet that was told "in 60 s" would come back in st
 
 from __future__ import annotations
 
-import collections
 import inspect
 import math
 import random
@@ -96,10 +95,13 @@ class FullJitter(wait_base):
         return self._rng.uniform(0.0, min(self.maximum, bound))
 
 
+#: The operating system's generator. It has no state that a forked worker could share
+#: with its siblings, so one may serve all, also in a policy that a module keeps.
+_SYSTEM: Final = random.SystemRandom()
+
+
 def _rng(rng: random.Random | None) -> random.Random:
-    # The system's generator has no state that a forked worker could share with its
-    # siblings, so a policy kept in a module is safe under a pre-forking server.
-    return random.SystemRandom() if rng is None else rng
+    return _SYSTEM if rng is None else rng
 
 
 @attrs.frozen(kw_only=True)
@@ -158,10 +160,10 @@ class Reconnect:
         """
         if self.wait is None:
             return LONGEST_WAIT
-        state = _call_state(self, self.wait, started=0.0)
+        state = _call_state(self, started=0.0)
         failure = because or ConnectionLost("The connection was lost.", how="eof")
         _fill(state, failure, attempt=_LATE_ATTEMPT, now=0.0)
-        return min(LONGEST_WAIT, max(_waited(self.wait, state) for _ in range(_DRAWS)))
+        return min(LONGEST_WAIT, max(_waited(state) for _ in range(_DRAWS)))
 
 
 @attrs.frozen(kw_only=True)
@@ -185,17 +187,15 @@ class Outage:
         started: When the outage began, on the caller's clock.
     """
 
-    __slots__ = ("_history", "_state", "_wait", "attempts", "policy", "started")
+    __slots__ = ("_history", "_state", "attempts", "policy", "started")
 
     def __init__(self, policy: Reconnect, started: float) -> None:
         self.policy = policy
         self.started = started
         self.attempts = 0
-        self._history: collections.deque[Exception] = collections.deque(
-            maxlen=MAX_HISTORY
-        )
-        self._wait = policy.wait or FullJitter(rng=policy.rng)
-        self._state = _call_state(policy, self._wait, started)
+        self._history: list[Exception] = []
+        # Made with the first failure: most sessions begin without one.
+        self._state: RetryCallState | None = None
 
     @property
     def history(self) -> tuple[Exception, ...]:
@@ -230,16 +230,17 @@ class Outage:
         if counted:
             self.attempts += 1
             self._history.append(because)
-        state = self._state
+            del self._history[:-MAX_HISTORY]
+        state = self._state = self._state or _call_state(self.policy, self.started)
         _fill(state, because, attempt=max(1, self.attempts), now=now)
-        wait = _waited(self._wait, state) if gap is None else gap
+        wait = _waited(state) if gap is None else gap
         delay = wait + floor
         state.upcoming_sleep = delay
         # A wait looks at the retry ahead and knows no attempt 0. A stop counts what
         # has failed: after a drop that is nothing, so stop_after_attempt(1) still
         # gets its one attempt.
         state.attempt_number = self.attempts
-        verdict = self._stopped(delay, now)
+        verdict = self._stopped(state, delay, now)
         if verdict is not None:
             return self._gave_up(verdict, because, now)
         state.idle_for += delay
@@ -247,8 +248,8 @@ class Outage:
             return Retry(delay=delay, source=source)
         return Retry(delay=delay, source="wait" if gap is None else "failover")
 
-    def _stopped(self, delay: float, now: float) -> str | None:
-        if self.policy.stop(self._state):
+    def _stopped(self, state: RetryCallState, delay: float, now: float) -> str | None:
+        if self.policy.stop(state):
             return "Reconnect.stop said so"
         limit = self.policy.max_outage
         # Waiting for an attempt that may not be made any more helps nobody.
@@ -286,7 +287,8 @@ def member_gap(rng: random.Random) -> float:
     return rng.uniform(0.0, _MEMBER_GAP)
 
 
-def _call_state(policy: Reconnect, wait: WaitBaseT, started: float) -> RetryCallState:
+def _call_state(policy: Reconnect, started: float) -> RetryCallState:
+    wait = policy.wait or FullJitter(rng=policy.rng)
     # A real retrying object, because waits and stops may look at it.
     retrying = tenacity.AsyncRetrying(wait=wait, stop=policy.stop, reraise=True)
     state = tenacity.RetryCallState(retrying, None, (), {})
@@ -301,8 +303,8 @@ def _fill(state: RetryCallState, because: Exception, attempt: int, now: float) -
     state.outcome_timestamp = now
 
 
-def _waited(wait: WaitBaseT, state: RetryCallState) -> float:
-    return _checked(wait(state))
+def _waited(state: RetryCallState) -> float:
+    return _checked(state.retry_object.wait(state))
 
 
 def _checked(answer: object) -> float:

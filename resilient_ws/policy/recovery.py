@@ -62,6 +62,16 @@ class Recovery:
         now: When the session began, on the caller's clock.
     """
 
+    __slots__ = (
+        "_judge",
+        "_members",
+        "_outage",
+        "_policy",
+        "_round",
+        "because",
+        "fresh",
+    )
+
     def __init__(self, policy: Reconnect, *, members: int, now: float) -> None:
         self._policy = policy
         self._members = range(members)

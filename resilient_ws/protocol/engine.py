@@ -8,7 +8,6 @@ first is the one who began the closing handshake.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
@@ -23,9 +22,9 @@ from resilient_ws.protocol.frames import (
     RSV1,
     SHORT_HEADS,
     TEXT,
+    KeyPool,
     encode_frame,
     frame_head,
-    key_source,
     mask,
 )
 from resilient_ws.protocol.inbound import Inbound
@@ -33,7 +32,7 @@ from resilient_ws.protocol.violation import Violation
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from resilient_ws.protocol.deflate import DeflateParameters
     from resilient_ws.protocol.frames import Mask
@@ -51,7 +50,8 @@ class Engine(Inbound):
     Args:
         max_message_size: The most payload bytes of one message, all fragments
             together (default 4 MiB); ``None`` means no limit.
-        entropy: Where masking keys come from.
+        keys: Where masking keys come from; a pool that others draw from too may be
+            given, by default it is one of its own.
         mask: Masks a payload; the owner may know a faster way than Python's.
 
     Attributes:
@@ -64,12 +64,12 @@ class Engine(Inbound):
         self,
         *,
         max_message_size: int | None = 4 * 1024 * 1024,
-        entropy: Callable[[int], bytes] = os.urandom,
+        keys: KeyPool | None = None,
         mask: Mask = mask,
     ) -> None:
         super().__init__(max_message_size=max_message_size)
         self.close_sent: CloseFrame | None = None
-        self._take_key = key_source(entropy)
+        self._take_key = (KeyPool() if keys is None else keys).take
         self._mask = mask
         self._peer_began = False
         self._deflater: Deflater | None = None

@@ -1,7 +1,9 @@
 """The bytes of one frame: what it is made of, and one of ours (RFC 6455 section 5).
 
-Masking keys are handed out once each. Their randomness is fetched in blocks, because a
-system call for each frame would cost as much as the rest of the frame.
+Rules of :class:`KeyPool`, the one thing with state here: every key is handed out
+once; randomness is fetched in blocks, because a system call per frame would cost as
+much as the rest of the frame. One pool may serve any number of connections, in one
+thread.
 """
 
 from __future__ import annotations
@@ -45,8 +47,7 @@ MASKED: Final = 0x80
 #: multiple of 4, so every piece starts with the first byte of the key.
 _PIECE: Final = 16 * 1024
 
-#: Bytes of one block of randomness: a session that only pings holds one of them.
-_BLOCK: Final = 512
+_BLOCK: Final = 4096
 #: Cuts a block into keys, one when it is asked for one.
 _cut: Final = Struct("4s").iter_unpack
 _head_16: Final = Struct("!BBH").pack
@@ -102,11 +103,26 @@ def frame_head(first: int, size: int) -> bytes:
     return _head_64(first, MASKED | IS_64_BIT, size)
 
 
-def key_source(entropy: Callable[[int], bytes] = os.urandom) -> Callable[[], bytes]:
-    """Return what gives masking keys, made of the operating system's randomness.
+class KeyPool:
+    """Masking keys from the randomness of the operating system.
 
     Args:
         entropy: Gives that many random bytes; a test may pass its own.
+
+    Attributes:
+        take: Returns the next four bytes.
     """
-    blocks = map(_cut, map(entropy, repeat(_BLOCK)))
-    return chain.from_iterable(chain.from_iterable(blocks)).__next__
+
+    __slots__ = ("_entropy", "take")
+
+    def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._entropy = entropy
+        self.forget()
+
+    def forget(self) -> None:
+        """Hand out nothing of what was fetched: a forked child has it as well."""
+        blocks = map(_cut, map(self._entropy, repeat(_BLOCK)))
+        # A call of ours for each key would cost more than the key.
+        self.take: Callable[[], bytes] = chain.from_iterable(
+            chain.from_iterable(blocks)
+        ).__next__

@@ -1,29 +1,30 @@
 """The aiohttp client that dials: ours, or one that the user lends.
 
-Rules: ours is made when it is first needed and closed with the session; a borrowed
-one is never closed. Addresses are vetted where sockets are made, which sees literal
-and resolved ones alike; behind a proxy only the proxy's address is seen there, so
-only names are vetted.
+Rules: ours is joined when it is first needed and left with the session; a borrowed one
+is never closed. Behind a proxy only the proxy's address would be seen where sockets are
+made, so only names are vetted.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import socket
 import ssl
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 
-from resilient_ws.errors import SecurityError
 from resilient_ws.policy._validate import require, wrong_type
 from resilient_ws.policy.proxy import parse_proxy
+from resilient_ws.transport.at_hand import Caller, endpoint_at_hand, vetted_socket
+from resilient_ws.transport.shared import NO_TIMEOUT, SharedClient
 from resilient_ws.transport.tunnel import HttpTunnel
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Hashable
 
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.proxy import Proxy
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
 
 #: What a user may lend for dialling.
 ClientSession: TypeAlias = aiohttp.ClientSession
-
-#: The time-outs of a dial are the supervisor's; aiohttp's own are switched off.
-NO_TIMEOUT: Final = aiohttp.ClientTimeout(
-    total=None, connect=None, sock_connect=None, sock_read=None
-)
-
-
-class _Refused(PermissionError):
-    """An address that Access does not allow; an OSError, so that others are tried."""
 
 
 class Unanswered(Exception):
@@ -66,7 +58,9 @@ async def _once(
 
 
 class HttpClient:
-    """Makes the HTTP requests that become connections."""
+    """Makes the HTTP requests that become a session's connections."""
+
+    __slots__ = ("_borrowed", "_caller", "_joined", "_proxy", "_ssl")
 
     def __init__(
         self,
@@ -76,14 +70,11 @@ class HttpClient:
         http: ClientSession | None,
         tls: ssl.SSLContext | bool,
     ) -> None:
-        self._access = access
+        self._caller = Caller(access)
         self._proxy = proxy
         self._borrowed = http
         self._ssl = tls
-        self._own: dict[str | None, ClientSession] = {}
-        self._endpoint: Endpoint | None = None
-        self._refusals: list[SecurityError] = []
-        self._allowed = 0
+        self._joined: dict[Hashable, SharedClient] = {}
 
     @property
     def borrowed(self) -> bool:
@@ -103,32 +94,27 @@ class HttpClient:
             SecurityError: Every address of the host is refused.
             Exception: What aiohttp raises, for ``translate`` to make ours.
         """
-        self._endpoint = endpoint
-        self._refusals = []
-        self._allowed = 0
         proxy = chosen_proxy(endpoint, self._proxy)
         client, plain_proxy = self._client(endpoint, proxy)
-        refusal = None
         try:
-            return await client.get(
-                endpoint.http_url,
-                headers=headers,
-                allow_redirects=False,
-                raise_for_status=False,
-                read_until_eof=False,
-                timeout=NO_TIMEOUT,
-                proxy=plain_proxy,
-                ssl=self._ssl,
-                # A borrowed client may reuse a connection that the server has ended
-                # meanwhile, and then needs its second try.
-                middlewares=None if self.borrowed else (_once,),
-            )
-        except _Refused:
-            refusal = self._refusals[0]
-        except Exception:
-            if not self._refusals or self._allowed:
+            with self._caller.calling(endpoint):
+                return await client.get(
+                    endpoint.http_url,
+                    headers=headers,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    read_until_eof=False,
+                    timeout=NO_TIMEOUT,
+                    proxy=plain_proxy,
+                    ssl=self._ssl,
+                    # A borrowed client may reuse a connection that the server has
+                    # ended meanwhile, and then needs its second try.
+                    middlewares=None if self.borrowed else (_once,),
+                )
+        except Exception as failure:
+            refusal = self._caller.verdict(failure)
+            if refusal is None:
                 raise
-            refusal = self._refusals[0]
         # Outside the except block: aiohttp's exception must not be its context.
         raise refusal
 
@@ -139,50 +125,45 @@ class HttpClient:
         if self._borrowed is not None:
             return self._borrowed, None if proxy is None else proxy.url
         if proxy is None:
-            return self._session(None, self._direct_connector), None
+            return self._shared("direct", _direct), None
         if proxy.is_http and endpoint.secure:
-            return self._session("", lambda: _connector(None)), proxy.url
-        return self._session(proxy.url, lambda: self._tunnel(proxy)), None
+            return self._shared("proxied", _proxied), proxy.url
+        tunnel = partial(_tunnel, proxy, self._ssl)
+        return self._shared((proxy, self._ssl), tunnel), None
 
-    def _session(
-        self, key: str | None, connector: Callable[[], aiohttp.BaseConnector]
+    def _shared(
+        self, way: Hashable, connector: Callable[[], aiohttp.BaseConnector]
     ) -> ClientSession:
-        if key not in self._own:
-            self._own[key] = ClientSession(connector=connector(), timeout=NO_TIMEOUT)
-        return self._own[key]
-
-    def _tunnel(self, proxy: Proxy) -> aiohttp.BaseConnector:
-        if proxy.is_http:
-            return HttpTunnel(proxy, self._ssl, self._at_hand)
-        from resilient_ws.transport.socks import (  # noqa: PLC0415 - an extra, checked by connect()
-            socks_tunnel,
-        )
-
-        return socks_tunnel(proxy, self._at_hand)
-
-    def _at_hand(self) -> Endpoint:
-        assert self._endpoint is not None  # noqa: S101 - set by get(), the only way here
-        return self._endpoint
-
-    def _direct_connector(self) -> aiohttp.TCPConnector:
-        return _connector(self._vetted_socket)
-
-    def _vetted_socket(self, info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own alias is private
-        """Make the socket for an address, unless it is one that is not allowed."""
-        family, kind, proto, _, address = info
-        try:
-            self._access.check_address(str(address[0]), self._at_hand())
-        except SecurityError as refusal:
-            self._refusals.append(refusal)
-            raise _Refused(1, "address refused") from None
-        self._allowed += 1
-        return socket.socket(family, kind, proto)
+        if way not in self._joined:
+            self._joined[way] = SharedClient.joined(way, connector)
+        return self._joined[way].http
 
     async def close(self) -> None:
-        """Close what is ours."""
-        while self._own:
-            _, client = self._own.popitem()
-            await client.close()
+        """Leave what was joined."""
+        while self._joined:
+            _, shared = self._joined.popitem()
+            await shared.leave()
+
+
+def _direct() -> aiohttp.BaseConnector:
+    return _connector(vetted_socket)
+
+
+def _proxied() -> aiohttp.BaseConnector:
+    return _connector(None)
+
+
+def _tunnel(
+    proxy: Proxy,
+    tls: ssl.SSLContext | bool,  # noqa: FBT001 - as aiohttp and connect() have it
+) -> aiohttp.BaseConnector:
+    if proxy.is_http:
+        return HttpTunnel(proxy, tls, endpoint_at_hand)
+    from resilient_ws.transport.socks import (  # noqa: PLC0415 - an extra, checked by connect()
+        socks_tunnel,
+    )
+
+    return socks_tunnel(proxy, endpoint_at_hand)
 
 
 def _connector(

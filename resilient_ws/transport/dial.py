@@ -76,6 +76,8 @@ class Greeting:
 class Tail:
     """Stands where aiohttp puts a parser, and keeps what came behind the 101."""
 
+    __slots__ = ("data",)
+
     def __init__(self) -> None:
         self.data = b""
 
@@ -94,6 +96,8 @@ class Tail:
 class Held:
     """Keeps aiohttp's side of a connection alive, and lets go of it at the end."""
 
+    __slots__ = ("_protocol", "_response")
+
     def __init__(self, response: aiohttp.ClientResponse, protocol: Any) -> None:  # noqa: ANN401 - aiohttp's ResponseHandler is private
         self._response = response
         self._protocol = protocol
@@ -105,6 +109,19 @@ class Held:
     def close(self) -> None:
         """Release the connection, after the transport was aborted."""
         self._response.close()
+
+
+class Parted:
+    """Stands for aiohttp's side where aiohttp has let go of it at the beginning."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Do nothing: aiohttp believes that it was lost long ago."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+PARTED: Final = Parted()
 
 
 async def dial(
@@ -138,7 +155,10 @@ async def dial(
         response = await _request(endpoint, headers, handshake, client)
         try:
             if response.status == SWITCHING_PROTOCOLS:
-                return _take_over(response, handshake, endpoint, wire, greeting)
+                negotiated = _agreed(response, handshake, endpoint, wire, greeting)
+                kept = client.borrowed or client.proxied(endpoint)
+                _take_over(response, endpoint, wire, kept=kept)
+                return negotiated
             location = await _location(response, endpoint)
         except BaseException:
             response.close()
@@ -186,14 +206,14 @@ async def _request(
     raise error
 
 
-def _take_over(
+def _agreed(
     response: aiohttp.ClientResponse,
     handshake: Handshake,
     endpoint: Endpoint,
     wire: Wire,
     greeting: Greeting,
 ) -> Negotiated:
-    """Check the 101 and move the transport from aiohttp to the wire; never awaits."""
+    """Check the 101, and have the wire do what it says."""
     received = [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in response.raw_headers
@@ -205,20 +225,40 @@ def _take_over(
         broken = f"{endpoint} answered the handshake wrongly: {failure.text}"
         code = failure.code
     else:
-        connection = response.connection
-        protocol = None if connection is None else connection.protocol
-        transport = None if protocol is None else protocol.transport
-        if protocol is None or transport is None:
-            raise ConnectFailed(
-                f"{endpoint} ended the connection with the handshake.",
-                stage="handshake",
-            )
-        tail = Tail()
-        protocol.read_timeout = None
-        protocol.set_parser(tail, tail)
-        wire.begin(transport, Held(response, protocol), tail.data)
         return negotiated
     raise ProtocolError(broken, code=code)
+
+
+def _take_over(
+    response: aiohttp.ClientResponse, endpoint: Endpoint, wire: Wire, *, kept: bool
+) -> None:
+    """Move the transport from aiohttp to the wire.
+
+    Args:
+        response: The 101.
+        endpoint: Where it came from.
+        wire: What takes over.
+        kept: Whether aiohttp's side is kept to the end: a client that the user lends
+            counts the connection as its own, and one that was made through a proxy may
+            be closed with what made it. Otherwise aiohttp is told that it was lost, and
+            forgets it: what it has of an idle connection is as large as all of ours.
+    """
+    connection = response.connection
+    protocol = None if connection is None else connection.protocol
+    transport = None if protocol is None else protocol.transport
+    if protocol is None or transport is None:
+        raise ConnectFailed(
+            f"{endpoint} ended the connection with the handshake.", stage="handshake"
+        )
+    tail = Tail()
+    protocol.read_timeout = None
+    protocol.set_parser(tail, tail)
+    if kept:
+        wire.begin(transport, Held(response, protocol), tail.data)
+    else:
+        wire.begin(transport, PARTED, tail.data)
+        protocol.connection_lost(None)
+        response.close()
 
 
 async def _location(response: aiohttp.ClientResponse, endpoint: Endpoint) -> str:

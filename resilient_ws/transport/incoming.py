@@ -45,6 +45,26 @@ class Reactions(Protocol):
 class Incoming:
     """The reading side of a wire."""
 
+    __slots__ = (
+        "_afterwards",
+        "_clock",
+        "_discarding",
+        "_ended",
+        "_engine",
+        "_listening",
+        "_loop",
+        "_next_turn",
+        "_over",
+        "_paused",
+        "_reactions",
+        "_sink",
+        "_transport",
+        "_watch",
+        "bytes_received",
+        "messages_received",
+        "screen",
+    )
+
     def __init__(
         self,
         engine: Engine,

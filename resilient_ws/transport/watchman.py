@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from typing import TYPE_CHECKING
 
 from resilient_ws.errors import LivenessTimeout
@@ -36,6 +35,21 @@ MAX_PENDING = 1024
 class Watchman:
     """The liveness of one connection at work."""
 
+    __slots__ = (
+        "_confirmed",
+        "_loop",
+        "_marks",
+        "_pings",
+        "_policy",
+        "_report",
+        "_timer",
+        "_watch",
+        "_watching",
+        "_wire",
+        "latency",
+        "on_passed",
+    )
+
     def __init__(
         self,
         wire: Wire,
@@ -52,7 +66,7 @@ class Watchman:
         self._report = report
         self._pings = Pings(os.urandom(NAME_SIZE), max_pending=MAX_PENDING)
         #: Of each pending ping: its ordinal, and the messages written before it.
-        self._marks: deque[tuple[int, int]] = deque(maxlen=MAX_PENDING)
+        self._marks: list[tuple[int, int]] = []
         self._confirmed = 0
         self._timer: asyncio.Handle | None = None
         self._watching = False
@@ -95,7 +109,7 @@ class Watchman:
         if latency is None:
             return
         while self._marks and self._marks[0][0] <= self._pings.confirmed:
-            self._confirmed = self._marks.popleft()[1]
+            self._confirmed = self._marks.pop(0)[1]
         self.latency = latency
         self._report(PongReceived(latency=latency))
         if self.on_passed is not None:
@@ -105,6 +119,7 @@ class Watchman:
         """Send a ping now: its pong says that the peer has passed what was written."""
         payload = self._pings.next(self._loop.time())
         self._marks.append((self._pings.newest, self._wire.outgoing.messages_written))
+        del self._marks[:-MAX_PENDING]
         self._wire.outgoing.ping(payload)
 
     def _disarm(self) -> None:

@@ -45,6 +45,24 @@ LAST_WORDS: Final = 4
 class Wire(asyncio.BufferedProtocol):
     """One connection's bytes, from the 101 to the end."""
 
+    __slots__ = (
+        "_buffer",
+        "_closing",
+        "_eof_probe",
+        "_gone",
+        "_loop",
+        "_over_tls",
+        "_peer",
+        "_refusing",
+        "_socket",
+        "_transport",
+        "ended",
+        "engine",
+        "incoming",
+        "outgoing",
+        "watchman",
+    )
+
     def __init__(
         self,
         engine: Engine,

@@ -14,6 +14,7 @@ from websockets.frames import Frame, Opcode
 
 from resilient_ws.protocol.close import Close, CloseFrame
 from resilient_ws.protocol.engine import Engine, Violation
+from resilient_ws.protocol.frames import KeyPool
 from tests.protocol import server_frame as frame, unmask
 from tests.protocol.owner import Owner
 
@@ -500,7 +501,7 @@ def test_pings_and_pongs_carry_at_most_125_bytes() -> None:
 
 
 def test_masking_keys_come_from_the_given_source() -> None:
-    engine = Engine(entropy=lambda count: b"\x01\x02\x03\x04" * (count // 4))
+    engine = Engine(keys=KeyPool(lambda count: b"\x01\x02\x03\x04" * (count // 4)))
     assert engine.message(b"\x00\x00") == b"\x82\x82\x01\x02\x03\x04\x01\x02"
 
 

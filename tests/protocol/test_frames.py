@@ -16,8 +16,8 @@ from resilient_ws.protocol.frames import (
     BINARY,
     PING,
     TEXT,
+    KeyPool,
     encode_frame,
-    key_source,
     mask,
 )
 from resilient_ws.protocol.header import read_header
@@ -137,13 +137,21 @@ def test_keys_are_used_once_and_fetched_in_blocks() -> None:
             (len(asked) << 16 | i).to_bytes(4, "big") for i in range(count // 4)
         )
 
-    take = key_source(entropy)
+    pool = KeyPool(entropy)
     assert not asked
-    keys = [take() for _ in range(300)]
-    assert asked == [512] * 3
-    assert len(set(keys)) == 300
+    keys = [pool.take() for _ in range(2500)]
+    assert asked == [4096] * 3
+    assert len(set(keys)) == 2500
     assert {len(key) for key in keys} == {4}
 
 
+def test_what_is_forgotten_is_not_handed_out() -> None:
+    blocks = [b"old!", b"new!"]
+    pool = KeyPool(lambda count: blocks.pop(0) * (count // 4))
+    assert pool.take() == b"old!"
+    pool.forget()
+    assert pool.take() == b"new!"
+
+
 def test_keys_come_from_the_operating_system_by_default() -> None:
-    assert key_source()() != key_source()()
+    assert KeyPool().take() != KeyPool().take()

@@ -539,7 +539,8 @@ async def test_a_url_callable_that_will_not_be_cancelled_dials_nothing_after_the
 
 async def test_a_loop_is_not_kept_alive_by_its_ticker() -> None:
     loop = VirtualLoop()
-    ticker_of(loop).subscribe(lambda _: None)()
+    ticker_of(loop).subscribe(print)
+    ticker_of(loop).unsubscribe(print)
     loop.close()
     gone = weakref.ref(loop)
     del loop

@@ -537,6 +537,26 @@ async def test_a_callback_may_be_registered_later(server: ScriptedServer) -> Non
         assert of(events, ConnectionOpened)
 
 
+async def test_callbacks_take_a_task_only_where_there_are_any(
+    server: ScriptedServer,
+) -> None:
+    def running() -> int:
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        return names.count("resilient_ws callbacks")
+
+    async with session_to(server) as session:
+        assert running() == 0
+        events = recorded(session)
+        assert running() == 1
+        recorded(session)
+        assert running() == 1
+    assert [type(event) for event in events][-1] is SessionClosed
+    assert running() == 0
+    # Nothing is told any more, and nothing waits for it.
+    recorded(session)
+    assert running() == 0
+
+
 async def test_a_callback_that_waits_for_the_end_is_told_that_it_never_comes(
     server: ScriptedServer,
 ) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.wire
 
 WANTED = "RESILIENT_WS_LOWEST"
-SUITE = ("tests/wire/test_seam.py",)
+SUITE = ("tests/wire/test_seam.py", "tests/wire/test_shared_client.py")
 TIME_LIMIT = 150.0
 
 

@@ -9,6 +9,7 @@ the lowest versions that are allowed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -246,6 +247,41 @@ async def test_the_response_holds_the_connection_and_releases_it(
             await http.close()
         assert held() is response
         assert response.closed
+
+
+async def test_aiohttp_lets_go_of_a_connection_that_lives_on(
+    contexts: Contexts,
+) -> None:
+    """Told that it was lost, aiohttp closes its side, and not the transport."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.echo()
+
+    server_tls, client_tls = contexts
+    async with assert_no_leaks(), RawServer(script, tls=server_tls) as server:
+        http = client()
+        response = await upgrade(http, server.url, client_tls)
+        assert response.connection is not None
+        protocol = response.connection.protocol
+        assert protocol is not None
+        taken = Taken()
+        transport, _ = take_over(response, taken)
+        protocol.connection_lost(None)
+        response.close()
+        forgotten = weakref.WeakSet[object]([response, protocol])
+        del response, protocol
+        gc.collect()
+        assert not forgotten
+        async with asyncio.timeout(SOON):
+            await http.close()
+            assert not transport.is_closing()
+            transport.write(b"\x81\x84\0\0\0\0ping")
+            taken.enough = len(frame("ping"))
+            await taken.has_enough
+        assert taken.data == frame("ping")
+        transport.abort()
+        await taken.lost
 
 
 async def test_the_connector_asks_for_each_socket() -> None:

@@ -20,6 +20,7 @@ from resilient_ws import (
     State,
     Timeouts,
 )
+from resilient_ws.supervisor import Supervisor
 from resilient_ws.testing.frames import PONG, close_frame, frame, message
 from tests.record import now, turns
 from tests.session.interleaving.reacting import Reacting
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from resilient_ws import Connection, Event, Interruption, Session
+    from resilient_ws.restore import RestoreBuffer
     from resilient_ws.settings import Attempt
     from resilient_ws.testing import ScriptedServer
     from resilient_ws.transport.wire import Wire
@@ -155,15 +157,18 @@ class UserSide:
     def _tap_wires(self) -> None:
         """Keep every connection that is made, and what is written to each."""
         supervisor: Any = self._session._supervisor
-        make = supervisor._new_wire
+        stage = self
 
-        def note(buffer: Any) -> Wire:
-            wire: Wire = make(buffer)
-            self._wires.append(wire)
-            self._written = tapped(wire.outgoing)
-            return wire
+        class Tapped(Supervisor):
+            __slots__ = ()
 
-        supervisor._new_wire = note
+            def _new_wire(self, buffer: RestoreBuffer) -> Wire:
+                wire = super()._new_wire(buffer)
+                stage._wires.append(wire)
+                stage._written = tapped(wire.outgoing)
+                return wire
+
+        supervisor.__class__ = Tapped
 
     # on_open.
 

@@ -1,0 +1,70 @@
+"""One aiohttp client for all sessions of an event loop that dial in the same way.
+
+Rules: a session joins a client before its first dial and leaves it at its end; the last
+to leave closes it. The table keeps none alive: a client whose sessions were abandoned
+with their loop goes with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakValueDictionary
+
+import aiohttp
+
+from resilient_ws.transport.at_hand import CookiesAtHand
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+#: The time-outs of a dial are the supervisor's; aiohttp's own are switched off.
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(
+    total=None, connect=None, sock_connect=None, sock_read=None
+)
+
+_Place: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
+
+
+class SharedClient:
+    """A client, and how many sessions dial with it."""
+
+    __slots__ = ("__weakref__", "_members", "_place", "http")
+
+    def __init__(self, place: _Place, connector: aiohttp.BaseConnector) -> None:
+        self._place = place
+        self._members = 0
+        self.http = aiohttp.ClientSession(
+            connector=connector, cookie_jar=CookiesAtHand(), timeout=NO_TIMEOUT
+        )
+
+    @staticmethod
+    def joined(
+        way: Hashable, connector: Callable[[], aiohttp.BaseConnector]
+    ) -> SharedClient:
+        """Return this loop's client for a way to dial, with one member more.
+
+        Args:
+            way: What tells the ways apart.
+            connector: Makes what goes that way, for the first to join.
+        """
+        place = (asyncio.get_running_loop(), way)
+        shared = _clients.get(place)
+        if shared is None:
+            shared = _clients[place] = SharedClient(place, connector())
+        shared._members += 1
+        return shared
+
+    async def leave(self) -> None:
+        """Be a member no more; the last one closes the client."""
+        self._members -= 1
+        if not self._members:
+            # Out of the table first: who comes while it closes needs another one.
+            _clients.pop(self._place, None)
+            await self.http.close()
+
+
+_clients: Final[WeakValueDictionary[_Place, SharedClient]] = WeakValueDictionary()
