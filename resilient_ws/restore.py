@@ -56,17 +56,17 @@ class RestoreBuffer:
         """Return how many payload bytes may be delivered now."""
         return self._policy.max_bytes - self._size
 
-    def arrived(self, size: int) -> int:
+    def arrived(self, size: int) -> bool:
         """Take note of a chunk's messages, ``size`` payload bytes in all.
 
         Returns:
-            As ``room`` does.
+            Whether that was the last byte there was room for.
         """
         self._size += size
         if self._arrival is not None:
             self._arrival.set_result(None)
             self._arrival = None
-        return self.room()
+        return self._size >= self._policy.max_bytes
 
     def withhold(self) -> None:
         """Take note that reading has stopped for want of room."""

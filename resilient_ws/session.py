@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self
 
-    from resilient_ws.inbox import Inbox, InboxQueue, Interruption, Message
+    from resilient_ws.inbox import Inbox, Interruption, Message
     from resilient_ws.limiter import ConnectLimiter
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
@@ -401,7 +401,7 @@ class Session:
         Cancellation:
             Safe: no message is lost.
         """
-        inbox, _ = self._consume()
+        inbox = self._consume().inbox
         if len(inbox.reading) > 1:
             return inbox.reading.popleft()
         message = await inbox.take()
@@ -419,7 +419,8 @@ class Session:
         Cancellation:
             Safe: no message is lost, and iterating may go on.
         """
-        inbox, home = self._consume()
+        supervisor = self._consume()
+        inbox, home = supervisor.inbox, supervisor.home
         return cast("AsyncIterator[Message]", Iteration(inbox, home, inbox.take))
 
     def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
@@ -429,11 +430,12 @@ class Session:
         one of the next, comes an ``Interruption``; so does one where the inbox
         discarded messages.
         """
-        inbox, home = self._consume()
+        supervisor = self._consume()
+        inbox, home = supervisor.inbox, supervisor.home
         return Iteration(inbox, home, inbox.take_item)
 
-    def _consume(self) -> tuple[InboxQueue, Home]:
-        """Return the inbox, unless its messages go to a callback."""
+    def _consume(self) -> Supervisor:
+        """Return the supervisor, unless the messages of its inbox go to a callback."""
         supervisor = self._entered()
         if not self._pulled and self._dispatcher.consumes:
             msg = (
@@ -444,7 +446,7 @@ class Session:
         if supervisor.hook.task is not None:
             supervisor.hook.check_outside()
         self._pulled = True
-        return supervisor.inbox, supervisor.home
+        return supervisor
 
     # Watching and steering.
 

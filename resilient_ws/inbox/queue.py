@@ -143,11 +143,11 @@ class InboxQueue:
         space = self._policy.max_bytes - self._size
         return space if self._bounded else max(space, 1)
 
-    def arrived(self, size: int) -> int:
+    def arrived(self, size: int) -> bool:
         """Take note of a chunk's messages, ``size`` payload bytes in all.
 
         Returns:
-            As ``room`` does.
+            Whether that was the last byte there was room for.
         """
         self._arriving_size += size
         self._size += size
@@ -155,7 +155,7 @@ class InboxQueue:
             self._discard()
         if self._waiter is not None:
             self._wake()
-        return self.room()
+        return self._size >= self._max_bytes
 
     def absorb(self, messages: deque[Message], size: int) -> None:
         """Take over what arrived while the connection was restored."""

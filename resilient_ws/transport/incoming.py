@@ -128,8 +128,8 @@ class Incoming:
         """Take a chunk from the transport; its buffer may be used again after that."""
         self._watch.heard_at = self._clock()
         self.bytes_received += len(chunk)
-        room = self._receive(chunk, self._sink.room())
-        if room <= 0 or not self._engine.idle:
+        full = self._receive(chunk, self._sink.room())
+        if full or not self._engine.idle:
             self._see_to()
 
     def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
@@ -187,13 +187,13 @@ class Incoming:
             then, self._afterwards = self._afterwards, None
             then()
 
-    def _receive(self, data: bytes | memoryview, room: int) -> int:
+    def _receive(self, data: bytes | memoryview, room: int) -> bool:
         """Have the engine parse bytes, and pass on what it finds.
 
         Returns:
-            For how many more messages there is room.
+            Whether the sink may have no more room.
         """
-        engine, sink = self._engine, self._sink
+        engine, sink, full = self._engine, self._sink, room <= 0
         before = engine.received_size
         if self.screen is None:
             count = engine.receive(data, sink.deliver, room)
@@ -203,10 +203,10 @@ class Incoming:
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
-            room = sink.arrived(size)
+            full = sink.arrived(size) or count == room
         if engine.pings or engine.pongs:
             self._reactions.on_control()
-        return room
+        return full
 
     def _receive_screened(
         self, data: bytes | memoryview, room: int, screen: Callable[[Message], bool]

@@ -39,11 +39,11 @@ class Sink(Protocol):
         """
         ...
 
-    def arrived(self, size: int) -> int:
+    def arrived(self, size: int) -> bool:
         """Take note of a chunk's messages, ``size`` payload bytes in all.
 
         Returns:
-            As ``room`` does.
+            Whether that was the last byte there was room for.
         """
         ...
 
@@ -71,9 +71,9 @@ class Void:
         """Return that there is always room."""
         return sys.maxsize
 
-    def arrived(self, size: int) -> int:  # noqa: ARG002 - it keeps nothing
+    def arrived(self, size: int) -> bool:  # noqa: ARG002 - it keeps nothing
         """Return that there is always room."""
-        return sys.maxsize
+        return False
 
     def withhold(self) -> None:
         """Do nothing."""
