@@ -15,10 +15,12 @@ from resilient_ws.testing.frames import frame
 
 Message: TypeAlias = str | bytes
 
-#: How many different messages there are at most; they come round and round.
+#: How many different messages there are at least; they come round and round.
 VARIETY: Final = 64
-#: And how many bytes they have together at most.
-VARIETY_BYTES: Final = 4 * 1024 * 1024
+#: And how many bytes they have together at least, and at most. The least is more than
+#: the largest window of a compressor, which would find each message there as a whole.
+LEAST_BYTES: Final = 128 * 1024
+MOST_BYTES: Final = 4 * 1024 * 1024
 #: What the server writes at once.
 CHUNK: Final = 256 * 1024
 TAIL: Final = b"\x00\x00\xff\xff"
@@ -32,7 +34,7 @@ def accept(key: str) -> str:
 @functools.cache
 def messages(kind: str, size: int) -> list[Message]:
     """The messages of a scenario, the same in every process."""
-    count = max(4, min(VARIETY, VARIETY_BYTES // size))
+    count = max(4, min(max(VARIETY, LEAST_BYTES // size), MOST_BYTES // size))
     chance = random.Random(size)
     if kind == "binary":
         return [chance.randbytes(size) for _ in range(count)]

@@ -42,9 +42,9 @@ class Admission:
         "_pump",
         "_report",
         "_room",
-        "_senders",
         "_traffic",
         "end",
+        "senders",
     )
 
     def __init__(
@@ -64,18 +64,13 @@ class Admission:
         self._pump = pump
         self._traffic = traffic
         self._fates = fates
-        # What is written at once takes no room, unless it is kept all the same.
         self._bounded = bounded
         self._loop = loop
         self._report = report
-        self._senders: deque[asyncio.Future[None]] = _NOBODY
+        #: Who waits, in the order in which they came.
+        self.senders: deque[asyncio.Future[None]] = _NOBODY
         #: Why nothing is accepted any more.
         self.end: Exception | None = None
-
-    @property
-    def free(self) -> bool:
-        """Whether any message may come in at once, without being looked at."""
-        return not self._bounded and not self._senders and self._pump.ready
 
     def too_big(self, size: int) -> MessageTooBig:
         """Return what to raise for a message that would never fit."""
@@ -86,30 +81,30 @@ class Admission:
 
     async def wait(self, size: int, *, only_if_open: bool) -> bool:
         """Wait until a message may come in; say whether it is kept at all."""
-        if not self._senders:
+        if not self.senders:
             answer = self._decide(size, only_if_open=only_if_open)
             if answer is not None:
                 return answer
         turn = self._loop.create_future()
-        if self._senders is _NOBODY:
-            self._senders = deque()
-        self._senders.append(turn)
+        if self.senders is _NOBODY:
+            self.senders = deque()
+        self.senders.append(turn)
         try:
             while True:
                 await turn
                 answer = self._decide(size, only_if_open=only_if_open)
                 if answer is not None:
                     return answer
-                turn = self._senders[0] = self._loop.create_future()
+                turn = self.senders[0] = self._loop.create_future()
         finally:
-            self._senders.remove(turn)
+            self.senders.remove(turn)
             # The next one looks only after this message has taken its place.
             self._loop.call_soon(self.call_next)
 
     def call_next(self) -> None:
         """Let the first sender in line look again."""
-        if self._senders and not self._senders[0].done():
-            self._senders[0].set_result(None)
+        if self.senders and not self.senders[0].done():
+            self.senders[0].set_result(None)
 
     def refuse(self, why: Exception | None) -> None:
         """Let nothing in from now on."""

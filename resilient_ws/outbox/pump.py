@@ -1,11 +1,11 @@
 """From the line to the link: what is written, when, and in which batches.
 
-Rules: the first message of a loop turn leaves at once, and so does a large one; small
-ones that follow in the same turn are joined, and leave at 64 KiB or at its end. Whether
-others follow is looked at until none did, and then again after ``LONERS`` messages. A
-message leaves the line in the step that hands it to the transport, or that claims it
-from a durable store; one claim at a time, so that the order is that of the line. What
-was claimed and cannot be written goes back to its old place.
+Rules: the first message of a loop turn leaves at once; those that follow it in the same
+turn are joined, and leave at 64 KiB or at the end of the turn. Whether others follow is
+looked at until none did, and then again after ``LONERS`` messages. A message leaves the
+line in the step that hands it to the transport, or that claims it from a durable store;
+one claim at a time, so that the order is that of the line. What was claimed and cannot
+be written goes back to its old place.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 #: A joined write leaves when it has grown to this many bytes.
 JOINED_WRITE: Final = 64 * 1024
-#: So large a message leaves at once: to join it to others would save nothing.
-LARGE: Final = 4 * 1024
 #: The most that one turn of the loop may hand over, so that the loop stays free.
 TURN_LIMIT: Final = JOINED_WRITE
 #: So many messages leave, after one that came alone, before a turn is looked at again:
@@ -126,14 +124,21 @@ class Pump:
             ready: Whether it may be written now, if none stands before it.
         """
         link, line, data = self.link, self._line, delivery.data
-        alone = not self._turn_taken or delivery.size >= LARGE
-        if ready and alone and link is not None and data is not None and not line.count:
+        if (
+            ready
+            and not self._turn_taken
+            and link is not None
+            and data is not None
+            and not line.count
+        ):
             link.send(data)
             if self._loners:
                 self._loners -= 1
             else:
                 self._take_turn()
-            self._wrote(link, (delivery,), delivery.accepted_at)
+            self._fates.write((delivery,), delivery.accepted_at)
+            if self._confirmation is not None:
+                self._await_confirmation(link, (delivery,))
             return
         line.append(delivery)
         if delivery.expires_at is not None:
@@ -207,10 +212,11 @@ class Pump:
     def _write(self, batch: Sequence[Delivery]) -> None:
         if self.link is not None:
             self.link.send_many([d.data for d in batch if d.data is not None])
-            self._wrote(self.link, batch, time.time())
+            self._fates.write(batch, time.time())
+            self._await_confirmation(self.link, batch)
 
-    def _wrote(self, link: Link, batch: Sequence[Delivery], now: float) -> None:
-        self._fates.write(batch, now)
+    def _await_confirmation(self, link: Link, batch: Sequence[Delivery]) -> None:
+        """Note that a batch was written, where that is not the end of it."""
         if self._confirmation is not None:
             self._confirmation.wrote(batch, link)
             if self._policy.resend:

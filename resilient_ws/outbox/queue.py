@@ -50,6 +50,7 @@ class OutboxQueue:
 
     __slots__ = (
         "_admission",
+        "_bounded",
         "_closed",
         "_expiry",
         "_fates",
@@ -90,6 +91,8 @@ class OutboxQueue:
         self._needs_id = policy.ack_of is not None
         self._terms = Terms(policy.goal, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
+        # What is written at once takes no room, unless it is kept all the same.
+        self._bounded = policy.resend or ledger.durable
         self._line = line = Line()
         self._flight = flight = Flight()
         self._room = room = Room(policy, line)
@@ -129,7 +132,7 @@ class OutboxQueue:
             pump=self._pump,
             traffic=self._traffic,
             fates=fates,
-            bounded=policy.resend or ledger.durable,
+            bounded=self._bounded,
             loop=loop,
             report=report,
         )
@@ -220,7 +223,7 @@ class OutboxQueue:
         if ttl is None:
             ttl = self._ttl
         expires_at = None if ttl is None else self._ledger.clock() + ttl
-        if not admission.free:
+        if self._bounded or admission.senders or not self._pump.ready:
             return self._send_later(message, size, message_id, expires_at, only_if_open)
         self._sequence += 1
         delivery = Delivery(

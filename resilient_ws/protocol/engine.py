@@ -84,24 +84,10 @@ class Engine(Inbound):
         )
         self._deflater = Deflater(bits=agreed.own_bits, takeover=agreed.own_takeover)
 
-    def message(self, data: str | bytes | bytearray | memoryview) -> bytes:
+    def message(self, item: str | bytes | bytearray | memoryview) -> bytes:
         """Return the frame of one message: text from ``str``, binary from the rest."""
-        return b"" if self.close_sent is not None else b"".join(self._frame(data))
-
-    def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
-        """Return the frames of several messages, joined for one write."""
         if self.close_sent is not None:
             return b""
-        # Joined at the end, once: of a large message every copy counts.
-        parts: list[bytes | bytearray] = []
-        for item in items:
-            parts += self._frame(item)
-        return b"".join(parts)
-
-    def _frame(
-        self, item: str | bytes | bytearray | memoryview
-    ) -> tuple[bytes, bytes, bytearray]:
-        """Return the head, the key and the masked payload of a message's frame."""
         data: bytes | bytearray
         if isinstance(item, str):
             first, data = _WHOLE_TEXT, item.encode()
@@ -118,7 +104,11 @@ class Engine(Inbound):
             head = frame_head(first, size)
         key, payload = self._take_key(), bytearray(data)
         self._mask(key, payload)
-        return head, key, payload
+        return b"".join((head, key, payload))
+
+    def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
+        """Return the frames of several messages, joined for one write."""
+        return b"".join(map(self.message, items))
 
     def ping(self, payload: bytes = b"") -> bytes:
         """Return a ping frame.

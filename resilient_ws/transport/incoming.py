@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from resilient_ws.inbox import size_of
+from resilient_ws.transport.buffer import READ_SIZE
 from resilient_ws.transport.sinks import Void
 
 
@@ -51,6 +52,7 @@ class Incoming:
         "_discarding",
         "_ended",
         "_engine",
+        "_had_full",
         "_listening",
         "_loop",
         "_next_turn",
@@ -91,6 +93,8 @@ class Incoming:
         self._listening = True
         self._paused = False
         self._discarding = False
+        #: Whether a full buffer came in this turn of the loop.
+        self._had_full = False
         #: The next turn of the loop, where what one turn was too short for goes on.
         self._next_turn: asyncio.Handle | None = None
         #: Whether nothing more will come, and what follows when all has been taken.
@@ -131,6 +135,8 @@ class Incoming:
         full = self._receive(chunk, self._sink.room())
         if full or not self._engine.idle:
             self._see_to()
+        if len(chunk) == READ_SIZE:
+            self._take_turns()
 
     def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
         """Deliver all there is, room or not, for the stream is over.
@@ -261,6 +267,21 @@ class Incoming:
             self._sink.release()
             self._listen()
             self._reactions.on_resumed()
+
+    def _take_turns(self) -> None:
+        """Have no more than two full buffers read in one turn of the loop.
+
+        uvloop reads up to 32, 8 MiB, before anybody can take what came: it has left
+        the processor's cache by then.
+        """
+        if self._had_full:
+            self._go_on_later()
+        else:
+            self._had_full = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._had_full = False
 
     def _go_on_later(self) -> None:
         """Leave the rest to the next turn of the loop, and read no more until then."""
