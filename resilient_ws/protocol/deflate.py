@@ -49,6 +49,10 @@ _MEMORY_LEVEL: Final = 5
 #: an eighth smaller, a quarter of the message in both cases: the gain was made before.
 _LEVEL: Final = zlib.Z_BEST_SPEED
 
+#: From so many bytes on, a message is large. In a small window it takes a third more of
+#: zlib's time, and so the first large one is worth the memory of a larger window.
+_LARGE: Final = 4 * 1024
+
 #: At most so many compressed bytes go into zlib at once, and so many come out: the one
 #: bounds what is copied when zlib stops early, the other is the grain of every limit.
 _PIECE_IN: Final = 64 * 1024
@@ -73,12 +77,14 @@ class DeflateParameters:
 
     Attributes:
         own_bits: The size of our window, as a power of two.
+        own_limit: The largest window that the server lets us use, likewise.
         own_takeover: Whether our window lives on from message to message.
         peer_bits: The size of the server's window, as a power of two.
         peer_takeover: Whether the server's window may live on.
     """
 
     own_bits: int = _MAX_BITS
+    own_limit: int = _MAX_BITS
     own_takeover: bool = True
     peer_bits: int = _MAX_BITS
     peer_takeover: bool = True
@@ -89,8 +95,8 @@ class Offer:
     """What a client asks for (RFC 7692 section 7.1).
 
     Attributes:
-        own_bits: The largest window that we use, as a power of two, 9 to 15. The
-            server may ask for a smaller one.
+        own_bits: The window that we use until there is a large message, as a power of
+            two, 9 to 15. The server may ask for a smaller one.
         own_takeover: Whether our window may live on from message to message.
         peer_bits: The largest window that the server may use, 8 to 15; ``None`` leaves
             it to the server, for one that cannot choose would have to decline.
@@ -143,6 +149,7 @@ class Offer:
             raise _refused(f"unknown parameter {next(iter(left))!r}")
         return DeflateParameters(
             own_bits=min(own_bits, self.own_bits),
+            own_limit=own_bits,
             own_takeover=own_takeover,
             peer_bits=peer_bits or _MAX_BITS,
             peer_takeover=peer_takeover,
@@ -185,18 +192,23 @@ class Deflater:
 
     Args:
         bits: The size of the window, as a power of two.
+        limit: Its size from the first large message on, likewise.
         takeover: Whether the window lives on from message to message.
     """
 
-    __slots__ = ("_bits", "_stream", "_takeover")
+    __slots__ = ("_bits", "_limit", "_stream", "_takeover")
 
-    def __init__(self, *, bits: int, takeover: bool) -> None:
+    def __init__(self, *, bits: int, limit: int, takeover: bool) -> None:
         self._bits = bits
+        self._limit = limit
         self._takeover = takeover
         self._stream: _Compress | None = None
 
     def deflate(self, data: bytes | bytearray) -> bytes:
         """Return the payload of one compressed message (RFC 7692 section 7.2.1)."""
+        if len(data) >= _LARGE and self._bits < self._limit:
+            # Whoever inflates it has a window of that size from the beginning.
+            self._bits, self._stream = self._limit, None
         stream = self._stream
         if stream is None:
             stream = zlib.compressobj(_LEVEL, wbits=-self._bits, memLevel=_MEMORY_LEVEL)

@@ -82,7 +82,11 @@ class Engine(Inbound):
         self._assembly.inflater = Inflater(
             bits=agreed.peer_bits, takeover=agreed.peer_takeover
         )
-        self._deflater = Deflater(bits=agreed.own_bits, takeover=agreed.own_takeover)
+        self._deflater = Deflater(
+            bits=agreed.own_bits,
+            limit=agreed.own_limit,
+            takeover=agreed.own_takeover,
+        )
 
     def message(self, item: str | bytes | bytearray | memoryview) -> bytes:
         """Return the frame of one message: text from ``str``, binary from the rest."""

@@ -112,10 +112,15 @@ def test_an_offer_that_zlib_cannot_keep_is_refused(wrong: dict[str, Any]) -> Non
 
 
 def agreed(
-    own_bits: int = 12, own: bool = True, peer_bits: int = 15, peer: bool = True
+    own_bits: int = 12,
+    own: bool = True,
+    peer_bits: int = 15,
+    peer: bool = True,
+    own_limit: int = 15,
 ) -> DeflateParameters:
     return DeflateParameters(
         own_bits=own_bits,
+        own_limit=own_limit,
         own_takeover=own,
         peer_bits=peer_bits,
         peer_takeover=peer,
@@ -132,11 +137,19 @@ NO_TAKEOVER: dict[str, Any] = {"own_takeover": False, "peer_takeover": False}
         (NOTHING, {}, agreed()),
         # Ours is the smaller of what we like and what the server allows.
         *(
-            (NOTHING, {CLIENT_BITS: str(bits)}, agreed(own_bits=min(bits, 12)))
+            (
+                NOTHING,
+                {CLIENT_BITS: str(bits)},
+                agreed(own_bits=min(bits, 12), own_limit=bits),
+            )
             for bits in range(9, 16)
         ),
         *(
-            ({"own_bits": 15}, {CLIENT_BITS: str(bits)}, agreed(own_bits=bits))
+            (
+                {"own_bits": 15},
+                {CLIENT_BITS: str(bits)},
+                agreed(own_bits=bits, own_limit=bits),
+            )
             for bits in range(9, 16)
         ),
         # The server may bind itself unasked (RFC 7692 sections 7.1.1.1 and 7.1.2.1).
@@ -161,7 +174,7 @@ NO_TAKEOVER: dict[str, Any] = {"own_takeover": False, "peer_takeover": False}
                 SERVER_BITS: "9",
                 CLIENT_BITS: "10",
             },
-            agreed(own_bits=10, own=False, peer_bits=9, peer=False),
+            agreed(own_bits=10, own=False, peer_bits=9, peer=False, own_limit=10),
         ),
     ],
 )
@@ -251,18 +264,34 @@ def test_our_window_is_as_large_as_agreed(bits: int) -> None:
     # zlib looks back a little less far than its window reaches.
     reach = (1 << bits) - 262
     for data, shrinks in ((noise[:reach] * 2, True), (noise + noise[:256], False)):
-        made = Deflater(bits=bits, takeover=True).deflate(data)
+        made = Deflater(bits=bits, limit=bits, takeover=True).deflate(data)
         # A peer with just that window must be able to follow.
         peer = zlib.decompressobj(wbits=-bits)
         assert peer.decompress(made + TAIL) == data
         assert (len(made) < len(data)) == shrinks
 
 
+@pytest.mark.parametrize(("limit", "sees"), [(15, True), (13, False)])
+def test_the_first_large_message_gets_the_largest_window(
+    limit: int, sees: bool
+) -> None:
+    deflater = Deflater(bits=12, limit=limit, takeover=True)
+    peer = zlib.decompressobj(wbits=-limit)
+    noise = os.urandom(10 * KIB)
+    # What the last one repeats is 10 KiB away: a window of 13 bits does not reach it.
+    sizes = []
+    for data in (noise[:1000], noise, noise[:1000]):
+        made = deflater.deflate(data)
+        assert peer.decompress(made + TAIL) == data
+        sizes.append(len(made))
+    assert (sizes[-1] < 100) == sees
+
+
 def test_takeover_makes_a_repeated_message_small_and_its_absence_does_not() -> None:
     data = os.urandom(600)
     sizes: dict[bool, list[int]] = {}
     for takeover in (True, False):
-        deflater = Deflater(bits=12, takeover=takeover)
+        deflater = Deflater(bits=12, limit=15, takeover=takeover)
         sizes[takeover] = [len(deflater.deflate(data)) for _ in range(2)]
     assert sizes[True][1] < 30
     assert sizes[False][0] == sizes[False][1] > 600
@@ -615,7 +644,7 @@ def test_zlib_has_no_state_before_the_first_compressed_frame(
 
 def test_without_takeover_nothing_of_zlib_is_kept() -> None:
     inflater = Inflater(bits=15, takeover=False)
-    deflater = Deflater(bits=15, takeover=False)
+    deflater = Deflater(bits=15, limit=15, takeover=False)
     payload = deflater.deflate(b"a" * 1000)
     assert b"".join(inflater.inflate(payload, last=True)) == b"a" * 1000
     assert (inflater._stream, deflater._stream) == (None, None)
@@ -645,9 +674,12 @@ MESSAGES = st.lists(
     max_size=8,
 )
 SOME_BYTES = st.integers(1, 5000)
+WINDOWS = st.tuples(st.integers(9, 15), st.integers(9, 15)).map(sorted)
 AGREED = st.builds(
-    DeflateParameters,
-    own_bits=st.integers(9, 15),
+    lambda windows, **others: DeflateParameters(
+        own_bits=windows[0], own_limit=windows[1], **others
+    ),
+    WINDOWS,
     own_takeover=st.booleans(),
     peer_bits=st.integers(9, 15),
     peer_takeover=st.booleans(),
@@ -659,7 +691,7 @@ def other_end(agreed: DeflateParameters) -> PerMessageDeflate:
     return PerMessageDeflate(
         remote_no_context_takeover=not agreed.own_takeover,
         local_no_context_takeover=not agreed.peer_takeover,
-        remote_max_window_bits=agreed.own_bits,
+        remote_max_window_bits=agreed.own_limit,
         local_max_window_bits=agreed.peer_bits,
     )
 
