@@ -123,6 +123,10 @@ def row_of(
         "most": max(costs),
         "wall": statistics.median(figures["wall"] for figures in taken[name]),
         "ratio": ratio,
+        "wall_ratio": statistics.median(
+            peer["wall"] / ours["wall"]
+            for ours, peer in zip(taken[US], taken[name], strict=True)
+        ),
         "target": target,
         "met": None if target is None else ratio >= target,
     }

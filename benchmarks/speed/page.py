@@ -25,7 +25,7 @@ library; each library runs in a process of its own, one at a time, in turns whos
 order alternates, so that what disturbs the machine disturbs all. What is shown is the
 CPU time of the client for each message, the kernel's on its behalf included: the
 median of the rounds. A ratio is the median of those within a round: above 1, ours
-costs less. Every message is compared with what was sent before a figure counts.
+costs less. Behind "in" stands the time that a message took, likewise. Every message is compared with what was sent before a figure counts.
 resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an event
 callback. picows has callbacks alone, and is measured with asyncio's queue behind
 them, with a bare deque, and as it is.
@@ -103,7 +103,9 @@ def costs(rows: list[dict[str, Any]]) -> str:
         if row["client"] != US:
             text += f" **{row['ratio']:.2f}x**"
         if row["scenario"] in {"echo", "send"}:
-            text += f", wall {row['wall']:.1f}"
+            text += f", in {row['wall']:.1f}"
+            if row["client"] != US:
+                text += f" {row['wall_ratio']:.2f}x"
         cells.setdefault((row["kind"], row["size"]), {}).setdefault(row["client"], text)
     return table(
         ["message", *names],

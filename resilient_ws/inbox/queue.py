@@ -44,7 +44,7 @@ class _Run:
     size: int
 
 
-#: What is read while a consumer waits: an empty deque for each would be 760 bytes.
+#: What is read while nothing is: an empty deque for each would be 760 bytes.
 _NOTHING: Final[deque[Message]] = deque(maxlen=0)
 
 
@@ -95,7 +95,7 @@ class InboxQueue:
         self._line: list[_Run | Interruption] = []
         #: The run that is being read, for consumers that take all but its last message
         #: by themselves: the fast path, which leaves the accounts to ``take``.
-        self.reading: deque[Message] = deque()
+        self.reading: deque[Message] = _NOTHING
         self._reading_size = 0
         self._arriving: deque[Message] = deque()
         self._arriving_size = 0
