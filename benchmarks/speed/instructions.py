@@ -68,6 +68,9 @@ class Bench:
         supervisor: Any = session._supervisor
         self.wire = supervisor.wire
         self.outgoing = self.wire.outgoing
+        # Made here, for the test kit makes them, and it is in the package.
+        self.frames = frames("text", SIZE, compressed=False)
+        self.chunks = whole_chunks()
 
     def hand_over(self, chunk: bytes) -> None:
         """Do what a transport does with what it has read."""
@@ -78,7 +81,7 @@ class Bench:
         incoming = aiter(self.session)
         expected = messages("text", SIZE)
         taken = 0
-        for chunk in whole_chunks():
+        for chunk in self.chunks:
             self.hand_over(chunk)
             while taken < self.wire.incoming.messages_received:
                 assert await anext(incoming) == expected[taken % CHUNK % len(expected)]
@@ -94,9 +97,8 @@ class Bench:
         await asyncio.sleep(0)
 
     async def echoed(self) -> None:
-        wire_frames = frames("text", SIZE, compressed=False)
         for number in range(COUNT):
-            self.hand_over(wire_frames[number % len(wire_frames)])
+            self.hand_over(self.frames[number % len(self.frames)])
             await self.session.send(await self.session.receive())
             await asyncio.sleep(0)
 
@@ -150,6 +152,8 @@ async def count(name: str) -> int:
         bench.outgoing._transport = real
         written = 0 if name == "received" else COUNT * SIZE
         assert swallow.written >= written, "not every message was written"
+        # The tracing of Python 3.12.1 misses them where a trace began at a call.
+        assert counter.count > COUNT, "this Python does not tell of bytecodes"
         return counter.count
 
 

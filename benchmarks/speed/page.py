@@ -24,10 +24,11 @@ A server in a process of its own writes the same bytes in the same chunks to eve
 library; each library runs in a process of its own, one at a time, in turns whose
 order alternates, so that what disturbs the machine disturbs all. What is shown is the
 CPU time of the client for each message, the kernel's on its behalf included: the
-median of the rounds. A ratio is the median of those within a round: above 1, ours
-costs less. Behind "in" stands the time that a message took, likewise. Every message is compared with what was sent before a figure counts.
-resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an event
-callback. picows has callbacks alone, and is measured with asyncio's queue behind
+median of the rounds, and between which figures they lay. A ratio is the median of
+those within a round: above 1, ours costs less. Behind "in" stands the time that a
+message took, likewise. Every message is compared with what was sent before a figure
+counts. resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an
+event callback. picows has callbacks alone, and is measured with asyncio's queue behind
 them, with a bare deque, and as it is.
 """
 

@@ -1,0 +1,134 @@
+"""All connections of a loop are read into one buffer, and no two loops share it."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import concurrent.futures
+from typing import Any
+
+import pytest
+
+from resilient_ws import connect
+from resilient_ws.testing import assert_no_leaks
+from resilient_ws.transport import buffer, incoming
+from resilient_ws.transport.wire import Wire
+from tests.wire.raw import Peer, RawServer, frame
+from tests.wire.witness import BOTH_LOOPS, soon, watched
+
+
+pytestmark = pytest.mark.wire
+
+#: A buffer that is full again and again.
+SMALL = 4096
+LARGE_MESSAGE = 3 * SMALL
+COUNT = 300
+
+
+class Reads:
+    """Counts what is read in each turn of the loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes = collections.defaultdict[int, list[int]](list)
+        self._turn = 0
+        self._loop = asyncio.get_running_loop()
+        updated = Wire.buffer_updated
+
+        def noted(wire: Wire, nbytes: int) -> None:
+            self.sizes[self._turn].append(nbytes)
+            updated(wire, nbytes)
+
+        monkeypatch.setattr(Wire, "buffer_updated", noted)
+        self._next()
+
+    def _next(self) -> None:
+        self._turn += 1
+        self._handle = self._loop.call_soon(self._next)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+def message_of(number: int, size: int = LARGE_MESSAGE) -> bytes:
+    return number.to_bytes(4) * (size // 4)
+
+
+@BOTH_LOOPS
+async def test_a_flood_of_large_messages_is_taken_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for number in range(COUNT):
+            peer.sock.sendall(frame(message_of(number), 2))
+        peer.receive()  # goodbye
+        peer.close(1000)
+
+    monkeypatch.setattr(buffer, "READ_SIZE", SMALL)
+    monkeypatch.setattr(incoming, "READ_SIZE", SMALL)
+    async with assert_no_leaks(), RawServer(script) as server:
+        reads = Reads(monkeypatch)
+        async with watched(server.url) as (session, _):
+            for number in range(COUNT):
+                assert await soon(session) == message_of(number)
+            reads.stop()
+    full = [sizes.count(SMALL) for sizes in reads.sizes.values()]
+    assert sum(full) > COUNT
+    assert max(full) <= 2
+
+
+@BOTH_LOOPS
+async def test_what_is_kept_of_the_buffer_outlives_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two connections take turns, and each chunk ends within a message."""
+    monkeypatch.setattr(buffer, "READ_SIZE", SMALL)
+    monkeypatch.setattr(incoming, "READ_SIZE", SMALL)
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        opcode, payload = peer.receive()
+        assert opcode == 1
+        first = int(payload)
+        for number in range(first, first + COUNT):
+            peer.sock.sendall(frame(message_of(number), 2) + frame(f"{number}"))
+        peer.receive()  # goodbye
+        peer.close(1000)
+
+    async def follow(url: str, first: int) -> None:
+        async with watched(url) as (session, _):
+            await session.send(str(first))
+            for number in range(first, first + COUNT):
+                assert await soon(session) == message_of(number)
+                assert await soon(session) == str(number)
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        await asyncio.gather(follow(server.url, 0), follow(server.url, 1 << 20))
+
+
+async def test_loops_in_several_threads_read_at_the_same_time() -> None:
+    size = 200_000
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        _, payload = peer.receive()
+        for _ in range(40):
+            peer.sock.sendall(frame(message_of(int(payload), size), 2))
+        peer.receive()  # goodbye
+        peer.close(1000)
+
+    async def follow(url: str, number: int) -> int:
+        async with connect(url) as session:
+            await session.send(str(number))
+            expected: Any = message_of(number, size)
+            return [await soon(session) for _ in range(40)].count(expected)
+
+    async with RawServer(script) as server:
+        with concurrent.futures.ThreadPoolExecutor(3) as threads:
+            runs = [
+                asyncio.get_running_loop().run_in_executor(
+                    threads, asyncio.run, follow(server.url, number)
+                )
+                for number in range(1, 4)
+            ]
+            assert await asyncio.gather(*runs) == [40, 40, 40]
