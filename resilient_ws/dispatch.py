@@ -172,7 +172,8 @@ class Dispatcher:
         except asyncio.CancelledError:
             # The callback's own: it must not look as if the dispatcher were cancelled.
             raise RuntimeError("the callback raised CancelledError") from None
-        if not inspect.isawaitable(result):
+        # Most return None, and to look for more in it takes longer than all the rest.
+        if result is None or not inspect.isawaitable(result):
             return
         task = self._loop.create_task(
             _awaited(result),

@@ -99,6 +99,11 @@ class Inbound:
             sys.maxsize if max_message_size is None else max_message_size
         )
 
+    @property
+    def at_ease(self) -> bool:
+        """Whether the owner has nothing to see to: at most, more is to come."""
+        return not (self.stalled or self.violation or self.close_received)
+
     def receive(
         self,
         chunk: bytes | memoryview,

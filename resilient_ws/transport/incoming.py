@@ -133,7 +133,7 @@ class Incoming:
         self._watch.heard_at = self._clock()
         self.bytes_received += len(chunk)
         full = self._receive(chunk, self._sink.room())
-        if full or not self._engine.idle:
+        if full or not (self._engine.idle or self._engine.at_ease):
             self._see_to()
         if len(chunk) == READ_SIZE:
             self._take_turns()
