@@ -42,7 +42,7 @@ class Iteration:
             raise self._home.stranger()
         reading = self._inbox.reading
         if len(reading) > 1:
-            return reading.popleft()
+            return reading.pop()
         self._home.check()
         item = await self._take()
         if item is not None:

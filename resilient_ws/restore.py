@@ -8,7 +8,6 @@ inbox, in order, when the connection opens.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 from resilient_ws.inbox import size_of
@@ -35,7 +34,7 @@ class RestoreBuffer:
 
     def __init__(self, policy: Inbox) -> None:
         self._policy = policy
-        self._messages: deque[Message] = deque()
+        self._messages: list[Message] = []
         self._size = 0
         self.on_room: Callable[[], None] | None = None
         self._arrival: asyncio.Future[None] | None = None

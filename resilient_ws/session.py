@@ -385,7 +385,11 @@ class Session:
         is ``"write"``), then what waits to be written, with what an earlier session
         left in a durable store.
         """
-        return [] if self._supervisor is None else self._supervisor.outbox.outstanding()
+        return (
+            []
+            if self._supervisor is None
+            else self._supervisor.outbox.traffic.outstanding()
+        )
 
     # Receiving.
 
@@ -403,7 +407,7 @@ class Session:
         """
         inbox = self._consume().inbox
         if len(inbox.reading) > 1:
-            return inbox.reading.popleft()
+            return inbox.reading.pop()
         message = await inbox.take()
         if message is None:
             raise self._entered().life.ended()

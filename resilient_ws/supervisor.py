@@ -348,7 +348,7 @@ class Supervisor:
         return Screen(
             is_answer=is_answer,
             ack_of=ack_of,
-            acknowledge=self.outbox.acknowledge,
+            acknowledge=self.outbox.traffic.acknowledge,
             complain=self.journal.complain,
             on_fatal=self.fail,
         )
@@ -382,15 +382,15 @@ class Supervisor:
         wire.incoming.redirect(self.inbox)
         wire.outgoing.on_writable = self.outbox.resume
         if self._settings.outbox.confirm == "pong":
-            wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
+            wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)
         wire.ended.add_done_callback(partial(self._lost, wire))
         self._recovery.opened()
         self.life.become(State.OPEN)
         self.journal.opened(self._dialler.where, negotiated, resumed_after)
-        self.outbox.attach(wire.outgoing, wire.watchman.ping)
+        self.outbox.traffic.attach(wire.outgoing, wire.watchman.ping)
 
     def _lost(self, wire: Wire, _: object) -> None:
-        self.outbox.detach(wire.outgoing)
+        self.outbox.traffic.detach(wire.outgoing)
 
     async def _serve(self, wire: Wire) -> Ending | None:
         """Hold an open connection until it ends, or until told otherwise."""
@@ -442,14 +442,14 @@ class Supervisor:
             async with asyncio.timeout(limit):
                 if order.drain != 0:
                     await self.outbox.drained(limit / 2)
-                self.outbox.halt(wire.outgoing)
+                self.outbox.traffic.halt(wire.outgoing)
                 await wire.close(order.code, order.reason, discard=closing is not None)
                 await wire.finish()
         except TimeoutError:
             if not wire.ended.done():
                 self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
-            self.outbox.detach(wire.outgoing)
+            self.outbox.traffic.detach(wire.outgoing)
             wire.abort()
             self.journal.closed(wire)
 

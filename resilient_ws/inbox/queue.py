@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import deque
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
@@ -40,12 +39,8 @@ T = TypeVar("T")
 class _Run:
     """Messages that arrived without a hole, and their payload bytes."""
 
-    messages: deque[Message]
+    messages: list[Message]
     size: int
-
-
-#: What is read while nothing is: an empty deque for each would be 760 bytes.
-_NOTHING: Final[deque[Message]] = deque(maxlen=0)
 
 
 class InboxQueue:
@@ -93,11 +88,13 @@ class InboxQueue:
         self._max_messages = policy.max_messages if self._bounded else sys.maxsize
         # A list, for it is short where there is anything.
         self._line: list[_Run | Interruption] = []
-        #: The run that is being read, for consumers that take all but its last message
-        #: by themselves: the fast path, which leaves the accounts to ``take``.
-        self.reading: deque[Message] = _NOTHING
+        #: The run that is being read, the newest first, for consumers that take all but
+        #: its last message by themselves: the fast path, which leaves the accounts to
+        #: ``take``. A list, for most of the time it is empty, and an empty deque has
+        #: 760 bytes.
+        self.reading: list[Message] = []
         self._reading_size = 0
-        self._arriving: deque[Message] = deque()
+        self._arriving: list[Message] = []
         self._arriving_size = 0
         self._queued = 0  # messages in the runs of the line
         self._size = 0  # payload bytes of every run
@@ -157,7 +154,7 @@ class InboxQueue:
             self._wake()
         return self._size >= self._max_bytes
 
-    def absorb(self, messages: deque[Message], size: int) -> None:
+    def absorb(self, messages: list[Message], size: int) -> None:
         """Take over what arrived while the connection was restored."""
         if messages:
             self._arriving.extend(messages)
@@ -214,7 +211,6 @@ class InboxQueue:
             # What comes next is for the one that waits.
             raise RuntimeError(_NOT_ALONE)
         while (found := take()) is None and not self._finished:
-            self.reading = _NOTHING
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -241,7 +237,7 @@ class InboxQueue:
             hole = self._turn_page()
             if hole is not None or not self.reading:
                 return hole
-        message = self.reading.popleft()
+        message = self.reading.pop()
         if not self.reading:
             self._settle()
         return message
@@ -250,7 +246,7 @@ class InboxQueue:
         """Take the one message that there is, if there is one: no page is turned."""
         if not self._arriving:
             return None
-        message = self._arriving.popleft()
+        message = self._arriving.pop()
         self._reading_size, self._arriving_size = self._arriving_size, 0
         self._settle()
         return message
@@ -267,15 +263,15 @@ class InboxQueue:
         if self._reading_size:
             self._settle()
         if not self._line:
-            spare = deque[Message]() if self.reading is _NOTHING else self.reading
-            self.reading, self._arriving = self._arriving, spare
+            self.reading, self._arriving = self._arriving, self.reading
             self._reading_size, self._arriving_size = self._arriving_size, 0
-            return None
-        head = self._line.pop(0)
-        if isinstance(head, Interruption):
-            return head
-        self._queued -= len(head.messages)
-        self.reading, self._reading_size = head.messages, head.size
+        else:
+            head = self._line.pop(0)
+            if isinstance(head, Interruption):
+                return head
+            self._queued -= len(head.messages)
+            self.reading, self._reading_size = head.messages, head.size
+        self.reading.reverse()
         return None
 
     def _wake(self) -> None:
@@ -289,7 +285,7 @@ class InboxQueue:
         if self._arriving:
             self._line.append(_Run(self._arriving, self._arriving_size))
             self._queued += len(self._arriving)
-            self._arriving, self._arriving_size = deque(), 0
+            self._arriving, self._arriving_size = [], 0
         last = self._line[-1] if self._line else None
         if isinstance(last, Interruption):
             self._line[-1] = last.merged(hole)
@@ -300,9 +296,10 @@ class InboxQueue:
     def _prepend_hole(self, hole: Interruption) -> None:
         """Put a hole before all that waits, or widen the one that is there."""
         if self.reading:
+            self.reading.reverse()
             self._line.insert(0, _Run(self.reading, self._reading_size))
             self._queued += len(self.reading)
-            self.reading, self._reading_size = deque(), 0
+            self.reading, self._reading_size = [], 0
         first = self._line[0] if self._line else None
         if isinstance(first, Interruption):
             self._line[0] = hole.merged(first)
@@ -359,7 +356,7 @@ class InboxQueue:
             passed = self._turn_page()
             if passed is not None:
                 hole = hole.merged(passed)
-        lost = size_of(self.reading.popleft())
+        lost = size_of(self.reading.pop())
         self._reading_size -= lost
         self._size -= lost
         return hole

@@ -65,16 +65,8 @@ class OutboxQueue:
         "_saving",
         "_sequence",
         "_terms",
-        "_traffic",
         "_ttl",
-        "acknowledge",
-        "attach",
-        "detach",
-        "halt",
-        "outstanding",
-        "passed",
-        "refuse",
-        "resume",
+        "traffic",
     )
 
     def __init__(
@@ -117,7 +109,8 @@ class OutboxQueue:
             loop=loop,
         )
         self._pump.on_progress = self._on_progress
-        self._traffic = Traffic(
+        #: What connections mean for it: the way in for whoever makes them.
+        self.traffic = Traffic(
             policy,
             line=line,
             flight=flight,
@@ -130,7 +123,7 @@ class OutboxQueue:
             policy,
             room=room,
             pump=self._pump,
-            traffic=self._traffic,
+            traffic=self.traffic,
             fates=fates,
             bounded=self._bounded,
             loop=loop,
@@ -140,15 +133,6 @@ class OutboxQueue:
         # Messages that a store was asked to keep, so that they are accepted.
         self._saving = 0
         self._closed = False
-        self.attach = self._traffic.attach
-        self.halt = self._traffic.halt
-        self.detach = self._traffic.detach
-        self.passed = self._traffic.passed
-        self.acknowledge = self._traffic.acknowledge
-        self.outstanding = self._traffic.outstanding
-        self.refuse = self._admission.refuse
-        #: Goes on when the transport is below its high-water mark again.
-        self.resume = self._pump.run
 
     # Beginning.
 
@@ -294,6 +278,10 @@ class OutboxQueue:
             self._room.release(held)
             self._pump.note_progress()
 
+    def resume(self) -> None:
+        """Go on, for the transport is below its high-water mark again."""
+        self._pump.run()
+
     # What the parts tell each other.
 
     def _on_expired(self, deliveries: list[Delivery]) -> None:
@@ -301,7 +289,7 @@ class OutboxQueue:
         self._pump.note_progress()
 
     def _on_progress(self) -> None:
-        self._traffic.note_progress()
+        self.traffic.note_progress()
         self._admission.call_next()
 
     def _busy(self) -> bool:
@@ -330,13 +318,17 @@ class OutboxQueue:
 
     # Ending.
 
+    def refuse(self, why: Exception | None) -> None:
+        """Let nothing in from now on."""
+        self._admission.refuse(why)
+
     async def drained(self, patience: float) -> None:
         """Wait until nothing waits, or there is no link to send it through.
 
         Args:
             patience: Seconds to wait beyond that for what was written to be confirmed.
         """
-        await self._traffic.drained(self._busy, patience)
+        await self.traffic.drained(self._busy, patience)
 
     async def close(self) -> tuple[int, int]:
         """Send nothing any more, and let go of the store.
@@ -344,9 +336,9 @@ class OutboxQueue:
         Returns:
             How many messages were dropped, and how many stay in the store.
         """
-        self._traffic.detach()
+        self.traffic.detach()
         self._expiry.stop()
-        await self._traffic.settled()
+        await self.traffic.settled()
         self._closed = True
         await self._ledger.close()
         # Whoever waited for the store learns of it in this turn.

@@ -158,7 +158,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         self.run(self.queue.open())
         self.settle()
-        for delivery in self.queue.outstanding():
+        for delivery in self.queue.traffic.outstanding():
             assert delivery.message_id is not None
             self.deliveries[delivery.message_id] = delivery
 
@@ -188,21 +188,21 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.link is not None
         done = self.link.messages_written - len(self.model.flying) + count
         self.model.confirm(count)
-        self.queue.passed(self.link, done)
+        self.queue.traffic.passed(self.link, done)
 
     @precondition(lambda self: self.former is not None)
     @rule()
     def stale_pong(self) -> None:
         """Too late, and from another connection: it confirms nothing."""
         assert self.former is not None
-        self.queue.passed(self.former, 1000)
+        self.queue.traffic.passed(self.former, 1000)
 
     @precondition(lambda self: self.model.open)
     @rule()
     def drop(self) -> None:
         self.model.drop()
         self.former = self.link
-        self.queue.detach(self.link)
+        self.queue.traffic.detach(self.link)
         self.link = None
 
     @precondition(lambda self: not self.model.open)
@@ -210,7 +210,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def reconnect(self) -> None:
         self.model.open = True
         self.link = Link()
-        self.queue.attach(self.link, lambda: None)
+        self.queue.traffic.attach(self.link, lambda: None)
 
     @rule()
     def expire(self) -> None:
@@ -281,7 +281,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.write()
         self.settle()
         assert self.wire == self.model.wire
-        names = [delivery.message_id for delivery in self.queue.outstanding()]
+        names = [delivery.message_id for delivery in self.queue.traffic.outstanding()]
         assert names == [m.name for m in self.model.flying + self.model.waiting]
         assert len(self.queue) == len(self.model.waiting)
         self.compare_states([])
