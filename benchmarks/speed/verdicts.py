@@ -23,8 +23,8 @@ MANY: Final = 100
 
 DELIVERY: Final = (
     "Each message has a Delivery, a place in the order and its accounts, which aiohttp "
-    "does not keep: some two microseconds of Python, and more where the bytes of a large "
-    "message have just filled the processor's cache."
+    "does not keep: some two microseconds of Python, and more where the bytes of a "
+    "large message have just filled the processor's cache."
 )
 #: Why a target for memory is missed with few sessions.
 FEW: Final = (
@@ -43,23 +43,23 @@ REASONS: Final[dict[tuple[str, str, str], str]] = {
         "and ours is Python that finds the cache full of the message before."
     ),
     ("receive", "tls", "aiohttp"): (
-        "OpenSSL does the same work for both, into our one buffer or into an object for "
-        "each record; what is left is as with plain ones."
+        "OpenSSL does the same work for both, into our one buffer or into an object "
+        "for each record; what is left is as with plain ones."
     ),
     ("receive", "deflate", "aiohttp"): (
         "zlib does the same work for both; what is left is the Python around it, and "
         "the bound on what a piece may inflate to, which aiohttp checks at the end."
     ),
     ("echo", "plain", "aiohttp"): (
-        "One message a turn of the loop: nothing is shared out among many, and each way "
-        "is Python of ours (`make instructions` counts it) where aiohttp's reader is "
-        "compiled, and its sending keeps no accounts."
+        "One message a turn of the loop: nothing is shared out among many, and each "
+        "way is Python of ours (`make instructions` counts it) where aiohttp's reader "
+        "is compiled, and its sending keeps no accounts."
     ),
     ("send", "plain", "aiohttp"): DELIVERY,
     ("send", "tls", "aiohttp"): DELIVERY,
     ("send", "deflate", "aiohttp"): (
-        f"{DELIVERY} zlib is slower with our window of 12 bits, for what is below 4 KiB: "
-        "it has 37 KiB of memory where ours of 15 bits has 112."
+        f"{DELIVERY} zlib is slower with our window of 12 bits, which messages below "
+        "4 KiB have: it takes 37 KiB of memory, and one of 15 bits 112."
     ),
 }
 
