@@ -73,6 +73,8 @@ class Inbound:
     __slots__ = (
         "_assembly",
         "_held",
+        "_limit",
+        "_short_limit",
         "close_received",
         "idle",
         "pings",
@@ -94,10 +96,10 @@ class Inbound:
         self.close_received: CloseFrame | None = None
         self.received_size = 0
         self.space: Callable[[], int] = _endless
+        self._limit = sys.maxsize if max_message_size is None else max_message_size
+        self._short_limit = min(self._limit, MAX_SHORT)
         self._held = Held()
-        self._assembly = Assembly(
-            sys.maxsize if max_message_size is None else max_message_size
-        )
+        self._assembly = Assembly(self._limit)
 
     @property
     def at_ease(self) -> bool:
@@ -243,8 +245,8 @@ class Inbound:
         Returns:
             Where it stopped, and the number of messages delivered.
         """
-        count, size, end, limit = 0, 0, len(view), self._assembly.limit
-        short = min(limit, MAX_SHORT)
+        count, size, end = 0, 0, len(view)
+        limit, short = self._limit, self._short_limit
         # Half the cost of a view's slice. What is there behind the end is another
         # chunk's: a frame that it makes up ends behind the end too.
         data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
@@ -353,7 +355,7 @@ class Inbound:
         Returns:
             Where it stopped, and the number of messages delivered.
         """
-        inflater, limit = self._assembly.inflater, self._assembly.limit
+        inflater, limit = self._assembly.inflater, self._limit
         # The owner counts what it has after the chunk, so this does not change in it.
         count, end, most = 0, len(view), began + self.space()
         if inflater is None:
