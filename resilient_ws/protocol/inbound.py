@@ -305,7 +305,7 @@ class Inbound:
         return pos, steps, message
 
     def _step(self, view: memoryview, pos: int) -> int:
-        """Begin a data frame, or take a control frame; return as ``_go_on`` does."""
+        """Begin a data frame, or take a control frame; return where it stopped."""
         assembly = self._assembly
         deflates = assembly.inflater is not None
         header = take_header(view, pos, inside=assembly.inside, deflates=deflates)

@@ -10,12 +10,11 @@ wire knows nothing of sessions, and never touches another wire.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Final, cast
 
 from resilient_ws.errors import ConnectionLost
 from resilient_ws.policy.liveness import Watch
-from resilient_ws.transport import losses, tcp
+from resilient_ws.transport import losses, tcp, tls
 from resilient_ws.transport.buffer import buffer_of
 from resilient_ws.transport.incoming import Incoming
 from resilient_ws.transport.outgoing import Outgoing
@@ -97,9 +96,7 @@ class Wire(asyncio.BufferedProtocol):
         self._transport = transport
         self._peer = peer
         self._socket = cast("tcp.Socket | None", transport.get_extra_info("socket"))
-        self._over_tls = isinstance(
-            transport.get_extra_info("ssl_object"), ssl.SSLObject | ssl.SSLSocket
-        )
+        self._over_tls = tls.over_tls(transport)
         transport.set_protocol(self)
         tcp.set_options(self._socket)
         self.outgoing.begin(transport, self._socket)
@@ -138,8 +135,10 @@ class Wire(asyncio.BufferedProtocol):
         """Deliver what had arrived, then say how the transport was lost."""
         try:
             if not self.ended.done():
-                # What TLS holds is not ours to read.
-                rest = b"" if self._over_tls else tcp.readable_rest(self._socket)
+                if self._over_tls:
+                    rest = tls.decrypted_rest(self._transport)
+                else:
+                    rest = tcp.readable_rest(self._socket)
                 self.incoming.take_all(rest, lambda: self._at_loss(exc))
         finally:
             if self._peer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 import threading
 import time
@@ -251,6 +252,45 @@ async def test_losses_over_tls(
         assert (drop.because.how, drop.because.errno) == (how, number)
         await session.send("back")
         assert await soon(session) == "back"
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("room", [1, 100_000], ids=["held up", "kept up"])
+async def test_what_came_before_an_end_over_tls_is_delivered(
+    authority: trustme.CA, room: int
+) -> None:
+    # Some more than one buffer, so that some is still with TLS when the end comes.
+    counts = [300, 550, *range(750, 800, 5)]
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server_tls)
+    client_tls = ssl.create_default_context()
+    authority.configure_trust(client_tls)
+    read_on = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def script(peer: Peer) -> None:
+        peer.accept(frame("first"))
+        peer.receive()
+        count = counts[len(server.requests) - 1]
+        flood = b"".join(frame(f"{n} {'x' * KIB}") for n in range(count))
+        for start in range(0, len(flood), 16 * KIB):
+            peer.sock.sendall(flood[start : start + 16 * KIB])
+        # Without TLS's close_notify, and with nothing unread that would be a reset.
+        socket.socket.shutdown(peer.sock, socket.SHUT_WR)
+        loop.call_soon_threadsafe(read_on.set)
+        peer.drain()
+
+    inbox = Inbox(max_messages=room, max_bytes=64 * MIB)
+    async with assert_no_leaks(), RawServer(script, tls=server_tls) as server:
+        for count in counts:
+            read_on.clear()
+            async with connect(server.url, ssl=client_tls, inbox=inbox) as session:
+                assert await soon(session) == "first"
+                await session.send("go")
+                if room == 1:
+                    await read_on.wait()
+                for number in range(count):
+                    assert str(await soon(session)).startswith(f"{number} ")
 
 
 # Back-pressure.
