@@ -41,6 +41,9 @@ class _Run:
 
     messages: list[Message]
     size: int
+    #: Whether it was read from already: its newest message is the first one then.
+    #: To turn it again would cost as much as it is long, for each that is discarded.
+    turned: bool
 
 
 class InboxQueue:
@@ -265,13 +268,15 @@ class InboxQueue:
         if not self._line:
             self.reading, self._arriving = self._arriving, self.reading
             self._reading_size, self._arriving_size = self._arriving_size, 0
+            self.reading.reverse()
         else:
             head = self._line.pop(0)
             if isinstance(head, Interruption):
                 return head
             self._queued -= len(head.messages)
             self.reading, self._reading_size = head.messages, head.size
-        self.reading.reverse()
+            if not head.turned:
+                self.reading.reverse()
         return None
 
     def _wake(self) -> None:
@@ -283,7 +288,7 @@ class InboxQueue:
     def _append_hole(self, hole: Interruption) -> None:
         """Put a hole after all that has arrived, or widen the one that is there."""
         if self._arriving:
-            self._line.append(_Run(self._arriving, self._arriving_size))
+            self._line.append(_Run(self._arriving, self._arriving_size, turned=False))
             self._queued += len(self._arriving)
             self._arriving, self._arriving_size = [], 0
         last = self._line[-1] if self._line else None
@@ -296,8 +301,7 @@ class InboxQueue:
     def _prepend_hole(self, hole: Interruption) -> None:
         """Put a hole before all that waits, or widen the one that is there."""
         if self.reading:
-            self.reading.reverse()
-            self._line.insert(0, _Run(self.reading, self._reading_size))
+            self._line.insert(0, _Run(self.reading, self._reading_size, turned=True))
             self._queued += len(self.reading)
             self.reading, self._reading_size = [], 0
         first = self._line[0] if self._line else None

@@ -11,6 +11,7 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import ConnectionLost, Inbox, Interruption, Reconnect, State
+from resilient_ws.inbox import InboxQueue
 from resilient_ws.testing.scripts import SOON, closing, feeding, hold, rejecting
 from tests.record import of, recorded, turns, until
 
@@ -270,3 +271,30 @@ async def test_a_hole_of_the_first_epoch_names_it(server: ScriptedServer) -> Non
         (hole,) = await items(session, 1)
         assert isinstance(hole, Interruption)
         assert hole.epoch == session.epoch == 1
+
+
+def discarding(waiting: int) -> float:
+    """The CPU seconds that some hundred messages take that find the inbox full."""
+    queue = InboxQueue(
+        Inbox(max_messages=waiting, overflow="drop_oldest"),
+        loop=asyncio.get_running_loop(),
+        wall=time.time,
+        report=lambda _: None,
+    )
+    queue.begin(1)
+    for _ in range(waiting):
+        queue.deliver("x")
+    queue.arrived(waiting)
+    began = time.process_time()
+    for _ in range(300):
+        queue.deliver("y")
+        queue.arrived(1)
+    spent = time.process_time() - began
+    assert (len(queue), queue.discarded) == (waiting, 300)
+    return spent
+
+
+async def test_what_is_discarded_costs_the_same_however_many_wait() -> None:
+    few, many = (min(discarding(size) for _ in range(5)) for size in (300, 1_000_000))
+    # To touch all that wait, for each, would take a hundred times as long.
+    assert many < 10 * few
