@@ -53,8 +53,7 @@ REASONS: Final[dict[tuple[str, str, str], str]] = {
     ("echo", "plain", "aiohttp"): (
         "One message a turn of the loop: nothing is shared out among many, and each "
         "way is Python of ours (`make instructions` counts it) where aiohttp's reader "
-        "is compiled, and its sending keeps no accounts. Whether client and server "
-        "happen to share a core decides more than that: see the spreads."
+        "is compiled, and its sending keeps no accounts."
     ),
     ("send", "plain", "aiohttp"): DELIVERY,
     ("send", "tls", "aiohttp"): DELIVERY,
