@@ -38,7 +38,9 @@ class Process:
     def keep_to(self, cores: set[int]) -> None:
         """Run on these cores, with the threads there are and those to come."""
         for thread in pathlib.Path(f"/proc/{self._process.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cores)
+            # One that has ended meanwhile needs none.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
 
     def hear(self) -> str:
         assert self._process.stdout is not None
