@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 #: Seconds between two pings of one connection.
-PING: Final = 2.0
+PING: Final = 1.0
 #: Dials under way at one time.
 DIALS: Final = 50
 

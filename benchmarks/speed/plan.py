@@ -168,8 +168,8 @@ def _count(size: int, link: str) -> int:
 
 
 def feed_cells(*, quick: bool) -> list[Cell]:
-    """The feed: a minute in turns for each of the four."""
-    seconds, rounds = (1, 1) if quick else (15, 1)
+    """The feed: a minute for each of the four."""
+    seconds, rounds = (1, 1) if quick else (60, 1)
     return [
         Cell(
             scenario="feed",

@@ -112,7 +112,7 @@ async def perform(name: str, order: dict[str, Any]) -> dict[str, Any]:
     compress = order["link"] == "deflate"
     client = CLIENTS[name]
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(90),
         client.open(order["url"], context=context, compress=compress) as link,
     ):
         return await SCENARIOS[order["scenario"]](link, order)
