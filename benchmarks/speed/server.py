@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pathlib
+import select
 import socket
 import ssl
 import struct
@@ -102,6 +103,13 @@ class Peer:
                 raise ConnectionError
             self._buffer += data
 
+    def answer_pings(self) -> None:
+        """Answer what has come: some clients hang up where a ping is not."""
+        while select.select([self.connection], [], [], 0)[0]:
+            first, key, masked = self.frame()
+            assert first & 15 == 9, "nothing but pings is expected"
+            self.connection.sendall(frame(10, unmask(masked, key)))
+
     def say(self, text: str) -> None:
         self.connection.sendall(frame(1, text.encode()))
 
@@ -142,6 +150,8 @@ def feed(peer: Peer, size: str, rate: str, count: str) -> None:
             time.sleep(wait)
         stamp = struct.pack("!Q", time.monotonic_ns())
         peer.connection.sendall(frame(2, stamp + padding))
+        if number % int(rate) == 0:
+            peer.answer_pings()
 
 
 def sink(peer: Peer, kind: str, size: str, count: str, *_: str) -> None:
