@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from typing import Self
 
     from resilient_ws.belonging import Home
@@ -27,7 +27,7 @@ class Iteration:
         self,
         inbox: InboxQueue,
         home: Home,
-        take: Callable[[], Awaitable[Message | Interruption | None]],
+        take: Callable[[], Message | Interruption | None],
     ) -> None:
         self._inbox = inbox
         self._home = home
@@ -44,7 +44,7 @@ class Iteration:
         if len(reading) > 1:
             return reading.pop()
         self._home.check()
-        item = await self._take()
+        item = await self._inbox.first(self._take)
         if item is not None:
             return item
         if self._inbox.failure is not None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
-from resilient_ws.belonging import Home, running_loop
+from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout
 from resilient_ws.events import Event, MessageReceived, SessionClosed
@@ -408,7 +408,7 @@ class Session:
         inbox = self._consume().inbox
         if len(inbox.reading) > 1:
             return inbox.reading.pop()
-        message = await inbox.take()
+        message = await inbox.first(inbox.take_nowait)
         if message is None:
             raise self._entered().life.ended()
         return message
@@ -425,7 +425,7 @@ class Session:
         """
         supervisor = self._consume()
         inbox, home = supervisor.inbox, supervisor.home
-        return cast("AsyncIterator[Message]", Iteration(inbox, home, inbox.take))
+        return cast("AsyncIterator[Message]", Iteration(inbox, home, inbox.take_nowait))
 
     def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
         """Iterate as ``async for`` over the session does, with the holes in place.
@@ -587,7 +587,5 @@ class Session:
                 raise SessionClosed
             msg = "The session is not entered; use: async with connect(...) as session"
             raise RuntimeError(msg)
-        home = supervisor.home
-        if running_loop() is not home.loop:
-            raise home.stranger()
+        supervisor.home.check()
         return supervisor

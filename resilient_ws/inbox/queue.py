@@ -22,7 +22,7 @@ from resilient_ws.inbox.message import Message, size_of
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from resilient_ws.events import Event
     from resilient_ws.inbox.policy import Inbox
@@ -67,6 +67,7 @@ class InboxQueue:
         "_waiter",
         "_wall",
         "_withheld",
+        "deliver",
         "discarded",
         "failure",
         "on_room",
@@ -97,8 +98,7 @@ class InboxQueue:
         #: 760 bytes.
         self.reading: list[Message] = []
         self._reading_size = 0
-        self._arriving: list[Message] = []
-        self._arriving_size = 0
+        self._collect()
         self._queued = 0  # messages in the runs of the line
         self._size = 0  # payload bytes of every run
         self._epoch = 0
@@ -121,11 +121,6 @@ class InboxQueue:
         return self._size >= policy.max_bytes or len(self) >= policy.max_messages
 
     # The wire's side.
-
-    @property
-    def deliver(self) -> Callable[[Message], None]:
-        """Where the engine puts messages; asked for anew with each chunk."""
-        return self._arriving.append
 
     def room(self) -> int:
         """Return how many messages may be delivered now."""
@@ -200,16 +195,18 @@ class InboxQueue:
 
     # The consumer's side.
 
-    def take(self) -> Awaitable[Message | None]:
-        """Return the next message, or ``None`` at the end; wait when there is none."""
-        return self._first(self.take_nowait)
+    async def first(self, take: Callable[[], T | None]) -> T | None:
+        """Return what ``take`` finds as soon as it finds something, or at the end.
 
-    def take_item(self) -> Awaitable[Message | Interruption | None]:
-        """Return the next message or hole, or ``None`` at the end; wait for one."""
-        return self._first(self._next)
+        Args:
+            take: ``take_nowait`` for messages, ``take_item`` for holes as well.
 
-    async def _first(self, take: Callable[[], T | None]) -> T | None:
-        """Return what ``take`` finds as soon as it finds something, or at the end."""
+        Raises:
+            RuntimeError: Another consumer waits.
+
+        Cancellation:
+            Safe: nothing was taken.
+        """
         if self._waiter is not None:
             # What comes next is for the one that waits.
             raise RuntimeError(_NOT_ALONE)
@@ -223,20 +220,20 @@ class InboxQueue:
 
     def take_nowait(self) -> Message | None:
         """Return the next message, passing over holes; ``None`` when there is none."""
-        item = self._next()
+        item = self.take_item()
         while isinstance(item, Interruption):
-            item = self._next()
+            item = self.take_item()
         return item
 
     def notify(self, waiter: asyncio.Future[None]) -> None:
         """Complete ``waiter`` when there may be something to take without waiting."""
         self._waiter = waiter
 
-    def _next(self) -> Message | Interruption | None:
-        """Take the next item, if one is there."""
+    def take_item(self) -> Message | Interruption | None:
+        """Return the next message or hole; ``None`` when there is none."""
         if not self.reading:
             if not self._line and len(self._arriving) < 2:  # noqa: PLR2004 - one or none
-                return self._take_lone()
+                return self._take_lone() if self._arriving else None
             hole = self._turn_page()
             if hole is not None or not self.reading:
                 return hole
@@ -245,29 +242,40 @@ class InboxQueue:
             self._settle()
         return message
 
-    def _take_lone(self) -> Message | None:
-        """Take the one message that there is, if there is one: no page is turned."""
-        if not self._arriving:
-            return None
+    def _take_lone(self) -> Message:
+        """Take the one message that there is: no page is turned for it."""
         message = self._arriving.pop()
-        self._reading_size, self._arriving_size = self._arriving_size, 0
-        self._settle()
+        self._size -= self._arriving_size
+        self._arriving_size = 0
+        if self._withheld:
+            self._say_if_room()
         return message
 
     def _settle(self) -> None:
-        """Give the bytes of the run that was read back, and say if that made room."""
+        """Give the bytes of the run that was read back."""
         self._size -= self._reading_size
         self._reading_size = 0
-        if self._withheld and not self.full and self.on_room is not None:
+        if self._withheld:
+            self._say_if_room()
+
+    def _say_if_room(self) -> None:
+        if not self.full and self.on_room is not None:
             self.on_room()
+
+    def _collect(self) -> None:
+        """Begin a run for what arrives from now on."""
+        self._arriving: list[Message] = []
+        self._arriving_size = 0
+        #: Where the engine puts messages; asked for anew with each chunk.
+        self.deliver: Callable[[Message], None] = self._arriving.append
 
     def _turn_page(self) -> Interruption | None:
         """Make the next run the one being read, or return the hole before it."""
         if self._reading_size:
             self._settle()
         if not self._line:
-            self.reading, self._arriving = self._arriving, self.reading
-            self._reading_size, self._arriving_size = self._arriving_size, 0
+            self.reading, self._reading_size = self._arriving, self._arriving_size
+            self._collect()
             self.reading.reverse()
         else:
             head = self._line.pop(0)
@@ -290,7 +298,7 @@ class InboxQueue:
         if self._arriving:
             self._line.append(_Run(self._arriving, self._arriving_size, turned=False))
             self._queued += len(self._arriving)
-            self._arriving, self._arriving_size = [], 0
+            self._collect()
         last = self._line[-1] if self._line else None
         if isinstance(last, Interruption):
             self._line[-1] = last.merged(hole)

@@ -120,9 +120,9 @@ class Admission:
         if link is None:
             if only_if_open:
                 return False
-        elif not link.writable:
+        elif not link.writable():
             return True if self._pump.draining and self._room.fits(size) else None
-        elif self._pump.ready and not self._bounded:
+        elif self._pump.ready() and not self._bounded:
             return True
         elif not self._room.fits(size) and not self._traffic.stuck:
             return None

@@ -13,13 +13,12 @@ class Link(Protocol):
     """An open connection, as the outbox sees it."""
 
     @property
-    def writable(self) -> bool:
-        """Whether the transport lives and is below its high-water mark."""
-        ...
-
-    @property
     def messages_written(self) -> int:
         """How many messages were handed to the transport."""
+        ...
+
+    def writable(self) -> bool:
+        """Whether the transport lives and is below its high-water mark."""
         ...
 
     def send(self, message: Message) -> None:

@@ -101,11 +101,10 @@ class Pump:
 
     # Placing.
 
-    @property
     def ready(self) -> bool:
         """Whether a message may be written now."""
         link = self.link
-        if link is None or not link.writable:
+        if link is None or not link.writable():
             return False
         return self._confirmation is None or self._window() > 0
 
@@ -163,7 +162,7 @@ class Pump:
     def run(self) -> None:
         """Hand over what waits, as far as the transport and the loop's turn go."""
         sent = 0
-        while self._line and not self.claimed and self._pause is None and self.ready:
+        while self._line and not self.claimed and self._pause is None and self.ready():
             if sent >= TURN_LIMIT:
                 self._take_turn()
                 return
@@ -236,7 +235,7 @@ class Pump:
             self.note_progress()
             return
         fresh = self._fresh(batch, claim.result())
-        if fresh and link is self.link and link is not None and link.writable:
+        if fresh and link is self.link and link is not None and link.writable():
             self._write(fresh)
         elif fresh:
             self._ledger.put_back(fresh)

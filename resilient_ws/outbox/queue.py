@@ -207,7 +207,7 @@ class OutboxQueue:
         if ttl is None:
             ttl = self._ttl
         expires_at = None if ttl is None else self._ledger.clock() + ttl
-        if self._bounded or admission.senders or not self._pump.ready:
+        if self._bounded or admission.senders or not self._pump.ready():
             return self._send_later(message, size, message_id, expires_at, only_if_open)
         self._sequence += 1
         delivery = Delivery(
@@ -235,7 +235,7 @@ class OutboxQueue:
     ) -> Delivery:
         """Accept a message when there is room for it, and the store has it."""
         kept = await self._admission.wait(size, only_if_open=only_if_open)
-        ready = self._pump.ready
+        ready = self._pump.ready()
         self._sequence += 1
         delivery = Delivery(
             self._terms,

@@ -134,7 +134,7 @@ class Traffic:
         """Whether a peer that confirms nothing keeps the rest from being written."""
         confirmation = self._confirmation
         return (
-            confirmation is not None and confirmation.overdue and not self._pump.ready
+            confirmation is not None and confirmation.overdue and not self._pump.ready()
         )
 
     # Looking, and waiting for the end.

@@ -77,7 +77,7 @@ class Assembly:
         self.missing, self._is_last = header.size, header.fin
 
     def _start(self, header: Header) -> Pieces:
-        plain = Text() if header.opcode == TEXT else Binary()
+        plain = Text() if header.opcode == TEXT else Binary(header.size)
         if self.inflater is None or not header.rsv:
             self._room = self.limit
             return plain

@@ -255,13 +255,15 @@ class Inbound:
                 first = data[pos]
                 length = data[pos + 1]
                 if length <= short:
-                    stop = (start := pos + 2) + length
+                    start = pos + 2
                 elif length == IS_16_BIT:
-                    stop = (start := pos + 4) + (data[pos + 2] << 8 | data[pos + 3])
-                    if not MAX_SHORT < stop - start <= limit:
+                    length = data[pos + 2] << 8 | data[pos + 3]
+                    if not MAX_SHORT < length <= limit:
                         break
+                    start = pos + 4
                 else:
                     break
+                stop = start + length
                 if stop > end:
                     break
                 if first == _WHOLE_TEXT:
@@ -270,9 +272,11 @@ class Inbound:
                     deliver(view[start:stop].tobytes())
                 else:
                     break
-                size += stop - start
+                size += length
                 pos = stop
                 count += 1
+                if stop == end:
+                    break
         except IndexError:
             pass  # the buffer is full, and ends within a header
         except UnicodeDecodeError:

@@ -63,7 +63,6 @@ class Outgoing:
 
     # Room.
 
-    @property
     def writable(self) -> bool:
         """Whether the transport lives and is below its high-water mark."""
         transport = self._transport
@@ -93,7 +92,7 @@ class Outgoing:
         self._full = False
         self._note_open()
         self.answer_pings()
-        while self._waiters and self.writable:
+        while self._waiters and self.writable():
             self._wake_next()
         if self.on_writable is not None:
             self.on_writable()
@@ -104,7 +103,7 @@ class Outgoing:
         Cancellation:
             Safe; nothing was sent.
         """
-        while not self.writable and not self._ended.done():
+        while not self.writable() and not self._ended.done():
             if self._engine.close_sent is not None:
                 await asyncio.shield(self._ended)
                 return
