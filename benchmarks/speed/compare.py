@@ -35,12 +35,12 @@ class Process:
         self._process.kill()
         self._process.communicate()
 
-    def keep_to(self, cores: set[int]) -> None:
-        """Run on these cores, with the threads there are and those to come."""
+    def keep_to(self, core: int) -> None:
+        """Run on this core, with the threads there are and those to come."""
         for thread in pathlib.Path(f"/proc/{self._process.pid}/task").iterdir():
             # One that has ended meanwhile needs none.
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread.name), cores)
+                os.sched_setaffinity(int(thread.name), {core})
 
     def hear(self) -> str:
         assert self._process.stdout is not None
@@ -63,14 +63,21 @@ class Process:
 
 
 class Arena:
-    """The server, and the clients that have been needed so far."""
+    """The server, and the clients that have been needed so far.
+
+    Server and clients are held on a core each, where there are two. Whether they happen
+    to share one decides more than the library does: about a round trip, and about how
+    much one read of a large message finds.
+    """
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
         self._workers: dict[tuple[str, str], Process] = {}
-        self._cores = os.sched_getaffinity(0)
-        server = self._server = self._stack.enter_context(Process("server"))
+        cores = sorted(os.sched_getaffinity(0))
+        self._core = cores[-1]
+        server = self._stack.enter_context(Process("server"))
         plain, tls, self._ca = server.hear().split()
+        server.keep_to(cores[0])
         self.origins = {
             "plain": f"ws://127.0.0.1:{plain}",
             "deflate": f"ws://127.0.0.1:{plain}",
@@ -81,21 +88,11 @@ class Arena:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def place(self, cell: Cell, worker: Process) -> None:
-        """Hold server and client on a core each for a round trip, where there are two.
-
-        Whether they happen to share one decides more about a round trip than the
-        library does, and so it must be the same for all.
-        """
-        cores = sorted(self._cores)
-        apart = cell.scenario == "echo" and len(cores) > 1
-        self._server.keep_to({cores[0]} if apart else self._cores)
-        worker.keep_to({cores[-1]} if apart else self._cores)
-
     def worker(self, client: str, loop: str) -> Process:
         key = client, loop
         if key not in self._workers:
             process = Process("worker", client, loop)
+            process.keep_to(self._core)
             self._workers[key] = self._stack.enter_context(process)
         return self._workers[key]
 
@@ -109,9 +106,7 @@ class Arena:
             "url": f"{self.origins[cell.link]}/{cell.path(count)}",
             "ca": self._ca,
         }
-        worker = self.worker(client, cell.loop)
-        self.place(cell, worker)
-        figures: dict[str, Any] = worker.ask(order)
+        figures: dict[str, Any] = self.worker(client, cell.loop).ask(order)
         return figures
 
     def compare(self, cell: Cell) -> list[dict[str, Any]]:

@@ -27,10 +27,10 @@ CPU time of the client for each message, the kernel's on its behalf included: th
 median of the rounds, and between which figures they lay. A ratio is the median of
 those within a round: above 1, ours costs less. Behind "in" stands the time that a
 message took, likewise. Every message is compared with what was sent before a figure
-counts. For round trips, server and client are held on a core each: whether they share
-one decides more than the library. resilient_ws runs with its defaults (liveness,
-statistics, bounded inbox) and an event callback. picows has callbacks alone, and is
-measured with asyncio's queue behind them, with a bare deque, and as it is.
+counts. Server and client are held on a core each: whether they share one decides more
+than the library. resilient_ws runs with its defaults (liveness, statistics, bounded
+inbox) and an event callback. picows has callbacks alone, and is measured with asyncio's
+queue behind them, with a bare deque, and as it is.
 """
 
 

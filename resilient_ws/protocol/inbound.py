@@ -27,7 +27,7 @@ from resilient_ws.protocol.frames import (
     RSV1,
     TEXT,
 )
-from resilient_ws.protocol.header import payload_bounds, take_header
+from resilient_ws.protocol.header import take_header
 from resilient_ws.protocol.held import Held
 from resilient_ws.protocol.pieces import inflate_message
 from resilient_ws.protocol.violation import BAD_TEXT, Broken, Violation
@@ -251,7 +251,7 @@ class Inbound:
         # chunk's: a frame that it makes up ends behind the end too.
         data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
         try:
-            while count < room:
+            while count < room and pos < end:
                 first = data[pos]
                 length = data[pos + 1]
                 if length <= short:
@@ -275,8 +275,6 @@ class Inbound:
                 size += length
                 pos = stop
                 count += 1
-                if stop == end:
-                    break
         except IndexError:
             pass  # the buffer is full, and ends within a header
         except UnicodeDecodeError:
@@ -301,24 +299,28 @@ class Inbound:
             pos, steps = run_pings(view, pos, steps, self.pings, self.pongs)
         if pos == before:
             # It is begun, or of a rare form, or breaks a rule.
-            pos, steps = self._step(view, pos), steps - 1
+            pos, steps = self._step(view, pos, steps - 1)
         if not assembly.is_whole():
             return pos, steps, None
         message, size = assembly.finish()
         self.received_size += size
         return pos, steps, message
 
-    def _step(self, view: memoryview, pos: int) -> int:
-        """Begin a data frame, or take a control frame; return where it stopped."""
+    def _step(self, view: memoryview, pos: int, steps: int) -> tuple[int, int]:
+        """Begin a data frame with what is there of it, or take a control frame.
+
+        Returns:
+            Where it stopped, and how many steps are left.
+        """
         assembly = self._assembly
         deflates = assembly.inflater is not None
         header = take_header(view, pos, inside=assembly.inside, deflates=deflates)
         if header is None:
-            return pos
+            return pos, steps
         if header.opcode >= CLOSE:
-            return self._control(header, view, pos)
+            return self._control(header, view, pos), steps
         assembly.begin(header)
-        return header.end
+        return assembly.run(view, header.end, steps)
 
     def _control(self, header: Header, view: memoryview, pos: int) -> int:
         """Take a control frame that is all there; return where it ends."""
@@ -360,29 +362,41 @@ class Inbound:
             Where it stopped, and the number of messages delivered.
         """
         inflater, limit = self._assembly.inflater, self._limit
-        # The owner counts what it has after the chunk, so this does not change in it.
-        count, end, most = 0, len(view), began + self.space()
         if inflater is None:
             return pos, 0
+        count, size, end = 0, 0, len(view)
+        # The owner counts what it has after the chunk, so this does not change in it.
+        most = began + self.space() - self.received_size
+        data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
         try:
-            while count < room and pos < end and self.received_size < most:
-                first = view[pos]
-                if first not in _WHOLE_DEFLATED:
+            while count < room and size < most and pos < end:
+                first = data[pos]
+                length = data[pos + 1]
+                if length <= MAX_SHORT:
+                    start = pos + 2
+                elif length == IS_16_BIT:
+                    length = data[pos + 2] << 8 | data[pos + 3]
+                    if length <= MAX_SHORT:
+                        break
+                    start = pos + 4
+                else:
                     break
-                bounds = payload_bounds(view, pos)
-                if bounds is None:
+                stop = start + length
+                if stop > end or first not in _WHOLE_DEFLATED:
                     break
-                start, stop = bounds
-                message, size = inflate_message(
+                message, inflated = inflate_message(
                     inflater, view[start:stop], is_text=first & TEXT != 0, limit=limit
                 )
                 deliver(message)
-                self.received_size += size
+                size += inflated
                 pos = stop
                 count += 1
+        except IndexError:
+            pass  # the buffer is full, and ends within a header
         except Broken as broken:
             self._violate(broken.violation)
             pos = end
+        self.received_size += size
         return pos, count
 
     def _violate(self, violation: Violation) -> None:

@@ -296,6 +296,7 @@ async def test_what_is_discarded_turns_what_waits_round_once(
     )
     queue.begin(1)
     queue._arriving = Turned(["x"] * waiting)
+    queue.deliver = queue._arriving.append
     queue.arrived(waiting)
     for _ in range(waiting // 2):
         queue.deliver("y")

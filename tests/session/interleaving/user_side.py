@@ -300,6 +300,7 @@ class UserSide:
             figures.inbox_messages,
             figures.drops,
             len(self._record.reported),
-            wire and (wire.ended.done(), wire.incoming.paused, wire.outgoing.writable()),
+            wire
+            and (wire.ended.done(), wire.incoming.paused, wire.outgoing.writable()),
             wire and wire.engine.close_sent,
         )
