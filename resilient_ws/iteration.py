@@ -44,7 +44,7 @@ class Iteration:
         if len(reading) > 1:
             return reading.pop()
         self._home.check()
-        item = await self._inbox.first(self._take)
+        item: Message | Interruption | None = await self._inbox.first(self._take)
         if item is not None:
             return item
         if self._inbox.failure is not None:

@@ -408,7 +408,7 @@ class Session:
         inbox = self._consume().inbox
         if len(inbox.reading) > 1:
             return inbox.reading.pop()
-        message = await inbox.first(inbox.take_nowait)
+        message: Message | None = await inbox.first(inbox.take_nowait)
         if message is None:
             raise self._entered().life.ended()
         return message

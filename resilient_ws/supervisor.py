@@ -379,7 +379,7 @@ class Supervisor:
         """Let messages flow: one step, so that nothing comes between."""
         resumed_after = self.journal.begin_epoch(self.inbox)
         buffer.join(self.inbox)
-        wire.incoming.redirect(self.inbox)
+        wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
         wire.outgoing.on_writable = self.outbox.resume
         if self._settings.outbox.confirm == "pong":
             wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)

@@ -98,7 +98,10 @@ class InboxQueue:
         #: 760 bytes.
         self.reading: list[Message] = []
         self._reading_size = 0
-        self._collect()
+        self._arriving: list[Message] = []
+        self._arriving_size = 0
+        #: Where the engine puts messages; asked for anew with each chunk.
+        self.deliver: Callable[[Message], None] = self._arriving.append
         self._queued = 0  # messages in the runs of the line
         self._size = 0  # payload bytes of every run
         self._epoch = 0
@@ -262,12 +265,10 @@ class InboxQueue:
         if not self.full and self.on_room is not None:
             self.on_room()
 
-    def _collect(self) -> None:
-        """Begin a run for what arrives from now on."""
-        self._arriving: list[Message] = []
-        self._arriving_size = 0
-        #: Where the engine puts messages; asked for anew with each chunk.
-        self.deliver: Callable[[Message], None] = self._arriving.append
+    def _begin_run(self) -> None:
+        """Collect what arrives from now on by itself."""
+        self._arriving, self._arriving_size = [], 0
+        self.deliver = self._arriving.append
 
     def _turn_page(self) -> Interruption | None:
         """Make the next run the one being read, or return the hole before it."""
@@ -275,7 +276,7 @@ class InboxQueue:
             self._settle()
         if not self._line:
             self.reading, self._reading_size = self._arriving, self._arriving_size
-            self._collect()
+            self._begin_run()
             self.reading.reverse()
         else:
             head = self._line.pop(0)
@@ -298,7 +299,7 @@ class InboxQueue:
         if self._arriving:
             self._line.append(_Run(self._arriving, self._arriving_size, turned=False))
             self._queued += len(self._arriving)
-            self._collect()
+            self._begin_run()
         last = self._line[-1] if self._line else None
         if isinstance(last, Interruption):
             self._line[-1] = last.merged(hole)

@@ -8,6 +8,7 @@ first is the one who began the closing handshake.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
@@ -90,8 +91,18 @@ class Engine(Inbound):
 
     def message(self, item: str | bytes | bytearray | memoryview) -> bytes:
         """Return the frame of one message: text from ``str``, binary from the rest."""
+        return b"".join(self._parts(item))
+
+    def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
+        """Return the frames of several messages, joined for one write."""
+        return b"".join(chain.from_iterable(map(self._parts, items)))
+
+    def _parts(
+        self, item: str | bytes | bytearray | memoryview
+    ) -> tuple[bytes | bytearray, ...]:
+        """Return the frame of one message, not joined yet; nothing after our close."""
         if self.close_sent is not None:
-            return b""
+            return ()
         data: bytes | bytearray
         if isinstance(item, str):
             first, data = _WHOLE_TEXT, item.encode()
@@ -108,11 +119,7 @@ class Engine(Inbound):
             head = frame_head(first, size)
         key, payload = self._take_key(), bytearray(data)
         self._mask(key, payload)
-        return b"".join((head, key, payload))
-
-    def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
-        """Return the frames of several messages, joined for one write."""
-        return b"".join(map(self.message, items))
+        return head, key, payload
 
     def ping(self, payload: bytes = b"") -> bytes:
         """Return a ping frame.

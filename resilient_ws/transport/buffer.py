@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 #: The most bytes of one read.
-READ_SIZE: Final = 262144
+READ_SIZE: Final = 256 * 1024
 
 _buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = (
     weakref.WeakKeyDictionary()

@@ -14,6 +14,8 @@ import struct
 import sys
 from typing import Final, Protocol
 
+from resilient_ws.transport.buffer import READ_SIZE
+
 
 class Socket(Protocol):
     """The part of a socket that both asyncio's and uvloop's stand-ins have."""
@@ -34,7 +36,6 @@ class Socket(Protocol):
 #: So much may wait in the kernel unsent; what is beyond stays in our buffer, where
 #: its shrinking can be seen and a ping does not stand behind megabytes.
 NOTSENT_LOWAT: Final = 128 * 1024
-READ_SIZE: Final = 256 * 1024
 
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _TCP_CLOSE: Final = 7

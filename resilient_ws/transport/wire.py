@@ -2,9 +2,9 @@
 
 Rules: nothing here raises into the event loop; the first cause of the end wins and is
 the result of ``ended``, whatever comes later; after the end nothing is delivered; the
-transport is aborted, and only then the response is closed. What arrives is the matter
-of ``Incoming``, what leaves of ``Outgoing``, the silence between of ``Watchman``. A
-wire knows nothing of sessions, and never touches another wire.
+transport is aborted, and only then does aiohttp's hold on it end. What arrives is the
+matter of ``Incoming``, what leaves of ``Outgoing``, the silence between of
+``Watchman``. A wire knows nothing of sessions, and never touches another wire.
 """
 
 from __future__ import annotations

@@ -98,11 +98,12 @@ class Model:
 class Link:
     """A connection that takes everything."""
 
-    writable = True
-
     def __init__(self) -> None:
         self.messages_written = 0
         self.sent: list[Any] = []
+
+    def writable(self) -> bool:
+        return True
 
     def send(self, message: Any) -> None:
         self.send_many([message])
