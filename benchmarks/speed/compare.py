@@ -91,9 +91,9 @@ class Arena:
     def worker(self, client: str, loop: str) -> Process:
         key = client, loop
         if key not in self._workers:
-            process = Process("worker", client, loop)
+            process = self._stack.enter_context(Process("worker", client, loop))
             process.keep_to(self._core)
-            self._workers[key] = self._stack.enter_context(process)
+            self._workers[key] = process
         return self._workers[key]
 
     def measure(
