@@ -11,13 +11,14 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.frames import (
+    BINARY,
     CONTINUATION,
     FIN,
     IS_16_BIT,
     MAX_SHORT,
     TEXT,
 )
-from resilient_ws.protocol.pieces import Binary, Inflating, Text
+from resilient_ws.protocol.pieces import LARGE, Binary, Inflating, Large, Text
 from resilient_ws.protocol.violation import Broken, too_big
 
 
@@ -77,13 +78,15 @@ class Assembly:
         self.missing, self._is_last = header.size, header.fin
 
     def _start(self, header: Header) -> Pieces:
-        plain = Text() if header.opcode == TEXT else Binary(header.size)
-        if self.inflater is None or not header.rsv:
-            self._room = self.limit
-            return plain
-        # What is compressed is measured as it is inflated.
-        self._room = sys.maxsize
-        return Inflating(self.inflater, plain, self.limit)
+        plain = Text() if header.opcode == TEXT else Binary()
+        if self.inflater is not None and header.rsv:
+            # What is compressed is measured as it is inflated.
+            self._room = sys.maxsize
+            return Inflating(self.inflater, plain, self.limit)
+        self._room = self.limit
+        if header.opcode == BINARY and header.fin and header.size > LARGE:
+            return Large(header.size)
+        return plain
 
     def add(self, view: memoryview) -> None:
         """Take a chunk that is shorter than what is missing.

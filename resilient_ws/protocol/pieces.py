@@ -2,9 +2,9 @@
 
 Rules. A piece is taken once: text is decoded as it comes, so that it is refused as
 soon as it cannot become UTF-8, and at most three bytes wait for the rest of their
-character. What is compressed is measured as it is inflated. Tiny pieces of text are
-joined before there are many of them, or a message of millions would weigh a multiple of
-its size.
+character. What is compressed is measured as it is inflated. Tiny pieces are joined
+before there are many of them, or a message of millions would weigh a multiple of its
+size.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.deflate import Inflater
 
 
-#: The most parts of a text that wait to be joined: they cost up to 90 bytes each. A
-#: large message in the segments of a network has fewer, and is joined once. Text cannot
-#: grow in place: io.StringIO is a list of parts up to Python 3.11.
+#: The most parts that wait to be joined: they cost up to 90 bytes each. A large message
+#: in the segments of a network has fewer, and is joined once. What grows in place, to a
+#: size that nobody knows, is no better: where realloc has to move it, it is copied
+#: eight times over; and io.StringIO is a list of parts up to Python 3.11.
 _MAX_PARTS: Final = 16 * 1024
-#: Up to so many bytes, io.BytesIO may grow by itself, an eighth at a time.
-_SMALL: Final = 64 * 1024
-#: What a frame says of its size is believed when more than that has come, up to 1 MiB,
-#: and beyond it so many times what has come.
+#: A frame of more bytes is large.
+LARGE: Final = 64 * 1024
+#: What a large frame says of its size is believed when so much of it has come, up to
+#: 1 MiB, and beyond that so many times what has come.
 _BELIEVED: Final = 1024 * 1024
 _TIMES: Final = 8
 
@@ -91,12 +92,40 @@ class Text:
 class Binary:
     """A binary message.
 
+    Attributes:
+        size: The bytes of payload so far.
+    """
+
+    __slots__ = ("_joined", "_parts", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+        self._joined = 0
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self.size += len(piece)
+        parts = self._parts
+        parts.append(bytes(piece))
+        if len(parts) >= self._joined + _MAX_PARTS:
+            parts[self._joined :] = [b"".join(parts[self._joined :])]
+            self._joined += 1
+
+    def finish(self) -> bytes:
+        """Return the message."""
+        return b"".join(self._parts)
+
+
+class Large:
+    """A binary message in one large frame.
+
     It grows in place, and is given away as it is: pieces that are joined at the end are
     there twice, and such a peak is what the C library asks the system for, and gives
     back, with each message.
 
     Args:
-        announced: How many bytes its first frame has.
+        announced: The bytes that it will have.
 
     Attributes:
         size: The bytes of payload so far.
@@ -104,12 +133,12 @@ class Binary:
 
     __slots__ = ("_announced", "_room", "_whole", "size")
 
-    def __init__(self, announced: int = 0) -> None:
+    def __init__(self, announced: int) -> None:
         self.size = 0
         self._announced = announced
         self._whole = BytesIO()
         # The bytes that there is room for. A small one sees to that itself.
-        self._room = _SMALL
+        self._room = LARGE
 
     def add(self, piece: bytes | memoryview) -> None:
         """Take the next bytes."""
@@ -121,17 +150,13 @@ class Binary:
 
     def _make_room(self, size: int) -> None:
         """Make room for more than has come, so that it is seldom moved."""
-        if size < self._announced:
-            self._room = min(self._announced, max(_BELIEVED, _TIMES * size))
-        else:
-            self._room = size + size // 2
+        self._room = min(self._announced, max(_BELIEVED, _TIMES * size))
         self._whole.seek(self._room - 1)
         self._whole.write(b"\0")
         self._whole.seek(self.size)
 
     def finish(self) -> bytes:
         """Return the message."""
-        self._whole.truncate(self.size)
         return self._whole.getvalue()
 
 
@@ -177,7 +202,7 @@ class Inflating:
         inflate_into(self._plain, parts, self._limit)
 
 
-Pieces: TypeAlias = Text | Binary | Inflating
+Pieces: TypeAlias = Text | Binary | Large | Inflating
 
 
 def inflate_into(plain: Text | Binary, parts: Iterable[bytes], limit: int) -> None:

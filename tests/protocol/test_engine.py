@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import tracemalloc
 from collections import deque
 from itertools import pairwise
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+FIN = 0x80
 
 
 def close_frame(code: int, reason: bytes = b"") -> bytes:
@@ -379,6 +381,35 @@ def test_messages_arrive_as_they_were_sent(messages: list[str | bytes]) -> None:
 
 
 # Cost
+
+
+@pytest.mark.parametrize("chunk", [1460, 70_000, 262_144, 3_000_000])
+@pytest.mark.parametrize("size", [65_537, 262_130, 1_048_576, 1_048_577, 9_000_001])
+def test_a_large_binary_message_is_what_was_sent(size: int, chunk: int) -> None:
+    payload = random.Random(size).randbytes(size)
+    stream = frame(TEXT, b"before") + frame(BINARY, payload) + frame(TEXT, b"behind")
+    run = Owner(limit=size)
+    for pos in range(0, len(stream), chunk):
+        run.receive(stream[pos : pos + chunk])
+    assert run.messages == ["before", payload, "behind"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "most"), [(60_000, 200_000), (100_000, 1_300_000), (500_000, 5_000_000)]
+)
+def test_what_is_only_announced_takes_little_memory(sent: int, most: int) -> None:
+    run = Owner(limit=None)
+    whole = frame(BINARY, bytes(sent))
+    stream = bytes([FIN | BINARY, 127]) + (1 << 40).to_bytes(8) + whole[-sent:]
+    tracemalloc.start()
+    try:
+        for pos in range(0, len(stream), 1460):
+            run.receive(stream[pos : pos + 1460])
+        assert sent < tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+    assert not run.messages
+    assert run.broke() is None
 
 
 def test_a_flood_of_empty_fragments_takes_no_memory() -> None:
