@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import weakref
-from threading import get_ident
 from typing import Final
+
+
+#: The running loop, or ``None``: as ``asyncio.get_running_loop``, which raises there.
+running_loop = asyncio._get_running_loop  # noqa: SLF001 - it is in asyncio's __all__
 
 
 class Home:
@@ -27,7 +31,7 @@ class Home:
     @staticmethod
     def here() -> Home:
         """Return the home of what is entered now."""
-        place = asyncio.get_running_loop(), get_ident(), os.getpid()
+        place = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
         home = _homes.get(place)
         if home is None:
             home = _homes[place] = Home(*place)
@@ -35,9 +39,7 @@ class Home:
 
     def check(self) -> None:
         """Raise ``RuntimeError`` unless called from there."""
-        # A thread runs one loop at a time. To ask which one it is, Python 3.11 makes a
-        # system call, and this is asked with every message.
-        if get_ident() != self.thread or not self.loop.is_running():
+        if running_loop() is not self.loop:
             raise self.stranger()
 
     def stranger(self) -> RuntimeError:

@@ -37,9 +37,10 @@ class Iteration:
         return self
 
     async def __anext__(self) -> Message | Interruption:
-        # The cheap half of the check; waiting makes the whole of it.
+        # Where this thread is not the one where the loop ran at first, the loop may have
+        # moved; waiting makes the whole of the check anyway.
         if get_ident() != self._home.thread:
-            raise self._home.stranger()
+            self._home.check()
         reading = self._inbox.reading
         if len(reading) > 1:
             return reading.pop()

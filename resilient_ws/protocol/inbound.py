@@ -5,7 +5,7 @@ Rules. Whatever the peer sends, ``receive`` does not raise: a broken rule become
 frame. Bytes for which the owner has no room are held unparsed, in order, and so is
 what would take too long at once. Whole messages in one chunk take the fast path
 (``_run``), and what floods are made of has others: pings and pongs, and fragments.
-Everything else goes through ``_step``, one frame, or a part of one, at a time.
+Everything else goes through ``_step``, a frame at a time.
 """
 
 from __future__ import annotations
@@ -307,7 +307,8 @@ class Inbound:
         return pos, steps, message
 
     def _step(self, view: memoryview, pos: int, steps: int) -> tuple[int, int]:
-        """Begin a data frame with what is there of it, or take a control frame.
+        """Begin a data frame with what is there of it and of the fragments that follow, or
+        take a control frame.
 
         Returns:
             Where it stopped, and how many steps are left.

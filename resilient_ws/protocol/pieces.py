@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 _MAX_PARTS: Final = 16 * 1024
 #: A frame of more bytes is large.
 LARGE: Final = 64 * 1024
-#: What a large frame says of its size is believed when so much of it has come, up to
-#: 1 MiB, and beyond that so many times what has come.
+#: What a large frame says of its size is believed for so many bytes beyond what has come,
+#: or for half of that as much again, but not before ``LARGE`` bytes have.
 _BELIEVED: Final = 1024 * 1024
-_TIMES: Final = 8
 
 
 class Text:
@@ -150,7 +149,7 @@ class Large:
 
     def _make_room(self, size: int) -> None:
         """Make room for more than has come, so that it is seldom moved."""
-        self._room = min(self._announced, max(_BELIEVED, _TIMES * size))
+        self._room = min(self._announced, size + max(_BELIEVED, size // 2))
         self._whole.seek(self._room - 1)
         self._whole.write(b"\0")
         self._whole.seek(self.size)

@@ -394,8 +394,24 @@ def test_a_large_binary_message_is_what_was_sent(size: int, chunk: int) -> None:
     assert run.messages == ["before", payload, "behind"]
 
 
+@pytest.mark.parametrize("chunk", [1000, 70_000, 200_000])
+def test_a_large_first_fragment_is_joined_with_the_others(chunk: int) -> None:
+    first, second = bytes(range(256)) * 300, b"\xff" * 70_000
+    stream = frame(BINARY, first, fin=False) + frame(CONTINUATION, second)
+    run = Owner()
+    for pos in range(0, len(stream), chunk):
+        run.receive(stream[pos : pos + chunk])
+    assert run.messages == [first + second]
+
+
 @pytest.mark.parametrize(
-    ("sent", "most"), [(60_000, 200_000), (100_000, 1_300_000), (500_000, 5_000_000)]
+    ("sent", "most"),
+    [
+        (60_000, 200_000),
+        (100_000, 1_300_000),
+        (500_000, 1_300_000),
+        (9 << 20, 25 << 20),
+    ],
 )
 def test_what_is_only_announced_takes_little_memory(sent: int, most: int) -> None:
     run = Owner(limit=None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
 
 import resilient_ws
 from resilient_ws import State, StateChanged
@@ -13,11 +15,12 @@ from tests.wire.witness import eventually
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from tests.servers.process import ServerProcess
 
 LIMIT = 10.0
+T = TypeVar("T")
 
 
 def refusal_elsewhere(call: Callable[[], Awaitable[object] | object]) -> str:
@@ -81,3 +84,34 @@ async def test_messages_that_wait_are_not_taken_by_another_thread(
         assert await anext(messages) == "b"
         said = await asyncio.to_thread(refusal_elsewhere, lambda: anext(messages))
     assert said.startswith("RuntimeError")
+
+
+def test_a_session_goes_with_its_loop_to_another_thread(
+    websockets_server: ServerProcess,
+) -> None:
+    loop = asyncio.new_event_loop()
+    session = resilient_ws.connect(f"{websockets_server.url}/echo")
+    loop.run_until_complete(session.__aenter__())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def there(call: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(call, loop).result(LIMIT)
+
+    async def echoes() -> list[object]:
+        for text in ("a", "b", "c"):
+            await session.send(text)
+        messages = aiter(session)
+        await eventually(lambda: session.statistics().inbox_messages == 3)
+        return [await anext(messages), await anext(messages), await session.receive()]
+
+    try:
+        assert there(echoes()) == ["a", "b", "c"]
+        with pytest.raises(RuntimeError, match="another event loop or thread"):
+            asyncio.run(session.send("d"))
+        there(session.close())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(LIMIT)
+        loop.close()
+    assert session.state is State.CLOSED
