@@ -37,8 +37,8 @@ class Iteration:
         return self
 
     async def __anext__(self) -> Message | Interruption:
-        # Where this thread is not the one where the loop ran at first, the loop may have
-        # moved; waiting makes the whole of the check anyway.
+        # In another thread than at first, the loop may have moved there. Waiting makes
+        # the whole of the check in any case.
         if get_ident() != self._home.thread:
             self._home.check()
         reading = self._inbox.reading

@@ -94,8 +94,8 @@ class InboxQueue:
         self._line: list[_Run | Interruption] = []
         #: The run that is being read, the newest first, for consumers that take all but
         #: its last message by themselves: the fast path, which leaves the accounts to
-        #: ``take_item``. A list, for most of the time it is empty, and an empty deque has
-        #: 760 bytes.
+        #: ``take_item``. A list, for most of the time it is empty, and an empty deque
+        #: has 760 bytes.
         self.reading: list[Message] = []
         self._reading_size = 0
         self._arriving: list[Message] = []

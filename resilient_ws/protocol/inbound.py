@@ -307,8 +307,7 @@ class Inbound:
         return pos, steps, message
 
     def _step(self, view: memoryview, pos: int, steps: int) -> tuple[int, int]:
-        """Begin a data frame with what is there of it and of the fragments that follow, or
-        take a control frame.
+        """Take a control frame, or what is there of a data frame and its fragments.
 
         Returns:
             Where it stopped, and how many steps are left.

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 _MAX_PARTS: Final = 16 * 1024
 #: A frame of more bytes is large.
 LARGE: Final = 64 * 1024
-#: What a large frame says of its size is believed for so many bytes beyond what has come,
-#: or for half of that as much again, but not before ``LARGE`` bytes have.
+#: When that much of it has come, what a frame says of its size is believed up to 1 MiB,
+#: and beyond that up to eight times what has come; but no more than 16 MiB ahead, or by
+#: half: it is memory that the peer may never fill.
 _BELIEVED: Final = 1024 * 1024
+_TIMES: Final = 8
+_AHEAD: Final = 16 * 1024 * 1024
 
 
 class Text:
@@ -149,7 +152,9 @@ class Large:
 
     def _make_room(self, size: int) -> None:
         """Make room for more than has come, so that it is seldom moved."""
-        self._room = min(self._announced, size + max(_BELIEVED, size // 2))
+        ahead = size + max(_AHEAD, size // 2)
+        believed = max(_BELIEVED, min(_TIMES * size, ahead))
+        self._room = min(self._announced, believed)
         self._whole.seek(self._room - 1)
         self._whole.write(b"\0")
         self._whole.seek(self.size)
