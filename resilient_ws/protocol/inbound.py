@@ -358,6 +358,9 @@ class Inbound:
     ) -> tuple[int, int]:
         """Deliver whole compressed messages as ``_run`` does plain ones.
 
+        It reads headers by itself: in one loop with those of ``_run`` each lone message
+        pays for it, and a call for each costs a small message a tenth of its time.
+
         Returns:
             Where it stopped, and the number of messages delivered.
         """
