@@ -248,21 +248,19 @@ class InboxQueue:
     def _take_lone(self) -> Message:
         """Take the one message that there is: no page is turned for it."""
         message = self._arriving.pop()
-        self._size -= self._arriving_size
-        self._arriving_size = 0
-        if self._withheld:
-            self._say_if_room()
+        size, self._arriving_size = self._arriving_size, 0
+        self._give_back(size)
         return message
 
     def _settle(self) -> None:
         """Give the bytes of the run that was read back."""
-        self._size -= self._reading_size
-        self._reading_size = 0
-        if self._withheld:
-            self._say_if_room()
+        size, self._reading_size = self._reading_size, 0
+        self._give_back(size)
 
-    def _say_if_room(self) -> None:
-        if not self.full and self.on_room is not None:
+    def _give_back(self, size: int) -> None:
+        """Have room for so many bytes again, and say so where that was waited for."""
+        self._size -= size
+        if self._withheld and not self.full and self.on_room is not None:
             self.on_room()
 
     def _begin_run(self) -> None:
