@@ -73,6 +73,7 @@ from resilient_ws.policy.failures import Ending, Verdict
 from resilient_ws.policy.liveness import Liveness
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.protocol.close import Close
+from resilient_ws.protocol.text import printable
 from resilient_ws.restore import Connection
 from resilient_ws.session import Session, connect
 from resilient_ws.settings import Attempt
@@ -148,6 +149,7 @@ __all__ = [
     "Timeouts",
     "Verdict",
     "connect",
+    "printable",
 ]
 
 # A traceback reads resilient_ws.ConnectionLost, wherever the class was written.

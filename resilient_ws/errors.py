@@ -19,11 +19,14 @@
     └── Fatal                  raised by user code to end the session
 
 No text here ever holds a secret: URLs come redacted, headers and payloads never come.
+Nor can a peer write a line of a log with one: whatever is not printable is escaped.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
+
+from resilient_ws.protocol.text import printable
 
 
 if TYPE_CHECKING:
@@ -59,6 +62,10 @@ TimeoutKind = Literal["open", "restore", "ping", "idle", "close"]
 
 class ResilientWSError(Exception):
     """The root of everything that this library raises on purpose."""
+
+    def __str__(self) -> str:
+        """Say it on one line, in characters that can be seen: see ``printable``."""
+        return printable(super().__str__())
 
 
 class SecurityError(ResilientWSError):

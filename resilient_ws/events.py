@@ -153,7 +153,7 @@ class ServerTerminated(Event):
 
     Attributes:
         code: Its code; 1005 when it held none.
-        reason: Its reason, as sent.
+        reason: Its reason, as sent; ``printable`` makes it fit for a log.
         meaning: What the code means, in words.
     """
 

@@ -20,9 +20,17 @@ from typing import Final
 
 import attrs
 
-from resilient_ws import Access, Event, Outbox, Reconnect, Session, connect
+from resilient_ws import (
+    Access,
+    Event,
+    Outbox,
+    Reconnect,
+    Session,
+    connect,
+    printable,
+)
 from resilient_ws.cli.streams import LineOutput, read_lines
-from resilient_ws.cli.words import as_json, in_words, printable, told
+from resilient_ws.cli.words import as_json, in_words, told
 from resilient_ws.errors import ResilientWSError
 
 
@@ -93,6 +101,11 @@ def one_line(text: str) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
+def shown(text: str) -> str:
+    """Return a message that cannot steer a terminal; its tabs stay."""
+    return "\t".join(map(printable, text.split("\t")))
+
+
 class _Teller:
     """Tells on stderr what is no message."""
 
@@ -127,11 +140,11 @@ async def _print_messages(session: Session, job: Listen) -> None:
     """Print messages until there were enough, or the session ends."""
     output = LineOutput(sys.stdout.fileno())
     # A program gets what was sent; a terminal would obey what is in it.
-    shown = printable if sys.stdout.isatty() else str
+    made = shown if sys.stdout.isatty() else str
     printed = 0
     async for message in session:
         if isinstance(message, str):
-            await output.write(shown(one_line(message)))
+            await output.write(made(one_line(message)))
         else:
             await output.write(job.binary.encode(message))
         printed += 1

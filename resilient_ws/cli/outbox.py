@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.cli.words import printable
+from resilient_ws import printable
 
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def json_line(message: StoredMessage) -> str:
             "transmissions": message.transmissions,
             "set_aside": message.set_aside,
             **payload,
-        },
-        ensure_ascii=False,
+        }
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
+from resilient_ws import printable
 from resilient_ws.errors import ResilientWSError
 from resilient_ws.events import (
     AttemptFailed,
@@ -46,18 +47,10 @@ _TIMEOUTS: Final = {
 }
 
 
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal: a server chose what is in it."""
-    return "".join(
-        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode()
-        for c in text
-    )
-
-
 def told(because: BaseException) -> str:
     """Return what may be said of an exception: a stranger's text may hold a secret."""
     ours = isinstance(because, ResilientWSError)
-    return printable(str(because)) if ours else type(because).__name__
+    return str(because) if ours else type(because).__name__
 
 
 def counted(number: int, what: str) -> str:
@@ -65,8 +58,13 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def in_words(event: Event) -> str | None:  # noqa: PLR0911 - one line for each event
+def in_words(event: Event) -> str | None:
     """Return a line for a person, ``None`` for what only a program wants to know."""
+    line = _in_words(event)
+    return None if line is None else printable(line)
+
+
+def _in_words(event: Event) -> str | None:  # noqa: PLR0911 - one line for each event
     match event:
         case ConnectionOpened():
             return _opened(event)
@@ -80,7 +78,7 @@ def in_words(event: Event) -> str | None:  # noqa: PLR0911 - one line for each e
         case ConnectionTimedOut():
             return f"timed out: {_TIMEOUTS[event.kind]} within {event.after:.1f} s"
         case ServerTerminated():
-            reason = f', "{printable(event.reason)}"' if event.reason else ""
+            reason = f', "{event.reason}"' if event.reason else ""
             return f"the server closed: {event.code} {event.meaning}{reason}"
         case SessionClosed():
             unsent = f"; {counted(event.dropped, 'message')} not sent"

@@ -7,5 +7,5 @@ connection once that stands. What it receives goes through ``inbound``, which ke
 and the close frame to ``control``, and messages in frames to ``assembly``, which
 collects ``pieces``; ``violation`` is what may be wrong with any of it. ``frames`` has
 the bytes of our own frames, ``deflate`` the compression, ``close`` the codes and the
-record of the end.
+record of the end, ``text`` what may be said of what a peer wrote.
 """

@@ -5,10 +5,11 @@ RFC 6455 sections 5.5.1 and 7, and the IANA registry of close codes.
 
 from __future__ import annotations
 
-import json
 from typing import Final, Literal
 
 import attrs
+
+from resilient_ws.protocol.text import quoted
 
 
 #: No code was in the close frame. Never on the wire.
@@ -56,7 +57,7 @@ class CloseFrame:
 
     Attributes:
         code: The close code; 1005 when there was none in it.
-        reason: The text beside it.
+        reason: The text beside it, as it was on the wire.
     """
 
     code: int
@@ -69,7 +70,8 @@ class Close:
 
     Attributes:
         code: The code of whoever began; 1005 when its frame had none.
-        reason: The reason of whoever began.
+        reason: The reason of whoever began, as it was on the wire; ``printable``
+            makes it fit for a log.
         initiator: Who began, ``"peer"`` or ``"us"``.
         clean: Whether both sides have sent their close frame.
         sent: Our close frame, if one was sent.
@@ -88,8 +90,7 @@ class Close:
         who = "the server" if self.initiator == "peer" else "us"
         words = meaning(self.code)
         if self.reason:
-            # The server chose this text: a control character must not reach a log.
-            words += f": {json.dumps(self.reason, ensure_ascii=False)}"
+            words += f": {quoted(self.reason)}"
         code = "out a code" if self.code == NO_CODE else f" {self.code} ({words})"
         return f"closed by {who} with{code}, {'clean' if self.clean else 'not clean'}"
 

@@ -19,8 +19,8 @@ from resilient_ws import (
     State,
     StateChanged,
 )
-from resilient_ws.cli.listen import Binary, one_line
-from resilient_ws.cli.words import as_json, in_words, printable
+from resilient_ws.cli.listen import Binary, one_line, shown
+from resilient_ws.cli.words import as_json, in_words
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_binary_is_text() -> None:
 
 
 def test_a_server_cannot_steer_the_terminal() -> None:
-    assert printable("a\x1b[2Jb\x9bc\u202e\td é") == "a\\x1b[2Jb\\x9bc\\u202e\td é"
+    assert shown("a\x1b[2Jb\x9bc\u202e\td é") == "a\\x1b[2Jb\\x9bc\\u202e\td é"
     event = ServerTerminated(code=4000, reason="\x1b[2J\n", meaning="private use")
     line = in_words(event)
     assert line is not None

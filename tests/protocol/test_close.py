@@ -89,7 +89,7 @@ def record(**changes: object) -> Close:
         (record(code=1005, reason=""), "closed by the server without a code, clean"),
         (
             record(reason='a\n"b"\x1b'),
-            r'closed by the server with 1001 (going away: "a\n\"b\"\u001b"), clean',
+            r'closed by the server with 1001 (going away: "a\n\"b\"\x1b"), clean',
         ),
     ],
 )
