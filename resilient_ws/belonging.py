@@ -37,6 +37,11 @@ class Home:
             home = _homes[place] = Home(*place)
         return home
 
+    @property
+    def in_this_process(self) -> bool:
+        """Whether this is not a forked child."""
+        return os.getpid() == self._pid
+
     def check(self) -> None:
         """Raise ``RuntimeError`` unless called from there."""
         if running_loop() is not self.loop:
@@ -44,7 +49,7 @@ class Home:
 
     def stranger(self) -> RuntimeError:
         """Return what to raise for a call from elsewhere."""
-        if os.getpid() != self._pid:
+        if not self.in_this_process:
             return RuntimeError(
                 "The session belongs to the parent process; make one of its own in "
                 "the child, with connect()."

@@ -1,7 +1,7 @@
 """Iterating over what was received; ``Session`` makes these.
 
 Rules: an iterator may be cancelled and asked again; the common case, a message that is
-there, takes no detour.
+there, takes no detour; whoever iterates holds the session.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 class Iteration:
     """Iterates over messages, or over messages and interruptions, as ``take`` does."""
 
-    __slots__ = ("_home", "_inbox", "_take")
+    __slots__ = ("_home", "_inbox", "_session", "_take")
 
     def __init__(
         self,
         inbox: InboxQueue,
         home: Home,
         take: Callable[[], Message | Interruption | None],
+        session: object,
     ) -> None:
         self._inbox = inbox
         self._home = home
         self._take = take
+        # A session that nobody holds is ended, and this one is in use.
+        self._session = session
 
     def __aiter__(self) -> Self:
         return self

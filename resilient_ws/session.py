@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from resilient_ws.belonging import Home
@@ -144,7 +145,10 @@ def connect(
 class Session:
     """A logical link to a WebSocket server; connections come and go beneath it.
 
-    Made by ``connect()``. It belongs to the loop it was entered on.
+    Made by ``connect()``. It belongs to the loop it was entered on. It runs until it is
+    closed: one that is entered and then dropped, so that nothing refers to it any more,
+    is ended with a ``ResourceWarning``. Whatever iterates over it, and every callback
+    that refers to it, holds it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -161,6 +165,20 @@ class Session:
             f"<resilient_ws.Session {self.state.value}, epoch {self.epoch}, "
             f"{self._settings.where}>"
         )
+
+    def __del__(self) -> None:
+        """End what nobody can end any more, and say so."""
+        supervisor = self._supervisor
+        # What its tasks run on knows the supervisor, and not the session: so this comes
+        # while they run.
+        if supervisor is not None and supervisor.forsake():
+            warnings.warn(
+                f"{self!r} was dropped without close(), and is ended: hold it with "
+                "'async with connect(...) as session', or await session.close().",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
 
     # Entering and leaving.
 
@@ -425,7 +443,8 @@ class Session:
         """
         supervisor = self._consume()
         inbox, home = supervisor.inbox, supervisor.home
-        return cast("AsyncIterator[Message]", Iteration(inbox, home, inbox.take_nowait))
+        iteration = Iteration(inbox, home, inbox.take_nowait, self)
+        return cast("AsyncIterator[Message]", iteration)
 
     def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
         """Iterate as ``async for`` over the session does, with the holes in place.
@@ -436,7 +455,7 @@ class Session:
         """
         supervisor = self._consume()
         inbox, home = supervisor.inbox, supervisor.home
-        return Iteration(inbox, home, inbox.take_item)
+        return Iteration(inbox, home, inbox.take_item, self)
 
     def _consume(self) -> Supervisor:
         """Return the supervisor, unless the messages of its inbox go to a callback."""

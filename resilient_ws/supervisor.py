@@ -9,6 +9,7 @@ carries it out at the place where it stands.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -178,6 +179,25 @@ class Supervisor:
             self.wire.abort()
         if self._callbacks is not None:
             self._callbacks.cancel()
+
+    def forsake(self) -> bool:
+        """End the session because nobody holds it; say whether it was running.
+
+        It may be called from any thread, and when the loop is closed.
+        """
+        ends = self.done or self.orders.closing() is not None
+        if ends or not self.home.in_this_process:
+            return False
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._forsaken)
+        return True
+
+    def _forsaken(self) -> None:
+        logger.warning(
+            "%s: the session was dropped without close(), and ends",
+            self._settings.where,
+        )
+        self.close(Close(drain=0))
 
     async def _run(self) -> None:
         failure: Exception | None = None
