@@ -25,7 +25,7 @@ from resilient_ws.state import DeliveryState, State
 
 
 #: What steered the delay of a retry: the policy's wait, the server's ``Retry-After``,
-#: a raised floor (close 1012 and 1013, a fatal verdict heard for the first time),
+#: a raised floor (close 1012 and 1013, a fatal verdict that is not final yet),
 #: the change to another URL, or a request by the user.
 RetrySource = Literal["wait", "retry_after", "floor", "failover", "request"]
 

@@ -9,6 +9,7 @@ never put in its place, or a fleet that was told "in 60 s" would come back in st
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import random
@@ -53,10 +54,10 @@ MAX_HISTORY: Final = 20
 
 _MEMBER_GAP: Final = 0.5
 _MIN_AGE_FACTOR: Final = 0.9
-#: Far enough for every exponential wait to have reached its maximum.
-_LATE_ATTEMPT: Final = 100
-#: A random wait does not tell its bound: the largest of a few draws comes near it.
-_DRAWS: Final = 8
+#: For which attempts a wait is asked how long it gets. Some shrink. The last is late
+#: enough for every exponential one to have reached its maximum; a random one does not
+#: tell its bound, and the largest of a few draws comes near it.
+_PROBED: Final = (1, 2, 4, 8, 16, 32, 64, *(8 * (100,)))
 
 
 class FullJitter(wait_base):
@@ -117,6 +118,9 @@ class Reconnect:
         max_outage: Give up when an outage would last longer, in seconds.
         max_age: Replace a connection at this age, jittered down by up to a tenth.
         classify: Your verdict on an ending, or ``None`` from it for the default.
+        fatal_after: Once a connection has been open, seconds for which a fatal verdict
+            must have stood, dialled at the longest delay, before it ends the session.
+            Any other verdict, and a stable connection, start them anew.
         retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds.
         rng: Where all jitter is drawn from, to make a test repeatable.
 
@@ -141,6 +145,9 @@ class Reconnect:
         validator=positive_or_none,
     )
     classify: Classify | None = attrs.field(default=None, validator=synchronous_or_none)
+    fatal_after: float = attrs.field(
+        default=900.0, converter=seconds, validator=not_negative
+    )
     retry_after_cap: float = attrs.field(
         default=900.0, converter=seconds, validator=not_negative
     )
@@ -162,8 +169,14 @@ class Reconnect:
             return LONGEST_WAIT
         state = _call_state(self, started=0.0)
         failure = because or ConnectionLost("The connection was lost.", how="eof")
-        _fill(state, failure, attempt=_LATE_ATTEMPT, now=0.0)
-        return min(LONGEST_WAIT, max(_waited(state) for _ in range(_DRAWS)))
+        answers: list[float] = []
+        for attempt in _PROBED:
+            _fill(state, failure, attempt=attempt, now=0.0)
+            # One that was written for a few attempts may raise beyond them, which
+            # says nothing about those it is asked for.
+            with contextlib.suppress(Exception):
+                answers.append(_waited(state))
+        return min(LONGEST_WAIT, max(answers, default=LONGEST_WAIT))
 
 
 @attrs.frozen(kw_only=True)

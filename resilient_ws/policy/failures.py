@@ -2,7 +2,7 @@
 
 The default is the tables below, read top to bottom by ``default_verdict``. Whatever
 they do not list is retried: a device behind a captive portal that answers 200 must
-still be there when the portal is gone. How often a verdict must be heard before it is
+still be there when the portal is gone. How long a verdict must stand before it is
 obeyed is the business of ``judge.py``.
 """
 
@@ -40,7 +40,9 @@ class Verdict(enum.Enum):
     RETRY = "retry"
     #: Dial again once, with a fresh URL and fresh headers; then it is fatal.
     RETRY_FRESH = "retry_fresh"
-    #: Dialling again cannot help.
+    #: Dialling again cannot help. Before the first open connection that ends the
+    #: session; later it must stand for ``Reconnect.fatal_after``. ``raise Fatal`` ends
+    #: it at once.
     FATAL = "fatal"
 
 

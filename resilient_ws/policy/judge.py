@@ -1,10 +1,11 @@
-"""How often a verdict must be heard before it is obeyed.
+"""How long a verdict must stand before it is obeyed.
 
 Rules: before the first open connection a fatal verdict is final, for then the
-configuration is wrong. Later it is final only when the same one comes twice in a row
-with no stable connection between, the first time after the longest wait: a 404 in the
-middle of a deployment must not brick a fleet. ``Fatal`` from user code is final at
-once. Every member of a round has its own record.
+configuration is wrong. Later it is final only when it has *stood* for ``fatal_after``:
+a router that answers 404 for some minutes, while what is behind it is deployed, must
+not brick a fleet. It stands from the first fatal ending until an ending that is to be
+retried, or a stable connection; meanwhile the longest delay lies between the attempts.
+``Fatal`` from user code is final at once. Every member of a round has its own record.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Judgement:
         final: Whether this is the end: for the session, or for a member of a round.
         because: What to end it with: the ending's exception, or a ``Fatal`` that
             ``classify`` raised.
+        stands: Whether a fatal verdict stands, and is not final yet.
         fresh: Whether the next attempt needs a fresh URL and fresh headers.
         floor: Seconds to add to the wait.
         source: What raised the floor.
@@ -44,10 +46,21 @@ class Judgement:
 
     final: bool
     because: Exception
+    stands: bool = False
     fresh: bool = False
     floor: float = 0.0
     source: RetrySource = "wait"
     complaint: Exception | None = None
+
+
+@attrs.define
+class _Record:
+    """What was heard of one member since it last gave hope."""
+
+    #: When the first of the fatal verdicts came, ``None`` before it.
+    since: float | None = None
+    #: What had its one retry with fresh credentials.
+    refreshed: set[Signature] = attrs.Factory(set[Signature])
 
 
 class Judge:
@@ -57,13 +70,12 @@ class Judge:
         policy: Whose ``classify``, waits and caps hold.
     """
 
-    __slots__ = ("_heard", "_opened", "_policy")
+    __slots__ = ("_opened", "_policy", "_records")
 
     def __init__(self, policy: Reconnect) -> None:
         self._policy: Final = policy
         self._opened = False
-        # Per member: the last verdict that was not a plain retry, and its ending.
-        self._heard: dict[Hashable, tuple[Verdict, Signature]] = {}
+        self._records: dict[Hashable, _Record] = {}
 
     def opened(self) -> None:
         """A connection is open: the configuration has worked once."""
@@ -71,15 +83,16 @@ class Judge:
 
     def stable(self) -> None:
         """A connection is stable: what was heard before it counts no more."""
-        self._heard.clear()
+        self._records.clear()
 
     def judge(
-        self, ending: Ending, *, now_wall: float, member: Hashable = None
+        self, ending: Ending, *, now: float, now_wall: float, member: Hashable = None
     ) -> Judgement:
         """Judge an ending, once.
 
         Args:
             ending: What happened.
+            now: When, on the caller's clock.
             now_wall: The wall clock, for a ``Retry-After`` that is a date.
             member: Which of several endpoints it was.
         """
@@ -90,15 +103,17 @@ class Judge:
         if fatal is not None:
             return Judgement(final=True, because=fatal)
         fresh = verdict is Verdict.RETRY_FRESH
-        final, worst = self._weigh(verdict, _signature(ending), member)
+        final, worst = self._weigh(verdict, _signature(ending), member, now)
         seconds, source = floor(ending, now_wall, self._policy.retry_after_cap)
-        if worst is Verdict.FATAL and not final:
+        stands = worst is Verdict.FATAL and not final
+        if stands:
             longest = self._policy.longest_wait(ending.because)
             if longest > seconds:
                 seconds, source = longest, "floor"
         return Judgement(
             final=final,
             because=ending.because,
+            stands=stands,
             fresh=fresh and not final,
             floor=0.0 if final else seconds,
             source="wait" if final else source,
@@ -106,21 +121,20 @@ class Judge:
         )
 
     def _weigh(
-        self, verdict: Verdict, signature: Signature, member: Hashable
+        self, verdict: Verdict, signature: Signature, member: Hashable, now: float
     ) -> tuple[bool, Verdict]:
         """Whether it is final, and what the verdict has grown to by repetition."""
         if verdict is Verdict.RETRY:
-            self._heard.pop(member, None)
+            self._records.pop(member, None)
             return False, verdict
-        before, same = self._heard.get(member, (None, None))
-        repeated = same == signature
-        if verdict is Verdict.RETRY_FRESH and repeated:
-            verdict = Verdict.FATAL
-        self._heard[member] = (verdict, signature)
-        if verdict is Verdict.RETRY_FRESH:
+        record = self._records.setdefault(member, _Record())
+        if verdict is Verdict.RETRY_FRESH and signature not in record.refreshed:
+            record.refreshed.add(signature)
             return False, verdict
-        final = not self._opened or (repeated and before is Verdict.FATAL)
-        return final, verdict
+        if record.since is None:
+            record.since = now
+        stood = now - record.since >= self._policy.fatal_after
+        return stood or not self._opened, Verdict.FATAL
 
     def _classify(self, ending: Ending) -> tuple[Verdict, Exception | None]:
         default = default_verdict(ending)

@@ -121,7 +121,9 @@ class Recovery:
             now: The time, on the caller's clock.
             now_wall: The wall clock, for a ``Retry-After`` that is a date.
         """
-        judgement = self._judge.judge(ending, now_wall=now_wall, member=self.member)
+        judgement = self._judge.judge(
+            ending, now=now, now_wall=now_wall, member=self.member
+        )
         self.because = ending.because
         self.fresh = judgement.fresh
         answer = self._answer(judgement, now)
@@ -139,15 +141,20 @@ class Recovery:
         if self._outage is None:
             # A stable connection was lost: no attempt has failed in this outage yet.
             self._outage = Outage(self._policy, now)
-            return self._outage.after_failure(
-                because,
-                now,
-                floor=judgement.floor,
-                source=judgement.source,
-                counted=False,
-            )
+            if not judgement.final:
+                return self._outage.after_failure(
+                    because,
+                    now,
+                    floor=judgement.floor,
+                    source=judgement.source,
+                    counted=False,
+                )
         turn = self._round.failed(
-            fatal=judgement.final, floor=judgement.floor, source=judgement.source
+            fatal=judgement.final,
+            floor=judgement.floor,
+            source=judgement.source,
+            rests=judgement.stands,
+            now=now,
         )
         if turn is None:
             return because

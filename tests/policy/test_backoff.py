@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import statistics
 from typing import TYPE_CHECKING, Any
@@ -284,6 +285,14 @@ def test_the_text_of_a_foreign_exception_stays_out() -> None:
         (wait_fixed(3600), 60),
         (wait_incrementing(increment=0.1), 9.9),
         (wait_exception(lambda _: 8.0), 8),
+        # One that shrinks is longest at the first attempt.
+        (wait_incrementing(start=40, increment=-10), 40),
+        # One written for a few attempts says nothing beyond them.
+        (lambda state: [1, 2, 4, 9][state.attempt_number - 1], 9),
+        (lambda state: 1.5**state.attempt_number**9, 60),
+        # One that never answers is taken for the longest of ours.
+        (lambda _: math.inf, 60),
+        (lambda _: [][1], 60),
     ],
 )
 def test_the_longest_wait(
@@ -352,6 +361,12 @@ async def asynchronous(_: object) -> Any: ...
             ValueError,
             "Reconnect.retry_after_cap must be a number of seconds, 0 or more, not -1.",
         ),
+        (
+            {"fatal_after": -0.1},
+            ValueError,
+            "Reconnect.fatal_after must be a number of seconds, 0 or more, not -0.1.",
+        ),
+        ({"fatal_after": None}, TypeError, "Reconnect.fatal_after must be a number of"),
         ({"rng": 4}, TypeError, "rng"),
     ],
 )
@@ -368,4 +383,5 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert policy.stable_after == 10
     assert policy.retry_after_cap == 0
     assert Reconnect().retry_after_cap == 900
+    assert (Reconnect().fatal_after, Reconnect(fatal_after=0).fatal_after) == (900, 0)
     assert (policy.max_outage, policy.max_age, policy.classify) == (None, None, None)

@@ -45,6 +45,51 @@ def test_a_fatal_member_leaves_and_nobody_left_is_the_end() -> None:
     assert members.failed(fatal=True) is None
 
 
+def test_who_rests_is_passed_over_and_holds_nobody_up() -> None:
+    members = Round("abc")
+    assert members.failed(floor=60, rests=True, now=0) == Turn(member="b", wraps=False)
+    assert members.failed(now=1) == Turn(member="c", wraps=False)
+    assert members.failed(floor=5, now=2) == Turn(
+        member="b", wraps=True, floor=5, source="floor"
+    )
+    assert members.failed(now=59) == Turn(member="c", wraps=False)
+    assert members.failed(now=60) == Turn(member="a", wraps=True)
+
+
+def test_where_all_rest_the_first_to_be_ready_is_waited_for() -> None:
+    members = Round("ab")
+    assert members.failed(floor=60, rests=True, now=0) == Turn(member="b", wraps=False)
+    assert members.failed(floor=100, source="retry_after", rests=True, now=1) == Turn(
+        member="a", wraps=True, floor=59, source="floor"
+    )
+    assert members.failed(fatal=True, now=65) == Turn(
+        member="b", wraps=True, floor=36, source="retry_after"
+    )
+    assert members.failed(now=101) == Turn(member="b", wraps=True)
+
+
+STEP = st.tuples(st.sampled_from(["retry", "fatal", "rests"]), st.floats(0, 100))
+
+
+@given(st.integers(1, 4), st.lists(STEP, max_size=40))
+def test_nobody_is_dialled_before_its_rest_is_over(
+    size: int, steps: list[tuple[str, float]]
+) -> None:
+    members = Round(range(size))
+    now = 0.0
+    until: dict[int, float] = {}
+    for what, gap in steps:
+        now += gap
+        until[members.current] = now + 60 if what == "rests" else 0.0
+        turn = members.failed(
+            fatal=what == "fatal", floor=60, rests=what == "rests", now=now
+        )
+        if turn is None:
+            return
+        now += turn.floor
+        assert now >= until.get(turn.member, 0.0) - 1e-6
+
+
 def test_the_current_member_is_the_one_of_the_last_turn() -> None:
     members = Round("ab")
     assert members.current == "a"

@@ -1,10 +1,11 @@
-"""How often a verdict must be heard before it is obeyed."""
+"""How long a verdict must stand before it is obeyed."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 from tenacity import wait_fixed
 
 from resilient_ws.errors import ConnectionLost, Fatal, HandshakeRejected
@@ -32,8 +33,10 @@ def judge(*, opened: bool = False, **policy: Any) -> Judge:
     return made
 
 
-def hear(judge: Judge, ending: Ending, member: int = 0) -> Judgement:
-    return judge.judge(ending, now_wall=0.0, member=member)
+def hear(
+    judge: Judge, ending: Ending, member: int = 0, *, at: float = 0.0
+) -> Judgement:
+    return judge.judge(ending, now=at, now_wall=0.0, member=member)
 
 
 def outcome(judgement: Judgement) -> str:
@@ -51,17 +54,27 @@ def test_fatal_is_final_before_the_first_open(row: Ending) -> None:
 
 
 @pytest.mark.parametrize("row", [rejected(404), closed(1009)])
-def test_later_it_is_final_the_second_time_and_waits_longest_the_first(
-    row: Ending,
-) -> None:
+def test_later_it_is_final_once_it_has_stood_for_fatal_after(row: Ending) -> None:
     asked = judge(opened=True)
-    assert [outcome(hear(asked, row)) for _ in range(2)] == ["wait 60", "final"]
+    told = [(at, outcome(hear(asked, row, at=at))) for at in (50, 51, 949.9, 950)]
+    assert told == [
+        (50, "wait 60"),
+        (51, "wait 60"),
+        (949.9, "wait 60"),
+        (950, "final"),
+    ]
 
 
-def test_a_stable_connection_between_makes_it_the_first_time_again() -> None:
+@pytest.mark.parametrize(("fatal_after", "told"), [(0, "final"), (0.5, "wait 60")])
+def test_fatal_after_may_be_anything_from_0_on(fatal_after: float, told: str) -> None:
+    asked = judge(opened=True, fatal_after=fatal_after)
+    assert outcome(hear(asked, rejected(404))) == told
+
+
+def test_a_stable_connection_between_starts_it_anew() -> None:
     asked = judge(opened=True)
-    for _ in range(3):
-        assert outcome(hear(asked, rejected(404))) == "wait 60"
+    for at in (0, 899, 1798):
+        assert outcome(hear(asked, rejected(404), at=at)) == "wait 60"
         asked.stable()
 
 
@@ -69,14 +82,50 @@ def test_an_open_connection_that_was_not_stable_changes_nothing() -> None:
     asked = judge(opened=True)
     hear(asked, rejected(404))
     asked.opened()
-    assert outcome(hear(asked, rejected(404))) == "final"
+    assert outcome(hear(asked, rejected(404), at=900)) == "final"
 
 
-def test_another_verdict_between_breaks_the_row() -> None:
+def test_another_fatal_verdict_does_not_start_it_anew() -> None:
     asked = judge(opened=True)
-    rows = [rejected(404), rejected(503), rejected(404), rejected(410), rejected(404)]
-    told = [outcome(hear(asked, row)) for row in rows]
-    assert told == ["wait 60", "retry", "wait 60", "wait 60", "wait 60"]
+    rows = {0: rejected(404), 500: closed(1009), 900: rejected(410)}
+    told = [outcome(hear(asked, row, at=at)) for at, row in rows.items()]
+    assert told == ["wait 60", "wait 60", "final"]
+
+
+def test_an_ending_that_is_to_be_retried_starts_it_anew() -> None:
+    asked = judge(opened=True)
+    rows = {0: 404, 850: 503, 900: 404, 1799: 404, 1800: 404}
+    told = [outcome(hear(asked, rejected(row), at=at)) for at, row in rows.items()]
+    assert told == ["wait 60", "retry", "wait 60", "wait 60", "final"]
+
+
+Heard = tuple[float, str]
+HEARD = st.tuples(
+    st.floats(0, 500), st.sampled_from(["404", "410", "503", "stable", "open"])
+)
+
+
+@given(st.lists(HEARD, max_size=40), st.sampled_from([0.0, 60.0, 900.0]))
+def test_it_is_final_exactly_when_it_has_stood(
+    heard: list[Heard], fatal_after: float
+) -> None:
+    asked = judge(opened=True, fatal_after=fatal_after)
+    now, since = 0.0, None
+    for gap, what in heard:
+        now += gap
+        if what == "open":
+            asked.opened()
+        elif what == "stable":
+            asked.stable()
+            since = None
+        else:
+            told = hear(asked, rejected(int(what)), at=now)
+            since = None if what == "503" else now if since is None else since
+            assert told.final == (since is not None and now - since >= fatal_after)
+            assert told.stands == (since is not None and not told.final)
+            assert told.floor == (60 if told.stands else 0)
+            if told.final:
+                return
 
 
 @pytest.mark.parametrize("row", [rejected(401), closed(4401)])
@@ -90,15 +139,28 @@ def test_later_credentials_get_a_fresh_retry_then_are_fatal_like_any(
     row: Ending,
 ) -> None:
     asked = judge(opened=True)
-    told = [hear(asked, row) for _ in range(3)]
-    assert [outcome(item) for item in told] == ["fresh", "wait 60", "final"]
-    assert [item.fresh for item in told] == [True, True, False]
+    told = [hear(asked, row, at=at) for at in (0, 1, 900, 901)]
+    # It stands from the second on: the first gets its retry with fresh credentials.
+    assert [outcome(item) for item in told] == ["fresh", "wait 60", "wait 60", "final"]
+    assert [item.fresh for item in told] == [True, True, True, False]
 
 
 def test_other_credentials_trouble_gets_its_own_retry() -> None:
     asked = judge()
     rows = [rejected(401), rejected(403), rejected(403)]
     assert [outcome(hear(asked, row)) for row in rows] == ["fresh", "fresh", "final"]
+
+
+def test_two_kinds_of_credentials_trouble_in_turn_get_one_retry_each() -> None:
+    asked = judge()
+    rows = [rejected(401), rejected(403), rejected(401)]
+    assert [outcome(hear(asked, row)) for row in rows] == ["fresh", "fresh", "final"]
+
+
+def test_after_an_ending_to_be_retried_credentials_get_a_fresh_retry_again() -> None:
+    asked = judge()
+    rows = [rejected(401), rejected(503), rejected(401)]
+    assert [outcome(hear(asked, row)) for row in rows] == ["fresh", "retry", "fresh"]
 
 
 def test_the_longest_wait_is_the_policys_own() -> None:
@@ -120,8 +182,9 @@ def test_members_have_records_of_their_own() -> None:
     asked = judge(opened=True)
     assert outcome(hear(asked, rejected(404), member=0)) == "wait 60"
     assert outcome(hear(asked, rejected(404), member=1)) == "wait 60"
-    assert outcome(hear(asked, rejected(503), member=1)) == "retry"
-    assert outcome(hear(asked, rejected(404), member=0)) == "final"
+    assert outcome(hear(asked, rejected(503), member=1, at=800)) == "retry"
+    assert outcome(hear(asked, rejected(404), member=1, at=900)) == "wait 60"
+    assert outcome(hear(asked, rejected(404), member=0, at=900)) == "final"
 
 
 # --- the user's opinion --------------------------------------------------------------

@@ -155,16 +155,17 @@ async def test_refused_twice_is_fatal(server: ScriptedServer, status: int) -> No
 
 
 @pytest.mark.parametrize("code", [1008, 4401])
-async def test_closed_for_policy_twice_is_fatal_in_the_end(
+async def test_closed_for_policy_again_and_again_is_fatal_in_the_end(
     server: ScriptedServer, code: int
 ) -> None:
     server.play(closing(code))
-    async with offline(server, wait=wait_fixed(1)) as session:
+    async with offline(server, wait=wait_fixed(30)) as session:
         with pytest.raises(resilient_ws.ConnectionLost) as caught:
             await session.wait_closed()
     assert caught.value.close is not None
     assert caught.value.close.code == code
-    assert 2 <= len(server.dials) <= 3
+    # The one with fresh credentials comes soon; from then on it must stand.
+    assert [round(gap) for gap in gaps(server)] == [30, *(900 // 60 * [60])]
 
 
 async def test_a_404_before_the_first_open_is_final(server: ScriptedServer) -> None:
@@ -176,18 +177,97 @@ async def test_a_404_before_the_first_open_is_final(server: ScriptedServer) -> N
     assert len(server.dials) == 1
 
 
-async def test_a_404_later_is_heard_twice_the_first_time_after_the_longest_wait(
+async def test_a_404_that_stands_for_fatal_after_ends_a_session_that_was_open(
     server: ScriptedServer,
 ) -> None:
     server.play(closing(1001, after=20.0), rejecting(404))
-    async with offline(server) as session:
+    session = offline(server)
+    events = recorded(session)
+    async with session:
         with pytest.raises(resilient_ws.HandshakeRejected):
             await session.wait_closed()
         assert isinstance(session.failure, resilient_ws.HandshakeRejected)
-    first, second = gaps(server)
+    first, *later = gaps(server)
     assert 20 <= first <= 21
-    assert 60 <= second <= 61 + 1
-    assert len(server.dials) == 3
+    # Each a jittered wait, at most 60 s, behind the longest delay.
+    assert all(60 <= gap <= 121 for gap in later)
+    stood = server.dials[-1] - server.dials[1]
+    assert 900 <= stood <= 900 + 121
+    assert len(server.dials) <= 17
+    scheduled = of(events, resilient_ws.RetryScheduled)[1:]
+    assert {event.source for event in scheduled} == {"floor"}
+
+
+@pytest.mark.parametrize("fatal_after", [0, 100])
+async def test_fatal_after_is_how_long_it_must_stand(
+    server: ScriptedServer, fatal_after: float
+) -> None:
+    server.play(closing(1001, after=20.0), rejecting(404))
+    async with offline(server, wait=wait_fixed(30), fatal_after=fatal_after) as session:
+        with pytest.raises(resilient_ws.HandshakeRejected):
+            await session.wait_closed()
+    assert gaps(server) == ([50] if fatal_after == 0 else [50, 60, 60])
+
+
+@pytest.mark.parametrize("seconds", [75, 14 * 60])
+@pytest.mark.parametrize("status", [404, 401])
+async def test_a_router_that_answers_wrongly_for_minutes_bricks_nobody(
+    server: ScriptedServer, seconds: float, status: int
+) -> None:
+    server.play(closing(1001, after=20.0), rejecting(status))
+    async with offline(server) as session:
+        await until(lambda: session.epoch == 1)
+        await until(lambda: session.state is State.BACKOFF)
+        began = now()
+        await asyncio.sleep(seconds)
+        server.play(hold)
+        await until(lambda: session.epoch == 2)
+        assert now() - began <= seconds + 122
+        await asyncio.sleep(20)
+        assert session.state is State.OPEN
+
+
+async def test_each_stable_connection_starts_the_time_anew(
+    server: ScriptedServer,
+) -> None:
+    async with offline(server) as session:
+        for epoch in range(1, 4):
+            await until(lambda: session.state is State.OPEN)
+            await asyncio.sleep(11)
+            server.play(rejecting(404))
+            await server.peers[-1].reset()
+            await asyncio.sleep(800)
+            assert session.epoch == epoch
+            server.play(hold)
+        await until(lambda: session.state is State.OPEN)
+
+
+async def test_a_fatal_close_of_a_stable_connection_may_be_final_at_once(
+    server: ScriptedServer,
+) -> None:
+    server.play(closing(1009, after=20.0))
+    async with offline(server, fatal_after=0) as session:
+        with pytest.raises(resilient_ws.ConnectionLost):
+            await session.wait_closed()
+    assert len(server.dials) == 1
+
+
+async def test_a_member_that_answers_404_does_not_hold_the_others_up() -> None:
+    async with (
+        ScriptedServer(hold) as stale,
+        ScriptedServer(hold) as good,
+    ):
+        session = resilient_ws.connect(
+            [stale.url(), good.url()], reconnect=Reconnect(wait=wait_fixed(1))
+        )
+        async with session:
+            await asyncio.sleep(20)
+            stale.play(rejecting(404))
+            good.play(rejecting(503), rejecting(503), rejecting(503), hold)
+            await stale.peers[-1].reset()
+            await until(lambda: session.epoch == 2, within=10)
+        # The stale one rests for the longest wait, 1 s, and is asked again after it.
+        assert len(stale.dials) <= 5
 
 
 async def test_a_404_in_a_deployment_bricks_nobody(server: ScriptedServer) -> None:
@@ -470,7 +550,7 @@ async def test_classify_decides(server: ScriptedServer) -> None:
         server.url(),
         wait_open=False,
         timeouts=Timeouts(open=2),
-        reconnect=Reconnect(wait=wait_fixed(1), classify=classify),
+        reconnect=Reconnect(wait=wait_fixed(1), classify=classify, fatal_after=2),
     )
     async with session:
         with pytest.raises(resilient_ws.ConnectionLost):
@@ -484,7 +564,7 @@ async def test_classify_decides(server: ScriptedServer) -> None:
         State.OPEN,
         State.OPEN,
         State.CONNECTING,
-        # After the first open a fatal verdict must be heard twice.
+        # After the first open a fatal verdict must stand for fatal_after.
         State.OPEN,
         State.OPEN,
     ]

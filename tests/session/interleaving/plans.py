@@ -112,7 +112,7 @@ STEPS: Final = (
     + ["half close", "half close", "drop", "drop", "reset"]
 )
 
-#: The codes that end a session at once, or when they come twice, are the exception.
+#: The codes that end a session, at once or in the end, are the exception.
 CODES: Final = st.sampled_from(
     [1000, 1001, 1001, None, 1011, 1012, 1013, 4000, 4000, 1008, 1009]
 )
