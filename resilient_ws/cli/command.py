@@ -7,7 +7,6 @@ exit code is 2; nothing of it reaches the network.
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
@@ -15,6 +14,13 @@ import typer
 import resilient_ws
 from resilient_ws.cli import demo as demo_command, outbox as outbox_command
 from resilient_ws.cli.listen import Binary, Listen, listen as run_listen
+from resilient_ws.cli.secrets import (
+    HEADERS_VARIABLE,
+    URL_VARIABLE,
+    read_headers,
+    read_url,
+)
+from resilient_ws.cli.standard import complain
 from resilient_ws.errors import SecurityError, StoreError
 
 
@@ -35,6 +41,11 @@ def run() -> int:
     """Run what the command line says, and return the exit code."""
     try:
         result = app(standalone_mode=False, prog_name="resilient-ws")
+    except typer.Abort:
+        # What it makes of Ctrl-C, and of a broken pipe: who called decides on both.
+        raise KeyboardInterrupt from None
+    except SystemExit:
+        raise BrokenPipeError from None
     except Exception as error:
         # Typer raises click's exceptions, or those of a copy of its own: this is
         # what both have.
@@ -44,13 +55,9 @@ def run() -> int:
         # No arguments at all is a question, and the answer was the help text.
         message = told().strip()
         if message and not message.startswith("Usage:"):
-            _complain(message.splitlines()[0])
+            complain(message.splitlines()[0])
         return BAD_ARGUMENTS
     return result if isinstance(result, int) else 0
-
-
-def _complain(message: str) -> None:
-    print(f"resilient-ws: {message}", file=sys.stderr)
 
 
 def _show_version(asked: bool) -> None:
@@ -75,35 +82,27 @@ def _options(
     """Take the options that stand before a command."""
 
 
-def parse_headers(lines: list[str]) -> dict[str, str]:
-    """Return the headers of ``Name: value`` arguments.
-
-    Raises:
-        ValueError: One has no name, or a name comes twice.
-    """
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            # The value may be a secret, so the line is not shown.
-            msg = "--header must look like 'Name: value'"
-            raise ValueError(msg)
-        if name.strip().lower() in map(str.lower, headers):
-            msg = f"--header gives {name.strip()!r} twice; join the values with a comma"
-            raise ValueError(msg)
-        headers[name.strip()] = value.strip()
-    return headers
-
-
 @app.command()
 def listen(
-    url: Annotated[str, typer.Argument(help="A wss:// or ws:// URL.", metavar="URL")],
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            help="A wss:// or ws:// URL; where it holds a secret, "
+            f"--url-file or {URL_VARIABLE}, for every user sees a command line.",
+            metavar="[URL]",
+        ),
+    ] = None,
     *,
+    url_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Read the URL from a file of one line."),
+    ] = None,
     header: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="'NAME: VALUE'",
-            help="Send a header with the handshake; repeatable.",
+            metavar="'NAME: VALUE'|@FILE",
+            help="Send a header with the handshake, or those of a file, one a line; "
+            f"repeatable. {HEADERS_VARIABLE} may hold more, one a line.",
         ),
     ] = None,
     subprotocol: Annotated[
@@ -143,12 +142,13 @@ def listen(
     Messages go to stdout and everything else to stderr. Lines read while offline are
     kept and sent later. A line break inside a message becomes a space where the
     message is JSON, and backslash n elsewhere. Exits with 0 when the count is reached
-    or on Ctrl-C, with 1 when the session gave up, with 2 when an argument is wrong.
+    or on Ctrl-C, with 1 when the session gave up or stdin or stdout failed, with 2 when
+    an argument is wrong. A signal that was ignored at the start (nohup) stays ignored.
     """
     try:
         job = Listen(
-            url=url,
-            headers=parse_headers(header or []),
+            url=read_url(url, url_file),
+            headers=read_headers(header or []),
             subprotocols=subprotocol or (),
             count=count,
             binary=binary,
@@ -159,14 +159,10 @@ def listen(
         session = job.connect()
     except SecurityError as refused:
         allowed = "" if "allow_insecure" not in str(refused) else _ALLOW
-        _complain(f"{refused}{allowed}")
+        complain(f"{refused}{allowed}")
         return BAD_ARGUMENTS
     except ValueError as wrong:
-        _complain(str(wrong))
-        return BAD_ARGUMENTS
-    if sys.stdout is None or sys.stderr is None:
-        # The next socket would get the descriptor, and the messages.
-        _complain("stdout and stderr must be open; use >/dev/null")
+        complain(str(wrong))
         return BAD_ARGUMENTS
     return asyncio.run(run_listen(job, session))
 
@@ -190,7 +186,7 @@ def outbox(
     try:
         outbox_command.show(resilient_ws.SQLiteStore(file), as_json=as_json)
     except (StoreError, ValueError) as wrong:
-        _complain(str(wrong))
+        complain(str(wrong))
         return BAD_ARGUMENTS
     return 0
 

@@ -30,6 +30,7 @@ from resilient_ws.cli.ledger import Ledger
 from resilient_ws.cli.report import judge
 from resilient_ws.cli.scenario import SCENARIO, Step
 from resilient_ws.cli.screen import Screen
+from resilient_ws.cli.standard import complain, on_ending_signals
 from resilient_ws.cli.words import in_words
 
 
@@ -64,24 +65,36 @@ def run() -> int:
     """Run the demo, and return the exit code."""
     screen = Screen()
     if not hasattr(signal, "SIGSTOP"):
-        screen.failure("The demo needs signals that Windows does not have.")
+        complain("The demo needs signals that Windows does not have.")
         return BROKEN
     # The story tells what the log would.
     logging.getLogger("resilient_ws").addHandler(logging.NullHandler())
-    code = BROKEN
+    failure: BaseException | None = None
     try:
-        code = asyncio.run(_interruptible(screen))
-    except* DemoFailed as failures:
-        screen.failure(str(failures.exceptions[0]))
-    return code
+        return asyncio.run(_interruptible(screen))
+    except DemoFailed as failed:
+        failure = failed
+    except BaseExceptionGroup as group:
+        failure = _first_of(group)
+    if not isinstance(failure, DemoFailed):
+        # What was printed could not be: that is told where all of it is.
+        raise failure
+    complain(str(failure))
+    return BROKEN
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what the tasks of the demo ended with first."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 async def _interruptible(screen: Screen) -> int:
     """Play, and leave in good order when told to."""
     playing = asyncio.create_task(play(screen, SCENARIO))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, playing.cancel)
+    on_ending_signals(playing.cancel)
     await asyncio.wait({playing})
     return INTERRUPTED if playing.cancelled() else playing.result()
 

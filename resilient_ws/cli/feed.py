@@ -83,20 +83,24 @@ class FeedProcess:
         """Start a server that counts on where the last one ended."""
         numbers = [entry["number"] for entry in self.entries("sent")]
         began = len(self.log)
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "resilient_ws.cli.feed_server",
-            str(self._port.getsockname()[1]),
-            str(max(numbers, default=0) + 1),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            # Ctrl-C is for the demo, which then ends the server. A group of its own
-            # in the same terminal is woken and hung up by the kernel when the demo
-            # itself is killed while this server is frozen.
-            process_group=0,
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "resilient_ws.cli.feed_server",
+                str(self._port.getsockname()[1]),
+                str(max(numbers, default=0) + 1),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                # Ctrl-C is for the demo, which then ends the server. A group of its own
+                # in the same terminal is woken and hung up by the kernel when the demo
+                # itself is killed while this server is frozen.
+                process_group=0,
+            )
+        except OSError as failure:
+            msg = f"The demo's server could not be started: {failure.strerror}."
+            raise DemoFailed(msg) from None
         self._reading = asyncio.create_task(self._read(self._process))
         await self.until(
             lambda: any(e["event"] == "listening" for e in self.log[began:]), _START

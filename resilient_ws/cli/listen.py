@@ -11,11 +11,10 @@ import base64
 import enum
 import json
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -29,6 +28,7 @@ from resilient_ws import (
     connect,
     printable,
 )
+from resilient_ws.cli.standard import StreamFailed, let_go, on_ending_signals
 from resilient_ws.cli.streams import LineOutput, read_lines
 from resilient_ws.cli.words import as_json, in_words, told
 from resilient_ws.errors import ResilientWSError
@@ -110,8 +110,9 @@ class _Teller:
     """Tells on stderr what is no message."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._output: LineOutput | None = LineOutput(sys.stderr.fileno())
+        self._output: LineOutput | None = LineOutput(sys.stderr.fileno(), "stderr")
         self._as_json = as_json
+        self._lost = asyncio.get_running_loop().create_future()
 
     async def event(self, event: Event) -> None:
         """Tell of an event."""
@@ -132,13 +133,25 @@ class _Teller:
         if self._output is not None:
             try:
                 await self._output.write(line)
-            except OSError:
-                self._output = None  # nobody listens; the messages are what counts
+            except (OSError, StreamFailed) as failure:
+                self._output = None
+                if not self._lost.done():
+                    self._lost.set_result(failure)
+
+    async def lost(self) -> None:
+        """Raise what stderr failed with, where it was asked to be a stream of events.
+
+        Otherwise nobody listens, and the messages are what counts.
+        """
+        failure = await self._lost
+        if not self._as_json:
+            await asyncio.get_running_loop().create_future()
+        raise failure
 
 
 async def _print_messages(session: Session, job: Listen) -> None:
     """Print messages until there were enough, or the session ends."""
-    output = LineOutput(sys.stdout.fileno())
+    output = LineOutput(sys.stdout.fileno(), "stdout")
     # A program gets what was sent; a terminal would obey what is in it.
     made = shown if sys.stdout.isatty() else str
     printed = 0
@@ -183,12 +196,10 @@ async def listen(job: Listen, session: Session) -> int:
     """Print and send until the end; return the exit code."""
     # What the session logs, it reports as events, too.
     logging.getLogger("resilient_ws").addHandler(logging.NullHandler())
-    loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     current: asyncio.Task[int] | None = asyncio.current_task()
     assert current is not None  # noqa: S101 - a coroutine runs in a task
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal, stopped, current)
+    on_ending_signals(partial(_on_signal, stopped, current))
     teller = _Teller(as_json=job.json_events)
     session.on(Event, teller.event)
     try:
@@ -197,11 +208,12 @@ async def listen(job: Listen, session: Session) -> int:
     except asyncio.CancelledError:
         return DONE
     except BrokenPipeError:
-        # Whoever read the messages has gone, and has had enough. Python would
-        # complain when it flushes stdout at its exit.
-        with open(os.devnull, "wb") as nowhere:  # noqa: ASYNC230, PTH123 - no file
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        # Whoever read has gone, and has had enough.
+        let_go(sys.stdout)
         return DONE
+    except StreamFailed as failure:
+        await teller.trouble(str(failure))
+        return GAVE_UP
     except ResilientWSError as failure:
         if not job.json_events:
             await teller.trouble(told(failure))
@@ -216,9 +228,10 @@ async def _until_the_end(
     create = asyncio.get_running_loop().create_task
     printing = create(_print_messages(session, job))
     sending = create(_send_lines(session, teller))
-    gone = create(LineOutput(sys.stdout.fileno()).hung_up())
+    gone = create(LineOutput(sys.stdout.fileno(), "stdout").hung_up())
     told_to_stop = create(stopped.wait())
-    tasks: set[asyncio.Task[object]] = {printing, sending, gone, told_to_stop}
+    untold = create(teller.lost())
+    tasks: set[asyncio.Task[object]] = {printing, sending, gone, told_to_stop, untold}
     pending = tasks
     try:
         while True:
@@ -232,7 +245,7 @@ async def _until_the_end(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    for task in (printing, sending):
+    for task in (printing, sending, untold):
         if not task.cancelled() and (failure := task.exception()) is not None:
             raise failure
 

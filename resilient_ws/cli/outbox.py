@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -24,23 +24,21 @@ def show(store: SQLiteStore, *, as_json: bool) -> None:
     """Write each message of a store on a line of stdout, and the sum to stderr.
 
     Raises:
+        OSError: stdout cannot be written.
         StoreError: There is no such file, or it is not a store.
     """
     waiting = aside = 0
     write = json_line if as_json else line
-    try:
-        for message in store.pending():
-            print(write(message))
-            waiting += message.set_aside is None
-            aside += message.set_aside is not None
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has seen enough; what is buffered must not try again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
+    for message in store.pending():
+        print(write(message))
+        waiting += message.set_aside is None
+        aside += message.set_aside is not None
+    sys.stdout.flush()
     plural = "message waits" if waiting == 1 else "messages wait"
     also = f", {aside} set aside" if aside else ""
-    print(f"{waiting} {plural}{also}", file=sys.stderr)
+    # The messages are there: a stderr that takes nothing does not matter.
+    with contextlib.suppress(OSError):
+        print(f"{waiting} {plural}{also}", file=sys.stderr, flush=True)
 
 
 def line(message: StoredMessage) -> str:

@@ -31,11 +31,19 @@ _STATE_STYLES: Final = {
 }
 
 
+class _Console(Console):
+    """A console that says what became of it, instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error through; rich calls this where it is handled."""
+        raise  # noqa: PLE0704
+
+
 class Screen:
     """A terminal, or a file that gets plain lines."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = _Console(highlight=False)
         if self._console.is_terminal:
             self._console.width = min(self._console.width, _WIDTH)
         self._began = time.monotonic()
@@ -112,10 +120,6 @@ class Screen:
                 f"LOST IN SILENCE: {lost}. DELIVERED TWICE: {doubled}.", "bold red"
             )
         self._console.print(verdict)
-
-    def failure(self, text: str) -> None:
-        """Say why there is no good end."""
-        self._console.print(Text(text, style="bold red"))
 
 
 def _seconds(value: float | None) -> str:

@@ -13,6 +13,8 @@ import select
 import stat
 from typing import TYPE_CHECKING, Final
 
+from resilient_ws.cli.standard import stream_failed
+
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -61,8 +63,9 @@ async def _writable(descriptor: int) -> None:
 class LineOutput:
     """Writes lines to a descriptor, each whole and at once."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
+        self._name = name
         self._writing = asyncio.Lock()
 
     async def write(self, line: str) -> None:
@@ -70,6 +73,7 @@ class LineOutput:
 
         Raises:
             BrokenPipeError: Nobody reads any more.
+            StreamFailed: It cannot be written: a full disk, say.
         """
         rest = memoryview(line.encode(errors="backslashreplace") + b"\n")
         async with self._writing:
@@ -80,6 +84,10 @@ class LineOutput:
                     taken = os.write(self._descriptor, rest[: select.PIPE_BUF])
                 except BlockingIOError:
                     continue
+                except BrokenPipeError:
+                    raise
+                except OSError as failure:
+                    raise stream_failed(self._name, failure) from None
                 rest = rest[taken:]
 
     async def hung_up(self) -> None:
@@ -99,6 +107,8 @@ async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
             chunk = os.read(descriptor, _CHUNK)
         except BlockingIOError:
             continue
+        except OSError as failure:
+            raise stream_failed("stdin", failure) from None
         if not chunk:
             return
         yield chunk
@@ -107,7 +117,11 @@ async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
 
 
 async def read_lines(descriptor: int, *, max_size: int) -> AsyncIterator[bytes | None]:
-    """Give every line without its end, ``None`` for one above ``max_size`` bytes."""
+    """Give every line without its end, ``None`` for one above ``max_size`` bytes.
+
+    Raises:
+        StreamFailed: The descriptor cannot be read.
+    """
     rest, too_long = b"", False
     async for chunk in _chunks(descriptor):
         *lines, rest = (rest + chunk).split(b"\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from resilient_ws import printable
-from resilient_ws.errors import ResilientWSError
+from resilient_ws.errors import HandshakeRejected, ResilientWSError
 from resilient_ws.events import (
     AttemptFailed,
     ConnectionDropped,
@@ -38,6 +38,20 @@ _SOURCES: Final = {
     "failover": ", at the next URL",
     "request": ", on request",
 }
+#: The headers of a refusal that a server has no reason to repeat a secret in.
+_TELLING: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "retry-after",
+        "sec-websocket-version",
+        "server",
+        "upgrade",
+        "via",
+    }
+)
 _TIMEOUTS: Final = {
     "open": "no connection",
     "restore": "on_open did not finish",
@@ -122,7 +136,8 @@ def as_json(event: Event, *, time: float) -> str:
     """Return an event as a JSON object on one line.
 
     Its fields are the event's own; an exception is an object with ``type``,
-    ``message`` and its attributes.
+    ``message`` and its attributes. A server may repeat a token in what it refuses it
+    with, so of a refusal's body only the size is told, and of most headers the names.
     """
     fields = dict(_fields(event))
     return json.dumps({"event": type(event).__name__, "time": time, **fields})
@@ -133,10 +148,25 @@ def _fields(value: object) -> Iterator[tuple[str, object]]:
     if attrs.has(kind):
         for field in attrs.fields(kind):
             yield field.name, _plain(getattr(value, field.name))
+    elif isinstance(value, HandshakeRejected):
+        yield from _refusal(value)
     else:
         for name, attribute in vars(value).items():
             if not name.startswith("_"):
                 yield name, _plain(attribute)
+
+
+def _refusal(refused: HandshakeRejected) -> Iterator[tuple[str, object]]:
+    yield "status", refused.status
+    yield "by", refused.by
+    yield (
+        "headers",
+        {
+            name: value if name.lower() in _TELLING else "***"
+            for name, value in refused.headers.items()
+        },
+    )
+    yield "body_size", len(refused.body)
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Self
+
+from tests.servers.process import interruptible
 
 
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Mapping
 
 
 SOON = 15.0
@@ -18,16 +22,28 @@ class Command:
     """One run of ``resilient-ws``; ended with the block, whatever happens."""
 
     def __init__(
-        self, *arguments: str, stdin: int | None = None, stdout: int | None = None
+        self,
+        *arguments: str,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._arguments = arguments
         self._stdin = asyncio.subprocess.PIPE if stdin is None else stdin
         self._stdout = asyncio.subprocess.PIPE if stdout is None else stdout
+        self._stderr = asyncio.subprocess.PIPE if stderr is None else stderr
+        self._environment = {**os.environ, **(environment or {})}
         self._process: asyncio.subprocess.Process | None = None
         #: The lines of stderr that were read.
         self.errors: list[str] = []
 
     async def __aenter__(self) -> Self:
+        with interruptible():
+            await self._start()
+        return self
+
+    async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -35,9 +51,9 @@ class Command:
             *self._arguments,
             stdin=self._stdin,
             stdout=self._stdout,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=self._stderr,
+            env=self._environment,
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self.process.returncode is None:
@@ -81,7 +97,7 @@ class Command:
         """Its exit code and the rest of stdout; the rest of stderr joins ``errors``."""
         async with asyncio.timeout(within):
             out, err = await self.process.communicate()
-        self.errors += err.decode().splitlines()
+        self.errors += (err or b"").decode().splitlines()
         assert self.process.returncode is not None
         assert not any("Traceback" in line for line in self.errors), self.errors
         return self.process.returncode, (out or b"").decode()

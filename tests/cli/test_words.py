@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, strategies as st
 
 from resilient_ws import (
+    AttemptFailed,
     Close,
     ConnectionDropped,
     ConnectionLost,
     Event,
+    GaveUp,
     HandlerFailed,
+    HandshakeRejected,
     InboxOverflowed,
     LoopLagged,
     PongReceived,
     ServerTerminated,
+    SessionClosed,
     State,
     StateChanged,
 )
@@ -65,6 +70,45 @@ def test_an_event_is_json() -> None:
     assert (because["type"], because["message"]) == ("ConnectionLost", "It went.")
     assert (because["how"], because["errno"]) == ("close", 104)
     assert because["close"]["reason"] == told["close"]["reason"] == "so"
+
+
+def test_what_a_refusal_repeats_is_not_told() -> None:
+    refused = HandshakeRejected(
+        "No.",
+        status=401,
+        headers={"retry-after": "7", "x-debug": "planted", "Server": "s"},
+        body=b'{"your token": "planted"}',
+    )
+    gave_up = GaveUp("Gave up.", attempts=1, elapsed=0.0, history=(refused,))
+    event = SessionClosed(failure=gave_up)
+    told = as_json(event, time=0.0)
+    assert "planted" not in told
+    assert "cGxhbnRlZ" not in told  # its base64
+    (first,) = json.loads(told)["failure"]["history"]
+    assert (first["type"], first["status"], first["by"]) == (
+        "HandshakeRejected",
+        401,
+        "server",
+    )
+    assert first["headers"] == {"retry-after": "7", "x-debug": "***", "Server": "s"}
+    assert first["body_size"] == 25
+
+
+@given(reason=st.text(max_size=40))
+def test_whatever_a_server_says_is_one_line_that_can_be_seen(reason: str) -> None:
+    close = Close(code=4000, reason=reason, initiator="peer", clean=True)
+    lost = ConnectionLost(f"It said {reason}", how="close", close=close)
+    for event in (
+        ServerTerminated(code=4000, reason=reason, meaning="private use"),
+        ConnectionDropped(
+            epoch=1, because=lost, close=close, uptime=1.0, clean=True, unconfirmed=0
+        ),
+        AttemptFailed(attempt=1, endpoint="ws://h/", because=lost, elapsed=0.0),
+    ):
+        line = in_words(event)
+        assert line is not None
+        assert line.isprintable()
+        assert as_json(event, time=0.0).isprintable()
 
 
 def test_a_stranger_s_exception_keeps_its_text_to_itself() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.servers.process import ROOT
+from tests.servers.process import ROOT, interruptible
 
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ class Program:
         self._command = (sys.executable, str(ROOT / "examples" / name), *arguments)
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._environment,
-        )
+        with interruptible():
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=self._environment,
+            )
         self._said = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
         return self

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.reliability.network import ROOT, SERVER, Network, command, sweep
 from benchmarks.reliability.situation import Stage
+from tests.servers.process import interruptible
 
 
 pytestmark = [pytest.mark.wire, pytest.mark.usefixtures("namespaces")]
@@ -92,13 +93,14 @@ async def test_programs_end_with_the_stage() -> None:
 
 
 async def test_an_interrupted_command_leaves_nothing() -> None:
-    runner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.reliability"),
-        *("--library", "resilient_ws", "--only", "Black hole"),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd=ROOT,
-    )
+    with interruptible():
+        runner = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "benchmarks.reliability"),
+            *("--library", "resilient_ws", "--only", "Black hole"),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=ROOT,
+        )
     deadline = time.monotonic() + 20
     while len(await _namespaces_of(runner.pid)) < 10:
         assert time.monotonic() < deadline

@@ -26,7 +26,7 @@ import pytest
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -63,6 +63,19 @@ def node_module(relative: str) -> pathlib.Path:
     if not path.exists():
         missing(relative.removesuffix("/package.json"), "make servers")
     return path
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Have what is started within take SIGINT as it takes it by default.
+
+    A signal that is ignored here is ignored there: under nohup, and behind a shell's &.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def free_port() -> int:
