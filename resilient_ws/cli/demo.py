@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from resilient_ws import (
     AttemptFailed,
@@ -85,9 +85,9 @@ def run() -> int:
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return what the tasks of the demo ended with first."""
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _first_of(cast("BaseExceptionGroup[BaseException]", first))
     return first
 
 
