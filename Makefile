@@ -11,6 +11,7 @@
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
 #   make instructions  the bytecodes of a message, beside their budgets
+#   make security  thousands of sessions with a hostile server, into docs/security.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make clean    removes what was installed and built
@@ -45,7 +46,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 
 .PHONY: demo test lint types layers check servers format clean \
 	bench bench-outbox conformance conformance-server crash fuzz instructions \
-	interleavings linear pongs reliability soak
+	interleavings linear pongs reliability security soak
 
 check: test lint types layers
 
@@ -104,6 +105,10 @@ fuzz: $(VENV)/.fuzz
 interleavings: $(VENV)/.tests
 	INTERLEAVINGS=$(EXAMPLES) $(BIN)/python -m pytest -o faulthandler_timeout=0 \
 		tests/session/test_interleavings.py $(ARGS)
+
+# Five minutes, one case at a time: its times want a quiet machine.
+security: $(VENV)/.tests
+	$(BIN)/python -m tests.hostile.run --write docs/security.md $(ARGS)
 
 # With ARGS='--write docs/soak.md' the page is written from it.
 soak: $(VENV)/.tests servers

@@ -153,6 +153,12 @@ class Peer:
             while True:
                 self._receive()
 
+    def finish(self, within: float) -> None:
+        """End the stream, and read what comes until the client ends it, too."""
+        self.sock.shutdown(socket.SHUT_WR)
+        self.sock.settimeout(within)
+        self.drain()
+
     def reset(self) -> None:
         """End the connection with an RST, once all that was sent has arrived."""
         waiting, deadline = array.array("i", [1]), time.monotonic() + 5.0
