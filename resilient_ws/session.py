@@ -18,6 +18,7 @@ from resilient_ws.events import Event, MessageReceived, SessionClosed
 from resilient_ws.iteration import Iteration
 from resilient_ws.orders import Close, Replace, RetryNow
 from resilient_ws.outbox.delivery import Delivery
+from resilient_ws.outbox.payload import check_message_id
 from resilient_ws.policy._validate import check_duration, require, require_callable
 from resilient_ws.protocol.close import check_close
 from resilient_ws.settings import make_settings
@@ -368,8 +369,9 @@ class Session:
             data: The message.
             ttl: Seconds after which it is too old to be written; by default the
                 outbox's.
-            message_id: A name of yours for it, by which it is acknowledged where
-                ``Outbox.confirm`` is a callable, and told apart from a repeat.
+            message_id: A name of yours for it (at most 1,024 characters), by which it
+                is acknowledged where ``Outbox.confirm`` is a callable, and told apart
+                from a repeat.
             only_if_open: Drop it at once unless the session is open.
 
         Returns:
@@ -382,7 +384,8 @@ class Session:
             SessionClosed: The session is closed.
             StoreError: The outbox's store could not keep it; the link lives on.
             TypeError: ``data`` is of another type.
-            ValueError: ``message_id`` is missing, and ``Outbox.confirm`` needs it.
+            ValueError: ``message_id`` is missing, and ``Outbox.confirm`` needs it; or
+                UTF-8 cannot carry it or ``data``.
 
         Cancellation:
             Safe: a cancelled ``send`` was not accepted and is never transmitted. With
@@ -392,7 +395,7 @@ class Session:
         if ttl is not None:
             check_duration("ttl", ttl)
         if message_id is not None:
-            require(message_id, str, "message_id", "a str")
+            check_message_id(message_id)
         accepted = outbox.send(data, ttl, message_id, only_if_open)
         return accepted if isinstance(accepted, Delivery) else await accepted
 

@@ -98,7 +98,7 @@ class SQLiteLedger:
         except asyncio.CancelledError:
             await self._shut()
             raise
-        except StoreError:
+        except Exception:
             self._thread.shutdown()
             raise
         return rows
@@ -176,10 +176,14 @@ class SQLiteLedger:
         group, self._asked = self._asked, []
         if group:
             requests = [asked.request for asked in group]
-            self._commit = self._loop.run_in_executor(
-                self._thread, self._database.carry_out, requests
-            )
-            self._commit.add_done_callback(lambda commit: self._end(group, commit))
+            try:
+                self._commit = self._loop.run_in_executor(
+                    self._thread, self._database.carry_out, requests
+                )
+            except RuntimeError as refused:  # the interpreter ends
+                self._settle(group, [_not_done(refused)] * len(group))
+            else:
+                self._commit.add_done_callback(lambda commit: self._end(group, commit))
         else:
             self._rest()
 
@@ -190,8 +194,17 @@ class SQLiteLedger:
     ) -> None:
         """Tell everyone what came of it, and go on with what came meanwhile."""
         self._commit = None
+        bug = asyncio.CancelledError() if commit.cancelled() else commit.exception()
+        if bug is None:
+            self._settle(group, commit.result())
+        else:
+            self._settle(group, [_not_done(bug)] * len(group))
+
+    def _settle(
+        self, group: Sequence[_Asked], answers: Sequence[Answer | StoreError]
+    ) -> None:
         failures: list[StoreError] = []
-        for asked, answer in zip(group, commit.result(), strict=True):
+        for asked, answer in zip(group, answers, strict=True):
             if isinstance(answer, StoreError):
                 failures.append(answer)
                 self._failed(asked, answer)
@@ -255,6 +268,11 @@ class SQLiteLedger:
             logger.warning("The store of the outbox failed: %s", failures[0])
             self._report(StoreFailed(because=failures[0]))
         self._failing = bool(failures)
+
+
+def _not_done(bug: BaseException) -> StoreError:
+    """Return what to say where the store's thread itself has failed."""
+    return StoreError(f"The store of the outbox failed: {type(bug).__name__}.")
 
 
 def _put(deliveries: Sequence[Delivery]) -> Put:

@@ -1,23 +1,36 @@
 """The file of a durable store, as its one worker thread uses it.
 
 Rules: several requests are one transaction, and so one flush of the disk; when that
-fails each is tried alone, so that one which cannot be carried out spoils no other. A
-request that failed has changed nothing.
+fails, for whatever reason, each is tried alone, so that one which cannot be carried out
+spoils no other. A request that failed has changed nothing. A message is accepted only
+into the file that the next session will find; to let go of one is possible as well when
+the disk is full or the file has been moved away.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import shutil
 import sqlite3
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import schema
+from resilient_ws.outbox import files, schema
 from resilient_ws.outbox.lock import FileLock
-from resilient_ws.outbox.rows import BODY, HEAD, Poison, Values, message_of, row_of
+from resilient_ws.outbox.reserve import Reserve
+from resilient_ws.outbox.rows import (
+    BODY,
+    HEAD,
+    WHOLE,
+    Poison,
+    Values,
+    message_of,
+    row_of,
+)
 from resilient_ws.outbox.store import Row
 
 
@@ -27,14 +40,19 @@ if TYPE_CHECKING:
     from resilient_ws.inbox import Message
 
 
+T = TypeVar("T")
+
 #: The write-ahead log goes back to the file when it has grown to so many pages.
-LOG_PAGES: Final = 1000
+LOG_PAGES: Final = 200
+#: A message needs room in the log and then in the file, and some for the tables.
+_ROOM_FACTOR: Final = 2
+_ROOM_BESIDE: Final = 64 * 1024
 
 _MARKS: Final = ", ".join("?" * 10)
 # Nothing but names of columns is put together here.
 _PUT: Final = f"INSERT OR REPLACE INTO messages ({HEAD}, {BODY}) VALUES ({_MARKS})"  # noqa: S608
 _SPAN: Final = f"SELECT {HEAD}, {BODY} FROM messages WHERE id BETWEEN ? AND ?"  # noqa: S608
-_HEADS: Final = f"SELECT {HEAD} FROM messages ORDER BY id"  # noqa: S608
+_HEADS: Final = f"SELECT {HEAD}, {WHOLE} FROM messages ORDER BY id"  # noqa: S608
 _FORGET: Final = "DELETE FROM messages WHERE id = ?"
 _FORGET_SPAN: Final = "DELETE FROM messages WHERE id BETWEEN ? AND ?"
 _COUNT: Final = "UPDATE messages SET transmissions = transmissions + 1 WHERE id = ?"
@@ -78,8 +96,13 @@ class Database:
         self._path = path
         self._synchronous = synchronous
         self._max_file_size = max_file_size
-        self._lock = FileLock(path)
+        self._lock: FileLock | None = None
+        self._reserve: Reserve | None = None
         self._connection: sqlite3.Connection | None = None
+        # The file and its log, as they were opened.
+        self._opened: tuple[files.Identity | None, ...] = ()
+        # Whether the reserve is given up, so that messages can be let go of.
+        self._strapped = False
 
     # Beginning and end.
 
@@ -90,33 +113,64 @@ class Database:
             StoreError: It is in use, or not what it should be.
         """
         try:
+            self._path = path = files.located(self._path)
+            files.check_usable(path)
+            self._lock = FileLock(path)
             self._lock.acquire()
-            if not self._path.exists() or self._path.stat().st_size == 0:
-                schema.create(self._path)
-            schema.check(self._path)
-            self._connection = connection = schema.connect(self._path, mode="rw")
-            self._configure(connection)
-            return self._load(connection)
-        except (OSError, sqlite3.Error) as failure:
+            self._reserve = Reserve(path)
+            self._reserve.check()
+            return self._with_room(self._begin)
+        except BaseException as failure:
             self.close()
-            raise StoreError(f"{self._path} cannot be used: {failure}.") from failure
-        except BaseException:
-            self.close()
+            if isinstance(failure, Exception):
+                raise self._error(failure) from _cause(failure)
             raise
+
+    def _begin(self) -> tuple[list[Row], int]:
+        path = self._path
+        if self._connection is not None:
+            self._connection.close()  # of the first try
+        found = files.regular(path)
+        if found is None or found.st_size == 0:
+            schema.create(path)
+        file = files.identity(path)
+        schema.check(path)
+        self._connection = connection = schema.connect(path, mode="rw")
+        self._configure(connection)
+        loaded = self._load(connection)
+        self._opened = (file, files.identity(files.beside(path, files.LOG)))
+        if files.identity(path) != file:
+            raise self._moved()
+        return loaded
 
     def _configure(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
         execute("PRAGMA journal_mode = WAL")
         execute(f"PRAGMA synchronous = {self._synchronous}")
         execute("PRAGMA fullfsync = ON")  # elsewhere than on macOS it changes nothing
-        execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         (page_size,) = execute("PRAGMA page_size").fetchone()
         execute(f"PRAGMA journal_size_limit = {LOG_PAGES * page_size}")
-        execute(f"PRAGMA max_page_count = {max(self._max_file_size // page_size, 1)}")
+        self._set_limits(connection)
         # Finds out now, not at the first message, whether it can be written to.
         execute("BEGIN IMMEDIATE")
         execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
         execute("COMMIT")
+
+    def _set_limits(self, connection: sqlite3.Connection) -> None:
+        """Let the file grow as far as it may; while room is short, its log not at all.
+
+        What is deleted is overwritten with zeros where SQLite was built to do so, which
+        for a large message takes as much of the log as the message did.
+        """
+        execute = connection.execute
+        (page_size,) = execute("PRAGMA page_size").fetchone()
+        pages = max(self._max_file_size // page_size, 1)
+        # To count a transmission may take a page more.
+        execute(f"PRAGMA max_page_count = {pages * (1 + self._strapped)}")
+        log_pages = 1 if self._strapped else LOG_PAGES
+        execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
+        if self._strapped:
+            execute("PRAGMA secure_delete = OFF")
 
     def _load(self, connection: sqlite3.Connection) -> tuple[list[Row], int]:
         rows: list[Row] = []
@@ -135,22 +189,66 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         connection, self._connection = self._connection, None
+        lock, self._lock = self._lock, None
         try:
             if connection is not None:
                 connection.close()
+                # SQLite has removed the log, so there may be room again.
+                if self._strapped and self._reserve is not None:
+                    with contextlib.suppress(OSError, StoreError):
+                        self._reserve.hold()
         finally:
-            self._lock.release()
+            if lock is not None:
+                lock.release()
 
     # Working.
 
     def carry_out(self, requests: Sequence[Request]) -> list[Answer | StoreError]:
         """Carry out what was asked, in order; each gets an answer, or its error."""
         try:
-            return self._transact(requests)
-        except sqlite3.Error as failure:
+            if any(isinstance(request, Put) for request in requests):
+                self._check_room(requests)
+                return self._transact(requests)
+            return self._with_room(lambda: self._transact(requests))
+        except Exception as failure:  # noqa: BLE001 - others wait for their answers
             if len(requests) == 1:
                 return [self._error(failure)]
         return [answer for one in requests for answer in self.carry_out([one])]
+
+    def _check_room(self, requests: Sequence[Request]) -> None:
+        """Raise unless what is accepted now can be sent later, also after a restart."""
+        path, connection = self._path, self._connection
+        if self._lock is None or self._reserve is None or connection is None:
+            raise sqlite3.ProgrammingError("the store is closed")
+        log = files.beside(path, files.LOG)
+        if (files.identity(path), files.identity(log)) != self._opened:
+            raise self._moved()
+        self._lock.keep()
+        self._reserve.hold()
+        if self._strapped:
+            self._strapped = False
+            self._set_limits(connection)
+        rows = [row for one in requests if isinstance(one, Put) for row in one.rows]
+        disk = shutil.disk_usage(path.parent)
+        needed = _ROOM_FACTOR * sum(len(row[-1]) for row in rows) + _ROOM_BESIDE
+        # A file system that does not know its size says 0.
+        if disk.total and disk.free < needed:
+            raise self._full()
+
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """Do what adds no message; for want of room, give the reserve up for it."""
+        try:
+            return work()
+        except (OSError, sqlite3.Error, StoreError) as failure:
+            if self._strapped or not _wants_room(failure):
+                raise
+        self._strapped = True
+        if self._reserve is not None and not self._at_its_limit():
+            self._reserve.release()
+        if self._connection is not None and self._opened:
+            self._set_limits(self._connection)
+            self._connection.execute("PRAGMA wal_checkpoint")
+        return work()
 
     def _transact(self, requests: Sequence[Request]) -> list[Answer | StoreError]:
         connection = self._connection
@@ -208,22 +306,67 @@ class Database:
         connection.execute(_SET_ASIDE, (reason, sequence))
         connection.execute(_FORGET, (sequence,))
 
-    def _error(self, failure: sqlite3.Error) -> StoreError:
-        name = getattr(failure, "sqlite_errorname", "")
-        if name == "SQLITE_FULL" and self._at_its_limit():
+    def _error(self, failure: Exception) -> StoreError:
+        """Return what to say of a failure: nothing that holds the messages of it."""
+        if isinstance(failure, StoreError):
+            return StoreError(str(failure))
+        if _means_full(failure):
+            return self._full()
+        if isinstance(failure, OSError | sqlite3.Error):
+            return StoreError(f"{self._path} cannot be used: {failure}.")
+        return StoreError(
+            f"{self._path} cannot keep what it was given, or not give it back: "
+            f"{type(failure).__name__}."
+        )
+
+    def _full(self) -> StoreError:
+        if self._at_its_limit():
             return StoreError(
                 f"{self._path} has reached SQLiteStore.max_file_size "
                 f"({self._max_file_size} bytes); raise it, or lower Outbox.max_bytes "
                 "and max_messages."
             )
-        if name == "SQLITE_FULL":
-            return StoreError(f"The disk of {self._path} is full; make room on it.")
-        return StoreError(f"{self._path} cannot be used: {failure}.")
+        return StoreError(f"The disk of {self._path} is full; make room on it.")
+
+    def _moved(self) -> StoreError:
+        return StoreError(
+            f"{self._path} (or its log beside it) was deleted or replaced while this "
+            "session had it open, so nothing more can be kept in it; what waits is "
+            "sent as long as the session lives. Open a new session."
+        )
 
     def _at_its_limit(self) -> bool:
         connection = self._connection
         if connection is None:
             return False
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        (limit,) = connection.execute("PRAGMA max_page_count").fetchone()
+        try:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (limit,) = connection.execute("PRAGMA max_page_count").fetchone()
+        except sqlite3.Error:
+            return False
         return bool(pages >= limit)
+
+
+def _means_full(failure: Exception) -> bool:
+    if isinstance(failure, sqlite3.Error):
+        return getattr(failure, "sqlite_errorname", "") == "SQLITE_FULL"
+    return isinstance(failure, OSError) and failure.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+    )
+
+
+def _wants_room(failure: Exception) -> bool:
+    """Whether it may be for want of room: SQLite knows only some of such errors."""
+    cause = failure.__cause__ if isinstance(failure, StoreError) else failure
+    if isinstance(cause, sqlite3.Error):
+        name = getattr(cause, "sqlite_errorname", "")
+        return name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN"))
+    return isinstance(cause, Exception) and _means_full(cause)
+
+
+def _cause(failure: Exception) -> BaseException | None:
+    """Return what an error may be chained to: others hold what they were about."""
+    if isinstance(failure, StoreError):
+        return failure.__cause__
+    return failure if isinstance(failure, OSError | sqlite3.Error) else None

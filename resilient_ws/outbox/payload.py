@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
+
+from resilient_ws.policy._validate import require
 
 
 if TYPE_CHECKING:
     from resilient_ws.inbox import Message
 
 Sendable = str | bytes | bytearray | memoryview
+
+#: Characters; an id is a name, and is kept in memory as long as its message.
+MAX_MESSAGE_ID: Final = 1024
 
 
 def payload_of(data: object) -> tuple[Message, int]:
@@ -31,3 +36,20 @@ def payload_of(data: object) -> tuple[Message, int]:
         f"binary), not {type(data).__name__}; encode it first, with json.dumps say"
     )
     raise TypeError(msg)
+
+
+def check_message_id(message_id: str) -> None:
+    """Raise unless it is an id that every store can keep."""
+    require(message_id, str, "message_id", "a str")
+    if len(message_id) > MAX_MESSAGE_ID:
+        raise ValueError(
+            f"message_id has {len(message_id)} characters, and may have "
+            f"{MAX_MESSAGE_ID}; put what is longer into the message, and name it by a "
+            "hash of that"
+        )
+    try:
+        message_id.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "message_id holds a lone surrogate, which UTF-8 cannot carry"
+        ) from None

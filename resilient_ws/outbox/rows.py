@@ -6,6 +6,7 @@ what was written is *poison*, and is told from a sound one here.
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ HEAD: Final = (
 )
 #: What a message is written and sent from.
 BODY: Final = "is_text, checksum, data"
+#: Whether the payload can be what was written, told without reading it.
+WHOLE: Final = "typeof(data) = 'blob' AND length(data) = size"
 
 Values = tuple[Any, ...]
 
@@ -49,17 +52,18 @@ def values_of(delivery: Delivery, data: Message) -> Values:
     )
 
 
-def row_of(head: Values) -> Row:
-    """Read the values of ``HEAD``.
+def row_of(values: Values) -> Row:
+    """Read the values of ``HEAD`` and ``WHOLE``.
 
     Raises:
         Poison: They cannot be what was written.
     """
+    *head, whole = values
     sequence, message_id, accepted_at, expires_at, only_if_open, times, size = head
     sound = (
         (message_id is None or isinstance(message_id, str))
-        and isinstance(accepted_at, float)
-        and (expires_at is None or isinstance(expires_at, float))
+        and _is_time(accepted_at)
+        and (expires_at is None or _is_time(expires_at))
         and only_if_open in (0, 1)
         and isinstance(times, int)
         and isinstance(size, int)
@@ -67,6 +71,8 @@ def row_of(head: Values) -> Row:
     )
     if not sound:
         raise Poison("it holds values of other kinds than were written")
+    if not whole:
+        raise Poison("its payload is not of its size")
     return Row(
         sequence=sequence,
         size=size,
@@ -76,6 +82,10 @@ def row_of(head: Values) -> Row:
         only_if_open=bool(only_if_open),
         transmissions=times,
     )
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def message_of(message_id: object, size: object, body: Values) -> Message:
@@ -97,7 +107,7 @@ def message_of(message_id: object, size: object, body: Values) -> Message:
         raise Poison("it is not UTF-8") from None
 
 
-def stored_message(values: Values, *, reason: str | None) -> StoredMessage:
+def stored_message(values: Values, *, reason: object) -> StoredMessage:
     """Show a row, sound or not."""
     *head, _, _, data = values
     try:
@@ -105,14 +115,16 @@ def stored_message(values: Values, *, reason: str | None) -> StoredMessage:
     except Poison:
         message = data if isinstance(data, bytes) else repr(data)
     sequence, message_id, accepted_at, expires_at, _, transmissions, _ = head
+    if message_id is not None and not isinstance(message_id, str):
+        message_id = repr(message_id)
     return StoredMessage(
         sequence=sequence,
         data=message,
         message_id=message_id,
-        accepted_at=accepted_at,
-        expires_at=expires_at,
-        transmissions=transmissions,
-        set_aside=reason,
+        accepted_at=accepted_at if _is_time(accepted_at) else 0.0,
+        expires_at=expires_at if _is_time(expires_at) else None,
+        transmissions=transmissions if isinstance(transmissions, int) else 0,
+        set_aside=reason if reason is None else str(reason),
     )
 
 

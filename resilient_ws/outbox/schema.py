@@ -2,23 +2,24 @@
 
 Rules: a new file gets its name only when it is complete, so no crash leaves half a
 store; a file that is foreign, newer or damaged is refused before anything could be
-written to it.
+written to it. A file says what SQLite shall do with it (triggers, views), so one that
+holds anything but exactly our tables is refused before a row of it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import struct
-from typing import TYPE_CHECKING, Final
+import tempfile
+from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from resilient_ws.errors import StoreError
-
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from resilient_ws.outbox import files
 
 
 #: "rwso" in the header of the file says whose it is.
@@ -27,6 +28,8 @@ APPLICATION_ID: Final = int.from_bytes(b"rwso")
 SCHEMA_VERSION: Final = 1
 #: Seconds to wait for a reader that is in the way.
 BUSY_TIMEOUT: Final = 5.0
+#: No store that was written to, however fast and long, has come to this number.
+LAST_SEQUENCE: Final = 2**62
 
 _MAGIC: Final = b"SQLite format 3\0"
 #: Of the header of a database file: the size of a page, how many there are, the
@@ -34,6 +37,8 @@ _MAGIC: Final = b"SQLite format 3\0"
 _HEADER: Final = struct.Struct(">H 10x I 28x I 4x I")
 _HEADER_SIZE: Final = 100
 
+# SQLite keeps the words of a schema, and a store is known by them: to lay them out
+# anew is to change the schema.
 _COLUMNS: Final = """
     message_id TEXT,
     accepted_at REAL NOT NULL,
@@ -51,19 +56,23 @@ PRAGMA user_version = {SCHEMA_VERSION};
 CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, {_COLUMNS});
 CREATE TABLE set_aside (id INTEGER PRIMARY KEY, reason TEXT NOT NULL, {_COLUMNS});
 """
+_OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
 def connect(path: Path, **options: str | int) -> sqlite3.Connection:
     """Open a file as SQLite's options in a URL say, such as ``mode="ro"``."""
     query = "&".join(f"{name}={value}" for name, value in options.items())
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?{query}",
+        f"file:{quote(os.fsencode(path))}?{query}",
         uri=True,
         timeout=BUSY_TIMEOUT,
         isolation_level=None,
     )
     # What is damaged shall be looked at, not raise while it is read.
     connection.text_factory = _lenient
+    # Nothing that a file says is carried out, and what it says of itself is doubted.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
     return connection
 
 
@@ -73,9 +82,9 @@ def _lenient(text: bytes) -> str:
 
 def create(path: Path) -> None:
     """Make a new store under another name, and give it its own when it is complete."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    descriptor, name = tempfile.mkstemp(".new", f"{path.name}.", path.parent)
+    os.close(descriptor)
+    unfinished = Path(name)
     try:
         with contextlib.closing(connect(unfinished, mode="rw")) as connection:
             connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
@@ -103,34 +112,33 @@ def check(path: Path) -> None:
         # Its header first, and nothing but that: a file that is not ours is none of
         # our business, nor is what lies beside it.
         _check_header(path)
-        with contextlib.closing(reader(path)) as connection:
-            _check_soundness(path, connection)
+        reader(path).close()
     except sqlite3.DatabaseError as damage:
         raise refusal(path, damage) from damage
 
 
-def log_of(path: Path) -> Path:
-    """Return where SQLite keeps the newest of a store that is in use."""
-    return path.with_name(path.name + "-wal")
-
-
 def reader(path: Path) -> sqlite3.Connection:
-    """Open a store to look at it, and change nothing by that.
+    """Open a sound store to look at it, and change nothing by that.
 
     Raises:
         StoreError: It is not one.
+        sqlite3.DatabaseError: It cannot be read.
     """
+    files.check_readable(path)
     # With a log beside it a session is at work, or was killed: the newest is there.
     # Without one a reader must not begin one.
-    still = {} if log_of(path).exists() else {"immutable": 1}
+    still = {} if files.regular(_log_of(path)) else {"immutable": 1}
     connection = connect(path, mode="ro", **still)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(connection.close)
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        if application != APPLICATION_ID:
-            raise _foreign(path)
+        _check_objects(path, connection)
+        _check_soundness(path, connection)
         on_failure.pop_all()
     return connection
+
+
+def _log_of(path: Path) -> Path:
+    return files.beside(path, files.LOG)
 
 
 def refusal(path: Path, damage: sqlite3.DatabaseError) -> StoreError:
@@ -157,7 +165,8 @@ def _check_header(path: Path) -> None:
 
     They are the same all the file's life, whatever a crash left half done behind them.
     """
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | files.STRAIGHT)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - opened with care
         header = file.read(_HEADER_SIZE)
         size = file.seek(0, os.SEEK_END)
     if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
@@ -165,19 +174,69 @@ def _check_header(path: Path) -> None:
     page_size, pages, version, application = _HEADER.unpack_from(header, 16)
     if application != APPLICATION_ID:
         raise _foreign(path)
+    _check_version(path, version)
+    if size != _in_bytes(page_size) * pages and not files.regular(_log_of(path)):
+        raise refusal(path, sqlite3.DatabaseError("its size is not what it should be"))
+
+
+def _in_bytes(page_size: int) -> int:
+    return 65536 if page_size == 1 else page_size
+
+
+def _check_version(path: Path, version: int) -> None:
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by a newer resilient_ws (schema {version}, and this "
             f"one knows {SCHEMA_VERSION}); it was left as it is. Upgrade resilient-ws."
         )
-    if size != page_size * pages and not log_of(path).exists():
-        raise refusal(path, sqlite3.DatabaseError("its size is not what it should be"))
+
+
+def _check_objects(path: Path, connection: sqlite3.Connection) -> None:
+    """Have a store hold what ours hold and nothing else, before a row of it is read."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise _foreign(path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    _check_version(path, version)
+    right = _objects()
+    rows = connection.execute(f"{_OBJECTS} LIMIT ?", (len(right) + 1,))
+    found: list[object] = rows.fetchall()
+    same = len(found) == len(right) and frozenset(found) == right
+    if version != SCHEMA_VERSION or not same:
+        raise StoreError(
+            f"{path} holds other tables, triggers, views or indices than a store of "
+            "resilient_ws; it was left as it is. Remove what was added, or move it "
+            "away to begin anew."
+        )
+
+
+@functools.cache
+def _objects() -> frozenset[object]:
+    """Return what the schema of a store consists of, in SQLite's own words."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return frozenset(connection.execute(_OBJECTS))
 
 
 def _check_soundness(path: Path, connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise refusal(path, sqlite3.DatabaseError(verdict))
-    # Sound, and yet without our tables.
-    connection.execute("SELECT id, is_text FROM messages LIMIT 1")
-    connection.execute("SELECT id, reason FROM set_aside LIMIT 1")
+    # The next message gets the number behind the last: one that is used already would
+    # take another's place.
+    lowest, highest = connection.execute(
+        "SELECT min(id), max(id) FROM "
+        "(SELECT id FROM messages UNION ALL SELECT id FROM set_aside)"
+    ).fetchone()
+    last = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchmany(2)
+    sound = lowest is None or lowest > 0
+    match last:
+        case []:
+            sound = sound and highest is None
+        case [("messages", int(number))]:
+            sound = sound and (highest or 0) <= number <= LAST_SEQUENCE
+        case _:
+            sound = False
+    if not sound:
+        damage = "the numbers of its messages are not what they were"
+        raise refusal(path, sqlite3.DatabaseError(damage))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import schema
+from resilient_ws.outbox import files, schema
 from resilient_ws.outbox.commit import SQLiteLedger
 from resilient_ws.outbox.database import Database
 from resilient_ws.outbox.rows import BODY, HEAD, stored_message
@@ -30,15 +31,38 @@ if TYPE_CHECKING:
 MIB: Final = 1024 * 1024
 #: Rows that are read at a time, so that a slow reader never holds the store up.
 PAGE: Final = 256
+#: And no more than about so many bytes of them.
+PAGE_BYTES: Final = 4 * MIB
+
+#: What SQLite or another library would take for a URL; a drive is one letter.
+_URL: Final = re.compile(r"file:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def _absolute(value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise wrong_type("SQLiteStore.path", "a path, such as 'outbox.db'", value)
     path = os.fspath(value)  # pyright: ignore[reportUnknownVariableType]
-    if not isinstance(path, str) or not path:
-        raise ValueError("SQLiteStore.path must name a file, such as 'outbox.db'.")
+    if not isinstance(path, str):
+        raise _no_file("a str, such as 'outbox.db'")
+    if Path(path).name == ":memory:":
+        raise _no_file(
+            "a file, and ':memory:' means none; for an outbox that does not outlive "
+            "its process leave store out, or give MemoryStore()"
+        )
+    if _URL.match(path):
+        raise _no_file("the path of a file as it is, such as 'outbox.db', not a URL")
+    if os.path.basename(path) in ("", ".", ".."):  # noqa: PTH119 - Path drops them
+        raise _no_file("a file, such as 'outbox.db', not a folder")
+    try:
+        if b"\0" in os.fsencode(path):
+            raise _no_file("a file, and no name of one holds a NUL")
+    except UnicodeEncodeError:
+        raise _no_file("a file, and no name of one holds a lone surrogate") from None
     return Path(path).absolute()
+
+
+def _no_file(right: str) -> ValueError:
+    return ValueError(f"SQLiteStore.path must name {right}.")
 
 
 @attrs.frozen
@@ -52,12 +76,15 @@ class SQLiteStore:
 
     Attributes:
         path: The file; it is made if it does not exist, readable by its owner only.
+            It and its folder must be such that nobody else can replace or change it.
         synchronous: ``"FULL"`` (default) flushes the disk with each commit.
             ``"NORMAL"`` is faster and survives ``kill -9``; a power failure may undo
             its last commits: what was accepted then is lost, and what was sent then is
             sent again, also with ``resend=False``.
         max_file_size: Bytes that the file may grow to (default 64 MiB), beside about
-            4 MiB for its log; a message beyond them raises ``StoreError``.
+            1 MiB for its log and 1 MiB that is kept (``…-reserve``), so that what waits
+            can be sent when the disk is full; a message beyond them raises
+            ``StoreError``.
     """
 
     path: Path = attrs.field(converter=_absolute)
@@ -73,7 +100,7 @@ class SQLiteStore:
     ) -> SQLiteLedger:
         """Return the ledger of one session, which opens the file."""
         database = Database(
-            self.path.resolve(),
+            self.path,
             synchronous=self.synchronous,
             max_file_size=self.max_file_size,
         )
@@ -86,17 +113,19 @@ class SQLiteStore:
         another process; what comes and goes meanwhile may or may not be seen.
 
         Raises:
-            StoreError: There is no file, or it is not a store.
+            StoreError: There is no file, or it is not a sound store.
         """
-        path = self.path.resolve()
-        if not path.exists():
-            raise StoreError(f"There is no file {path}.")
+        path = files.located(self.path)
         try:
+            if files.regular(path) is None:
+                raise StoreError(f"There is no file {path}.")
             with contextlib.closing(schema.reader(path)) as connection:
                 yield from _rows(connection, "messages", "NULL")
                 yield from _rows(connection, "set_aside", "reason")
         except sqlite3.DatabaseError as failure:
             raise schema.refusal(path, failure) from failure
+        except OSError as failure:
+            raise StoreError(f"{path} cannot be read: {failure}.") from failure
 
 
 def _rows(
@@ -109,7 +138,20 @@ def _rows(
     )
     last = -1
     page: list[Values]
-    while page := connection.execute(query, (last, PAGE)).fetchall():
+    while page := _page(connection.execute(query, (last, PAGE))):
         for values in page:
             yield stored_message(values[1:], reason=values[0])
         last = page[-1][1]
+
+
+def _page(rows: sqlite3.Cursor) -> list[Values]:
+    """Read some rows, and let go of the store."""
+    page: list[Values] = []
+    size = 0
+    with contextlib.closing(rows):
+        for values in rows:
+            page.append(values)
+            size += len(values[-1]) if isinstance(values[-1], bytes | str) else 0
+            if size >= PAGE_BYTES:
+                break
+    return page

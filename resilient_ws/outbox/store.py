@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 class StoredMessage:
     """A message in a durable store, as ``pending()`` shows it.
 
+    Of a row that is damaged the message is what can be read, a time that cannot is 0.0
+    or ``None``, and a count 0.
+
     Attributes:
         sequence: Its place in the order of the store.
         data: The message; what is left of it where it was set aside.

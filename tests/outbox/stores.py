@@ -33,6 +33,13 @@ def crashed(path: Path, to: Path) -> SQLiteStore:
     return SQLiteStore(to)
 
 
+def beside(path: Path) -> set[str]:
+    """The endings of what is in the folder of a store beside it."""
+    names = {file.name for file in path.parent.iterdir()}
+    assert all(name.startswith(path.name) for name in names), names
+    return {name.removeprefix(path.name) for name in names} - {""}
+
+
 def inside(store: SQLiteStore) -> list[str | bytes]:
     """The payloads that wait in a store."""
     return [message.data for message in pending(store)]

@@ -12,7 +12,7 @@ import resilient_ws
 from resilient_ws import DeliveryState, Liveness, Outbox, Reconnect, SQLiteStore, State
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.conftest import EPOCH
-from tests.outbox.stores import crashed, inside, pending
+from tests.outbox.stores import beside, crashed, inside, pending
 from tests.record import of, recorded, until
 
 
@@ -66,7 +66,7 @@ async def test_what_a_session_leaves_the_next_one_sends(
             await session.send(str(number), message_id=f"id{number}")
         await session.close(drain=0)
     assert inside(store) == [str(n) for n in range(10)]
-    assert sorted(p.name for p in path.parent.iterdir()) == ["outbox.db"]
+    assert beside(path) == {"-reserve"}
     server.play(hold)
     async with online(server, SQLiteStore(path)) as session:
         await session.send("newer")

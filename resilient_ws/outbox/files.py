@@ -1,0 +1,159 @@
+"""What lies at the path of a store and beside it, and whether a session may use it.
+
+Rules: nothing but a regular file is ever opened; a device, a FIFO or a link beside the
+store is refused by what the folder says of it, untouched. Nobody but this process's
+user (and root) may be able to write to what a session uses. What lies under a name that
+a store needs, and is not a store's, is left as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from resilient_ws.errors import StoreError
+
+
+#: Beside the store: what SQLite keeps there while it is in use (the newest of it, and
+#: an index to that), what it would keep there in another mode, and what is ours.
+LOG: Final = "-wal"
+INDEX: Final = "-shm"
+JOURNAL: Final = "-journal"
+LOCK: Final = ".lock"
+RESERVE: Final = "-reserve"
+
+#: Which file it is, whatever its name.
+Identity: TypeAlias = tuple[int, int]
+
+_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+_POSIX: Final = os.name == "posix"
+#: Neither through a link nor waiting for the other end of a FIFO.
+STRAIGHT: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Return the path of a file that belongs to a store."""
+    return path.with_name(path.name + ending)
+
+
+def located(path: Path) -> Path:
+    """Return where a path leads.
+
+    Raises:
+        StoreError: It is a link that somebody else has put there.
+    """
+    link = _seen(path)
+    if link is not None and stat.S_ISLNK(link.st_mode) and not _trusted(link):
+        raise StoreError(
+            f"{path} is a link of another user (uid {link.st_uid}), who chooses where "
+            "it leads; remove it, or choose another path."
+        )
+    return Path(os.path.realpath(path))
+
+
+def regular(path: Path) -> os.stat_result | None:
+    """Look at what is at a path without opening it; ``None`` if nothing is there.
+
+    Raises:
+        StoreError: It is something else than a regular file.
+    """
+    found = _seen(path)
+    if found is None or stat.S_ISREG(found.st_mode):
+        return found
+    raise StoreError(
+        f"{path} cannot be used: it is {_kind(found.st_mode)}, not a regular file; it "
+        "was left as it is. Choose another path."
+    )
+
+
+def identity(path: Path) -> Identity | None:
+    """Say which file is at a path, if any is."""
+    found = _seen(path)
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
+def check_readable(path: Path) -> None:
+    """Raise ``StoreError`` unless a store and its log can be looked at without harm."""
+    regular(path)
+    for ending in (LOG, INDEX):
+        regular(beside(path, ending))
+    journal = beside(path, JOURNAL)
+    if _seen(journal) is not None:
+        raise StoreError(
+            f"{journal} lies beside {path.name}: another program was changing the file "
+            "when it was stopped, and SQLite would undo that first; both were left as "
+            "they are. Repair the file with sqlite3, or move both away."
+        )
+
+
+def check_usable(path: Path) -> None:
+    """Raise ``StoreError`` unless a session may make or change what is at a path.
+
+    Raises:
+        OSError: Its folder cannot be looked at.
+    """
+    folder = path.parent.stat()
+    if _POSIX and folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        raise StoreError(
+            f"{path} cannot be used: everybody may replace files in its folder; "
+            f"chmod o-w {path.parent}, or choose another folder."
+        )
+    check_readable(path)
+    found = regular(path)
+    if found is not None and found.st_size:
+        _check_ours(path, found)
+    for ending in (LOG, INDEX, LOCK, RESERVE):
+        companion = beside(path, ending)
+        if (there := regular(companion)) is not None:
+            _check_ours(companion, there)
+            if ending == LOG and there.st_size and not (found and found.st_size):
+                raise StoreError(
+                    f"{path} is gone or empty, and its log {companion.name} is there "
+                    "with messages; both were left as they are. Put the file back, or "
+                    "move the log away to begin anew."
+                )
+
+
+def _check_ours(path: Path, found: os.stat_result) -> None:
+    """Raise ``StoreError`` if others have, or may have, a hand in a file."""
+    if not _POSIX:
+        return
+    if not _trusted(found):
+        raise StoreError(
+            f"{path} cannot be used: it belongs to another user (uid {found.st_uid}); "
+            f"if what is in it can be trusted, chown it to uid {os.geteuid()}."
+        )
+    if found.st_mode & _OTHERS:
+        raise StoreError(
+            f"{path} cannot be used: others may write to it (mode "
+            f"{stat.S_IMODE(found.st_mode):o}); if what is in it can be trusted, "
+            "chmod go-w it."
+        )
+    if found.st_nlink > 1:
+        raise StoreError(
+            f"{path} cannot be used: it has {found.st_nlink} names (hard links), and a "
+            "lock protects one; remove the others, or use a copy."
+        )
+
+
+def _seen(path: Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _trusted(found: os.stat_result) -> bool:
+    return not _POSIX or found.st_uid in (0, os.geteuid())
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFLNK: "a link",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")
