@@ -1,10 +1,9 @@
-"""Compressed messages: permessage-deflate, the client's side (RFC 7692).
+"""What is agreed on about compression, and our side of it (RFC 7692).
 
 Rules. An ``Offer`` is what every handshake asks for; what the server makes of it is
 judged once, and an answer that was not offered, or that zlib cannot honour, fails the
-handshake. zlib's state is made for the first compressed message of its direction, and
-is given up after each one where context takeover is off. Inflated bytes come in
-pieces of bounded size, so that whoever takes them can stop a bomb.
+handshake. zlib's state is made for the first message that is compressed, and is given
+up after each one where context takeover is off. ``inflate`` has the server's side.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from resilient_ws.protocol.handshake import HandshakeFailure
+from resilient_ws.protocol.inflate import MIN_ZLIB_BITS, TAIL
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    # typeshed has no public names for them.
+    # typeshed has no public name for it.
     _Compress: TypeAlias = zlib._Compress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    _Decompress: TypeAlias = zlib._Decompress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 NAME: Final = "permessage-deflate"
@@ -31,16 +30,9 @@ NAME: Final = "permessage-deflate"
 #: Messages below this many bytes are sent plain: they hardly shrink.
 MIN_SIZE: Final = 256
 
-#: What a sender takes off the end of a message, and a receiver puts back.
-_TAIL: Final = b"\x00\x00\xff\xff"
-
 #: The bits of the smallest and the largest window that RFC 7692 knows.
 _MIN_BITS: Final = 8
 _MAX_BITS: Final = 15
-#: zlib refuses to deflate into a window of 8 bits. Some servers that promise 8 get 9
-#: from their zlib, so we inflate with 9 at least; a larger window always fits.
-_MIN_ZLIB_BITS: Final = 9
-
 #: zlib's own memory for deflating: 16 KiB of it here, for 128 KiB by default, and
 #: messages of the sizes that are common come out as small.
 _MEMORY_LEVEL: Final = 5
@@ -52,12 +44,6 @@ _LEVEL: Final = zlib.Z_BEST_SPEED
 #: From so many bytes on, a message is large. In a small window it takes a third more of
 #: zlib's time, and so the first large one is worth the memory of a larger window.
 _LARGE: Final = 4 * 1024
-
-#: At most so many compressed bytes go into zlib at once, and so many come out: the one
-#: bounds what is copied when zlib stops early, the other is the grain of every limit.
-#: What shrank to a quarter comes out as it went in: zlib has not to stop.
-_PIECE_IN: Final = 64 * 1024
-_PIECE_OUT: Final = 256 * 1024
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]?", re.ASCII)
 
@@ -104,7 +90,7 @@ class Offer:
         peer_takeover: Whether the server's window may live on.
     """
 
-    own_bits: int = attrs.field(default=12, validator=_is_window(_MIN_ZLIB_BITS))
+    own_bits: int = attrs.field(default=12, validator=_is_window(MIN_ZLIB_BITS))
     own_takeover: bool = True
     peer_bits: int | None = attrs.field(default=None, validator=_is_window(_MIN_BITS))
     peer_takeover: bool = True
@@ -136,7 +122,7 @@ class Offer:
         if peer_takeover and not self.peer_takeover:
             raise _refused("server_no_context_takeover is missing from the answer")
         own_bits = _bits(left, "client_max_window_bits") or _MAX_BITS
-        if own_bits < _MIN_ZLIB_BITS:
+        if own_bits < MIN_ZLIB_BITS:
             raise _refused("client_max_window_bits=8 is a window that zlib refuses")
         peer_bits = _bits(left, "server_max_window_bits")
         if self.peer_bits is not None and (
@@ -184,10 +170,6 @@ def _refused(what: str) -> HandshakeFailure:
     return HandshakeFailure(f"the server answered {NAME} wrongly: {what}")
 
 
-class BadDeflate(Exception):
-    """What was received is not compressed data."""
-
-
 class Deflater:
     """Compresses our messages, in order.
 
@@ -216,94 +198,4 @@ class Deflater:
         if self._takeover:
             self._stream = stream
         squeezed = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
-        return squeezed[: -len(_TAIL)]
-
-
-class Inflater:
-    """Takes the server's compressed messages apart, in order.
-
-    Args:
-        bits: The size of the server's window, as a power of two.
-        takeover: Whether that window lives on from message to message.
-    """
-
-    __slots__ = ("_bits", "_stream", "_takeover")
-
-    def __init__(self, *, bits: int, takeover: bool) -> None:
-        self._bits = max(bits, _MIN_ZLIB_BITS)
-        self._takeover = takeover
-        self._stream: _Decompress | None = None
-
-    def inflate(self, data: bytes | memoryview, *, last: bool) -> Iterator[bytes]:
-        """Return what the next bytes of a message become, piece by piece.
-
-        Args:
-            data: A part of the compressed payload.
-            last: Whether the message ends with it.
-
-        Raises:
-            BadDeflate: It is not compressed data, or looks back beyond the window.
-        """
-        if last:
-            data = b"".join((data, _TAIL))
-        return self._pieces(data, 0, b"", last=last)
-
-    def inflate_whole(
-        self, payload: memoryview
-    ) -> tuple[bytes, Iterator[bytes] | None]:
-        """Return the first piece of a whole message, and the others if there are any.
-
-        It does what ``inflate`` does, and does it faster, for most messages are small.
-
-        Raises:
-            BadDeflate: It is not compressed data, or looks back beyond the window.
-        """
-        stream = self._stream
-        if stream is None or len(payload) >= _PIECE_IN:
-            pieces = self.inflate(payload, last=True)
-            return next(pieces, b""), pieces
-        data = b"".join((payload, _TAIL))
-        try:
-            made = stream.decompress(data, _PIECE_OUT)
-        except zlib.error:
-            raise BadDeflate from None
-        if len(made) < _PIECE_OUT and not stream.eof:
-            return made, None
-        return made, self._pieces(data, self._taken(stream, data), made, last=True)
-
-    def _pieces(
-        self, data: bytes | memoryview, at: int, made: bytes, *, last: bool
-    ) -> Iterator[bytes]:
-        """Yield what comes out of ``data`` from ``at`` on, after ``made`` has come."""
-        view, end = memoryview(data), len(data)
-        # A full piece may leave some in zlib, even when it has taken everything.
-        while at < end or len(made) == _PIECE_OUT:
-            stream = self._stream
-            if stream is None:
-                if last and end - at == len(_TAIL):
-                    # Nothing is open that our tail could end.
-                    break
-                stream = self._stream = zlib.decompressobj(wbits=-self._bits)
-            made, taken = self._feed(stream, view[at : at + _PIECE_IN])
-            at += taken
-            if made:
-                yield made
-        if last and not self._takeover:
-            self._stream = None
-
-    def _feed(self, stream: _Decompress, data: bytes | memoryview) -> tuple[bytes, int]:
-        """Return one piece, and how much of ``data`` was taken for it."""
-        try:
-            made = stream.decompress(data, _PIECE_OUT)
-        except zlib.error:
-            raise BadDeflate from None
-        return made, self._taken(stream, data)
-
-    def _taken(self, stream: _Decompress, data: bytes | memoryview) -> int:
-        """Return how much of ``data`` was taken for a piece."""
-        left = stream.unconsumed_tail
-        if stream.eof:
-            # A final block ends the stream (RFC 7692 section 7.2.3.4), for zlib for
-            # ever: another stream takes the rest.
-            left, self._stream = stream.unused_data, None
-        return len(data) - len(left)
+        return squeezed[: -len(TAIL)]

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
-from resilient_ws.protocol.deflate import MIN_SIZE, Deflater, Inflater
+from resilient_ws.protocol.deflate import MIN_SIZE, Deflater
 from resilient_ws.protocol.frames import (
     BINARY,
     CLOSE,
@@ -29,6 +29,7 @@ from resilient_ws.protocol.frames import (
     mask,
 )
 from resilient_ws.protocol.inbound import Inbound
+from resilient_ws.protocol.inflate import Inflater
 from resilient_ws.protocol.violation import Violation
 
 
@@ -81,7 +82,9 @@ class Engine(Inbound):
         It costs no memory until there is a compressed message, in each direction.
         """
         self._assembly.inflater = Inflater(
-            bits=agreed.peer_bits, takeover=agreed.peer_takeover
+            bits=agreed.peer_bits,
+            takeover=agreed.peer_takeover,
+            limit=self._limit,
         )
         self._deflater = Deflater(
             bits=agreed.own_bits,

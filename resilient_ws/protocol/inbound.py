@@ -29,8 +29,21 @@ from resilient_ws.protocol.frames import (
 )
 from resilient_ws.protocol.header import take_header
 from resilient_ws.protocol.held import Held
-from resilient_ws.protocol.pieces import inflate_message
-from resilient_ws.protocol.violation import BAD_TEXT, Broken, Violation
+from resilient_ws.protocol.inflate import BadDeflate
+from resilient_ws.protocol.violation import (
+    BAD_DEFLATE,
+    BAD_DEFLATED_TEXT,
+    BAD_TEXT,
+    Broken,
+    Violation,
+)
+from resilient_ws.protocol.work import (
+    DEFLATED_PER_STEP,
+    INFLATED_PER_STEP,
+    MAX_MESSAGES,
+    MAX_STEPS,
+    MESSAGES_PER_STEP,
+)
 
 
 if TYPE_CHECKING:
@@ -43,10 +56,6 @@ if TYPE_CHECKING:
 _WHOLE_TEXT: Final = FIN | TEXT
 _WHOLE_BINARY: Final = FIN | BINARY
 _WHOLE_DEFLATED: Final = (_WHOLE_TEXT | RSV1, _WHOLE_BINARY | RSV1)
-
-#: Frames, other than whole plain messages, that one ``receive`` takes: some
-#: milliseconds of work. One read of a socket can hold a hundred thousand.
-MAX_STEPS: Final = 2048
 
 
 def _endless() -> int:
@@ -73,6 +82,7 @@ class Inbound:
     __slots__ = (
         "_assembly",
         "_held",
+        "_left",
         "_limit",
         "_short_limit",
         "close_received",
@@ -99,6 +109,8 @@ class Inbound:
         self._limit = sys.maxsize if max_message_size is None else max_message_size
         self._short_limit = min(self._limit, MAX_SHORT)
         self._held = Held()
+        # The steps that are left until the owner has let others run.
+        self._left = MAX_STEPS
         self._assembly = Assembly(self._limit)
 
     @property
@@ -127,8 +139,11 @@ class Inbound:
         if not self.idle or room <= 0:
             return self._go_on(chunk, deliver, room)
         began, view = self.received_size, memoryview(chunk)
-        pos, count = self._run(view, 0, deliver, room)
+        # A call of min() for each lone message would cost more.
+        most = room if room < MAX_MESSAGES else MAX_MESSAGES  # noqa: FURB136
+        pos, count = self._run(view, 0, deliver, most)
         if pos < len(view):
+            self._left = MAX_STEPS - count // MESSAGES_PER_STEP
             count += self._take(view, pos, deliver, room - count, began)
         return count
 
@@ -140,13 +155,16 @@ class Inbound:
     ) -> int:
         """Receive while something is held or under way, or while there is no room."""
         assembly, held = self._assembly, self._held
-        if len(chunk) < assembly.missing and room > 0 and not self.stalled:
+        if len(chunk) < assembly.takes and room > 0 and not self.stalled:
             # All of it belongs to the frame under way, and nothing waits before it.
             try:
                 assembly.add(memoryview(chunk))
             except Broken as broken:
                 self._violate(broken.violation)
             return 0
+        if len(chunk) or self.spent:
+            # What came anew, and what goes on in another turn, has all its steps.
+            self._left = MAX_STEPS
         self.spent = False
         if self.violation or self.close_received:
             return 0
@@ -155,9 +173,8 @@ class Inbound:
             self.idle, self.stalled = False, True
         if room <= 0:
             return 0
-        pos = 0
+        pos, self.stalled = 0, False
         if held.chunks:
-            self.stalled = False
             chunk, pos = held.all()
         view, began = memoryview(chunk), self.received_size
         return self._take(view, pos, deliver, room, began)
@@ -185,6 +202,7 @@ class Inbound:
             full = count == room or self.stalled or self.spent
             held.keep(view, pos, whole=full)
             self.stalled = full and pos < len(view)
+        self.stalled = self.stalled or self._assembly.busy
         self.idle = not (
             held.chunks
             or self._assembly.inside
@@ -202,31 +220,25 @@ class Inbound:
         began: int,
     ) -> tuple[int, int]:
         """Take what there is room and time for; return as ``_run`` does."""
-        count, end, steps = 0, len(view), MAX_STEPS
-        assembly = self._assembly
+        count, end, assembly = 0, len(view), self._assembly
         try:
-            while pos < end and count < room:
+            while count < room and (pos < end or assembly.busy):
                 if not assembly.inside:
-                    pos, delivered = self._run(view, pos, deliver, room - count)
+                    most = min(room - count, MESSAGES_PER_STEP * self._left)
+                    pos, delivered = self._run(view, pos, deliver, most)
                     count += delivered
+                    self._left -= delivered // MESSAGES_PER_STEP
                     if pos == end or count == room or self._stalls(view[pos], began):
                         break
-                if steps <= 0:
+                if self._left <= 0:
                     self.spent = True
                     break
-                before = pos
-                if view[pos] in _WHOLE_DEFLATED and not assembly.inside:
-                    most = min(room - count, steps)
-                    pos, delivered = self._run_deflated(view, pos, deliver, most, began)
-                    count += delivered
-                    steps -= delivered
-                    if pos > before:
-                        continue
-                pos, steps, message = self._advance(view, pos, steps)
-                if message is not None:
-                    deliver(message)
-                    count += 1
-                elif pos == before:
+                before = pos, count, self._left
+                pos, delivered = self._take_rare(
+                    view, pos, deliver, room - count, began
+                )
+                count += delivered
+                if (pos, count, self._left) == before:
                     break
         except Broken as broken:
             self._violate(broken.violation)
@@ -283,44 +295,64 @@ class Inbound:
         self.received_size += size
         return pos, count
 
-    def _advance(
-        self, view: memoryview, pos: int, steps: int
-    ) -> tuple[int, int, str | bytes | None]:
+    def _take_rare(
+        self,
+        view: memoryview,
+        pos: int,
+        deliver: Callable[[str | bytes], object],
+        room: int,
+        began: int,
+    ) -> tuple[int, int]:
+        """Take what the fast path has left, and do what is left to do of it.
+
+        Returns:
+            As ``_run`` does. Where more bytes are needed to go on, no step was made.
+        """
+        assembly = self._assembly
+        if not assembly.inside and view[pos] in _WHOLE_DEFLATED:
+            stop, count = self._run_deflated(view, pos, deliver, room, began)
+            if stop > pos:
+                return stop, count
+        if assembly.busy:
+            self._left = assembly.work(self._left)
+        else:
+            pos = self._advance(view, pos)
+        if not assembly.is_whole():
+            return pos, 0
+        message, size = assembly.finish()
+        self.received_size += size
+        deliver(message)
+        return pos, 1
+
+    def _advance(self, view: memoryview, pos: int) -> int:
         """Take what floods are made of, or one frame of another kind.
 
         Returns:
-            Where it stopped, which is ``pos`` when more bytes are needed to go on, how
-            many steps are left, and the message that was completed, if one was.
+            Where it stopped, which is ``pos`` when more bytes are needed to go on.
         """
         first, assembly, before = view[pos], self._assembly, pos
         if assembly.missing or (assembly.inside and first & ~FIN == CONTINUATION):
-            pos, steps = assembly.run(view, pos, steps)
+            pos, self._left = assembly.run(view, pos, self._left)
         elif first in PINGS:
-            pos, steps = run_pings(view, pos, steps, self.pings, self.pongs)
+            pos, self._left = run_pings(view, pos, self._left, self.pings, self.pongs)
         if pos == before:
             # It is begun, or of a rare form, or breaks a rule.
-            pos, steps = self._step(view, pos, steps - 1)
-        if not assembly.is_whole():
-            return pos, steps, None
-        message, size = assembly.finish()
-        self.received_size += size
-        return pos, steps, message
+            pos = self._step(view, pos)
+            self._left -= pos > before
+        return pos
 
-    def _step(self, view: memoryview, pos: int, steps: int) -> tuple[int, int]:
-        """Take a control frame, or what is there of a data frame and its fragments.
-
-        Returns:
-            Where it stopped, and how many steps are left.
-        """
+    def _step(self, view: memoryview, pos: int) -> int:
+        """Take a control frame, or what is there of a data frame and its fragments."""
         assembly = self._assembly
         deflates = assembly.inflater is not None
         header = take_header(view, pos, inside=assembly.inside, deflates=deflates)
         if header is None:
-            return pos, steps
+            return pos
         if header.opcode >= CLOSE:
-            return self._control(header, view, pos), steps
+            return self._control(header, view, pos)
         assembly.begin(header)
-        return assembly.run(view, header.end, steps)
+        pos, self._left = assembly.run(view, header.end, self._left)
+        return pos
 
     def _control(self, header: Header, view: memoryview, pos: int) -> int:
         """Take a control frame that is all there; return where it ends."""
@@ -364,15 +396,19 @@ class Inbound:
         Returns:
             Where it stopped, and the number of messages delivered.
         """
-        inflater, limit = self._assembly.inflater, self._limit
+        inflater, left = self._assembly.inflater, self._left
         if inflater is None:
             return pos, 0
-        count, size, end = 0, 0, len(view)
+        count, size, end, began_at, frames = 0, 0, len(view), pos, 0
+        room = min(room, left // inflater.steps)
         # The owner counts what it has after the chunk, so this does not change in it.
         most = began + self.space() - self.received_size
+        most = min(most, INFLATED_PER_STEP * left)
+        enough = min(end, pos + DEFLATED_PER_STEP * left)
         data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
+        is_text = False
         try:
-            while count < room and size < most and pos < end:
+            while count < room and size < most and pos < enough:
                 first = data[pos]
                 length = data[pos + 1]
                 if length <= MAX_SHORT:
@@ -387,19 +423,28 @@ class Inbound:
                 stop = start + length
                 if stop > end or first not in _WHOLE_DEFLATED:
                     break
-                message, inflated = inflate_message(
-                    inflater, view[start:stop], is_text=first & TEXT != 0, limit=limit
-                )
-                deliver(message)
-                size += inflated
+                is_text = first & TEXT != 0
+                frames += 1
+                made, rest = inflater.whole(view[start:stop])
                 pos = stop
+                if rest is not None:
+                    # It is large, or a final block ended zlib's stream within it.
+                    self._assembly.take_over(made, rest, is_text=is_text)
+                    break
+                deliver(made.decode() if is_text else made)
+                size += len(made)
                 count += 1
         except IndexError:
             pass  # the buffer is full, and ends within a header
-        except Broken as broken:
-            self._violate(broken.violation)
+        except (BadDeflate, UnicodeDecodeError):
+            self._violate(BAD_DEFLATED_TEXT if is_text else BAD_DEFLATE)
             pos = end
         self.received_size += size
+        self._left -= (
+            frames * inflater.steps
+            + size // INFLATED_PER_STEP
+            + (pos - began_at) // DEFLATED_PER_STEP
+        )
         return pos, count
 
     def _violate(self, violation: Violation) -> None:

@@ -1,27 +1,22 @@
-"""The payload of a message that arrives in pieces: text, binary, or compressed.
+"""The payload of a message that arrives in pieces: text or binary.
 
 Rules. A piece is taken once: text is decoded as it comes, so that it is refused as
 soon as it cannot become UTF-8, and at most three bytes wait for the rest of their
-character. What is compressed is measured as it is inflated. Tiny pieces are joined
-before there are many of them, or a message of millions would weigh a multiple of its
-size.
+character. Tiny pieces are joined before there are many of them, or a message of
+millions would weigh a multiple of its size.
 """
 
 from __future__ import annotations
 
 from codecs import utf_8_decode
 from io import BytesIO
-from itertools import chain
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from resilient_ws.protocol.deflate import BadDeflate
-from resilient_ws.protocol.violation import BAD_DEFLATE, BAD_TEXT, Broken, too_big
+from resilient_ws.protocol.violation import BAD_TEXT, Broken
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from resilient_ws.protocol.deflate import Inflater
+    from resilient_ws.protocol.violation import Violation
 
 
 #: The most parts that wait to be joined: they cost up to 90 bytes each. A large message
@@ -42,14 +37,18 @@ _AHEAD: Final = 16 * 1024 * 1024
 class Text:
     """A text message.
 
+    Args:
+        wrong: What the peer did if it is not UTF-8.
+
     Attributes:
         size: The bytes of payload so far.
     """
 
-    __slots__ = ("_joined", "_parts", "_rest", "size")
+    __slots__ = ("_joined", "_parts", "_rest", "_wrong", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, *, wrong: Violation = BAD_TEXT) -> None:
         self.size = 0
+        self._wrong = wrong
         self._parts: list[str] = []
         # How many of them were joined from many.
         self._joined = 0
@@ -68,7 +67,7 @@ class Text:
         try:
             text, taken = utf_8_decode(piece, "strict", False)  # noqa: FBT003 - as codecs has it
         except UnicodeDecodeError:
-            raise Broken(BAD_TEXT) from None
+            raise Broken(self._wrong) from None
         parts = self._parts
         parts.append(text)
         if len(parts) >= self._joined + _MAX_PARTS:
@@ -78,7 +77,7 @@ class Text:
             rest = self._rest = bytes(piece[taken:])
             # Half a surrogate is refused here: Python waits for its third byte.
             if b"\xed\xa0" <= rest < b"\xee":
-                raise Broken(BAD_TEXT)
+                raise Broken(self._wrong)
 
     def finish(self) -> str:
         """Return the message.
@@ -87,7 +86,7 @@ class Text:
             Broken: It ends within a character.
         """
         if self._rest:
-            raise Broken(BAD_TEXT)
+            raise Broken(self._wrong)
         return "".join(self._parts)
 
 
@@ -162,85 +161,3 @@ class Large:
     def finish(self) -> bytes:
         """Return the message."""
         return self._whole.getvalue()
-
-
-class Inflating:
-    """A compressed message, of either kind: what counts is what it inflates to.
-
-    Args:
-        inflater: Takes it apart.
-        plain: Takes what comes out.
-        limit: The most bytes that may come out.
-    """
-
-    __slots__ = ("_inflater", "_limit", "_plain")
-
-    def __init__(self, inflater: Inflater, plain: Text | Binary, limit: int) -> None:
-        self._inflater = inflater
-        self._plain = plain
-        self._limit = limit
-
-    @property
-    def size(self) -> int:
-        """The bytes of payload so far, inflated."""
-        return self._plain.size
-
-    def add(self, piece: memoryview) -> None:
-        """Take the next compressed bytes; stop as soon as the limit is passed.
-
-        Raises:
-            Broken: It is not compressed data, not UTF-8, or too big.
-        """
-        self._take(self._inflater.inflate(piece, last=False))
-
-    def finish(self) -> str | bytes:
-        """Return the message.
-
-        Raises:
-            Broken: As ``add`` does.
-        """
-        self._take(self._inflater.inflate(b"", last=True))
-        return self._plain.finish()
-
-    def _take(self, parts: Iterable[bytes]) -> None:
-        inflate_into(self._plain, parts, self._limit)
-
-
-Pieces: TypeAlias = Text | Binary | Large | Inflating
-
-
-def inflate_into(plain: Text | Binary, parts: Iterable[bytes], limit: int) -> None:
-    """Take what comes out of an inflater, as it comes.
-
-    Raises:
-        Broken: It is not compressed data, not UTF-8, or too big.
-    """
-    try:
-        for part in parts:
-            size = plain.size + len(part)
-            if size > limit:
-                raise Broken(too_big(size, limit))
-            plain.add(part)
-    except BadDeflate:
-        raise Broken(BAD_DEFLATE) from None
-
-
-def inflate_message(
-    inflater: Inflater, payload: memoryview, *, is_text: bool, limit: int
-) -> tuple[str | bytes, int]:
-    """Return a compressed message that came in one frame, and its size in bytes.
-
-    Raises:
-        Broken: It is not compressed data, not UTF-8, or too big.
-    """
-    try:
-        made, rest = inflater.inflate_whole(payload)
-        if rest is None and len(made) <= limit:
-            return made.decode() if is_text else made, len(made)
-    except BadDeflate:
-        raise Broken(BAD_DEFLATE) from None
-    except UnicodeDecodeError:
-        raise Broken(BAD_TEXT) from None
-    plain = Text() if is_text else Binary()
-    inflate_into(plain, chain((made,), rest or ()), limit)
-    return plain.finish(), plain.size

@@ -38,6 +38,12 @@ BAD_TEXT: Final = Violation(
 BAD_DEFLATE: Final = Violation(
     code=1007, text="the server sent a compressed message that cannot be inflated"
 )
+#: One for both wrongs: which of them zlib shows first is a matter of how much it is
+#: given at once.
+BAD_DEFLATED_TEXT: Final = Violation(
+    code=1007,
+    text="the server sent a compressed text message that does not inflate to UTF-8",
+)
 BAD_REASON: Final = Violation(
     code=1007, text="the server sent a close reason that is not UTF-8"
 )

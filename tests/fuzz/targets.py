@@ -57,13 +57,7 @@ def check_stream(data: bytes, agreed: DeflateParameters | None) -> Engine:
     for start in range(0, len(stream), chunk):
         slow.receive(stream[start : start + chunk], room)
     slow.finish(2)
-    assert whole.messages == slow.messages
-    if agreed is None or whole.broke() is None:
-        assert whole.seen() == slow.seen()
-    else:
-        # Which of several wrongs of a compressed message shows first is a matter of how
-        # much of it is inflated at once.
-        assert slow.broke() in {1002, 1007, 1009}
+    assert whole.seen() == slow.seen()
     sizes = [
         len(message.encode() if isinstance(message, str) else message)
         for message in whole.messages

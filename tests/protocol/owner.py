@@ -31,6 +31,7 @@ class Owner:
         self.messages: list[str | bytes] = []
         for chunk in chunks:
             self.receive(chunk)
+            self.finish_turns()
 
     def receive(self, data: bytes, room: int = ROOM) -> int:
         """Hand over bytes in a buffer that held others before, and does after."""
@@ -42,6 +43,11 @@ class Owner:
         buffer[:] = b"\xff" * len(buffer)
         assert count == len(self.messages) - before <= max(0, room)
         return count
+
+    def finish_turns(self) -> None:
+        """Go on as often as it takes where only too much was to do for one call."""
+        while self.engine.spent:
+            self.receive(b"")
 
     def finish(self, room: int = ROOM) -> None:
         """Take what waits, so many messages at a time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resilient_ws.protocol.engine import Engine
-from resilient_ws.protocol.inbound import MAX_STEPS
+from resilient_ws.protocol.work import MAX_MESSAGES, MAX_STEPS
 from tests.protocol import server_frame as frame
 
 
@@ -66,11 +66,31 @@ def test_one_call_takes_so_many_steps_and_says_that_it_stopped(flood: str) -> No
     assert (engine.stalled, engine.spent) == (False, False)
 
 
-def test_whole_messages_are_no_flood() -> None:
+def test_a_read_of_small_messages_is_no_flood() -> None:
+    # 256 KiB of 64 bytes each.
     engine, messages = Engine(), list[str | bytes]()
-    engine.receive(frame(TEXT, b"m") * MANY, messages.append, ROOM)
-    assert messages == ["m"] * MANY
+    engine.receive(frame(TEXT, b"m" * 64) * 3971, messages.append, ROOM)
+    assert messages == ["m" * 64] * 3971
     assert not engine.stalled
+
+
+def test_a_flood_of_whole_messages_is_taken_in_several_calls() -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    assert take(engine, frame(TEXT, b"m") * (3 * MAX_MESSAGES), messages) == 3
+    assert messages == ["m"] * (3 * MAX_MESSAGES)
+
+
+def test_going_on_for_room_has_the_steps_that_were_left() -> None:
+    engine, messages = Engine(), list[str | bytes]()
+    room = MAX_MESSAGES // 4
+    engine.receive(frame(TEXT) * (2 * MAX_MESSAGES), messages.append, room)
+    for _ in range(3):
+        assert (engine.stalled, engine.spent) == (True, False)
+        engine.receive(b"", messages.append, room)
+    assert engine.receive(b"", messages.append, room) == 0
+    assert (engine.stalled, engine.spent) == (True, True)
+    assert len(messages) == MAX_MESSAGES
+    assert engine.receive(b"", messages.append, ROOM) == MAX_MESSAGES
 
 
 def test_pings_between_messages_count_as_steps() -> None:
