@@ -1,7 +1,9 @@
 """From an attempt to a connection: queue, ask the user's callables, space out, dial.
 
 Rules: an ``OSError``, a time-out or an aiohttp error of a user's callable is a failed
-attempt; whatever else it raises is a bug, and ends the session with it chained. Two
+attempt; whatever else it raises is a bug, and ends the session with it chained. What
+nobody foresaw, beneath the callables, is a failed attempt as well: a fault of ours or
+of aiohttp's must not end a session that lived for weeks. Two
 dials to one host never start closer together than ``MIN_DIAL_SPACING``, whoever asks.
 A limiter that sessions share is asked first, so that a fresh token is still fresh when
 it is sent; ``timeouts.open`` does not count that wait.
@@ -19,14 +21,17 @@ from resilient_ws.events import AttemptQueued
 from resilient_ws.limiter import Slot
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
+from resilient_ws.tracebacks import by_the_user, where_raised
 from resilient_ws.transport.client import HttpClient
 from resilient_ws.transport.dial import Greeting, dial
-from resilient_ws.transport.translate import is_network_error
+from resilient_ws.transport.tcp import errno_of
+from resilient_ws.transport.translate import Unforeseen, is_network_error
 
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from resilient_ws.errors import Stage
     from resilient_ws.events import Event
     from resilient_ws.policy.url import Endpoint
     from resilient_ws.protocol.handshake import Negotiated
@@ -51,6 +56,7 @@ class Dialler:
         "_dialled_at",
         "_governor",
         "_greeting",
+        "_known",
         "_loop",
         "_report",
         "_settings",
@@ -81,6 +87,8 @@ class Dialler:
             deflate=settings.deflate,
         )
         self._dialled_at: dict[tuple[str, str, int], float] = {}
+        # What was not foreseen and has been logged, by class.
+        self._known: set[str] = set()
         #: Where the attempt at hand leads, ``None`` while that is being asked.
         self.endpoint: Endpoint | None = None
 
@@ -109,13 +117,35 @@ class Dialler:
         try:
             async with scope, self._slot(attempt, scope) as slot:
                 return await self._dial(wire, attempt, member, slot)
-        except TimeoutError:
+        except ResilientWSError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - told; aiohttp raises what it likes
             if not scope.expired():
-                raise
-        raise OpenTimeout(
-            f"No connection to {self.where} within {limit:g} s (timeouts.open).",
-            kind="open",
-            after=limit,
+                error: ResilientWSError = self._unforeseen(failure)
+            else:
+                text = f"No connection to {self.where} within {limit:g} s"
+                error = OpenTimeout(
+                    f"{text} (timeouts.open).", kind="open", after=limit
+                )
+        # Outside the except block: what was raised must not be its context.
+        raise error
+
+    def _unforeseen(self, failure: Exception) -> ConnectFailed:
+        """Return the error for what nobody foresaw; log where it was, once each."""
+        stage: Stage = "internal"
+        whose = "resilient_ws"
+        if isinstance(failure, Unforeseen):
+            stage, whose, failure = "handshake", "aiohttp", failure.failure
+        # Its text stays out: aiohttp prints URLs, passwords and headers.
+        kind = type(failure).__name__
+        text = f"The dial of {self.where} failed with a {kind} in {whose}"
+        if kind not in self._known:
+            self._known.add(kind)
+            logger.error("%s, which was not foreseen:\n%s", text, where_raised(failure))
+        return ConnectFailed(
+            f"{text}, which was not foreseen: please report it, with what the log says "
+            "of it.",
+            stage=stage,
         )
 
     def _slot(self, attempt: Attempt, scope: asyncio.Timeout) -> Slot:
@@ -203,11 +233,12 @@ async def _asked(
     except ResilientWSError:
         raise
     except Exception as failure:
-        if not is_network_error(failure):
-            msg = f"the {name} callable raised {type(failure).__name__}"
-            raise _bug(msg) from failure
         kind = type(failure).__name__
-        number = failure.errno if isinstance(failure, OSError) else None
+        if not is_network_error(failure):
+            msg = f"the {name} callable raised {kind}"
+            logger.exception("The session ends: %s", msg, exc_info=by_the_user(failure))
+            raise _bug(msg) from failure
+        number = errno_of(failure)
     raise ConnectFailed(
         f"The {name} callable could not say where and how to connect ({kind}).",
         stage="resolve",

@@ -27,6 +27,7 @@ from resilient_ws.events import (
     OutboxOverflowed,
     PongReceived,
 )
+from resilient_ws.tracebacks import by_the_user, without_frames
 
 
 if TYPE_CHECKING:
@@ -202,8 +203,9 @@ class Dispatcher:
             "The callback %s raised on %s; the session goes on",
             registration.name,
             kind,
-            exc_info=failure,
+            exc_info=by_the_user(failure),
         )
+        without_frames(failure)
         # A callback that fails on HandlerFailed itself must not feed itself for ever.
         if not isinstance(event, HandlerFailed):
             self.post(

@@ -20,21 +20,41 @@
 
 No text here ever holds a secret: URLs come redacted, headers and payloads never come.
 Nor can a peer write a line of a log with one: whatever is not printable is escaped.
+Every error can be copied and pickled, with its attributes and its cause.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import pickle
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from resilient_ws.protocol.text import printable
 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from resilient_ws.protocol.close import Close
     from resilient_ws.state import DeliveryState
 
+
+__all__ = [
+    "ConnectFailed",
+    "ConnectionLost",
+    "DeliveryError",
+    "Fatal",
+    "GaveUp",
+    "HandshakeRejected",
+    "LivenessTimeout",
+    "MessageTooBig",
+    "OpenTimeout",
+    "OutboxFull",
+    "ProtocolError",
+    "ResilientWSError",
+    "SecurityError",
+    "StoreError",
+]
 
 #: How a connection was lost: ``close`` (a closing handshake), ``reset`` (RST),
 #: ``eof`` (the stream ended and the peer is gone), ``half_close`` (the stream ended
@@ -53,11 +73,16 @@ How = Literal[
     "local",
 ]
 
-#: Where a dial failed.
-Stage = Literal["resolve", "connect", "tls", "certificate", "proxy", "handshake"]
+#: Where a dial failed; ``internal`` is a fault of this library's own.
+Stage = Literal[
+    "resolve", "connect", "tls", "certificate", "proxy", "handshake", "internal"
+]
 
 #: The five ways to run out of time.
 TimeoutKind = Literal["open", "restore", "ping", "idle", "close"]
+
+
+E = TypeVar("E", bound="ResilientWSError")
 
 
 class ResilientWSError(Exception):
@@ -66,6 +91,22 @@ class ResilientWSError(Exception):
     def __str__(self) -> str:
         """Say it on one line, in characters that can be seen: see ``printable``."""
         return printable(super().__str__())
+
+    def __copy__(self) -> Self:
+        return _revived(type(self), self.args, self._state())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default the text alone would be handed to __init__, which wants more.
+        state = {name: _portable(value) for name, value in self._state().items()}
+        return _revived, (type(self), self.args, state)
+
+    def _state(self) -> dict[str, Any]:
+        """Return all but the text and the frames."""
+        return {
+            **self.__dict__,
+            "__cause__": self.__cause__,
+            "__suppress_context__": self.__suppress_context__,
+        }
 
 
 class SecurityError(ResilientWSError):
@@ -142,7 +183,8 @@ class ConnectFailed(ConnectionLost):
     """DNS, TCP, TLS or a proxy failed before there was a WebSocket connection.
 
     Attributes:
-        stage: Where it failed; ``"certificate"`` is the one that time does not heal.
+        stage: Where it failed; ``"certificate"`` is the one that time does not heal,
+            ``"internal"`` a fault of this library's own.
     """
 
     def __init__(self, message: str, *, stage: Stage, errno: int | None = None) -> None:
@@ -246,3 +288,28 @@ class Fatal(ResilientWSError):
 
     The session closes with this very exception as its ``failure``; no retry follows.
     """
+
+
+def _revived(kind: type[E], args: tuple[object, ...], state: Mapping[str, object]) -> E:
+    """Return an error that was copied or pickled."""
+    error = kind.__new__(kind, *args)
+    for name, value in state.items():
+        setattr(error, name, value)
+    return error
+
+
+def _portable(value: object) -> object:
+    """Return what can be pickled: an exception that cannot be is told by its class.
+
+    Those of other hands may be beyond pickling, and then a pool of processes dies of
+    the error that they stand in.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(_portable, cast("tuple[object, ...]", value)))
+    if isinstance(value, ResilientWSError) or not isinstance(value, BaseException):
+        return value
+    try:
+        pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes, of a moment ago
+    except Exception:  # noqa: BLE001 - whatever its class does when it is pickled
+        return RuntimeError(f"{type(value).__name__}, which cannot be pickled")
+    return value

@@ -24,6 +24,29 @@ from resilient_ws.protocol.close import Close, meaning
 from resilient_ws.state import DeliveryState, State
 
 
+__all__ = [
+    "AttemptFailed",
+    "AttemptQueued",
+    "ConfirmationOverdue",
+    "ConnectionDropped",
+    "ConnectionOpened",
+    "ConnectionStable",
+    "ConnectionTimedOut",
+    "DeliveryFailed",
+    "Event",
+    "HandlerFailed",
+    "InboxOverflowed",
+    "LoopLagged",
+    "MessageReceived",
+    "OutboxOverflowed",
+    "PongReceived",
+    "RetryScheduled",
+    "ServerTerminated",
+    "SessionClosed",
+    "StateChanged",
+    "StoreFailed",
+]
+
 #: What steered the delay of a retry: the policy's wait, the server's ``Retry-After``,
 #: a raised floor (close 1012 and 1013, a fatal verdict that is not final yet),
 #: the change to another URL, or a request by the user.
@@ -127,7 +150,7 @@ class ConnectionDropped(Event):
     """
 
     epoch: int
-    because: Exception
+    because: ConnectionLost
     close: Close | None
     uptime: float
     clean: bool

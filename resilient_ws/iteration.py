@@ -9,6 +9,8 @@ from __future__ import annotations
 from threading import get_ident
 from typing import TYPE_CHECKING
 
+from resilient_ws.tracebacks import without_frames
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,5 +54,5 @@ class Iteration:
         if item is not None:
             return item
         if self._inbox.failure is not None:
-            raise self._inbox.failure.with_traceback(None)
+            raise without_frames(self._inbox.failure)
         raise StopAsyncIteration

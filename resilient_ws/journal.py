@@ -1,7 +1,8 @@
 """What a session remembers of its connections, and reports of them.
 
-Rule: a time-out or a termination by the server is reported before the loss that it
-led to, and each loss exactly once.
+Rules: a time-out or a termination by the server is reported before the loss that it
+led to, and each loss exactly once. Every failure of an attempt or a connection passes
+through here on its way to whatever remembers it, and leaves its frames behind.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from resilient_ws.events import (
 from resilient_ws.policy.failures import Ending
 from resilient_ws.state import State
 from resilient_ws.statistics import Tally
+from resilient_ws.tracebacks import by_the_user, without_frames
 
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Journal:
 
     __slots__ = (
         "_clock",
+        "_complained",
         "_hole",
         "_report",
         "close_record",
@@ -61,6 +64,8 @@ class Journal:
         self._report = report
         # Since the last open connection: what ended it, and when, on both clocks.
         self._hole: tuple[Exception | None, float, float] | None = None
+        # Whose traceback was logged: once is enough of what fails with each message.
+        self._complained: set[str] = set()
         self.tally = Tally()
         #: The ordinal of the newest open connection.
         self.epoch = 0
@@ -116,6 +121,7 @@ class Journal:
 
     def dropped(self, wire: Wire, because: ConnectionLost, opened_at: float) -> Ending:
         """Report the loss of an open connection."""
+        because = without_frames(because)
         self.closed(wire)
         self.interrupted(because)
         self.tally.drops += 1
@@ -144,7 +150,7 @@ class Journal:
         began: float,
     ) -> Ending:
         """Report an attempt that led to no open connection."""
-        self.last_error = because
+        self.last_error = because = without_frames(because)
         ending = Ending(because=because, state=state)
         logger.log(
             logging.WARNING if self.epoch == 0 else logging.INFO,
@@ -166,8 +172,13 @@ class Journal:
 
     def complain(self, handler: str, event: str, complaint: Exception) -> None:
         """Report that a callable of the user's failed, and was passed over."""
-        logger.error("%s raised %s", handler, type(complaint).__name__)
-        self._report(HandlerFailed(handler=handler, event=event, because=complaint))
+        known = handler in self._complained
+        self._complained.add(handler)
+        kind = type(complaint).__name__
+        shown = None if known else by_the_user(complaint)
+        logger.error("%s raised %s", handler, kind, exc_info=shown)
+        because = without_frames(complaint)
+        self._report(HandlerFailed(handler=handler, event=event, because=because))
 
     def _signal(self, because: Exception) -> None:
         signal = signal_of(because)

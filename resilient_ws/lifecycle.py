@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from resilient_ws.events import SessionClosed, StateChanged
 from resilient_ws.journal import told
 from resilient_ws.state import TRANSITIONS, State
+from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Lifecycle:
     def ended(self) -> Exception:
         """Return what to raise where the session's end is in the way."""
         if self.failure is not None:
-            return self.failure.with_traceback(None)
+            return without_frames(self.failure)
         return SessionClosed()
 
     def _tell_waiters(self) -> None:

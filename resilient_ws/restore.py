@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from resilient_ws.errors import ConnectionLost
 from resilient_ws.inbox import size_of
 from resilient_ws.outbox.payload import payload_of
+from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from resilient_ws.errors import ConnectionLost
     from resilient_ws.inbox import Inbox, InboxQueue, Message
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.protocol.handshake import Negotiated
@@ -166,7 +167,7 @@ class Connection:
         message, _ = payload_of(data)
         await self._wire.outgoing.wait_writable()
         if self._wire.ended.done():
-            raise self._wire.ended.result()
+            raise without_frames(self._wire.ended.result())
         self._wire.outgoing.send(message)
 
     async def receive(
@@ -184,7 +185,14 @@ class Connection:
             Safe; no message is lost.
         """
         self._check_restoring("receive")
-        return await self._buffer.take(matching, self._wire.ended)
+        try:
+            return await self._buffer.take(matching, self._wire.ended)
+        except ConnectionLost as failure:
+            lost = without_frames(failure)
+        try:
+            raise lost
+        finally:
+            del lost
 
     def finish(self) -> None:
         """Say that ``on_open`` is over."""

@@ -2,6 +2,8 @@
 
 Rules: nothing runs before the ``async with``; a session belongs to the loop that it was
 entered on; everything here checks that, and hands on to the part that does the work.
+What is raised to the user has the frames of the call alone, and no secret among their
+variables: whoever tracks errors records those.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
-from resilient_ws.errors import OpenTimeout
+from resilient_ws.errors import OpenTimeout, SecurityError
 from resilient_ws.events import Event, MessageReceived, SessionClosed
 from resilient_ws.iteration import Iteration
 from resilient_ws.orders import Close, Replace, RetryNow
@@ -25,11 +27,12 @@ from resilient_ws.settings import make_settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
 from resilient_ws.supervisor import Supervisor
+from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from types import TracebackType
     from typing import Literal, Self
 
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from resilient_ws.transport.client import ClientSession
 
 E = TypeVar("E", bound=Event)
+R = TypeVar("R")
 C = TypeVar("C", bound="Callable[..., object]")
 
 
@@ -119,8 +123,8 @@ def connect(
         ValueError: An argument is wrong; the message says which and what is right.
         SecurityError: ``access`` does not allow the URL.
     """
-    return Session(
-        make_settings(
+    try:
+        settings = make_settings(
             url,
             access=access,
             compression=compression,
@@ -140,7 +144,16 @@ def connect(
             timeouts=timeouts,
             wait_open=wait_open,
         )
-    )
+    except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
+        wrong = without_frames(failure)
+        # Out of this frame as well: what was wrong may be a credential.
+        del url, headers, http, liveness, origin, proxy, subprotocols
+    else:
+        return Session(settings)
+    try:
+        raise wrong
+    finally:
+        del wrong
 
 
 class Session:
@@ -195,6 +208,19 @@ class Session:
         Cancellation:
             Ends the session at once; nothing is left behind.
         """
+        try:
+            await self._enter()
+        except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
+            why = without_frames(failure)
+        else:
+            return self
+        try:
+            raise why
+        finally:
+            del why
+
+    async def _enter(self) -> None:
+        """Start, and wait as ``wait_open`` says."""
         if self._entering or self._closed_unentered:
             msg = "A session is entered once; make a new one with connect()."
             raise RuntimeError(msg)
@@ -203,7 +229,7 @@ class Session:
         supervisor.start()
         wait = self._settings.wait_open
         if wait is False:
-            return self
+            return
         scope = asyncio.timeout(None if wait is True else wait)
         try:
             async with scope:
@@ -216,7 +242,7 @@ class Session:
                 await self._ended(supervisor)
                 raise
         else:
-            return self
+            return
         limiter = self._settings.limiter
         queue = ""
         if limiter is not None and limiter.waiting:
@@ -331,8 +357,10 @@ class Session:
             msg = "wait_closed() inside on_open or a callback would wait for itself"
             raise RuntimeError(msg)
         await supervisor.wait()
-        if supervisor.life.failure is not None:
-            raise supervisor.life.ended()
+        failure = supervisor.life.failure
+        del supervisor
+        if failure is not None:
+            raise without_frames(failure)
 
     async def wait_until(self, state: State) -> None:
         """Wait until the session is in ``state``.
@@ -348,7 +376,17 @@ class Session:
         supervisor = self._entered()
         if state is not supervisor.life.state:
             supervisor.hook.check_outside()
-        await supervisor.life.wait_until(state)
+        try:
+            await supervisor.life.wait_until(state)
+        except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
+            why = without_frames(failure)
+            del supervisor
+        else:
+            return
+        try:
+            raise why
+        finally:
+            del why
 
     # Sending.
 
@@ -396,8 +434,15 @@ class Session:
             check_duration("ttl", ttl)
         if message_id is not None:
             check_message_id(message_id)
-        accepted = outbox.send(data, ttl, message_id, only_if_open)
-        return accepted if isinstance(accepted, Delivery) else await accepted
+        try:
+            accepted = outbox.send(data, ttl, message_id, only_if_open)
+            return accepted if isinstance(accepted, Delivery) else await accepted
+        except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
+            why = without_frames(failure)
+        try:
+            raise why
+        finally:
+            del why
 
     def outstanding(self) -> list[Delivery]:
         """Return the messages that are neither delivered nor lost yet, in order.
@@ -477,15 +522,11 @@ class Session:
     # Watching and steering.
 
     @overload
-    def on(self, event: type[E]) -> Callable[[C], C]: ...
+    def on(self, event: type[E]) -> Callable[[Callable[[E], R]], Callable[[E], R]]: ...
     @overload
+    def on(self, event: type[E], callback: Callable[[E], R]) -> Callable[[E], R]: ...
     def on(
-        self, event: type[E], callback: Callable[[E], Awaitable[object] | object]
-    ) -> Callable[[E], Awaitable[object] | object]: ...
-    def on(
-        self,
-        event: type[E],
-        callback: Callable[[E], Awaitable[object] | object] | None = None,
+        self, event: type[E], callback: Callable[[E], object] | None = None
     ) -> object:
         """Register a callback, sync or async: ``@session.on(ConnectionDropped)``.
 
@@ -534,10 +575,22 @@ class Session:
             SessionClosed: The session is closed.
             ValueError: The URL is wrong.
         """
+        require(reason, str, "reason", "a str")
         supervisor = self._entered()
+        endpoint = why = None
         if supervisor.life.state.ending or supervisor.orders.closing():
-            raise supervisor.life.ended()
-        endpoint = None if url is None else self._settings.endpoint(url)
+            why = supervisor.life.ended()
+        elif url is not None:
+            try:
+                endpoint = self._settings.endpoint(url)
+            except (SecurityError, TypeError, ValueError) as failure:
+                why = without_frames(failure)
+        if why is not None:
+            del supervisor, url
+            try:
+                raise why
+            finally:
+                del why
         if endpoint is not None or supervisor.life.state is not State.CONNECTING:
             supervisor.orders.give(Replace(reason=reason, url=endpoint))
 
@@ -549,7 +602,12 @@ class Session:
         """
         supervisor = self._entered()
         if supervisor.life.state.ending:
-            raise supervisor.life.ended()
+            why = supervisor.life.ended()
+            del supervisor
+            try:
+                raise why
+            finally:
+                del why
         if supervisor.life.state is State.BACKOFF:
             supervisor.orders.give(RetryNow())
 

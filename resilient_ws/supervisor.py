@@ -17,10 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws.dialler import Dialler
-from resilient_ws.errors import (
-    ConnectionLost,
-    ResilientWSError,
-)
+from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError
 from resilient_ws.events import (
     ConnectionStable,
     ConnectionTimedOut,
@@ -34,7 +31,7 @@ from resilient_ws.lifecycle import Lifecycle
 from resilient_ws.orders import Close, Orders, Replace, RetryNow
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.backoff import jittered_age
-from resilient_ws.policy.recovery import Recovery, Surrender
+from resilient_ws.policy.recovery import Pause, Recovery, Surrender
 from resilient_ws.protocol.engine import Engine
 from resilient_ws.restore import Connection, RestoreBuffer
 from resilient_ws.screen import Screen
@@ -42,6 +39,7 @@ from resilient_ws.settings import Attempt
 from resilient_ws.state import State
 from resilient_ws.suspend import ticker_of
 from resilient_ws.tasks import ended
+from resilient_ws.tracebacks import by_the_user, where_raised, without_frames
 from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.wire import Wire
 
@@ -167,7 +165,7 @@ class Supervisor:
 
     def fail(self, failure: Exception) -> None:
         """End the session because of what a callable of the user's raised."""
-        self.close(Close(failure=failure, drain=0))
+        self.close(Close(failure=without_frames(failure), drain=0))
 
     def abort(self) -> None:
         """End the session now, without a word to the peer."""
@@ -205,9 +203,19 @@ class Supervisor:
         ticker.subscribe(self._slept)
         try:
             failure = await self._supervise()
-        except Exception as bug:
-            logger.exception("The session ends because of a bug")
-            failure = bug
+        except Exception as bug:  # noqa: BLE001 - logged; whoever waits hears of it
+            # As text: a log takes the frames with it, and what is in them.
+            kind = type(bug).__name__
+            logger.critical(
+                "%s: the session ends because of a bug, a %s:\n%s",
+                self._settings.where,
+                kind,
+                where_raised(bug),
+            )
+            failure = Fatal(
+                f"The session ends because of a bug in resilient_ws ({kind}); the log "
+                "says where it is: please report it."
+            )
         finally:
             ticker.unsubscribe(self._slept)
             await self._end(failure)
@@ -251,9 +259,7 @@ class Supervisor:
             if ending is None:
                 await self._back_off(0.0, "request", self._recovery.because)
                 continue
-            answer = self._recovery.after(
-                ending, now=self._loop.time(), now_wall=time.time()
-            )
+            answer = self._judge(ending)
             if answer.complaint is not None:
                 self.journal.complain("classify", "Ending", answer.complaint)
             if isinstance(answer, Surrender):
@@ -261,6 +267,21 @@ class Supervisor:
             await self._back_off(answer.delay, answer.source, ending.because)
         order = self.orders.closing()
         return None if order is None else order.failure
+
+    def _judge(self, ending: Ending) -> Pause | Surrender:
+        """Ask the policy what follows; a wait or a stop that raises is a bug."""
+        try:
+            return self._recovery.after(
+                ending, now=self._loop.time(), now_wall=time.time()
+            )
+        except Exception as bug:
+            what = f"Reconnect.wait or Reconnect.stop raised {type(bug).__name__}"
+            logger.exception("The session ends: %s", what, exc_info=by_the_user(bug))
+            failure = Fatal(
+                f"The session cannot go on: {what}; mend it and connect again."
+            )
+            failure.__cause__ = without_frames(bug)
+            return Surrender(failure=failure)
 
     async def _back_off(
         self, delay: float, source: RetrySource, because: Exception | None

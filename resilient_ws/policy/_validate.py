@@ -164,6 +164,16 @@ def require(
         raise wrong_type(name, right, value)
 
 
+def check_encodable(name: str, text: str) -> None:
+    """A text that UTF-8 can carry; it is not repeated, for it may be a credential."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name} must not contain lone surrogates, which UTF-8 cannot carry."
+        ) from None
+
+
 def require_callable(value: object, name: str) -> None:
     """Something to be called."""
     if not callable(value):

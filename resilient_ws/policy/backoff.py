@@ -311,7 +311,7 @@ def _call_state(policy: Reconnect, started: float) -> RetryCallState:
 
 def _fill(state: RetryCallState, because: Exception, attempt: int, now: float) -> None:
     state.attempt_number = attempt
-    state.set_exception((type(because), because, because.__traceback__))
+    state.set_exception((type(because), because, None))
     # After set_exception, which stamps tenacity's own clock on it.
     state.outcome_timestamp = now
 

@@ -97,7 +97,11 @@ STAGE_VERDICTS: Final[Mapping[str, Verdict]] = {
     "certificate": _FATAL,
     "proxy": _RETRY,
     "handshake": _RETRY,
+    "internal": _RETRY,
 }
+
+#: Seconds added to the wait after a failed dial: a fault of ours does not pass soon.
+STAGE_FLOORS: Final[Mapping[str, float]] = {"internal": 60.0}
 
 #: Seconds added to the wait after close 1012 (restarting) and 1013 (overloaded).
 CLOSE_FLOORS: Final[Mapping[int, float]] = {1012: 5.0, 1013: 5.0}
@@ -185,7 +189,8 @@ def floor(ending: Ending, now_wall: float, cap: float) -> tuple[float, RetrySour
         headers = {k.lower(): v for k, v in ending.because.headers.items()}
         after = min(cap, _retry_after(headers, now_wall))
         return (after, "retry_after") if after > 0 else (0.0, "wait")
-    raised = CLOSE_FLOORS.get(ending.code or 0, 0.0)
+    raised = STAGE_FLOORS.get(ending.stage or "", 0.0)
+    raised = raised or CLOSE_FLOORS.get(ending.code or 0, 0.0)
     return (raised, "floor") if raised else (0.0, "wait")
 
 

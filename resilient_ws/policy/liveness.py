@@ -18,6 +18,7 @@ from typing import Final
 import attrs
 
 from resilient_ws.policy._validate import (
+    check_encodable,
     positive_or_none,
     require,
     seconds_or_none,
@@ -71,6 +72,8 @@ class Liveness:
         require(
             self.probe, (str, bytes, NoneType), "Liveness.probe", "str, bytes or None"
         )
+        if isinstance(self.probe, str):
+            check_encodable("Liveness.probe", self.probe)
         if self.probe is not None and self.ping_interval is None:
             raise ValueError(
                 "Liveness.probe needs a ping_interval: it says how often to send it."

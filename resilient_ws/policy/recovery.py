@@ -17,6 +17,7 @@ from resilient_ws.events import RetrySource
 from resilient_ws.policy.backoff import Outage, member_gap
 from resilient_ws.policy.endpoints import Round
 from resilient_ws.policy.judge import Judge
+from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ class Recovery:
         self.because = ending.because
         self.fresh = judgement.fresh
         answer = self._answer(judgement, now)
+        # A wait, a stop or a classify may have raised it, to look at it.
+        without_frames(ending.because)
         if isinstance(answer, Exception):
             return Surrender(failure=answer, complaint=judgement.complaint)
         return Pause(

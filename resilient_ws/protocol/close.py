@@ -114,14 +114,20 @@ def check_close(code: int, reason: str) -> bytes:
     """Return the payload of a close frame that a user asks for.
 
     Raises:
-        ValueError: The code may not be sent, or the reason is too long.
+        ValueError: The code may not be sent, or the reason is too long or no Unicode.
     """
     if not is_legal_on_wire(code):
         raise ValueError(
             f"code {code} may not be sent in a close frame ({meaning(code)}): "
             "use 1000 for a normal end, or one from 3000 to 4999"
         )
-    text = reason.encode()
+    try:
+        text = reason.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "reason must not contain lone surrogates: they have no UTF-8, so replace "
+            "them, or decode with errors='replace'"
+        ) from None
     if len(text) > MAX_REASON:
         raise ValueError(
             f"reason is {len(text)} bytes of UTF-8: a close frame has room for "

@@ -153,11 +153,17 @@ class Handshake:
 
     def _chosen(self, subprotocol: str | None) -> str | None:
         """Return the subprotocol that the server chose, if we offered it."""
-        if subprotocol is not None and subprotocol not in self._subprotocols:
+        if subprotocol is None or subprotocol in self._subprotocols:
+            return subprotocol
+        if any(name in subprotocol for name in self._subprotocols):
+            # Not quoted: one that was offered may be a login.
             raise HandshakeFailure(
-                f"the server chose subprotocol {subprotocol!r}, which was not offered"
+                "the server chose a subprotocol that was not offered, with one in it "
+                "that was"
             )
-        return subprotocol
+        raise HandshakeFailure(
+            f"the server chose subprotocol {subprotocol!r}, which was not offered"
+        )
 
     def _agreed(self, values: Sequence[str]) -> dict[str, dict[str, str | None]]:
         """Return the extensions in use, each of which we offered."""
@@ -183,13 +189,14 @@ def _check_subprotocols(subprotocols: Sequence[str]) -> None:
     if isinstance(subprotocols, str):
         # It is a Sequence[str] too, so the type is right and the value is not.
         raise ValueError(  # noqa: TRY004
-            f"subprotocols is one string: pass a list, [{subprotocols!r}]"
+            "subprotocols is one string: pass a list, such as ['mqtt']"
         )
-    for name in subprotocols:
+    for place, name in enumerate(subprotocols):
         if not _IS_TOKEN.fullmatch(name):
+            # Not quoted: where browsers connect as well, a login stands here.
             raise ValueError(
-                f"subprotocols holds {name!r}: a subprotocol is a token of letters, "
-                "digits and !#$%&'*+-.^_`|~"
+                f"subprotocols[{place}] must be a token of letters, digits and "
+                "!#$%&'*+-.^_`|~: a subprotocol has no other characters"
             )
     if len(set(subprotocols)) != len(subprotocols):
         raise ValueError("subprotocols holds a name twice: offer each subprotocol once")

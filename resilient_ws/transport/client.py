@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 
+from resilient_ws.errors import ConnectFailed, Fatal
 from resilient_ws.policy._validate import require, wrong_type
 from resilient_ws.policy.proxy import parse_proxy
 from resilient_ws.transport.at_hand import Caller, endpoint_at_hand, vetted_socket
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Hashable
 
+    from resilient_ws.errors import ResilientWSError
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.proxy import Proxy
     from resilient_ws.policy.url import Endpoint
@@ -83,7 +85,7 @@ class HttpClient:
 
     def proxied(self, endpoint: Endpoint) -> bool:
         """Whether a proxy dials this endpoint."""
-        return chosen_proxy(endpoint, self._proxy) is not None
+        return self._chosen(endpoint) is not None
 
     async def get(
         self, endpoint: Endpoint, headers: list[tuple[str, str]]
@@ -94,7 +96,7 @@ class HttpClient:
             SecurityError: Every address of the host is refused.
             Exception: What aiohttp raises, for ``translate`` to make ours.
         """
-        proxy = chosen_proxy(endpoint, self._proxy)
+        proxy = self._chosen(endpoint)
         client, plain_proxy = self._client(endpoint, proxy)
         try:
             with self._caller.calling(endpoint):
@@ -112,17 +114,38 @@ class HttpClient:
                     middlewares=None if self.borrowed else (_once,),
                 )
         except Exception as failure:
-            refusal = self._caller.verdict(failure)
+            refusal: ResilientWSError | None = self._caller.verdict(failure)
+            if refusal is None and self._borrowed is not None and client.closed:
+                refusal = _lent_closed()
             if refusal is None:
                 raise
         # Outside the except block: aiohttp's exception must not be its context.
         raise refusal
+
+    def _chosen(self, endpoint: Endpoint) -> Proxy | None:
+        """Return the proxy for an endpoint; the environment may have changed.
+
+        Raises:
+            ConnectFailed: It names one that cannot be used.
+        """
+        try:
+            check_proxy(endpoint, self._proxy, borrowed=self.borrowed)
+            return chosen_proxy(endpoint, self._proxy)
+        except ValueError as wrong:
+            text = str(wrong)
+        raise ConnectFailed(
+            "The environment's proxy, which proxy='env' asks for, cannot be used: "
+            f"{text} Mend HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.",
+            stage="proxy",
+        )
 
     def _client(
         self, endpoint: Endpoint, proxy: Proxy | None
     ) -> tuple[ClientSession, str | None]:
         """Return the client to use, and the proxy that aiohttp itself speaks to."""
         if self._borrowed is not None:
+            if self._borrowed.closed:
+                raise _lent_closed()
             return self._borrowed, None if proxy is None else proxy.url
         if proxy is None:
             return self._shared("direct", _direct), None
@@ -213,11 +236,23 @@ def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> N
         )
 
 
-def check_client(http: object, *, allow_private: bool) -> None:
+def _lent_closed() -> Fatal:
+    return Fatal(
+        "The session cannot go on: the aiohttp.ClientSession given as http is closed. "
+        "Keep it open for as long as the session, or leave http out."
+    )
+
+
+def check_client(http: ClientSession | None, *, allow_private: bool) -> None:
     """Check the ``http`` argument of ``connect()``."""
     if http is None:
         return
     require(http, ClientSession, "http", "an aiohttp.ClientSession")
+    if http.closed:
+        raise ValueError(
+            "http must be a client that is open, not a closed one: connect within its "
+            "async with, or leave http out."
+        )
     if not allow_private:
         raise ValueError(
             "http cannot be combined with Access(allow_private=False): the addresses "

@@ -22,7 +22,7 @@ from resilient_ws.policy.url import redirected, same_origin
 from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
 from resilient_ws.transport.client import Unanswered
-from resilient_ws.transport.translate import rejected, translated
+from resilient_ws.transport.translate import Unforeseen, rejected, translated
 
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ async def dial(
         SecurityError: The endpoint, an address or a redirect is not allowed.
         HandshakeRejected: The answer was not 101.
         ConnectFailed: There was no answer.
+        Unforeseen: aiohttp raised what is not known here.
         ProtocolError: The answer broke RFC 6455 §4.1.
 
     Cancellation:
@@ -188,7 +189,7 @@ async def _request(
     handshake: Handshake,
     client: HttpClient,
 ) -> aiohttp.ClientResponse:
-    """Ask for the upgrade; raise nothing but errors of ours."""
+    """Ask for the upgrade; raise nothing but errors of ours, and ``Unforeseen``."""
     asked = [*headers, *handshake.request_headers()]
     if endpoint.authorization and not any(
         name.lower() == "authorization" for name, _ in headers
@@ -196,12 +197,10 @@ async def _request(
         asked.append(("Authorization", endpoint.authorization))
     try:
         return await client.get(endpoint, asked)
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 - it becomes ours, or Unforeseen
         if isinstance(failure, Unanswered):
             failure = failure.failure
-        error = translated(failure, endpoint)
-        if error is None:
-            raise
+        error = translated(failure, endpoint) or Unforeseen(failure)
     # Outside the except block: aiohttp's exception must not be its context.
     raise error
 

@@ -6,12 +6,13 @@ is invented.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from resilient_ws.errors import ConnectionLost, How, ProtocolError
 from resilient_ws.policy.hints import close_hint
 from resilient_ws.protocol.close import meaning
-from resilient_ws.transport.tcp import name_of
+from resilient_ws.transport.tcp import errno_of, name_of
 
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def at_eof(record: Close | None, *, gone: bool) -> ConnectionLost:
 
 def by_error(failure: Exception, record: Close | None) -> ConnectionLost:
     """Return the loss for an error of the transport; its errno is kept."""
-    number = failure.errno if isinstance(failure, OSError) else None
+    number = errno_of(failure)
     how: How = "reset"
     if isinstance(failure, ConnectionResetError):
         text = (
@@ -89,7 +90,11 @@ def by_error(failure: Exception, record: Close | None) -> ConnectionLost:
         )
     else:
         kind = type(failure).__name__
-        text = f"The connection was lost ({name_of(number)}: {kind})."
+        if isinstance(failure, ssl.SSLError):
+            # OpenSSL's name of what is wrong, where the class says only that it is TLS.
+            kind = f"{kind}: {failure.reason or 'no reason known'}"
+        known = "" if number is None else f"{name_of(number)}: "
+        text = f"The connection was lost ({known}{kind})."
     return ConnectionLost(text, how=how, close=_answered(record), errno=number)
 
 

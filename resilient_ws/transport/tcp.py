@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 import struct
 import sys
 from typing import Final, Protocol
@@ -36,6 +37,8 @@ class Socket(Protocol):
 #: So much may wait in the kernel unsent; what is beyond stays in our buffer, where
 #: its shrinking can be seen and a ping does not stand behind megabytes.
 NOTSENT_LOWAT: Final = 128 * 1024
+
+_NO_ERRNO: Final = (ssl.SSLError, socket.gaierror, socket.herror)
 
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _TCP_CLOSE: Final = 7
@@ -102,6 +105,17 @@ def readable_rest(sock: Socket | None) -> bytes:
             while sock.fileno() >= 0 and (chunk := os.read(sock.fileno(), READ_SIZE)):
                 rest += chunk
     return bytes(rest)
+
+
+def errno_of(failure: BaseException | None) -> int | None:
+    """Return the errno of a failure, ``None`` where its number is another's.
+
+    An error of TLS bears a number of OpenSSL's, one of a look-up a number of the
+    resolver's; 1 would be read as EPERM.
+    """
+    if not isinstance(failure, OSError) or isinstance(failure, _NO_ERRNO):
+        return None
+    return failure.errno
 
 
 def name_of(number: int | None) -> str:

@@ -22,7 +22,8 @@ from resilient_ws.policy.hints import (
     status_hint,
     tls_hint,
 )
-from resilient_ws.transport.tcp import name_of
+from resilient_ws.tracebacks import without_frames
+from resilient_ws.transport.tcp import errno_of, name_of
 
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 
 #: Who answered, or whom it was that something failed with.
 By: TypeAlias = Literal["server", "proxy"]
+
+
+class Unforeseen(Exception):
+    """Holds what a request raised that nobody foresaw, on its way to be logged."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 def translated(failure: BaseException, endpoint: Endpoint) -> ResilientWSError | None:
@@ -137,12 +146,14 @@ def failed(
     detail = "" if cause is None else f" ({_detail(cause)})"
     hint = _hint(stage, cause, where)
     remedy = "" if hint is None else f" {hint}"
-    number = None if cause is None else cause.errno
-    error = ConnectFailed(f"{text}{detail}.{remedy}", stage=stage, errno=number)
-    if cause is not None:
-        # Cut loose from what aiohttp chained to it, for that prints secrets.
-        cause.__cause__ = cause.__context__ = None
-        error.__cause__ = cause.with_traceback(None)
+    error = ConnectFailed(
+        f"{text}{detail}.{remedy}", stage=stage, errno=errno_of(cause)
+    )
+    if cause is not None and cause.errno is not None:
+        # Without a number it is but a text, and nobody knows of what. Cut loose from
+        # what aiohttp chained to it, for that prints secrets.
+        cause.__cause__ = None
+        error.__cause__ = without_frames(cause)
     return error
 
 

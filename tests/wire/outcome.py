@@ -7,19 +7,29 @@ import base64
 import logging
 import traceback
 import urllib.parse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pytest
 import tenacity
 
-from resilient_ws import GaveUp, Reconnect, SessionClosed, connect
+from resilient_ws import (
+    Connection,
+    GaveUp,
+    Reconnect,
+    Session,
+    SessionClosed,
+    State,
+    connect,
+)
 from tests.servers.proxies import PASSWORD as PROXY_PASSWORD, USER as PROXY_USER
 from tests.wire.witness import SOON, Witness
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from tests.wire.raw import RawServer
 
@@ -65,7 +75,64 @@ def told_by(failure: BaseException) -> list[str]:
     for one in chain_of(failure):
         told += [str(one), repr(one), repr(one.args), *traceback.format_exception(one)]
         told += [str(getattr(one, "__notes__", ""))]
+        told += shown_by_frames(one.__traceback__)
     return told
+
+
+#: How deep our own objects are looked into, from a variable of a frame.
+DEPTH: Final = 3
+#: What the user holds anyway: only what its ``repr`` shows.
+HELD: Final = (Session, Connection, BaseException)
+#: The calls of a user's, whose frames are all that a traceback of ours has.
+CALLS: Final = {
+    "__aenter__",
+    "__anext__",
+    "connect",
+    "receive",
+    "reconnect",
+    "send",
+    "wait_closed",
+    "wait_until",
+}
+
+
+def shown_by_frames(place: TracebackType | None) -> list[str]:
+    """All that can be seen from the frames of others than the test."""
+    shown = []
+    while place is not None:
+        frame = place.tb_frame
+        if not frame.f_globals["__name__"].startswith(("tests.", "_pytest", "pytest")):
+            assert frame.f_globals["__name__"].startswith("resilient_ws."), frame
+            assert frame.f_code.co_name in CALLS, frame
+            shown += [
+                f"{frame.f_code.co_qualname}, {name}: {text}"
+                for name, value in frame.f_locals.items()
+                for text in seen_in(value, DEPTH)
+            ]
+        place = place.tb_next
+    return shown
+
+
+def seen_in(value: object, depth: int) -> Iterator[str]:
+    """What whoever records a variable can see of it, and of what it holds."""
+    yield repr(value)
+    if depth == 0 or isinstance(value, HELD):
+        return
+    inside: list[object] = []
+    if isinstance(value, Mapping):
+        inside += [*value.keys(), *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside += value
+    elif type(value).__module__.startswith("resilient_ws"):
+        names = {
+            slot
+            for kind in type(value).__mro__
+            for slot in vars(kind).get("__slots__", ())
+        }
+        names |= vars(value).keys() if hasattr(value, "__dict__") else set()
+        inside += [getattr(value, name, None) for name in names]
+    for one in inside:
+        yield from seen_in(one, depth - 1)
 
 
 def find_secrets(told: list[str]) -> list[str]:
@@ -114,9 +181,19 @@ async def outcome_of(
                 await session.wait_closed()
         assert not isinstance(caught.value, TimeoutError), seen.events
         told.append(repr(session))
+        told += told_by(caught.value)
+        for call in (
+            lambda: session.send("x"),
+            session.receive,
+            lambda: session.wait_until(State.OPEN),
+            lambda: anext(aiter(session)),
+        ):
+            with pytest.raises(type(caught.value)) as again:
+                await call()
+            told += told_by(again.value)
         with pytest.raises(type(caught.value)) as again:
-            await session.send("x")
-    told += told_by(caught.value) + told_by(again.value)
+            session.reconnect("to try")
+        told += told_by(again.value)
     for event in seen.events:
         told += [repr(event), str(event)]
         for name in ("because", "failure"):
@@ -129,6 +206,7 @@ async def outcome_of(
             told += [record.getMessage(), repr(record.args)]
             if record.exc_info:
                 told += traceback.format_exception(*record.exc_info)
+                told += shown_by_frames(record.exc_info[2])
     assert any(r.name.startswith("resilient_ws") for r in caplog.records)
     assert isinstance(caught.value, Exception)
     return Outcome(caught.value, told)

@@ -20,6 +20,7 @@ from resilient_ws import (
     LivenessTimeout,
     OpenTimeout,
     ProtocolError,
+    ResilientWSError,
     SecurityError,
     Timeouts,
     connect,
@@ -161,6 +162,38 @@ async def test_failures_of_the_handshake_tell_no_secret(
         assert server.requests[0].headers["authorization"].startswith("Basic ")
     assert isinstance(outcome.root, kind)
     assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize("case", [*BEFORE_THE_101, "refused"])
+async def test_an_error_of_entering_shows_no_secret_in_its_frames(case: str) -> None:
+    """To whoever records the variables of each frame, as trackers of errors do."""
+    script, _ = BEFORE_THE_101.get(case, (resets, None))
+    async with assert_no_leaks(), RawServer(script) as server:
+        url = f"ws://{HOST}:{free_port()}" if case == "refused" else server.url
+        session = connect(
+            laden(url), headers=HEADERS, wait_open=0.5, timeouts=Timeouts(open=0.2)
+        )
+        with pytest.raises(ResilientWSError) as caught:
+            await session.__aenter__()
+    told = told_by(caught.value)
+    # Its own frame is there, and was looked into.
+    assert any(text.startswith("Session.__aenter__, self: ") for text in told)
+    assert not find_secrets(told)
+
+
+async def test_what_connect_refuses_is_not_in_its_frame() -> None:
+    secrets = {"headers": {"X-Key": f"{API_KEY}\r\n"}, "subprotocols": [f"{TOKEN} "]}
+    for name, wrong in secrets.items():
+        with pytest.raises(ValueError, match=name) as caught:
+            connect(
+                laden("wss://example.com"),
+                proxy=proxy_url(1),
+                liveness=Liveness(probe=TOKEN),
+                **{"headers": HEADERS, name: wrong},  # type: ignore[arg-type]
+            )
+        told = told_by(caught.value)
+        assert any(text.startswith("connect, ssl: ") for text in told)
+        assert not find_secrets(told)
 
 
 AFTER_THE_101: dict[str, tuple[Callable[[Peer], None], type[Exception]]] = {
