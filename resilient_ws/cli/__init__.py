@@ -12,6 +12,7 @@ from resilient_ws.cli.standard import (
     occupy_closed,
     stream_failed,
     unusable,
+    write_anything,
 )
 
 
@@ -31,6 +32,7 @@ def main() -> None:
     if problem is not None:
         complain(problem)
         sys.exit(_WRONG)
+    write_anything()
     sys.exit(_run())
 
 

@@ -21,12 +21,11 @@ from resilient_ws.cli.secrets import (
     read_url,
 )
 from resilient_ws.cli.standard import complain
+from resilient_ws.cli.words import in_options
 from resilient_ws.errors import SecurityError, StoreError
 
 
 BAD_ARGUMENTS = 2
-
-_ALLOW = " Here: --allow-insecure."
 
 app = typer.Typer(
     add_completion=False,
@@ -157,12 +156,8 @@ def listen(
             give_up_after=give_up_after,
         )
         session = job.connect()
-    except SecurityError as refused:
-        allowed = "" if "allow_insecure" not in str(refused) else _ALLOW
-        complain(f"{refused}{allowed}")
-        return BAD_ARGUMENTS
-    except ValueError as wrong:
-        complain(str(wrong))
+    except (SecurityError, ValueError) as wrong:
+        complain(in_options(str(wrong)))
         return BAD_ARGUMENTS
     return asyncio.run(run_listen(job, session))
 

@@ -69,6 +69,13 @@ def unusable() -> str | None:
     return None
 
 
+def write_anything() -> None:
+    """Have stdout escape what its encoding lacks, as stderr does."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
 def let_go(*streams: TextIO) -> None:
     """Give up what is buffered: Python would complain when it flushes that at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

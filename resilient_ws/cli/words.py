@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import enum
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -38,6 +39,15 @@ _SOURCES: Final = {
     "failover": ", at the next URL",
     "request": ", on request",
 }
+#: What the library calls what an option sets; it stands where a sentence begins, or has
+#: a name that nothing else has.
+_OPTIONS: Final = {
+    re.compile(r"Reconnect\.max_outage"): "--give-up-after",
+    re.compile(r"Access\(allow_insecure=\s*True\)"): "--allow-insecure",
+    re.compile(r"^headers\b"): "--header",
+    re.compile(r"^subprotocols\b"): "--subprotocol",
+    re.compile(r"^url\b"): "URL",
+}
 #: The headers of a refusal that a server has no reason to repeat a secret in.
 _TELLING: Final = frozenset(
     {
@@ -64,7 +74,14 @@ _TIMEOUTS: Final = {
 def told(because: BaseException) -> str:
     """Return what may be said of an exception: a stranger's text may hold a secret."""
     ours = isinstance(because, ResilientWSError)
-    return str(because) if ours else type(because).__name__
+    return in_options(str(because)) if ours else type(because).__name__
+
+
+def in_options(text: str) -> str:
+    """Return a text of the library in terms of the command's options."""
+    for argument, option in _OPTIONS.items():
+        text = argument.sub(option, text)
+    return text
 
 
 def counted(number: int, what: str) -> str:

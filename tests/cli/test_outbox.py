@@ -105,6 +105,20 @@ async def test_a_thousand_lines_into_a_pipe_that_closes(path: Path) -> None:
     assert piped.stderr == ""
 
 
+async def test_a_terminal_with_few_characters_shows_the_others_escaped(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with session(path) as ours:
+        await ours.send("grüße")
+        await ours.send("next")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    listed = run(str(path))
+    assert listed.returncode == 0
+    first, second = listed.stdout.splitlines()
+    assert first.endswith("gr\\xfc\\xdfe")
+    assert second.endswith("next")
+
+
 def test_what_is_no_outbox_is_said_in_one_line(path: Path) -> None:
     missing = run(str(path))
     assert missing.returncode == 2
