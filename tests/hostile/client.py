@@ -111,6 +111,8 @@ class Figures:
     memory: int = 0
     cpu: float = 0.0
     wall: float = 0.0
+    #: The number of the case in which a turn took longest.
+    worst: int = 0
     took: float = 0.0
 
 
@@ -166,6 +168,7 @@ async def measured(options: argparse.Namespace, numbers: Iterable[int]) -> Figur
         lambda _, context: figures.faults.append(f"the loop's handler: {context}")
     )
     rest = iter(numbers)
+    watch, log = Watch(), Log(figures.faults)
     prefix = f"{options.url}/{options.kind}/"
     if options.kind != "named":
         prefix += f"{options.seed}/"
@@ -175,13 +178,14 @@ async def measured(options: argparse.Namespace, numbers: Iterable[int]) -> Figur
             inbox = INBOXES[0 if options.kind == "named" else number % len(INBOXES)]
             figures.ends[await meet(f"{prefix}{number}", inbox, figures.faults)] += 1
             figures.cases += 1
+            if watch.cpu > figures.cpu:
+                figures.cpu, figures.worst = watch.cpu, number
 
     tasks, sockets = pending_tasks(), open_sockets()
     threads = set(threading.enumerate())
     gc.collect()
     before = resident("VmRSS")
     forget_peak()
-    watch, log = Watch(), Log(figures.faults)
     logging.getLogger().addHandler(log)
     watching = loop.create_task(watch.run())
     began = time.perf_counter()
@@ -191,7 +195,7 @@ async def measured(options: argparse.Namespace, numbers: Iterable[int]) -> Figur
     figures.took = time.perf_counter() - began
     watching.cancel()
     await asyncio.wait({watching})
-    figures.cpu, figures.wall = watch.cpu, watch.wall
+    figures.wall = watch.wall
     figures.memory = resident("VmHWM") - before
     for _ in range(3):
         await asyncio.sleep(0)

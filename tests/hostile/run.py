@@ -21,7 +21,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.hostile.answers import KNOWN
+from tests.hostile.answers import KNOWN, answer_of
 from tests.hostile.client import LOOPS, OPEN
 from tests.hostile.server import NAMES
 
@@ -117,12 +117,18 @@ def against_us(found: Sequence[Figures]) -> list[str]:
     """Return all that stands against us."""
     faults = [fault for one in found for fault in one["faults"]]
     faults += [
-        f"{one.get('name', one['kind'])} on {one['loop']}: a turn of "
-        f"{one['cpu'] * 1000:.0f} ms"
+        f"{_worst(one)} on {one['loop']}: a turn of {one['cpu'] * 1000:.0f} ms"
         for one in found
         if one["cpu"] > LONGEST
     ]
     return faults
+
+
+def _worst(one: Figures) -> str:
+    """Return the name of the case in which a turn of the loop took longest."""
+    if one["kind"] == "answers":
+        return f"{answer_of(SEED, one['worst']).name!r} (answers)"
+    return f"{one['name']!r}" if "name" in one else f"stream {one['worst']}"
 
 
 # --- the page --------------------------------------------------------------------

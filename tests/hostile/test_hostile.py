@@ -95,11 +95,12 @@ def test_the_page_tells_what_stood_against_us() -> None:
         "memory": 3 * MIB,
         "cpu": 0.2,
         "wall": 0.3,
+        "worst": 0,
         "took": 1.0,
     }
     text = page([figures], 60.0)
     assert "- a line of the log: 'x'" in text
-    assert "a turn of 200 ms" in text
+    assert "'a greeting of SSH' (answers) on asyncio: a turn of 200 ms" in text
     assert "| answers to the handshake | asyncio | 3 | 1 | 3.0 MiB | 200 ms" in text
     good = {**figures, "faults": [], "cpu": 0.01}
     assert "Nothing stood against us." in page([good], 60.0)
