@@ -1,10 +1,11 @@
 """Where a session may go.
 
-Rules: a destination is vetted by name before any packet, and by address at the dial,
-because a name may resolve to anything; plain ``ws://`` is for loopback only, unless
-allowed; a redirect is vetted like a destination, and never leads from TLS to plain.
-For *refusing*, an address is what it finally reaches (NAT64 and 6to4 unwrapped); for
-*trusting* it as loopback, only what stays in this machine counts.
+Rules: a destination is vetted by its host before any packet, and by address at the
+dial, because a name may resolve to anything; where a proxy resolves names, the address
+is not ours to see. Plain ``ws://`` is for loopback only, unless allowed; a redirect is
+vetted like a destination, and never leads from TLS to plain. For *refusing*, an address
+is what it finally reaches (NAT64 and 6to4 unwrapped); for *trusting* it as loopback,
+only what stays in this machine counts.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import attrs
 
 from resilient_ws.errors import SecurityError
 from resilient_ws.policy._validate import one_of, whole_number, wrong_type
-from resilient_ws.policy.url import canonical_host
+from resilient_ws.policy.host import canonical_host
 
 
 if TYPE_CHECKING:
-    from resilient_ws.policy.url import Endpoint, IPAddress
+    from resilient_ws.policy.host import IPAddress
+    from resilient_ws.policy.url import Endpoint
 
 #: The ports that browsers refuse, for other protocols listen there (WHATWG Fetch,
 #: "bad port"): a WebSocket handshake must not be read as a mail or an IRC command.
@@ -37,6 +39,15 @@ FETCH_BAD_PORTS: Final = frozenset((
 
 _YES_OR_NO: Final = (True, False)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: All that IANA has given out for the public (RFC 4291, section 2.4, and its registry);
+#: beside it lie mapped, local, site-local and multicast addresses, and the future.
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+#: Not public, and not known as such to every Python: RFC 6890, 7526 and 9637.
+_RESERVED: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+)
 
 
 def _patterns(value: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -89,13 +100,22 @@ class Access:
     The defaults let a client reach its server in any network, encrypted. When the URL
     comes from somebody else, set ``allowed_hosts``, or ``allow_private=False``.
 
+    Hosts are vetted before any packet, and addresses again when they are dialled,
+    whatever name led to them. Behind a proxy it depends on who resolves names. With
+    ``socks4://`` and ``socks5://`` we do, and vet what we find before we ask for it.
+    With ``http://``, ``https://`` and ``socks5h://`` the proxy does: only the host is
+    vetted, and a name may lead the proxy to a private address of its network, which it
+    must refuse itself. Every proxy sees host and port, and with ``ws://`` all that
+    passes. The address of the proxy is your own choice, and never vetted.
+
     Attributes:
         allow_insecure: ``"loopback"`` allows ``ws://`` to this machine only, ``True``
             to anywhere, ``False`` to nowhere.
         allowed_hosts: Exact hosts, or ``"*.example.com"`` for those below it; ``None``
             for all.
         blocked_ports: Ports that are never dialled.
-        allow_private: ``False`` refuses every address that is not public.
+        allow_private: ``False`` refuses every address that is not public, and the
+            names of this machine (``localhost`` and what is below it).
         max_redirects: How many redirects a handshake may follow.
 
     Raises:
@@ -238,6 +258,10 @@ def _reached(address: IPAddress) -> IPAddress:
 
 
 def _is_public(address: IPAddress) -> bool:
+    if any(address in network for network in _RESERVED):
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.is_global and address in _UNICAST
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 

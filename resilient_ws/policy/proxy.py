@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from resilient_ws.policy._validate import require
+from resilient_ws.policy.host import bracketed
 from resilient_ws.policy.url import authorization_of, host_of, port_of, split
 
 
@@ -28,10 +29,10 @@ class Proxy:
 
     Attributes:
         scheme: ``http``, ``https``, ``socks4``, ``socks5``, ``socks5h`` or ``env``.
-        host: Empty for ``env``.
+        host: As it is dialled, without brackets; empty for ``env``.
         port: 0 for ``env``.
         authorization: The ``Basic`` header of its userinfo, or ``None``. Secret.
-        url: As it was given. Secret: see ``redacted``.
+        url: For a client to dial, with its host encoded. Secret: see ``redacted``.
     """
 
     scheme: str
@@ -60,8 +61,7 @@ class Proxy:
         """The proxy as it may be shown: without its password."""
         if self.from_environment:
             return "env"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{bracketed(self.host)}:{self.port}"
 
     def __str__(self) -> str:
         return self.redacted
@@ -92,10 +92,16 @@ def parse_proxy(value: str | None) -> Proxy | None:
         raise ValueError(
             f"{right} with nothing after the port: write # and ? there as %23, %3F."
         )
+    found = host_of(parts, name="proxy")
+    if found.zone:
+        raise ValueError(f"{right}, and not at an address with a zone (%25).")
+    host = f"{found.name}." if found.rooted else found.name
+    port = port_of(parts, _DEFAULT_PORTS[parts.scheme], name="proxy")
+    userinfo, at, _ = parts.netloc.rpartition("@")
     return Proxy(
         scheme=parts.scheme,
-        host=host_of(parts, name="proxy"),
-        port=port_of(parts, _DEFAULT_PORTS[parts.scheme], name="proxy"),
+        host=host,
+        port=port,
         authorization=authorization_of(parts, name="proxy"),
-        url=value,
+        url=f"{parts.scheme}://{userinfo}{at}{bracketed(host)}:{port}",
     )

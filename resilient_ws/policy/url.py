@@ -1,28 +1,31 @@
 """Where to dial: a URL taken apart once, and printed only without its secrets.
 
 Rules: what a lenient parser would repair is refused, because two parsers that repair
-differently see two different hosts; hosts are lower-case IDNA without the trailing
-dot; no message here repeats the URL, which may hold a password or a token.
+differently see two different hosts; the request target is sent as it was given, byte
+for byte, because gateways sign it; no message here repeats the URL, which may hold a
+password or a token.
 """
 
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
-from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 import attrs
 
 from resilient_ws.errors import SecurityError
 from resilient_ws.policy._validate import require
+from resilient_ws.policy.host import Host, bracketed, literal, parse_host
+from resilient_ws.policy.redaction import shown_target
+from resilient_ws.policy.reference import resolved
 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+    from resilient_ws.policy.host import IPAddress
 
 _DEFAULT_PORTS: Final[Mapping[str, int]] = {"ws": 80, "wss": 443}
 _DIALLED_AS: Final[Mapping[str, str]] = {"ws": "http", "wss": "https"}
@@ -31,10 +34,13 @@ _REDIRECTED_AS: Final[Mapping[str, str]] = {"http": "ws", "https": "wss"}
 #: Whitespace and control characters, which urlsplit would silently drop, and the
 #: backslash, which browsers read as a slash and Python does not.
 _UNSAFE: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
-_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_MAX_HOST: Final = 253
-_PATH_SAFE: Final = "/%:@!$&'()*+,;=~[]|"
+#: Host and port. urlsplit ignores what stands before and behind the brackets.
+_HOST_AND_PORT: Final = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::.*)?")
+#: A URL up to its path, which begins at the first of these (RFC 3986, section 3.2).
+_FRONT: Final = re.compile(r"[^/?#]*//[^/?#]*")
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
+#: Bytes of a header that are no UTF-8, as aiohttp decodes them.
+_RAW_BYTES: Final = re.compile(r"[\udc80-\udcff]+")
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -46,6 +52,8 @@ class Endpoint:
         host: Lower-case IDNA without a trailing dot, or an IP address without brackets.
         port: Given, or the scheme's default.
         target: Path and query, as in the request line. Secret: see ``redacted``.
+        rooted: Whether a trailing dot keeps search domains from being tried.
+        zone: The interface of a link-local address (RFC 6874), or empty.
         authorization: The ``Basic`` header of the URL's userinfo, or ``None``. Secret.
     """
 
@@ -53,6 +61,8 @@ class Endpoint:
     host: str
     port: int
     target: str
+    rooted: bool = False
+    zone: str = ""
     authorization: str | None = None
 
     @property
@@ -63,7 +73,8 @@ class Endpoint:
     @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: within it credentials may travel."""
-        return self.scheme, self.host, self.port
+        host = f"{self.host}%{self.zone}" if self.zone else self.host
+        return self.scheme, host, self.port
 
     @property
     def address(self) -> IPAddress | None:
@@ -71,20 +82,48 @@ class Endpoint:
         return literal(self.host)
 
     @property
+    def dialled_host(self) -> str:
+        """The host as a resolver and a socket understand it."""
+        if self.zone:
+            return f"{self.host}%{self.zone}"
+        return f"{self.host}." if self.rooted else self.host
+
+    @property
+    def host_header(self) -> str:
+        """The host as a server is told it: without zone (RFC 6874, section 3)."""
+        return self._with_port(bracketed(self.host))
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they are dialled. No URI where there is a zone."""
+        return self._with_port(bracketed(self.dialled_host))
+
+    @property
+    def server_name(self) -> str:
+        """What a certificate must be for: neither dot nor zone is part of a name."""
+        return self.host
+
+    @property
+    def http_scheme(self) -> str:
+        """The scheme as an HTTP client knows it."""
+        return _DIALLED_AS[self.scheme]
+
+    @property
     def http_url(self) -> str:
-        """What the dialler is given: http(s), no userinfo. Holds the query: secret."""
-        return f"{_DIALLED_AS[self.scheme]}://{self._authority}{self.target}"
+        """The URL with http(s) and without userinfo. Holds the query: secret."""
+        return f"{self.http_scheme}://{self._shown_authority}{self.target}"
 
     @property
     def redacted(self) -> str:
-        """The URL as it may be shown: no userinfo, and no value of the query."""
-        path, mark, query = self.target.partition("?")
-        shown = "&".join(_hidden(item) for item in query.split("&")) if query else ""
-        return f"{self.scheme}://{self._authority}{path}{mark}{shown}"
+        """The URL as it may be shown: no userinfo, no value, and no key in the path."""
+        return f"{self.scheme}://{self._shown_authority}{shown_target(self.target)}"
 
     @property
-    def _authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
+    def _shown_authority(self) -> str:
+        host = f"{self.host}%25{self.zone}" if self.zone else self.dialled_host
+        return self._with_port(bracketed(host))
+
+    def _with_port(self, host: str) -> str:
         default = self.port == _DEFAULT_PORTS[self.scheme]
         return host if default else f"{host}:{self.port}"
 
@@ -117,14 +156,14 @@ def parse_endpoint(url: str, *, name: str = "url") -> Endpoint:
             f"{name} must not have a fragment (RFC 6455, section 3): remove what "
             "follows the #, or write it as %23."
         )
-    target = quote(parts.path or "/", safe=_PATH_SAFE)
-    if parts.query:
-        target += "?" + quote(parts.query, safe=_PATH_SAFE + "?")
+    host = host_of(parts, name=name)
     return Endpoint(
         scheme=parts.scheme,
-        host=host_of(parts, name=name),
+        host=host.name,
         port=port_of(parts, _DEFAULT_PORTS[parts.scheme], name=name),
-        target=target,
+        target=_target(url),
+        rooted=host.rooted,
+        zone=host.zone,
         authorization=authorization_of(parts, name=name),
     )
 
@@ -135,26 +174,32 @@ def same_origin(a: Endpoint, b: Endpoint) -> bool:
 
 
 def redirected(source: Endpoint, location: str) -> Endpoint:
-    """Where a ``Location`` header leads from ``source``.
+    """Where a ``Location`` header leads from ``source`` (RFC 3986, section 5.2).
 
     The credentials of ``source`` go along within its origin only; those that a server
-    puts into the header are not ours and are left out.
+    puts into the header are not ours and are left out. A link-local address is on the
+    link of ``source``: a server knows no name of our interfaces.
 
     Raises:
         SecurityError: It leads to nothing that a WebSocket can dial.
     """
     try:
-        # The dialler's spelling, because urljoin knows no ws; checked before, because
-        # it would drop line breaks.
+        location = _RAW_BYTES.sub(_percent_encoded, location)
         _refuse_unsafe(location, name="Location")
-        target, _, _ = urljoin(source.http_url, location).partition("#")
-        scheme, _, rest = target.partition(":")
+        # The dialler's spelling, because a Location knows no ws.
+        scheme, _, rest = resolved(source.http_url, location).partition(":")
+        scheme = scheme.lower()
         url = f"{_REDIRECTED_AS.get(scheme, scheme)}:{rest}"
         endpoint = parse_endpoint(url, name="Location")
+        if endpoint.zone not in ("", source.zone):
+            raise ValueError("Location must not name an interface of this machine.")  # noqa: TRY301 - told as the others are
     except ValueError as error:
         raise SecurityError(
             f"{source} redirects to something that is no WebSocket: {error}"
         ) from None
+    address = endpoint.address
+    if address is not None and address.is_link_local and address.version == 6:  # noqa: PLR2004 - the version that has zones
+        endpoint = attrs.evolve(endpoint, zone=source.zone)
     kept = source.authorization if same_origin(source, endpoint) else None
     return attrs.evolve(endpoint, authorization=kept)
 
@@ -167,7 +212,7 @@ def split(url: str, *, name: str) -> SplitResult:
         parts = urlsplit(url)
     except ValueError:  # its text repeats the authority, with the password
         parts = None
-    if parts is None or (parts.netloc and not parts.hostname):
+    if parts is None or (parts.netloc and not _has_host(parts)):
         raise ValueError(
             f"{name} must have a host that can be read, like wss://example.com/path."
         )
@@ -176,31 +221,12 @@ def split(url: str, *, name: str) -> SplitResult:
     return parts
 
 
-def host_of(parts: SplitResult, *, name: str) -> str:
-    """The host of a split URL, in its one spelling."""
+def host_of(parts: SplitResult, *, name: str) -> Host:
+    """The host of a split URL."""
     try:
-        return canonical_host(parts.hostname or "")
-    except ValueError:
-        raise ValueError(
-            f"{name} must name a valid host: letters, digits, hyphens and dots."
-        ) from None
-
-
-def canonical_host(host: str) -> str:
-    """The one spelling of a host: lower-case IDNA, or a compressed address.
-
-    Raises:
-        ValueError: It is neither a name nor an address.
-    """
-    if ":" in host:
-        return str(ipaddress.IPv6Address(host))
-    name = host.removesuffix(".")
-    if not name.isascii():
-        name = name.encode("idna").decode("ascii")
-    name = name.lower()
-    if len(name) > _MAX_HOST or not _HOST.fullmatch(name):
-        raise ValueError("not a host")
-    return name
+        return parse_host(parts.hostname or "")
+    except ValueError as error:
+        raise ValueError(f"{name} must name a valid host: {error}") from None
 
 
 def port_of(parts: SplitResult, default: int, *, name: str) -> int:
@@ -228,12 +254,20 @@ def authorization_of(parts: SplitResult, *, name: str) -> str | None:
     return "Basic " + base64.b64encode(user + b":" + password).decode("ascii")
 
 
-def literal(host: str) -> IPAddress | None:
-    """A host as an address, ``None`` when it is a name."""
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
+def _has_host(parts: SplitResult) -> bool:
+    host_and_port = parts.netloc.rpartition("@")[2]
+    return bool(parts.hostname and _HOST_AND_PORT.fullmatch(host_and_port))
+
+
+def _target(url: str) -> str:
+    """Path and query of a URL: as they are, but for what HTTP cannot carry."""
+    target = _FRONT.sub("", url, count=1)
+    target = target if target.startswith("/") else f"/{target}"
+    return _NOT_ASCII.sub(_percent_encoded, target)
+
+
+def _percent_encoded(match: re.Match[str]) -> str:
+    return quote(match[0].encode("utf-8", "surrogateescape"), safe="")
 
 
 def _refuse_unsafe(url: str, *, name: str) -> None:
@@ -243,9 +277,3 @@ def _refuse_unsafe(url: str, *, name: str) -> None:
             f"{name} must not contain whitespace, control characters or a backslash "
             f"(found one at position {found.start()}): percent-encode it."
         )
-
-
-def _hidden(item: str) -> str:
-    key, equals, _ = item.partition("=")
-    # A bare item may be a token as well as a name.
-    return f"{key}=***" if equals else "***"

@@ -2,7 +2,8 @@
 
 Rules: a request is made in the context of its caller, and so is all that aiohttp does
 for it; what it asks back, it asks of the caller *at hand* there. Addresses are vetted
-where sockets are made, which sees literal and resolved ones alike.
+where sockets are made, which sees literal and resolved ones alike. Cookies are kept
+here and sent by us: aiohttp would let them go before the user's own.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from yarl import URL
 
 from resilient_ws.errors import SecurityError
+from resilient_ws.policy.host import bracketed
 
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from http.cookies import BaseCookie
-
-    from yarl import URL
+    from collections.abc import Generator, Iterator, Sequence
 
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.url import Endpoint
@@ -34,7 +34,7 @@ class _Refused(PermissionError):
 class Caller:
     """One session, as the clients see it that it dials with, one dial at a time."""
 
-    __slots__ = ("_access", "_allowed", "_endpoint", "_refusal", "cookies")
+    __slots__ = ("_access", "_allowed", "_endpoint", "_jar", "_refusal")
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -43,7 +43,7 @@ class Caller:
         self._refusal: SecurityError | None = None
         self._allowed = False
         #: What servers have set, ``None`` as long as none has.
-        self.cookies: aiohttp.CookieJar | None = None
+        self._jar: aiohttp.CookieJar | None = None
 
     @contextmanager
     def calling(self, endpoint: Endpoint) -> Generator[None]:
@@ -69,22 +69,61 @@ class Caller:
             return None
         return self._refusal
 
-    def vetted_socket(self, info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own alias is private
-        """Make the socket for an address, unless it is one that is not allowed."""
-        family, kind, proto, _, address = info
+    def vet(self, ip: str) -> None:
+        """Refuse an address that is not allowed.
+
+        Raises:
+            OSError: It is not: others may be.
+        """
         try:
-            self._access.check_address(str(address[0]), self.endpoint)
+            self._access.check_address(ip, self.endpoint)
         except SecurityError as refusal:
             self._refusal = self._refusal or refusal
             raise _Refused(1, "address refused") from None
         self._allowed = True
-        return socket.socket(family, kind, proto)
 
-    def jar(self) -> aiohttp.CookieJar:
-        """Return where cookies are kept, from the first one on."""
-        if self.cookies is None:
-            self.cookies = aiohttp.CookieJar()
-        return self.cookies
+    def cookies(self) -> Iterator[tuple[str, str]]:
+        """What servers have set for the dial at hand, by name, as they set it."""
+        if self._jar is None:
+            return
+        for name, chosen in self._jar.filter_cookies(
+            _cookie_url(self.endpoint)
+        ).items():
+            # The jar gives out a value quoted anew; the one it was set with is within.
+            found = (
+                one for one in self._jar if (one.key, one.value) == (name, chosen.value)
+            )
+            yield name, next(found, chosen).coded_value
+
+    def keep_cookies(self, headers: Sequence[str]) -> None:
+        """Keep what an answer to the dial at hand has set."""
+        if self._jar is None:
+            # A device is as often dialled by address as by name.
+            self._jar = aiohttp.CookieJar(unsafe=True)
+        self._jar.update_cookies_from_headers(headers, _cookie_url(self.endpoint))
+
+
+def request_url(endpoint: Endpoint) -> URL:
+    """The URL of a request, which aiohttp and yarl leave as it is."""
+    path, mark, query = endpoint.target.partition("?")
+    return URL.build(
+        scheme=endpoint.http_scheme,
+        authority=endpoint.authority,
+        # A URL has no place for a query that is empty.
+        path=path if query else path + mark,
+        query_string=query,
+        encoded=True,
+    )
+
+
+def _cookie_url(endpoint: Endpoint) -> URL:
+    """What a cookie belongs to: the host as it is compared, and the path alone."""
+    return URL.build(
+        scheme=endpoint.http_scheme,
+        authority=bracketed(endpoint.host),
+        path=endpoint.target.partition("?")[0],
+        encoded=True,
+    )
 
 
 _at_hand: Final[ContextVar[Caller]] = ContextVar("resilient_ws.caller")
@@ -95,27 +134,27 @@ def endpoint_at_hand() -> Endpoint:
     return _at_hand.get().endpoint
 
 
-def vetted_socket(info: Any) -> socket.socket:  # noqa: ANN401 - as above
-    """Make a socket for the dial at hand, if its session may have it."""
-    return _at_hand.get().vetted_socket(info)
+def vet_at_hand(ip: str) -> None:
+    """Refuse an address that the session at hand may not dial."""
+    _at_hand.get().vet(ip)
+
+
+def vetted_socket(info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own alias is private
+    """Make the socket for an address, if the session at hand may dial it."""
+    family, kind, proto, _, address = info
+    vet_at_hand(str(address[0]))
+    return socket.socket(family, kind, proto)
 
 
 class CookiesAtHand(aiohttp.DummyCookieJar):
-    """Stands where a client keeps cookies, and keeps each session's for itself."""
+    """Stands where a client keeps cookies, and keeps each session's for itself.
 
-    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
-        """Return what goes along with a request."""
-        cookies = _at_hand.get().cookies
-        if cookies is None:
-            return super().filter_cookies(request_url)
-        return cookies.filter_cookies(request_url)
-
-    def update_cookies(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
-        """Keep what came with an answer."""
-        _at_hand.get().jar().update_cookies(*args, **kwargs)
+    It has none to send: ``HttpClient`` asks the caller for them.
+    """
 
     def update_cookies_from_headers(
         self, headers: Sequence[str], response_url: URL
     ) -> None:
-        """Keep what came with an answer, as newer versions of aiohttp ask for it."""
-        _at_hand.get().jar().update_cookies_from_headers(headers, response_url)
+        """Keep what came with an answer."""
+        del response_url  # the endpoint at hand says it better
+        _at_hand.get().keep_cookies(headers)

@@ -2,7 +2,7 @@
 
 Rules: ours is joined when it is first needed and left with the session; a borrowed one
 is never closed. Behind a proxy only the proxy's address would be seen where sockets are
-made, so only names are vetted.
+made, so only hosts are vetted, and what we resolve for it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ import aiohttp
 
 from resilient_ws.errors import ConnectFailed, Fatal
 from resilient_ws.policy._validate import require, wrong_type
+from resilient_ws.policy.cookies import own_cookies, with_cookies
+from resilient_ws.policy.no_proxy import excepted
 from resilient_ws.policy.proxy import parse_proxy
-from resilient_ws.transport.at_hand import Caller, endpoint_at_hand, vetted_socket
+from resilient_ws.transport.at_hand import (
+    Caller,
+    endpoint_at_hand,
+    request_url,
+    vet_at_hand,
+    vetted_socket,
+)
 from resilient_ws.transport.shared import NO_TIMEOUT, SharedClient
 from resilient_ws.transport.tunnel import HttpTunnel
 
@@ -101,8 +109,8 @@ class HttpClient:
         try:
             with self._caller.calling(endpoint):
                 return await client.get(
-                    endpoint.http_url,
-                    headers=headers,
+                    request_url(endpoint),
+                    **self._asked(endpoint, headers),
                     allow_redirects=False,
                     raise_for_status=False,
                     read_until_eof=False,
@@ -138,6 +146,29 @@ class HttpClient:
             f"{text} Mend HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.",
             stage="proxy",
         )
+
+    def _asked(
+        self, endpoint: Endpoint, headers: list[tuple[str, str]]
+    ) -> dict[str, Any]:
+        """Return headers, cookies and the name to check, where aiohttp's would do not.
+
+        A borrowed client has a jar of its own, and lets it go before a header: what the
+        user named is taken out of its way.
+        """
+        asked: dict[str, Any] = {}
+        if endpoint.dialled_host != endpoint.host:
+            if endpoint.secure:
+                asked["server_hostname"] = endpoint.server_name
+            if not any(name.lower() == "host" for name, _ in headers):
+                headers = [("Host", endpoint.host_header), *headers]
+        if self._borrowed is None:
+            asked["headers"] = with_cookies(headers, self._caller.cookies())
+        else:
+            jar = self._borrowed.cookie_jar.filter_cookies(request_url(endpoint))
+            own = own_cookies(headers)
+            asked["cookies"] = {name: own[name] for name in own if name in jar}
+            asked["headers"] = headers
+        return asked
 
     def _client(
         self, endpoint: Endpoint, proxy: Proxy | None
@@ -186,7 +217,7 @@ def _tunnel(
         socks_tunnel,
     )
 
-    return socks_tunnel(proxy, endpoint_at_hand)
+    return socks_tunnel(proxy, endpoint_at_hand, vet_at_hand)
 
 
 def _connector(
@@ -205,11 +236,14 @@ def chosen_proxy(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
     """Return the proxy for an endpoint, looking into the environment if told to."""
     if proxy is None or not proxy.from_environment:
         return proxy
-    if urllib.request.proxy_bypass(endpoint.host):
-        return None
-    found = urllib.request.getproxies()
+    found = urllib.request.getproxies_environment()
+    if found:
+        bypass = excepted(found.get("no", ""), endpoint.host, endpoint.port)
+    else:  # macOS and Windows keep proxies, and exceptions from them, in their settings
+        found = urllib.request.getproxies()
+        bypass = bool(urllib.request.proxy_bypass(endpoint.host))
     url = found.get("https" if endpoint.secure else "http") or found.get("all")
-    if url is None:
+    if bypass or url is None:
         return None
     # The environment may name a proxy without its scheme, as curl understands it.
     return parse_proxy(url if "://" in url else f"http://{url}")
@@ -222,6 +256,11 @@ def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> N
         ValueError: It needs a tunnel, and the means for one are missing.
     """
     chosen = chosen_proxy(endpoint, proxy)
+    if chosen is not None and endpoint.zone:
+        raise ValueError(
+            "url must not have a zone (%25) when a proxy dials it: it names an "
+            "interface of this machine; leave proxy out."
+        )
     if chosen is None or (chosen.is_http and endpoint.secure):
         return
     if borrowed:

@@ -1,6 +1,7 @@
 """Through a SOCKS proxy, with the extra ``socks``; imported only when one is used.
 
-Rule: TLS with the server begins here. The extra would wait for an orderly end of a
+Rules: names are resolved here, unless the proxy does it, because what we resolve we
+vet. TLS with the server begins here: the extra would wait for an orderly end of a
 connection that hangs in its TLS handshake, so that the dial could not be given up. Its
 errors share no root, and become ours here.
 """
@@ -48,6 +49,10 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
 
     #: Says where the dial at hand leads.
     endpoint: Callable[[], Endpoint]
+    #: Raises an OSError for an address that it may not lead to.
+    vet: Callable[[str], None]
+    #: Of what family addresses may be; ``None`` where the proxy resolves names.
+    resolves: socket.AddressFamily | None
 
     async def _wrap_create_connection(
         self,
@@ -78,16 +83,16 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         ssl: SSLContext | None = None,
         timeout: float | None = None,
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Do what the extra does, but for TLS."""
+        """Do what the extra does, but for names and TLS."""
         transport, protocol = await super()._connect_via_proxy(
-            host, port, timeout=timeout
+            await self._vetted(host, port), port, timeout=timeout
         )
         if ssl is None:
             return transport, protocol
         error: ConnectFailed
         try:
             secured = await self._loop.start_tls(
-                transport, protocol, ssl, server_hostname=host
+                transport, protocol, ssl, server_hostname=self.endpoint().server_name
             )
         except OSError as failure:
             transport.abort()
@@ -101,8 +106,28 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
             return secured, protocol
         raise error
 
+    async def _vetted(self, host: str, port: int) -> str:
+        """Return what the proxy is asked for: an address that is allowed, or a name."""
+        if self.resolves is None:
+            return host
+        found = await self._loop.getaddrinfo(
+            host, port, family=self.resolves, type=socket.SOCK_STREAM
+        )
+        refusal: OSError | None = None
+        # IPv4 first, as the extra has it: a proxy may have nothing else.
+        for _, _, _, _, address in sorted(found, key=lambda info: info[0]):
+            try:
+                self.vet(str(address[0]))
+            except OSError as refused:
+                refusal = refused
+            else:
+                return str(address[0])
+        raise refusal or socket.gaierror(socket.EAI_NONAME, "no address")
 
-def socks_tunnel(proxy: Proxy, endpoint: Callable[[], Endpoint]) -> SocksTunnel:
+
+def socks_tunnel(
+    proxy: Proxy, endpoint: Callable[[], Endpoint], vet: Callable[[str], None]
+) -> SocksTunnel:
     """Return a connector for a proxy; ``socks5h`` means that it resolves names."""
     scheme, rest = proxy.url.split("://", 1)
     remote = scheme == "socks5h"
@@ -112,6 +137,10 @@ def socks_tunnel(proxy: Proxy, endpoint: Callable[[], Endpoint]) -> SocksTunnel:
     )
     assert isinstance(tunnel, SocksTunnel)  # noqa: S101 - it says it makes its parent
     tunnel.endpoint = endpoint
+    tunnel.vet = vet
+    # SOCKS 4 has no place for an IPv6 address.
+    local = socket.AF_INET if scheme == "socks4" else socket.AF_UNSPEC
+    tunnel.resolves = None if remote else local
     return tunnel
 
 

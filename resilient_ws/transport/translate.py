@@ -66,7 +66,7 @@ def _whose(failure: BaseException, endpoint: Endpoint) -> By:
     """Whether it was the server or a proxy that aiohttp could not connect to."""
     if not isinstance(failure, aiohttp.ClientConnectorError):
         return "server"
-    there = (endpoint.host, endpoint.port)
+    there = (endpoint.dialled_host, endpoint.port)
     return "server" if (failure.host, failure.port) == there else "proxy"
 
 

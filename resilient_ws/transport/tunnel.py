@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed
+from resilient_ws.policy.host import bracketed
 from resilient_ws.transport.translate import failed, rejected
 
 
@@ -108,8 +109,7 @@ class HttpTunnel(aiohttp.BaseConnector):
         raise error
 
     def _request(self, endpoint: Endpoint) -> bytes:
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        authority = f"{host}:{endpoint.port}"
+        authority = f"{bracketed(endpoint.dialled_host)}:{endpoint.port}"
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
         if self._proxy.authorization is not None:
             lines.append(f"Proxy-Authorization: {self._proxy.authorization}")

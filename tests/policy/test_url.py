@@ -13,49 +13,67 @@ from resilient_ws.policy import Endpoint, parse_endpoint, redirected, same_origi
 
 
 @pytest.mark.parametrize(
-    ("url", "origin", "target"),
+    ("url", "origin"),
     [
-        ("ws://example.com", ("ws", "example.com", 80), "/"),
-        ("wss://example.com", ("wss", "example.com", 443), "/"),
-        ("WSS://EXAMPLE.com./a", ("wss", "example.com", 443), "/a"),
-        ("wss://example.com:/a", ("wss", "example.com", 443), "/a"),
-        (
-            "wss://example.com:8443/a/b?c=d&e",
-            ("wss", "example.com", 8443),
-            "/a/b?c=d&e",
-        ),
-        ("wss://example.com?x=1", ("wss", "example.com", 443), "/?x=1"),
-        (
-            "wss://bücher.example/ä?ö=ü",
-            ("wss", "xn--bcher-kva.example", 443),
-            "/%C3%A4?%C3%B6=%C3%BC",
-        ),
-        (
-            "wss://xn--bcher-kva.example/%C3%A4%zz",
-            ("wss", "xn--bcher-kva.example", 443),
-            "/%C3%A4%zz",
-        ),
-        (
-            "wss://example.com/a?b?c/d@e:f|g",
-            ("wss", "example.com", 443),
-            "/a?b?c/d@e:f|g",
-        ),
-        ("ws://[::1]:9000/", ("ws", "::1", 9000), "/"),
-        ("ws://[0:0::1]/", ("ws", "::1", 80), "/"),
-        ("ws://127.0.0.1/", ("ws", "127.0.0.1", 80), "/"),
-        ("wss://my_device-1.local/", ("wss", "my_device-1.local", 443), "/"),
-        (
-            "ws://\uff11\uff12\uff17.0.0.1/",
-            None,
-            None,
-        ),  # urlsplit accepts what NFKC makes digits
+        ("ws://example.com", ("ws", "example.com", 80)),
+        ("wss://example.com", ("wss", "example.com", 443)),
+        ("WSS://EXAMPLE.com./a", ("wss", "example.com", 443)),
+        ("wss://example.com:/a", ("wss", "example.com", 443)),
+        ("wss://example.com:8443/a/b?c=d&e", ("wss", "example.com", 8443)),
+        ("wss://bücher.example/", ("wss", "xn--bcher-kva.example", 443)),
+        ("ws://[::1]:9000/", ("ws", "::1", 9000)),
+        ("ws://[0:0::1]/", ("ws", "::1", 80)),
+        ("ws://127.0.0.1/", ("ws", "127.0.0.1", 80)),
+        ("wss://my_device-1.local/", ("wss", "my_device-1.local", 443)),
+        ("ws://[FE80::1%25eth0]/", ("ws", "fe80::1%eth0", 80)),
     ],
 )
-def test_a_url_is_taken_apart(url: str, origin: Any, target: str | None) -> None:
+def test_a_url_is_taken_apart(url: str, origin: tuple[str, str, int]) -> None:
     endpoint = parse_endpoint(url)
-    assert endpoint.origin == (origin or ("ws", "127.0.0.1", 80))
-    assert endpoint.target == (target or "/")
+    assert endpoint.origin == origin
     assert endpoint.secure is (endpoint.scheme == "wss")
+
+
+@pytest.mark.parametrize(
+    ("behind", "target"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("?", "/?"),
+        ("?x=1", "/?x=1"),
+        ("/?", "/?"),
+        ("/a?", "/a?"),
+        ("/a??", "/a??"),
+        ("/a/../b%7E?k=A%2FB&t=x%3Ay%21", None),
+        ("/./a/./../%2e%2E/b/..", None),
+        ("//a//b/", None),
+        ("//other.example/b", None),
+        ("/%zz%", None),
+        ("/%2f%2F%c3%A4", None),
+        ("/a;b=c;;d?e;f", None),
+        ("/a?b?c/d@e:f|g", None),
+        ("/@:80/:@", None),
+        ("/a+b?c+d=%20&&=&", None),
+        ("/!$&'()*,;=~-._", None),
+        ('/{"a":[1]}?^`<b>', None),
+        ("/ä?ö=ü", "/%C3%A4?%C3%B6=%C3%BC"),
+        ("/%C3%A4ä%E4", "/%C3%A4%C3%A4%E4"),
+        ("?ä", "/?%C3%A4"),
+        ("/\U0001f600", "/%F0%9F%98%80"),
+    ],
+)
+def test_the_target_is_what_was_given_byte_for_byte(
+    behind: str, target: str | None
+) -> None:
+    endpoint = parse_endpoint(f"wss://user:pass@example.com:8443{behind}")
+    assert endpoint.target == (behind if target is None else target)
+    assert endpoint.http_url == f"https://example.com:8443{endpoint.target}"
+
+
+@given(st.text(alphabet=[chr(n) for n in range(33, 127) if chr(n) not in "\\#"]))
+def test_any_printable_target_is_left_as_it_is(text: str) -> None:
+    assert parse_endpoint(f"wss://h/{text}").target == f"/{text}"
+    assert parse_endpoint(f"wss://h?{text}").target == f"/?{text}"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +82,8 @@ def test_a_url_is_taken_apart(url: str, origin: Any, target: str | None) -> None
         ("ws://u:p@example.com/a?b=c", "http://example.com/a?b=c"),
         ("wss://example.com:443/", "https://example.com/"),
         ("wss://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/"),
+        ("wss://example.com.:8443/", "https://example.com.:8443/"),
+        ("wss://[fe80::1%25eth0]/", "https://[fe80::1%25eth0]/"),
     ],
 )
 def test_the_dialler_is_given_http_without_userinfo(url: str, http_url: str) -> None:
@@ -131,6 +151,13 @@ def test_userinfo_becomes_a_basic_header(url: str, credentials: bytes | None) ->
         ("wss://good.com\\@evil.com/", "backslash"),
         ("wss://a%3Ab:c@h/", "colon in its user name"),
         ("wss://ev\u2100il.com/", "must have a host that can be read"),
+        ("wss://127.0.0.1[::1]/", "must have a host that can be read"),
+        ("wss://[::1]evil.com/", "must have a host that can be read"),
+        ("wss://[::1][::2]/", "must have a host that can be read"),
+        ("wss://127.1/", "must be an address in four decimal parts"),
+        ("wss://i\u2764.ws/", "must be encoded by IDNA 2008"),
+        ("wss://[fe80::1%eth0]/", "behind %25"),
+        ("wss://[::1%25lo]/", "only a link-local address"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(url: str, words: str) -> None:
@@ -162,6 +189,9 @@ SECRET = "s3cret"
         ("wss://h/?s3cret", "wss://h/?***"),
         ("wss://h/?a=1;b=s3cret&&c=", "wss://h/?a=***&***&c=***"),
         ("wss://h:9/p", "wss://h:9/p"),
+        ("wss://h./p?", "wss://h./p?"),
+        ("wss://[fe80::1%25eth0]:9/p", "wss://[fe80::1%25eth0]:9/p"),
+        ("wss://h/v3/84842078b09946638c03157f83405213", "wss://h/v3/***"),
     ],
 )
 def test_an_endpoint_shows_no_secret(url: str, redacted: str) -> None:
@@ -228,6 +258,13 @@ def follow(location: str, source: str = "wss://u:p@h/a/b?c=d") -> Endpoint:
         ("http://g/x", ("ws", "g", 80), "/x"),
         ("wss://g:9/x#part", ("wss", "g", 9), "/x"),
         ("ws://g", ("ws", "g", 80), "/"),
+        ("HTTPS://G./x", ("wss", "g", 443), "/x"),
+        ("", ("wss", "h", 443), "/a/b?c=d"),
+        ("?", ("wss", "h", 443), "/a/b?"),
+        ("/../b%7E?k=A%2FB&t=x%3Ay%21", ("wss", "h", 443), "/b%7E?k=A%2FB&t=x%3Ay%21"),
+        ("https://g/%2e%2E/b;?", ("wss", "g", 443), "/%2e%2E/b;?"),
+        ("/\udce4ä%E4", ("wss", "h", 443), "/%E4%C3%A4%E4"),
+        ("https://[fe80::2]/", ("wss", "fe80::2", 443), "/"),
     ],
 )
 def test_a_location_leads_to_an_endpoint(
@@ -246,8 +283,38 @@ def test_credentials_stay_within_their_origin() -> None:
     assert follow("https://evil:evil@h/x").authorization == source.authorization
 
 
+def test_a_location_stays_on_the_link_of_its_source() -> None:
+    source = "wss://u:p@[fe80::1%25eth0]/a"
+    for location in ("b", "https://[fe80::1]/b", "https://[fe80::1%25eth0]/b"):
+        endpoint = follow(location, source)
+        assert (endpoint.zone, endpoint.target) == ("eth0", "/b")
+        assert endpoint.authorization is not None
+    assert follow("//[2001:db8::1]/", source).zone == ""
+    with pytest.raises(SecurityError, match="name an interface of this machine"):
+        follow("https://[fe80::1%25eth1]/", source)
+
+
+def test_a_location_keeps_the_dot_of_its_source_only_where_it_inherits_it() -> None:
+    assert follow("b", "wss://h./").dialled_host == "h."
+    assert follow("//h/b", "wss://h./").dialled_host == "h"
+    assert same_origin(follow("//h/b", "wss://h./"), parse_endpoint("wss://h./"))
+
+
 @pytest.mark.parametrize(
-    "location", ["ftp://g/", "javascript:alert(1)", "http://", "/a\r\nb", "//a..b/"]
+    "location",
+    [
+        "ftp://g/",
+        "javascript:alert(1)",
+        "http://",
+        "https:x",
+        "/a\r\nb",
+        "//a..b/",
+        "//127.1/",
+        "//0x7f000001/",
+        "//\udce4/",
+        "/\ud800",
+        "https://[fe80::1%25eth0]/",
+    ],
 )
 def test_a_location_that_leads_nowhere_is_refused(location: str) -> None:
     with pytest.raises(SecurityError, match=r"^wss://h/a/b\?c=\*\*\* redirects to"):

@@ -1,0 +1,136 @@
+"""Hosts: read in one way only, compared in one spelling.
+
+Rules: a name is mapped as browsers map it (UTS 46, non-transitional) and encoded by
+IDNA 2008; what that would drop without a trace, or cannot encode, is refused. What ends
+in a number is an address in its usual form, or refused: some resolvers read ``127.1``
+and ``0x7f000001`` as addresses, and some do not. The trailing dot and the zone belong
+to the dial, not to the name, so that hosts are compared without them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final, TypeAlias
+
+import attrs
+import idna
+
+
+IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_MAX_HOST: Final = 253
+#: WHATWG URL, "ends in a number": such a last label makes an address of the whole.
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+#: RFC 6874 without percent-encoding, which the names of interfaces do not need.
+_ZONE: Final = re.compile(r"[A-Za-z0-9._~-]+")
+_ZONE_MARK: Final = "%25"
+
+
+@attrs.frozen(kw_only=True)
+class Host:
+    """A host as it was given.
+
+    Attributes:
+        name: Lower-case IDNA without a trailing dot, or a compressed address without
+            brackets: what hosts are compared by.
+        rooted: Whether a trailing dot said that no search domain applies.
+        zone: The interface of a link-local address (RFC 6874), or empty.
+    """
+
+    name: str
+    rooted: bool = False
+    zone: str = ""
+
+
+def parse_host(text: str) -> Host:
+    """Read a host, without brackets.
+
+    Raises:
+        ValueError: It is neither a name nor an address; the text says what is, and
+            does not repeat it.
+    """
+    if ":" in text:
+        return _address_with_zone(text)
+    given = _encoded(text)
+    name = given.removesuffix(".")
+    rooted = name != given
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        return Host(name=_in_four_parts(name))
+    if len(name) > _MAX_HOST or not all(map(_LABEL.fullmatch, name.split("."))):
+        raise ValueError("letters, digits, hyphens and dots.")
+    return Host(name=name, rooted=rooted)
+
+
+def canonical_host(text: str) -> str:
+    """The spelling of a host by which it is compared.
+
+    Raises:
+        ValueError: It is neither a name nor an address.
+    """
+    return parse_host(text).name
+
+
+def literal(host: str) -> IPAddress | None:
+    """A host as an address, ``None`` when it is a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _address_with_zone(text: str) -> Host:
+    address, mark, zone = text.partition(_ZONE_MARK)
+    if "%" in address or (mark and not _ZONE.fullmatch(zone)):
+        raise ValueError(
+            "a zone is the name of an interface behind %25, as in [fe80::1%25eth0]."
+        )
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        raise ValueError("what has colons must be an IPv6 address.") from None
+    if zone and not found.is_link_local:
+        raise ValueError("only a link-local address (fe80::/10) has a zone.")
+    return Host(name=str(found), zone=zone)
+
+
+def _encoded(name: str) -> str:
+    if name.isascii():
+        return name.lower()
+    # Bounded first: encoding takes more than linear time.
+    if len(name) > _MAX_HOST:
+        raise ValueError("at most 253 characters.")
+    try:
+        if not all(map(_mapped, name)):
+            raise ValueError("no invisible characters.")
+        labels = _mapped(name).split(".")
+        return ".".join(map(_encoded_label, labels))
+    except UnicodeError:  # the root of idna's errors, whose texts repeat the name
+        raise ValueError(
+            "what is not ASCII must be encoded by IDNA 2008; if this name exists all "
+            "the same, write it as xn--."
+        ) from None
+
+
+def _mapped(text: str) -> str:
+    return idna.uts46_remap(text, std3_rules=False, transitional=False)
+
+
+def _encoded_label(label: str) -> str:
+    return label if label.isascii() else idna.alabel(label).decode("ascii")
+
+
+def _in_four_parts(name: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(name))
+    except ValueError:
+        raise ValueError(
+            "what ends in a number must be an address in four decimal parts, like "
+            "127.0.0.1."
+        ) from None
