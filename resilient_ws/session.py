@@ -88,9 +88,13 @@ def connect(
         url: ``wss://`` or ``ws://`` (``ws`` only to this machine, unless ``access``
             allows more); or several, to fail over between; or a callable, sync or
             async, that takes an ``Attempt`` and returns one, for a fresh URL or token
-            with each attempt.
+            with each attempt. Path and query are sent byte for byte; names are encoded
+            by IDNA 2008.
         headers: Sent with the handshake; or a callable, sync or async, that takes an
-            ``Attempt`` and returns them.
+            ``Attempt`` and returns them. Cookies that the server has set follow your
+            own ``Cookie``, but for names that stand there. They last as long as the
+            session, and go to the host that set them, which may be an address, at
+            whatever port (RFC 6265).
         subprotocols: Offered to the server, best first (RFC 6455 §1.9).
         origin: The Origin header, for servers that ask for it.
         compression: ``"deflate"`` (default) offers permessage-deflate (RFC 7692); where
@@ -99,7 +103,8 @@ def connect(
         ssl: A context for ``wss://``; by default the system's trusted issuers.
         proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
             ``"env"`` to read the environment, which is not read otherwise. SOCKS
-            needs the extra ``socks``.
+            needs the extra ``socks``. ``NO_PROXY`` may hold names, each for all below
+            it, addresses and networks, with a port or without, and ``*``.
         http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
             its headers, cookies and authorization are sent along.
         on_open: ``async`` hook that gets each new ``Connection`` before anything else

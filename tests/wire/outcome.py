@@ -41,9 +41,10 @@ TOKEN: Final = "plantedToken"
 BARE: Final = "plantedBareItem"
 API_KEY: Final = "plantedApiKey"
 COOKIE: Final = "plantedCookie"
+PATH_KEY: Final = "planted4842078b09946638c03157f"
 REDIRECTED: Final = "plantedInLocation"
 SET_COOKIE: Final = "plantedInSetCookie"
-PATHS: Final = f"/feed?token={TOKEN}&{BARE}"
+PATHS: Final = f"/feed/{PATH_KEY}?token={TOKEN}&{BARE}"
 USERINFO: Final = f"{USER}:{PASSWORD}@"
 
 SECRETS: Final = (

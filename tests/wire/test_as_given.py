@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import pytest
 
-from resilient_ws import Access, SecurityError, connect
+from resilient_ws import Access, ConnectionOpened, SecurityError, connect
 from resilient_ws.testing import assert_no_leaks
 from tests.servers.process import HOST, ROOT
 from tests.servers.proxies import Dante, Microsocks, Proxy, Squid, Tinyproxy
 from tests.wire.raw import Peer, RawServer
-from tests.wire.witness import BOTH_LOOPS, SOON, eventually
+from tests.wire.witness import BOTH_LOOPS, SOON, eventually, watched
 
 
 if TYPE_CHECKING:
@@ -227,12 +227,13 @@ async def test_a_certificate_is_for_the_name_without_its_dot(
         RawServer(tunnels_to(lambda: server.port)) as tunnel,
         Microsocks(tmp_path) as socks,
     ):
-        options: dict[str, Any] = {
+        ways: dict[str, dict[str, Any]] = {
             "direct": {},
             "borrowed": {"http": http},
             "http": {"proxy": f"http://{HOST}:{tunnel.port}"},
             "socks5": {"proxy": socks.proxy_url(scheme="socks5")},
-        }[way]
+        }
+        options = ways[way]
         url = f"wss://feed.localhost.:{server.port}"
         async with connect(url, ssl=client_tls, wait_open=SOON, **options):
             pass
@@ -442,10 +443,10 @@ async def test_cookies_know_hosts_and_no_ports(host: str) -> None:
         ]
 
         turns = iter(urls)
-        async with connect(lambda _: next(turns), wait_open=SOON) as session:
-            for epoch in (1, 2):
+        async with watched(lambda _: next(turns)) as (session, seen):
+            for opened in (2, 3):
                 session.reconnect("to the next")
-                await eventually(lambda epoch=epoch: session.epoch > epoch)
+                await seen.until(ConnectionOpened, count=opened)
         assert one.requests[0].headers.get("cookie") is None
         sent = [request.headers.get("cookie") for request in another.requests]
         assert sent == ["a=1", None]

@@ -356,6 +356,18 @@ ENVIRONMENTS: dict[str, tuple[str, str, dict[str, str], bool]] = {
     "the other scheme": ("ws", "http", {"https_proxy": "{}"}, False),
     "not for this host": ("ws", "http", {"http_proxy": "{}", "no_proxy": HOST}, False),
     "not for any": ("ws", "http", {"http_proxy": "{}", "no_proxy": "*"}, False),
+    "not for this network": (
+        "wss",
+        "http",
+        {"https_proxy": "{}", "NO_PROXY": "example.com, 127.0.0.0/8"},
+        False,
+    ),
+    "not for another port": (
+        "ws",
+        "http",
+        {"http_proxy": "{}", "no_proxy": f"{HOST}:1,[::1]"},
+        True,
+    ),
     "none": ("ws", "http", {}, False),
 }
 

@@ -53,9 +53,14 @@ async def main() -> None:
                 server_tls if scheme == "wss" else None
             ) as server:
                 url = f"{scheme}://[{ADDRESS}%25lo]:{server.port}/a?k=v"
-                options = {"ssl": client_tls, "http": borrowed, "wait_open": 10.0}
-                access = Access(allow_insecure=True)
-                async with connect(url, access=access, **options) as session:
+                session = connect(
+                    url,
+                    access=Access(allow_insecure=True),
+                    http=borrowed,
+                    ssl=client_tls,
+                    wait_open=10.0,
+                )
+                async with session:
                     shown = repr(session).split("://")[1].split()[0].rstrip(">,")
                     told = server.requests[0].headers["host"]
                     print(way, told, f"{scheme}://{shown}")
