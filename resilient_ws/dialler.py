@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from resilient_ws.errors import ConnectFailed, Fatal, OpenTimeout, ResilientWSError
 from resilient_ws.events import AttemptQueued
-from resilient_ws.limiter import Slot
+from resilient_ws.limiter import Slot, governor_of
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
 from resilient_ws.tracebacks import by_the_user, where_raised
@@ -74,7 +74,7 @@ class Dialler:
         self._loop = loop
         self._report = report
         limiter = settings.limiter
-        self._governor = None if limiter is None else limiter.bind(loop)
+        self._governor = None if limiter is None else governor_of(limiter, loop)
         self._client = HttpClient(
             access=settings.access,
             proxy=settings.proxy,

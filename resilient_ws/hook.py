@@ -19,7 +19,7 @@ from resilient_ws.tasks import ended
 if TYPE_CHECKING:
     from resilient_ws.errors import ConnectionLost
     from resilient_ws.orders import Orders
-    from resilient_ws.restore import Connection
+    from resilient_ws.restore import Connection, Window
     from resilient_ws.settings import OnOpen
 
 
@@ -52,12 +52,16 @@ class Hook:
         self._connection: Connection | None = None
 
     async def run(
-        self, connection: Connection, lost: asyncio.Future[ConnectionLost]
+        self,
+        connection: Connection,
+        window: Window,
+        lost: asyncio.Future[ConnectionLost],
     ) -> Exception | None:
         """Restore one connection; an order that comes meanwhile ends it.
 
         Args:
             connection: The connection, for the hook to use.
+            window: When the hook may use it; shut at its end.
             lost: Done when the connection is lost, with the loss.
 
         Returns:
@@ -74,7 +78,7 @@ class Hook:
             await self._orders.first(task, lost, timeout=self._limit)
             finished = task.done()
         finally:
-            connection.finish()
+            window.is_open = False
             await ended(task)
             self.task = self._connection = None
         failure = _outcome(task) if finished else None

@@ -91,23 +91,27 @@ class ConnectLimiter:
         """How many attempts have a slot."""
         return 0 if self._governor is None else self._governor.admission.under_way
 
-    def bind(self, loop: asyncio.AbstractEventLoop) -> Governor:
-        """Belong to this loop from now on; a session does it when it is entered.
 
-        Raises:
-            RuntimeError: It belongs to another loop.
-        """
-        if self._governor is None:
-            admission: Admission[Slot] = Admission(
-                rate=self.rate, per=self.per, concurrency=self.concurrency
-            )
-            self._governor = Governor(admission, loop)
-        elif self._governor.loop is not loop:
-            raise RuntimeError(
-                "The limiter belongs to the event loop on which it was first used; "
-                "make a ConnectLimiter of its own for each loop."
-            )
-        return self._governor
+def governor_of(limiter: ConnectLimiter, loop: asyncio.AbstractEventLoop) -> Governor:
+    """Return what governs the dials of a loop, to which the limiter then belongs.
+
+    Raises:
+        RuntimeError: It belongs to another loop.
+    """
+    # Its own, and out of sight of the user's.
+    governor = limiter._governor  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    if governor is None:
+        admission: Admission[Slot] = Admission(
+            rate=limiter.rate, per=limiter.per, concurrency=limiter.concurrency
+        )
+        governor = Governor(admission, loop)
+        limiter._governor = governor  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    elif governor.loop is not loop:
+        raise RuntimeError(
+            "The limiter belongs to the event loop on which it was first used; "
+            "make a ConnectLimiter of its own for each loop."
+        )
+    return governor
 
 
 class Governor:

@@ -112,6 +112,15 @@ class RestoreBuffer:
         self._size = 0
 
 
+class Window:
+    """The time in which ``on_open`` may use its connection; the hook shuts it."""
+
+    __slots__ = ("is_open",)
+
+    def __init__(self) -> None:
+        self.is_open = True
+
+
 class Connection:
     """One connection while it is being restored: the argument of ``on_open``.
 
@@ -130,27 +139,28 @@ class Connection:
         wire: Wire,
         buffer: RestoreBuffer,
         *,
+        window: Window,
         epoch: int,
         endpoint: str,
         negotiated: Negotiated,
     ) -> None:
         self._wire = wire
         self._buffer = buffer
+        self._window = window
         self.endpoint = endpoint
-        self._restoring = True
         self.epoch = epoch
         self.subprotocol = negotiated.subprotocol
         self.extensions: Mapping[str, Mapping[str, str | None]] = negotiated.extensions
 
     def __repr__(self) -> str:
         """Show where it leads, without secrets."""
-        doing = "being restored" if self._restoring else "restored"
+        doing = "being restored" if self.restoring else "restored"
         return f"<Connection {self.epoch} to {self.endpoint}, {doing}>"
 
     @property
     def restoring(self) -> bool:
         """Whether ``on_open`` still runs."""
-        return self._restoring
+        return self._window.is_open
 
     async def send(self, data: Sendable) -> None:
         """Send one message at once: ``str`` as text, the rest as binary.
@@ -194,11 +204,7 @@ class Connection:
         finally:
             del lost
 
-    def finish(self) -> None:
-        """Say that ``on_open`` is over."""
-        self._restoring = False
-
     def _check_restoring(self, call: str) -> None:
-        if not self._restoring:
+        if not self.restoring:
             msg = f"on_open is over for this connection; use session.{call}() now."
             raise RuntimeError(msg)

@@ -33,7 +33,7 @@ from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.recovery import Pause, Recovery, Surrender
 from resilient_ws.protocol.engine import Engine
-from resilient_ws.restore import Connection, RestoreBuffer
+from resilient_ws.restore import Connection, RestoreBuffer, Window
 from resilient_ws.screen import Screen
 from resilient_ws.settings import Attempt
 from resilient_ws.state import State
@@ -407,14 +407,16 @@ class Supervisor:
         self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
     ) -> Exception | None:
         """Run ``on_open``; return what it, or its connection, failed with."""
+        window = Window()
         connection = Connection(
             wire,
             buffer,
+            window=window,
             epoch=self.journal.epoch + 1,
             endpoint=self._dialler.where,
             negotiated=negotiated,
         )
-        return await self.hook.run(connection, wire.ended)
+        return await self.hook.run(connection, window, wire.ended)
 
     def _open(self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated) -> None:
         """Let messages flow: one step, so that nothing comes between."""

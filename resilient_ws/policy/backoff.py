@@ -159,25 +159,6 @@ class Reconnect:
         eq=False,
     )
 
-    def longest_wait(self, because: Exception | None = None) -> float:
-        """What this policy waits at its longest, in seconds, at most 60.
-
-        Args:
-            because: The failure at hand, for waits that look at it.
-        """
-        if self.wait is None:
-            return LONGEST_WAIT
-        state = _call_state(self, started=0.0)
-        failure = because or ConnectionLost("The connection was lost.", how="eof")
-        answers: list[float] = []
-        for attempt in _PROBED:
-            _fill(state, failure, attempt=attempt, now=0.0)
-            # One that was written for a few attempts may raise beyond them, which
-            # says nothing about those it is asked for.
-            with contextlib.suppress(Exception):
-                answers.append(_waited(state))
-        return min(LONGEST_WAIT, max(answers, default=LONGEST_WAIT))
-
 
 @attrs.frozen(kw_only=True)
 class Retry:
@@ -285,6 +266,27 @@ class Outage:
         )
         error.__cause__ = because
         return error
+
+
+def longest_wait(policy: Reconnect, because: Exception | None = None) -> float:
+    """What a policy waits at its longest, in seconds, at most 60.
+
+    Args:
+        policy: Whose wait.
+        because: The failure at hand, for waits that look at it.
+    """
+    if policy.wait is None:
+        return LONGEST_WAIT
+    state = _call_state(policy, started=0.0)
+    failure = because or ConnectionLost("The connection was lost.", how="eof")
+    answers: list[float] = []
+    for attempt in _PROBED:
+        _fill(state, failure, attempt=attempt, now=0.0)
+        # One that was written for a few attempts may raise beyond them, which says
+        # nothing about those it is asked for.
+        with contextlib.suppress(Exception):
+            answers.append(_waited(state))
+    return min(LONGEST_WAIT, max(answers, default=LONGEST_WAIT))
 
 
 def jittered_age(max_age: float, rng: random.Random) -> float:

@@ -17,6 +17,7 @@ import attrs
 
 from resilient_ws.errors import Fatal, HandshakeRejected
 from resilient_ws.events import RetrySource
+from resilient_ws.policy.backoff import longest_wait
 from resilient_ws.policy.failures import Ending, Verdict, default_verdict, floor
 
 
@@ -107,7 +108,7 @@ class Judge:
         seconds, source = floor(ending, now_wall, self._policy.retry_after_cap)
         stands = worst is Verdict.FATAL and not final
         if stands:
-            longest = self._policy.longest_wait(ending.because)
+            longest = longest_wait(self._policy, ending.because)
             if longest > seconds:
                 seconds, source = longest, "floor"
         return Judgement(

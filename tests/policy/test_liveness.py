@@ -48,6 +48,11 @@ def test_the_defaults_are_those_of_the_design() -> None:
             ValueError,
             "Liveness.probe needs a ping_interval",
         ),
+        (
+            {"probe": "\ud83d"},
+            ValueError,
+            "Liveness.probe must not contain lone surrogates",
+        ),
         ({"is_answer": len}, ValueError, "Liveness.is_answer needs a probe"),
         (
             {"is_answer": 1, "probe": "x"},

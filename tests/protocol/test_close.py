@@ -58,6 +58,13 @@ def test_a_reason_is_measured_in_bytes() -> None:
         check_close(1000, "é" * 62)
 
 
+@pytest.mark.parametrize("reason", ["\ud83d", "bye\udc80", "\ude00\ud83d"])
+def test_a_reason_that_has_no_utf_8_is_named(reason: str) -> None:
+    with pytest.raises(ValueError, match=r"^reason must not contain lone surr") as bad:
+        check_close(1000, reason)
+    assert not isinstance(bad.value, UnicodeError)
+
+
 @pytest.mark.parametrize("code", LEGAL[:20])
 def test_what_is_written_is_what_is_read(code: int) -> None:
     assert read_close(check_close(code, "why")) == CloseFrame(code=code, reason="why")

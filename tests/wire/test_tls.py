@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
+import re
 import signal
 import ssl
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +17,7 @@ import trustme
 from resilient_ws import (
     Access,
     ConnectFailed,
+    ConnectionDropped,
     HandshakeRejected,
     OpenTimeout,
     State,
@@ -319,6 +322,43 @@ async def test_a_server_that_speaks_no_tls_or_not_to_the_end(
     assert not outcome.fatal
     assert words in str(failure)
     assert not find_secrets(outcome.told)
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", b"\x17\x03\x03\x00\x20" + bytes(32)])
+async def test_a_broken_record_of_tls_has_no_errno_and_is_named(
+    garbage: bytes, authority: trustme.CA
+) -> None:
+    """OpenSSL counts its own errors: its 1 is not EPERM."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(tls)
+
+    def breaks(peer: Peer) -> None:
+        peer.accept()
+        peer.receive()
+        os.write(peer.sock.fileno(), garbage)
+        peer.drain()
+
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    async with assert_no_leaks(), RawServer(breaks, tls=tls) as server:
+        url = f"wss://{HOST}:{server.port}"
+        async with watched(url, ssl=client) as (session, seen):
+            await session.send("now")
+            await eventually(lambda: bool(seen.of(ConnectionDropped)))
+            lost = seen.of(ConnectionDropped)[0].because
+    assert lost.errno is None
+    assert lost.how == "reset"
+    assert "EPERM" not in str(lost)
+    assert re.search(r"SSLError: [A-Z_]+\)", str(lost)), lost
+
+
+async def test_a_name_that_is_not_found_has_no_errno() -> None:
+    """Its number is the resolver's."""
+    with pytest.raises(ConnectFailed) as caught:
+        async with connect("wss://no-such-host.invalid", wait_open=0.5):
+            pass
+    assert caught.value.stage == "resolve"
+    assert caught.value.errno is None
 
 
 async def test_a_server_that_hangs_in_the_tls_handshake_is_given_up(
