@@ -227,7 +227,7 @@ async def test_a_reader_that_stands_still_does_not_cost_the_connection(
         ),
         (
             ["listen", "ws://localhost:9000/", "--subprotocol", "a b"],
-            "--subprotocol holds",
+            "--subprotocol[",
         ),
         (["listen", "ws://localhost:9000/", "--count", "0"], "--count"),
         (["listen", "ws://localhost:9000/", "--count", "few"], "--count"),
