@@ -121,9 +121,11 @@ class SQLiteLedger:
     async def _shut(self) -> None:
         closing = self._loop.run_in_executor(self._thread, self._database.close)
         try:
-            await _seen_through(closing)
+            lost = await _seen_through(closing)
         finally:
             self._thread.shutdown()
+        if lost is not None:
+            self._tell([lost])
 
     # Asking.
 

@@ -186,12 +186,14 @@ class Database:
         last = connection.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()
         return rows, last[0] or 0
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def close(self) -> StoreError | None:
+        """Let go of the file; return an error if what is in it will not be found."""
         connection, self._connection = self._connection, None
         lock, self._lock = self._lock, None
+        lost = None
         try:
             if connection is not None:
+                lost = self._lost(connection)
                 connection.close()
                 # SQLite has removed the log, so there may be room again.
                 if self._strapped and self._reserve is not None:
@@ -200,6 +202,13 @@ class Database:
         finally:
             if lock is not None:
                 lock.release()
+        return lost
+
+    def _lost(self, connection: sqlite3.Connection) -> StoreError | None:
+        if not self._opened or files.identity(self._path) == self._opened[0]:
+            return None
+        (count,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+        return self._moved() if count else None
 
     # Working.
 
@@ -331,8 +340,8 @@ class Database:
     def _moved(self) -> StoreError:
         return StoreError(
             f"{self._path} (or its log beside it) was deleted or replaced while this "
-            "session had it open, so nothing more can be kept in it; what waits is "
-            "sent as long as the session lives. Open a new session."
+            "session had it open, so nothing can be kept in it any more; what waits is "
+            "sent as long as the session lives. Put it back, or open a new session."
         )
 
     def _at_its_limit(self) -> bool:

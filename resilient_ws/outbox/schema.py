@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from resilient_ws.errors import StoreError
 from resilient_ws.outbox import files
+from resilient_ws.protocol.text import printable
 
 
 #: "rwso" in the header of the file says whose it is.
@@ -30,6 +31,8 @@ SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT: Final = 5.0
 #: No store that was written to, however fast and long, has come to this number.
 LAST_SEQUENCE: Final = 2**62
+#: To read the schema of a store takes a few hundred steps of SQLite's machine.
+_SCHEMA_STEPS: Final = 100_000
 
 _MAGIC: Final = b"SQLite format 3\0"
 #: Of the header of a database file: the size of a page, how many there are, the
@@ -131,10 +134,21 @@ def reader(path: Path) -> sqlite3.Connection:
     connection = connect(path, mode="ro", **still)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(connection.close)
-        _check_objects(path, connection)
+        # It reads the schema first, whose tree may be made to have no end.
+        connection.set_progress_handler(_enough, _SCHEMA_STEPS)
+        try:
+            _check_objects(path, connection)
+        except UnicodeDecodeError:  # SQLite quotes it, and Python cannot read that
+            damage = "its schema is not UTF-8"
+            raise refusal(path, sqlite3.DatabaseError(damage)) from None
+        connection.set_progress_handler(None, 0)
         _check_soundness(path, connection)
         on_failure.pop_all()
     return connection
+
+
+def _enough() -> bool:
+    return True
 
 
 def _log_of(path: Path) -> Path:
@@ -143,12 +157,17 @@ def _log_of(path: Path) -> Path:
 
 def refusal(path: Path, damage: sqlite3.DatabaseError) -> StoreError:
     """Return what to say about a file that SQLite cannot read."""
-    if getattr(damage, "sqlite_errorname", "") == "SQLITE_NOTADB":
+    name = getattr(damage, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB":
         return _foreign(path)
-    if isinstance(damage, sqlite3.OperationalError):
-        return StoreError(f"{path} cannot be read: {damage}.")
+    # SQLite quotes what is in the file, such as the name of a table.
+    words = printable(" ".join(str(damage).split()))
+    if name == "SQLITE_INTERRUPT":
+        words = "its schema has no end"
+    elif isinstance(damage, sqlite3.OperationalError):
+        return StoreError(f"{path} cannot be read: {words}.")
     return StoreError(
-        f"{path} is damaged ({damage}); it was left as it is. Move it away to begin "
+        f"{path} is damaged ({words}); it was left as it is. Move it away to begin "
         "anew, or repair a copy with sqlite3's .recover."
     )
 
@@ -219,24 +238,41 @@ def _objects() -> frozenset[object]:
 
 
 def _check_soundness(path: Path, connection: sqlite3.Connection) -> None:
+    # In this order: SQLite's own check goes down a tree as deep as it is, to the end of
+    # its stack; to walk through a table goes 20 pages deep at most.
+    _walk(path, connection, "sqlite_sequence")
+    ends = [_walk(path, connection, table) for table in ("messages", "set_aside")]
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise refusal(path, sqlite3.DatabaseError(verdict))
     # The next message gets the number behind the last: one that is used already would
     # take another's place.
-    lowest, highest = connection.execute(
-        "SELECT min(id), max(id) FROM "
-        "(SELECT id FROM messages UNION ALL SELECT id FROM set_aside)"
-    ).fetchone()
-    last = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchmany(2)
-    sound = lowest is None or lowest > 0
-    match last:
+    numbers = [number for pair in ends for number in pair]
+    match connection.execute("SELECT name, seq FROM sqlite_sequence").fetchmany(2):
         case []:
-            sound = sound and highest is None
-        case [("messages", int(number))]:
-            sound = sound and (highest or 0) <= number <= LAST_SEQUENCE
+            sound = not numbers
+        case [("messages", int(last))]:
+            sound = max(numbers, default=0) <= last and 0 <= last <= LAST_SEQUENCE
         case _:
             sound = False
-    if not sound:
-        damage = "the numbers of its messages are not what they were"
-        raise refusal(path, sqlite3.DatabaseError(damage))
+    if not sound or min(numbers, default=1) < 1:
+        raise _disordered(path)
+
+
+def _walk(path: Path, connection: sqlite3.Connection, table: str) -> tuple[int, ...]:
+    """Go through the numbers of a table, which grow; return the first and the last."""
+    ids = connection.execute(
+        f"SELECT rowid FROM {table} ORDER BY rowid"  # noqa: S608 - ours, all of it
+    )
+    ends: tuple[int, ...] = ()
+    for (number,) in ids:
+        if ends and number <= ends[1]:
+            raise _disordered(path)
+        ends = (ends[0] if ends else number, number)
+    return ends
+
+
+def _disordered(path: Path) -> StoreError:
+    return refusal(
+        path, sqlite3.DatabaseError("the numbers of its messages are out of order")
+    )

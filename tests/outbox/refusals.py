@@ -61,6 +61,7 @@ async def refused(
         async with session:
             pass
     assert str(names or path) in str(error.value)
+    assert str(error.value).isprintable()
     assert session.state is State.CLOSED
     after = folder(path.parent)
     if index:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import resilient_ws
 from resilient_ws import SQLiteStore, StoreError
 from resilient_ws.outbox import lock as locks
 from tests.outbox.refusals import filled, offline, refused
 from tests.outbox.stores import crashed, inside
+from tests.record import of, recorded
 
 
 if TYPE_CHECKING:
@@ -272,6 +274,19 @@ async def test_what_was_removed_or_replaced_takes_no_more(
                 (other / "moved").rename(file)
                 await session.send("again")
             assert inside(store) == ["accepted", "again"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_store_that_was_removed_is_told_of_at_the_end(
+    server: ScriptedServer, path: Path, waits: bool
+) -> None:
+    session = offline(server, SQLiteStore(path))
+    events = recorded(session)
+    async with session:
+        if waits:
+            await session.send("accepted")
+        path.unlink()
+    assert len(of(events, resilient_ws.StoreFailed)) == waits
 
 
 async def test_a_lock_that_comes_and_goes_is_not_waited_for(

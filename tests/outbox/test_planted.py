@@ -6,16 +6,25 @@ import contextlib
 import json
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
+import tempfile
+import zlib
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import resilient_ws
-from resilient_ws import Outbox, SQLiteStore, StoreError
+from resilient_ws import DeliveryState, Outbox, SQLiteStore, StoreError
 from resilient_ws.cli import outbox as command
 from resilient_ws.outbox import schema
+from resilient_ws.outbox.database import Database, Forget, Put
+from resilient_ws.outbox.delivery import Delivery, Terms
+from resilient_ws.outbox.rows import Values, values_of
 from resilient_ws.outbox.schema import LAST_SEQUENCE
 from resilient_ws.testing.scripts import hold
 from tests.outbox.refusals import filled, offline, refused
@@ -24,7 +33,7 @@ from tests.record import of, recorded, until
 
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from resilient_ws.testing import ScriptedServer
 
@@ -67,6 +76,10 @@ PLANTED = {
     "sql = CAST(sql AS BLOB) WHERE name = 'messages'",
     "a schema that is not SQL": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET "
     "sql = 'nonsense' WHERE name = 'messages'",
+    "a table whose name forges a line": "PRAGMA writable_schema = ON; INSERT INTO "
+    "sqlite_master VALUES ('table', 'x' || char(10, 27, 8238), 'x', 2, 'nonsense')",
+    "a table whose name is not UTF-8": "PRAGMA writable_schema = ON; INSERT INTO "
+    "sqlite_master VALUES ('table', CAST(x'78ff' AS TEXT), 'x', 2, 'nonsense')",
     "two tables in one place": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET "
     "rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'messages')",
     "a table in no place": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET "
@@ -114,7 +127,7 @@ async def test_a_file_that_holds_more_or_other_than_a_store(
             for ending in ("", "-wal"):
                 shutil.copyfile(f"{path}{ending}", f"{copy}{ending}")
             path = copy
-    match = "holds other tables|damaged|malformed|newer|not a store"
+    match = "holds other tables|damaged|written by|not a store"
     await refused(server, path, match, index=log)
     with pytest.raises(StoreError, match=match):
         inside(SQLiteStore(path))
@@ -144,45 +157,237 @@ async def test_a_sequence_far_ahead_is_gone_on_with(
     async with offline(server, SQLiteStore(path)) as session:
         newer = await session.send("newer")
         assert newer.sequence == LAST_SEQUENCE + 1
-    await refused(server, path, "numbers of its messages")
+    await refused(server, path, "out of order")
 
 
-async def test_a_store_of_the_first_release_is_one(
-    server: ScriptedServer, path: Path
+def test_the_words_of_a_schema_stay() -> None:
+    """They stand in each file, and a file with others is refused: a new layout of them
+    is a new version."""
+    words = "".join(sorted(f"{row}" for row in schema._objects())).encode()
+    assert zlib.crc32(words) == WORDS[schema.SCHEMA_VERSION]
+
+
+#: Of each version that was ever released.
+WORDS = {1: 4012201910}
+
+#: Bytes of a page: small, so that a file of many is small.
+PAGE = 512
+
+
+def page(kind: int, cells: list[bytes], right: int = 0, begin: int = 0) -> bytes:
+    """A page of a tree of SQLite; the first of a file begins behind its header."""
+    made = bytearray(PAGE)
+    end = PAGE
+    head = begin + (12 if kind == INTERIOR else 8)
+    for number, cell in enumerate(cells):
+        end -= len(cell)
+        made[end : end + len(cell)] = cell
+        struct.pack_into(">H", made, head + 2 * number, end)
+    struct.pack_into(">BHHHB", made, begin, kind, 0, len(cells), end, 0)
+    if kind == INTERIOR:
+        struct.pack_into(">I", made, begin + 8, right)
+    return bytes(made)
+
+
+INTERIOR, LEAF = 5, 13
+
+
+def branch(child: int, key: int = 1) -> bytes:
+    return struct.pack(">IB", child, key)
+
+
+def cells_of(leaf: bytes, begin: int = 0) -> list[bytes]:
+    """The cells of a leaf that SQLite has made, in order, each to the next one's."""
+    (count,) = struct.unpack_from(">H", leaf, begin + 3)
+    starts = struct.unpack_from(f">{count}H", leaf, begin + 8)
+    ends = dict(pairwise([*sorted(starts), PAGE]))
+    return [leaf[start : ends[start]] for start in starts]
+
+
+class Forgery:
+    """A store whose pages are changed by hand."""
+
+    def __init__(self, path: Path, script: str = "") -> None:
+        self.path = path
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA page_size = {PAGE}")
+            connection.executescript(schema._SCHEMA + script)
+            connection.execute("PRAGMA journal_mode = WAL")
+            (self.root,) = connection.execute(
+                "SELECT rootpage FROM sqlite_master WHERE name = 'messages'"
+            ).fetchone()
+        data = path.read_bytes()
+        self.pages = [data[i : i + PAGE] for i in range(0, len(data), PAGE)]
+        path.chmod(0o600)
+
+    def write(self) -> None:
+        first = bytearray(self.pages[0])
+        struct.pack_into(">I", first, 28, len(self.pages))
+        first[92:96] = first[24:28]
+        self.path.write_bytes(bytes(first) + b"".join(self.pages[1:]))
+
+
+def chain(path: Path, side: bool) -> None:
+    """30,000 pages, each below the one before."""
+    forged = Forgery(path)
+    leaf = len(forged.pages) + 1
+    forged.pages.append(page(LEAF, []))
+    cells = [branch(leaf)] if side else []
+    forged.pages[forged.root - 1] = page(INTERIOR, cells, leaf + 1)
+    for number in range(30_000):
+        forged.pages.append(page(INTERIOR, cells, leaf + 2 + number))
+    forged.pages.append(page(LEAF, []))
+    forged.write()
+
+
+def meeting(path: Path) -> None:
+    """20 levels whose every branch leads to the same page: 2 ** 100 ways."""
+    forged = Forgery(path, "INSERT INTO messages VALUES (1,'',0,0,0,0,0,0,0,'');")
+    (row,) = cells_of(forged.pages[forged.root - 1])
+    count = len(forged.pages)
+    forged.pages[forged.root - 1] = page(INTERIOR, [branch(count + 1)] * 32, count + 1)
+    for level in range(16):
+        below = count + 2 + level
+        forged.pages.append(page(INTERIOR, [branch(below)] * 32, below))
+    forged.pages.append(page(LEAF, [row]))
+    forged.write()
+
+
+def endless_schema(path: Path) -> None:
+    """The same in the tree of the schema, with an entry that may be read again."""
+    forged = Forgery(path, "CREATE TABLE t (x UNIQUE);")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT rowid, type FROM sqlite_master").fetchall()
+    assert rows[-1][1] == "index"
+    assert forged.pages[0][100] == INTERIOR  # too much for a page
+    (right,) = struct.unpack_from(">I", forged.pages[0], 108)
+    *tables, index = cells_of(forged.pages[right - 1])
+    forged.pages[right - 1] = page(LEAF, tables)
+    count = len(forged.pages)
+    cells = cells_of_interior(forged.pages[0])
+    first = page(INTERIOR, [*cells, branch(right, 100)], count + 1, begin=100)
+    forged.pages[0] = forged.pages[0][:100] + first[100:]
+    for level in range(16):
+        below = count + 2 + level
+        forged.pages.append(page(INTERIOR, [branch(below, 100)] * 32, below))
+    forged.pages.append(page(LEAF, [index]))
+    forged.write()
+
+
+def cells_of_interior(first: bytes) -> list[bytes]:
+    (count,) = struct.unpack_from(">H", first, 103)
+    starts = struct.unpack_from(f">{count}H", first, 112)
+    return [first[start : start + 5] for start in starts]
+
+
+FORGED: dict[str, Callable[[Path], None]] = {
+    "a chain": lambda path: chain(path, side=False),
+    "a chain with leaves": lambda path: chain(path, side=True),
+    "branches that meet": meeting,
+    "a schema without end": endless_schema,
+}
+ENTRY = """
+import asyncio, sys, threading
+import resilient_ws
+
+async def main(store):
+    outbox = resilient_ws.Outbox(store=store)
+    try:
+        async with resilient_ws.connect(
+            "ws://127.0.0.1:1234", wait_open=False, outbox=outbox
+        ):
+            print("entered")
+    except resilient_ws.StoreError as refusal:
+        print("refused:", refusal)
+
+# As small as other platforms have it, so that what goes deep need not go so deep.
+threading.stack_size(256 * 1024)
+store = resilient_ws.SQLiteStore(sys.argv[1])
+asyncio.run(main(store))
+try:
+    print(len(list(store.pending())))
+except resilient_ws.StoreError as refusal:
+    print("refused:", refusal)
+"""
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_a_tree_that_ends_nowhere(path: Path, kind: str) -> None:
+    FORGED[kind](path)
+    before = path.read_bytes()
+    entered = subprocess.run(
+        [sys.executable, "-c", ENTRY, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert entered.returncode == 0, entered.stderr
+    lines = entered.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("refused:") for line in lines), lines
+    assert path.read_bytes() == before
+
+
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 2**20), st.binary(min_size=1, max_size=8)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stores: of a killed session, part of it in its log, and of a closed one."""
+    path = tmp_path_factory.mktemp("sound") / "outbox.db"
+    database = Database(path, synchronous="NORMAL", max_file_size=2**20)
+    database.open()
+    for number in range(1, 20):
+        database.carry_out([Put([row(number, b"x" * 50 * number)])])
+    for ending in ("", "-wal"):
+        shutil.copyfile(f"{path}{ending}", path.with_name(f"killed{ending}"))
+    database.close()
+    return path.parent
+
+
+def row(number: int, data: bytes) -> Values:
+    terms = Terms(DeliveryState.WRITTEN, lambda: None)
+    return values_of(Delivery(terms, number, data, len(data), "x", None, False), data)
+
+
+@pytest.mark.parametrize("changed", ["outbox.db", "killed", "killed-wal"])
+@settings(max_examples=150, deadline=None)
+@given(changes=CHANGES)
+def test_any_bytes_are_a_store_or_refused(
+    sound: Path, changed: str, changes: list[tuple[int, bytes]]
 ) -> None:
-    """The words of a schema stay in each file, so ours must never be laid out anew."""
-    execute(path, FIRST)
-    path.chmod(0o600)
-    await filled(server, path, 1)
-    assert len(inside(SQLiteStore(path))) == 1
+    files = ["outbox.db"] if changed == "outbox.db" else ["killed", "killed-wal"]
+    content = bytearray((sound / changed).read_bytes())
+    for place, data in changes:
+        start = place % len(content)
+        content[start : start + len(data)] = data[: len(content) - start]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "outbox.db"
+        for name in files:
+            file = path if "-" not in name else path.with_name("outbox.db-wal")
+            file.touch(0o600)
+            file.write_bytes(
+                content if name == changed else (sound / name).read_bytes()
+            )
+        with contextlib.suppress(StoreError):
+            for message in SQLiteStore(path).pending():
+                command.line(message)
+                command.json_line(message)
+        database = Database(path, synchronous="NORMAL", max_file_size=2**20)
+        with contextlib.suppress(StoreError):
+            rows, last = database.open()
+            assert last >= max((row.sequence for row in rows), default=0)
+            more = Put([row(last + 1, b"more")])
+            wanted = [row.sequence for row in rows if row.poison is None]
+            for answer in database.carry_out([more, Forget(wanted)]):
+                assert answer is None or isinstance(answer, StoreError)
+            database.close()
 
-
-FIRST = """
-PRAGMA application_id = 1920430959;
-PRAGMA user_version = 1;
-CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, {0}
-    message_id TEXT,
-    accepted_at REAL NOT NULL,
-    expires_at REAL,
-    only_if_open INTEGER NOT NULL,
-    transmissions INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    is_text INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    data BLOB NOT NULL
-);
-CREATE TABLE set_aside (id INTEGER PRIMARY KEY, reason TEXT NOT NULL, {0}
-    message_id TEXT,
-    accepted_at REAL NOT NULL,
-    expires_at REAL,
-    only_if_open INTEGER NOT NULL,
-    transmissions INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    is_text INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    data BLOB NOT NULL
-);
-""".format("")  # what stands behind those commas is a space
 
 #: A row that cannot be what was written: it is set aside, and blocks nobody.
 ROWS = {
