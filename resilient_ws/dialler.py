@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws.errors import ConnectFailed, Fatal, OpenTimeout, ResilientWSError
 from resilient_ws.events import AttemptQueued
@@ -29,19 +29,27 @@ from resilient_ws.transport.translate import Unforeseen, is_network_error
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from resilient_ws.errors import Stage
     from resilient_ws.events import Event
     from resilient_ws.policy.url import Endpoint
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt, Settings
+    from resilient_ws.transport.at_hand import Progress
     from resilient_ws.transport.wire import Wire
 
 
 logger = logging.getLogger("resilient_ws")
 
 T = TypeVar("T")
+
+#: How far a dial had come that ran out of time.
+_PROGRESS: Final[Mapping[Progress, str]] = {
+    "resolve": "its name was still being looked up, so check the DNS",
+    "connect": "nothing had answered there",
+    "handshake": "it was connected, and no answer to the handshake came",
+}
 
 
 class Dialler:
@@ -52,6 +60,7 @@ class Dialler:
     """
 
     __slots__ = (
+        "_asking",
         "_client",
         "_dialled_at",
         "_governor",
@@ -89,6 +98,8 @@ class Dialler:
         self._dialled_at: dict[tuple[str, str, int], float] = {}
         # What was not foreseen and has been logged, by class.
         self._known: set[str] = set()
+        #: Whether it is the user's callables that the attempt at hand waits for.
+        self._asking = False
         #: Where the attempt at hand leads, ``None`` while that is being asked.
         self.endpoint: Endpoint | None = None
 
@@ -113,6 +124,7 @@ class Dialler:
         """
         limit = self._settings.timeouts.open
         self.endpoint = url
+        self._asking = True
         scope = asyncio.timeout(limit)
         try:
             async with scope, self._slot(attempt, scope) as slot:
@@ -125,7 +137,9 @@ class Dialler:
             else:
                 text = f"No connection to {self.where} within {limit:g} s"
                 error = OpenTimeout(
-                    f"{text} (timeouts.open).", kind="open", after=limit
+                    f"{text} (timeouts.open): {self._progress()}.",
+                    kind="open",
+                    after=limit,
                 )
         # Outside the except block: what was raised must not be its context.
         raise error
@@ -168,6 +182,7 @@ class Dialler:
         if self.endpoint is None:
             self.endpoint = await self._resolve(attempt, member)
         headers = await self._headers(attempt)
+        self._asking = False
         await self._space_out(self.endpoint)
         if wire.ended.done():
             # A callable that would not be cancelled came back when it was too late.
@@ -180,7 +195,12 @@ class Dialler:
             greeting=self._greeting,
             wire=wire,
             before_request=slot.dial,
+            led_to=self._led_to,
         )
+
+    def _led_to(self, endpoint: Endpoint) -> None:
+        """Know that a redirect leads elsewhere: what is told names where we are."""
+        self.endpoint = endpoint
 
     async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:
         """Return where to go."""
@@ -215,6 +235,15 @@ class Dialler:
         recent = now - MIN_DIAL_SPACING
         self._dialled_at = {o: t for o, t in self._dialled_at.items() if t > recent}
         self._dialled_at[endpoint.origin] = now
+
+    def _progress(self) -> str:
+        """How far the attempt at hand has come, to end a sentence with."""
+        if self._asking:
+            return "url or headers, which are callables, had not answered"
+        heard = self._client.heard
+        if heard is not None and heard.size:
+            return f"{heard.size:,} bytes came, and no whole answer"
+        return _PROGRESS[self._client.stage]
 
     async def close(self) -> None:
         """Close what is ours of aiohttp."""

@@ -106,7 +106,8 @@ def connect(
             needs the extra ``socks``. ``NO_PROXY`` may hold names, each for all below
             it, addresses and networks, with a port or without, and ``*``.
         http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
-            its headers, cookies and authorization are sent along.
+            its headers, cookies and authorization are sent along. How large an answer
+            may be, and who looks names up, is then its own affair.
         on_open: ``async`` hook that gets each new ``Connection`` before anything else
             may use it: authenticate and subscribe here. What it raises is a failed
             attempt; ``Fatal`` ends the session.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import aiohttp
 from yarl import URL
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.url import Endpoint
+    from resilient_ws.transport.metered import Heard, MeteredHandler
+
+
+#: How far a dial has come: a name is looked up, a connection made, an answer awaited.
+Progress = Literal["resolve", "connect", "handshake"]
 
 
 class _Refused(PermissionError):
@@ -34,7 +39,16 @@ class _Refused(PermissionError):
 class Caller:
     """One session, as the clients see it that it dials with, one dial at a time."""
 
-    __slots__ = ("_access", "_allowed", "_endpoint", "_jar", "_refusal")
+    __slots__ = (
+        "_access",
+        "_allowed",
+        "_endpoint",
+        "_jar",
+        "_refusal",
+        "handler",
+        "heard",
+        "stage",
+    )
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -44,6 +58,11 @@ class Caller:
         self._allowed = False
         #: What servers have set, ``None`` as long as none has.
         self._jar: aiohttp.CookieJar | None = None
+        #: Of the dial at hand: what reads the answer, and how far it has come; of one
+        #: that failed, what had come.
+        self.handler: MeteredHandler | None = None
+        self.heard: Heard | None = None
+        self.stage: Progress = "connect"
 
     @contextmanager
     def calling(self, endpoint: Endpoint) -> Generator[None]:
@@ -51,10 +70,16 @@ class Caller:
         self._endpoint = endpoint
         self._refusal = None
         self._allowed = False
+        self.heard = None
+        self.stage = "connect"
         before = _at_hand.set(self)
         try:
             yield
+        except BaseException:
+            self.heard = None if self.handler is None else self.handler.heard()
+            raise
         finally:
+            self.handler = None
             _at_hand.reset(before)
 
     @property
@@ -144,6 +169,23 @@ def vetted_socket(info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own a
     family, kind, proto, _, address = info
     vet_at_hand(str(address[0]))
     return socket.socket(family, kind, proto)
+
+
+def heard_by_caller(handler: MeteredHandler) -> None:
+    """Let the caller at hand hear what comes on a connection."""
+    caller = _at_hand.get()
+    caller.handler = handler
+    caller.stage = "handshake"
+
+
+@contextmanager
+def looking_up() -> Generator[None]:
+    """Have the caller at hand know that a name is being looked up for it."""
+    caller = _at_hand.get()
+    caller.stage = "resolve"
+    yield
+    # Not where it was given up: that is how far the dial came.
+    caller.stage = "connect"
 
 
 class CookiesAtHand(aiohttp.DummyCookieJar):

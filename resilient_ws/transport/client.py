@@ -27,6 +27,8 @@ from resilient_ws.transport.at_hand import (
     vet_at_hand,
     vetted_socket,
 )
+from resilient_ws.transport.metered import odd_answer
+from resilient_ws.transport.names import Names
 from resilient_ws.transport.shared import NO_TIMEOUT, SharedClient
 from resilient_ws.transport.tunnel import HttpTunnel
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.proxy import Proxy
     from resilient_ws.policy.url import Endpoint
+    from resilient_ws.transport.at_hand import Progress
+    from resilient_ws.transport.metered import Heard
 
 
 #: What a user may lend for dialling.
@@ -102,7 +106,8 @@ class HttpClient:
 
         Raises:
             SecurityError: Every address of the host is refused.
-            Exception: What aiohttp raises, for ``translate`` to make ours.
+            ConnectFailed: What came is no answer.
+            Exception: What else aiohttp raises, for ``translate`` to make ours.
         """
         proxy = self._chosen(endpoint)
         client, plain_proxy = self._client(endpoint, proxy)
@@ -114,6 +119,7 @@ class HttpClient:
                     allow_redirects=False,
                     raise_for_status=False,
                     read_until_eof=False,
+                    auto_decompress=False,
                     timeout=NO_TIMEOUT,
                     proxy=plain_proxy,
                     ssl=self._ssl,
@@ -125,6 +131,7 @@ class HttpClient:
             refusal: ResilientWSError | None = self._caller.verdict(failure)
             if refusal is None and self._borrowed is not None and client.closed:
                 refusal = _lent_closed()
+            refusal = refusal or self._odd_answer(failure, endpoint, headers)
             if refusal is None:
                 raise
         # Outside the except block: aiohttp's exception must not be its context.
@@ -169,6 +176,27 @@ class HttpClient:
             asked["cookies"] = {name: own[name] for name in own if name in jar}
             asked["headers"] = headers
         return asked
+
+    @property
+    def stage(self) -> Progress:
+        """How far the dial at hand has come."""
+        return self._caller.stage
+
+    @property
+    def heard(self) -> Heard | None:
+        """What had come when the last dial failed, where the connection was ours."""
+        return self._caller.heard
+
+    def _odd_answer(
+        self, failure: Exception, endpoint: Endpoint, headers: list[tuple[str, str]]
+    ) -> ConnectFailed | None:
+        """Return what came instead of an answer, if that is how the request failed."""
+        heard = self._caller.heard
+        if heard is None:
+            return None
+        if isinstance(failure, Unanswered):
+            failure = failure.failure
+        return odd_answer(heard, failure, endpoint, headers)
 
     def _client(
         self, endpoint: Endpoint, proxy: Proxy | None
@@ -228,6 +256,7 @@ def _connector(
         limit=0,
         force_close=True,
         use_dns_cache=False,
+        resolver=Names(),
         socket_factory=socket_factory,
     )
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 SWITCHING_PROTOCOLS: Final = 101
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+#: How long a URL may be that a redirect leads to.
+MAX_LOCATION: Final = 8 * 1024
 #: How much of the body of a refusal is kept, and for how many seconds it is awaited.
 BODY_KEPT: Final = 1024
 BODY_TIMEOUT: Final = 1.0
@@ -133,11 +135,12 @@ async def dial(
     greeting: Greeting,
     wire: Wire,
     before_request: Callable[[], Awaitable[None]],
+    led_to: Callable[[Endpoint], None],
 ) -> Negotiated:
     """Connect ``wire`` to an endpoint.
 
     ``before_request`` is awaited before the request, and again before each that a
-    redirect leads to.
+    redirect leads to; ``led_to`` is told of each endpoint that a redirect leads to.
 
     Raises:
         SecurityError: The endpoint, an address or a redirect is not allowed.
@@ -172,6 +175,8 @@ async def dial(
             msg = f"{endpoint} redirects in a circle, back to {target}."
             raise SecurityError(msg)
         if not same_origin(endpoint, target):
+            # Nothing of what the user gave for one origin is shown to another.
+            greeting = attrs.evolve(greeting, subprotocols=(), origin=None)
             if client.borrowed:
                 msg = (
                     f"{endpoint} redirects to another origin, {target}: the headers of "
@@ -181,6 +186,7 @@ async def dial(
             headers = ()
         visited.add(target)
         endpoint = target
+        led_to(endpoint)
 
 
 async def _request(
@@ -265,9 +271,15 @@ async def _location(response: aiohttp.ClientResponse, endpoint: Endpoint) -> str
 
     Raises:
         HandshakeRejected: The answer is neither 101 nor a redirect.
+        SecurityError: It leads to a URL that is too long.
     """
     location = response.headers.get("Location")
     if response.status in REDIRECTS and location is not None:
+        if len(location) > MAX_LOCATION:
+            raise SecurityError(
+                f"{endpoint} redirects to a URL of {len(location):,} characters, which "
+                f"is above the bound of {MAX_LOCATION:,}."
+            )
         return location
     body = b""
     # A body that does not come, or breaks off, changes nothing about the refusal.

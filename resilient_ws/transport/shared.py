@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import aiohttp
 
 from resilient_ws.transport.at_hand import CookiesAtHand
+from resilient_ws.transport.metered import meter
 
 
 if TYPE_CHECKING:
@@ -37,8 +38,14 @@ class SharedClient:
     def __init__(self, place: _Place, connector: aiohttp.BaseConnector) -> None:
         self._place = place
         self._members = 0
+        meter(connector)
         self.http = aiohttp.ClientSession(
-            connector=connector, cookie_jar=CookiesAtHand(), timeout=NO_TIMEOUT
+            connector=connector,
+            cookie_jar=CookiesAtHand(),
+            timeout=NO_TIMEOUT,
+            # Nothing of a refusal is decompressed, so nothing is asked for compressed.
+            auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding",),
         )
 
     @staticmethod

@@ -1,9 +1,9 @@
 """Through a SOCKS proxy, with the extra ``socks``; imported only when one is used.
 
 Rules: names are resolved here, unless the proxy does it, because what we resolve we
-vet. TLS with the server begins here: the extra would wait for an orderly end of a
-connection that hangs in its TLS handshake, so that the dial could not be given up. Its
-errors share no root, and become ours here.
+vet, and because a look-up of ours holds nothing up. TLS with the server begins here:
+the extra would wait for an orderly end of a connection that hangs in its TLS handshake,
+so that the dial could not be given up. Its errors share no root, and become ours here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp_socks
+from python_socks import ProxyConnectionError
+from python_socks.async_.asyncio.v2 import Proxy as SocksProxy
 
 from resilient_ws.errors import ConnectFailed
+from resilient_ws.transport.names import addresses_of
 from resilient_ws.transport.translate import failed
 
 
@@ -23,9 +26,12 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from aiohttp.client_proto import ResponseHandler
+    from python_socks.async_.asyncio.v2._stream import AsyncioSocketStream
 
     from resilient_ws.policy.proxy import Proxy
     from resilient_ws.policy.url import Endpoint
+    from resilient_ws.transport.metered import MeteredHandler
+    from resilient_ws.transport.names import Found
 
 
 #: What a proxy says in its answer, in SOCKS 4 (90 and above) and in SOCKS 5 (RFC 1928).
@@ -84,8 +90,8 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         timeout: float | None = None,
     ) -> tuple[asyncio.Transport, ResponseHandler]:
         """Do what the extra does, but for names and TLS."""
-        transport, protocol = await super()._connect_via_proxy(
-            await self._vetted(host, port), port, timeout=timeout
+        transport, protocol = await self._tunnel(
+            await self._vetted(host), port, timeout
         )
         if ssl is None:
             return transport, protocol
@@ -106,23 +112,68 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
             return secured, protocol
         raise error
 
-    async def _vetted(self, host: str, port: int) -> str:
+    async def _vetted(self, host: str) -> str:
         """Return what the proxy is asked for: an address that is allowed, or a name."""
         if self.resolves is None:
             return host
-        found = await self._loop.getaddrinfo(
-            host, port, family=self.resolves, type=socket.SOCK_STREAM
-        )
         refusal: OSError | None = None
-        # IPv4 first, as the extra has it: a proxy may have nothing else.
-        for _, _, _, _, address in sorted(found, key=lambda info: info[0]):
+        for found in _preferred(await addresses_of(host)):
+            if self.resolves not in (socket.AF_UNSPEC, found.family):
+                continue
             try:
-                self.vet(str(address[0]))
+                self.vet(found.address)
             except OSError as refused:
                 refusal = refused
             else:
-                return str(address[0])
+                return found.address
         raise refusal or socket.gaierror(socket.EAI_NONAME, "no address")
+
+    async def _tunnel(
+        self, host: str, port: int, timeout: float | None
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Have the proxy connect, and put aiohttp's side on what it gives."""
+        stream = await self._stream(host, port, timeout)
+        transport = cast("asyncio.Transport", stream.writer.transport)
+        protocol = cast("MeteredHandler", self._factory())
+        # A writer that is forgotten closes its transport.
+        protocol.keeps = stream.writer
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def _stream(
+        self, host: str, port: int, timeout: float | None
+    ) -> AsyncioSocketStream:
+        """Try the addresses of the proxy in turn."""
+        try:
+            found = _preferred(await addresses_of(self._proxy_host))
+        except OSError as failure:
+            raise aiohttp_socks.ProxyConnectionError from failure
+        last: Exception | None = None
+        for one in found:
+            proxy = SocksProxy(
+                proxy_type=self._proxy_type,
+                host=one.address,
+                port=self._proxy_port,
+                username=self._proxy_username,
+                password=self._proxy_password,
+                rdns=self._rdns,
+            )
+            try:
+                return await proxy.connect(
+                    dest_host=host, dest_port=port, timeout=timeout
+                )
+            except ProxyConnectionError as failure:
+                last = failure
+        assert last is not None  # noqa: S101 - there is an address
+        raise last
+
+
+def _preferred(found: tuple[Found, ...]) -> list[Found]:
+    """Sort addresses as the extra does: a proxy may have nothing but IPv4."""
+    if not found:
+        raise socket.gaierror(socket.EAI_NONAME, "no address")
+    return sorted(found, key=lambda one: one.family)
 
 
 def socks_tunnel(

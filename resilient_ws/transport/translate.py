@@ -22,6 +22,7 @@ from resilient_ws.policy.hints import (
     status_hint,
     tls_hint,
 )
+from resilient_ws.policy.refusals import kept_headers
 from resilient_ws.tracebacks import without_frames
 from resilient_ws.transport.tcp import errno_of, name_of
 
@@ -102,17 +103,12 @@ def rejected(
         words = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         words = str(status)
-    kept = {
-        name.lower(): value
-        for name, value in headers.items()
-        if name.lower() not in {"set-cookie", "location"}
-    }
     hint = status_hint(status, by)
     remedy = "" if hint is None else f" {hint}"
     return HandshakeRejected(
         f"The {by} answered {words} to the handshake with {where}.{remedy}",
         status=status,
-        headers=kept,
+        headers=kept_headers(headers.items()),
         body=body,
         by=by,
     )

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed
 from resilient_ws.policy.host import bracketed
+from resilient_ws.transport.names import addresses_of
 from resilient_ws.transport.translate import failed, rejected
 
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from aiohttp.client_proto import ResponseHandler
@@ -101,12 +103,28 @@ class HttpTunnel(aiohttp.BaseConnector):
         """Connect to the proxy itself."""
         error: ConnectFailed
         try:
-            return await self._loop.create_connection(
-                Answer, self._proxy.host, self._proxy.port, ssl=self._tls
-            )
+            return await self._connected()
         except OSError as failure:
             error = failed("proxy", failure, endpoint.redacted, by="proxy")
         raise error
+
+    async def _connected(self) -> tuple[asyncio.Transport, Answer]:
+        """Try the addresses of the proxy in turn."""
+        last: OSError | None = None
+        for found in await addresses_of(self._proxy.host):
+            try:
+                return await self._loop.create_connection(
+                    Answer,
+                    found.address,
+                    self._proxy.port,
+                    ssl=self._tls,
+                    server_hostname=self._proxy.host if self._tls else None,
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as failure:
+                last = failure
+        raise last or socket.gaierror(socket.EAI_NONAME, "no address")
 
     def _request(self, endpoint: Endpoint) -> bytes:
         authority = f"{bracketed(endpoint.dialled_host)}:{endpoint.port}"

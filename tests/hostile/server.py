@@ -33,7 +33,10 @@ HELD: Final = 0.1
 def play(peer: Peer) -> None:
     """Do what the path of the request says."""
     _, kind, *numbers = peer.read_request().target.split("?")[0].split("/")
-    if kind == "answers":
+    if not all(number.isdecimal() for number in numbers):
+        # Where an answer of ours led, by a relative Location.
+        peer.answer("404 Not Found")
+    elif kind == "answers":
         seed, number = map(int, numbers)
         play_answer(peer, answer_of(seed, number), random.Random(number))
     elif kind == "streams":

@@ -365,12 +365,12 @@ HANDSHAKES: Final = [
     is_silent(
         "garbage",
         lambda peer: peer.sock.sendall(bytes(range(256)) * 4),
-        "without answering the handshake",
+        "something that is not HTTP",
     ),
     is_silent(
         "a WebSocket frame in place of an answer",
         lambda peer: peer.sock.sendall(frame(TEXT, b"hello")),
-        "without answering the handshake",
+        "something that is not HTTP",
     ),
     is_silent(
         "the end of the connection",
@@ -380,11 +380,11 @@ HANDSHAKES: Final = [
     is_silent(
         "a header of a megabyte",
         a_header_of_a_megabyte,
-        "without answering the handshake",
+        "more than 262,144 bytes of headers",
     ),
-    is_silent("endless headers", endless_headers, "without answering the handshake"),
+    is_silent("endless headers", endless_headers, "more than 1,000 headers"),
     is_silent(
-        "an endless header", an_endless_header, "without answering the handshake"
+        "an endless header", an_endless_header, "more than 262,144 bytes of headers"
     ),
     Wrong(
         does="nothing at all",
