@@ -3,9 +3,9 @@
 Rules: a destination is vetted by its host before any packet, and by address at the
 dial, because a name may resolve to anything; where a proxy resolves names, the address
 is not ours to see. Plain ``ws://`` is for loopback only, unless allowed; a redirect is
-vetted like a destination, and never leads from TLS to plain. For *refusing*, an address
-is what it finally reaches (NAT64 and 6to4 unwrapped); for *trusting* it as loopback,
-only what stays in this machine counts.
+vetted like a destination, stays within its origin unless allowed, and never leads from
+TLS to plain. For *refusing*, an address is what it finally reaches (NAT64 and 6to4
+unwrapped); for *trusting* it as loopback, only what stays in this machine counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import attrs
 from resilient_ws.errors import SecurityError
 from resilient_ws.policy._validate import one_of, whole_number, wrong_type
 from resilient_ws.policy.host import canonical_host
+from resilient_ws.policy.url import same_origin
 
 
 if TYPE_CHECKING:
@@ -116,11 +117,17 @@ class Access:
         blocked_ports: Ports that are never dialled.
         allow_private: ``False`` refuses every address that is not public, and the
             names of this machine (``localhost`` and what is below it).
+        allow_redirects: ``"same-origin"`` follows redirects of the server to itself
+            (scheme, host and port; from ``ws://`` to ``wss://`` of the same host at
+            their default ports counts as well), ``"any"`` to others too, ``"none"``
+            follows none. What you send after the handshake, ``on_open`` and the outbox
+            go to wherever it leads; headers, cookies, ``Authorization``, ``origin`` and
+            subprotocols do not leave their origin.
         max_redirects: How many redirects a handshake may follow.
 
     Raises:
         TypeError: A value of another type.
-        ValueError: A pattern that is no host, or a negative number.
+        ValueError: A pattern that is no host, a negative number, or another word.
     """
 
     allow_insecure: Literal["loopback"] | bool = attrs.field(
@@ -133,6 +140,9 @@ class Access:
         default=FETCH_BAD_PORTS, converter=_ports, repr=False
     )
     allow_private: bool = attrs.field(default=True, validator=one_of(*_YES_OR_NO))
+    allow_redirects: Literal["same-origin", "any", "none"] = attrs.field(
+        default="same-origin", validator=one_of("same-origin", "any", "none")
+    )
     max_redirects: int = attrs.field(default=5, validator=_redirects)
 
     def check_endpoint(self, endpoint: Endpoint, *, proxied: bool = False) -> None:
@@ -199,6 +209,17 @@ class Access:
         if source.scheme == "wss" and target.scheme == "ws":
             raise SecurityError(
                 f"{source} redirects to {target}, which gives up encryption."
+            )
+        if self.allow_redirects == "none":
+            raise SecurityError(
+                f"{source} redirects to {target}, and Access(allow_redirects='none') "
+                "follows no redirect: give that URL to connect()."
+            )
+        if self.allow_redirects == "same-origin" and not same_origin(source, target):
+            raise SecurityError(
+                f"{source} redirects to another origin, {target}: give that URL to "
+                "connect() if you trust it with what you send, or allow all redirects "
+                "with Access(allow_redirects='any')."
             )
         self.check_endpoint(target, proxied=proxied)
 

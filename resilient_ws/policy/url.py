@@ -169,8 +169,13 @@ def parse_endpoint(url: str, *, name: str = "url") -> Endpoint:
 
 
 def same_origin(a: Endpoint, b: Endpoint) -> bool:
-    """Whether credentials for one may be shown to the other."""
-    return a.origin == b.origin
+    """Whether credentials for ``a`` may be shown to ``b``, where ``a`` redirects to.
+
+    The same host with encryption counts, as servers lead from port 80 to 443: who may
+    have seen them in the clear may see them encrypted.
+    """
+    upgraded = (a.scheme, a.port, b.scheme, b.port) == ("ws", 80, "wss", 443)
+    return a.origin == b.origin or (upgraded and a.host == b.host)
 
 
 def redirected(source: Endpoint, location: str) -> Endpoint:

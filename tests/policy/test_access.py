@@ -221,12 +221,45 @@ def test_behind_a_proxy_only_names_are_vetted() -> None:
 )
 def test_redirects(source: str, target: str, hops: int, words: str | None) -> None:
     arguments = parse_endpoint(source), parse_endpoint(target), hops
+    access = Access(allow_redirects="any")
     if words is None:
-        Access().check_redirect(*arguments)
+        access.check_redirect(*arguments)
         return
     with pytest.raises(SecurityError) as caught:
-        Access().check_redirect(*arguments)
+        access.check_redirect(*arguments)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "same"),
+    [
+        ("wss://a/", "wss://a/b?c", True),
+        ("wss://a/", "wss://A:443/", True),
+        ("wss://a:1234/", "wss://a:1234/b", True),
+        ("wss://a/", "wss://b/", False),
+        ("wss://a/", "wss://a.b/", False),
+        ("wss://b.a/", "wss://a/", False),
+        ("wss://a/", "wss://a:8443/", False),
+        # Where servers lead to their encrypted side.
+        ("ws://localhost/", "wss://localhost/", True),
+        ("ws://localhost/", "wss://localhost:8443/", False),
+        ("ws://localhost:8080/", "wss://localhost/", False),
+        ("ws://localhost/", "wss://a/", False),
+        ("ws://localhost:443/", "wss://localhost/", False),
+    ],
+)
+def test_redirects_stay_within_their_origin(
+    source: str, target: str, *, same: bool
+) -> None:
+    endpoints = parse_endpoint(source), parse_endpoint(target)
+    Access(allow_redirects="any").check_redirect(*endpoints, 1)
+    with pytest.raises(SecurityError, match="follows no redirect"):
+        Access(allow_redirects="none").check_redirect(*endpoints, 1)
+    if same:
+        Access().check_redirect(*endpoints, 1)
+        return
+    with pytest.raises(SecurityError, match="another origin"):
+        Access().check_redirect(*endpoints, 1)
 
 
 def test_not_even_permission_allows_a_downgrade() -> None:
@@ -296,6 +329,11 @@ def test_no_refusal_shows_a_secret() -> None:
         ),
         ({"blocked_ports": 25}, TypeError, "Access.blocked_ports must be a collection"),
         ({"blocked_ports": ["25"]}, TypeError, "Every item of Access.blocked_ports"),
+        (
+            {"allow_redirects": "all"},
+            ValueError,
+            "Access.allow_redirects must be",
+        ),
         (
             {"max_redirects": -1},
             ValueError,

@@ -242,6 +242,12 @@ def test_an_origin_is_scheme_host_and_port() -> None:
     assert same_origin(here, parse_endpoint("wss://H.:443/b?c"))
     for other in ("ws://h/a", "wss://g/a", "wss://h:8443/a"):
         assert not same_origin(here, parse_endpoint(other))
+    # The encrypted side of the same host, where servers lead to, is no other.
+    plain = parse_endpoint("ws://h/a")
+    assert same_origin(plain, here)
+    for other in ("wss://g/a", "wss://h:8443/a", "ws://h:443/a"):
+        assert not same_origin(plain, parse_endpoint(other))
+    assert not same_origin(parse_endpoint("ws://h:8080/a"), here)
 
 
 def follow(location: str, source: str = "wss://u:p@h/a/b?c=d") -> Endpoint:

@@ -6,13 +6,14 @@ import asyncio
 import socket
 import ssl
 import urllib.parse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 import pytest
 
-from resilient_ws import Access, SecurityError, connect
+from resilient_ws import Access, Connection, ConnectionOpened, SecurityError, connect
 from resilient_ws.testing import assert_no_leaks
+from tests.wire.outcome import outcome_of
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import SOON, soon, watched
 
@@ -122,26 +123,105 @@ async def test_encryption_is_not_given_up(authority: trustme.CA) -> None:
         assert plain.accepted == 0
 
 
-async def test_credentials_stay_within_their_origin() -> None:
+async def test_another_origin_is_refused_by_default() -> None:
+    """The login, ``on_open``'s messages and the outbox would go there."""
     async with (
         assert_no_leaks(),
         RawServer(echoes) as other,
+        RawServer(leads_to(lambda _: f"{other.url}/there?token=planted")) as first,
+    ):
+        error = await refused(first.url, subprotocols=["token.planted"])
+        assert "another origin" in str(error)
+        assert "allow_redirects='any'" in str(error)
+        assert "planted" not in str(error)
+        assert other.accepted == 0
+
+
+async def test_no_redirect_is_followed_where_none_is_wanted() -> None:
+    async with (
+        assert_no_leaks(),
+        RawServer(leads_to({"/": "/there"}.get)) as server,
+    ):
+        error = await refused(server.url, access=Access(allow_redirects="none"))
+        assert "allow_redirects='none'" in str(error)
+        assert len(server.requests) == 1
+
+
+async def test_credentials_stay_within_their_origin() -> None:
+    def selects(peer: Peer) -> None:
+        request = peer.read_request()
+        assert "sec-websocket-protocol" not in request.headers
+        peer.agree()
+        peer.echo()
+
+    restored: list[str] = []
+
+    async def on_open(connection: Connection) -> None:
+        restored.append(connection.endpoint)
+
+    async with (
+        assert_no_leaks(),
+        RawServer(selects) as other,
         RawServer(leads_to(lambda _: f"{other.url}/there")) as first,
         watched(
             first.url.replace("://", "://user:planted@"),
             headers={"Cookie": "id=planted", "X-Api-Key": "planted"},
-        ) as (session, _),
+            subprotocols=["chat", "token.planted"],
+            origin="https://planted.example",
+            access=Access(allow_redirects="any"),
+            on_open=on_open,
+        ) as (session, seen),
     ):
         await session.send("arrived")
         assert await soon(session) == "arrived"
         [asked], [reached] = first.requests, other.requests
         assert asked.headers["authorization"].startswith("Basic ")
         assert asked.headers["x-api-key"] == "planted"
+        assert "token.planted" in asked.headers["sec-websocket-protocol"]
         assert reached.target == "/there"
         assert not {"authorization", "cookie", "x-api-key"} & set(reached.headers)
         assert "planted" not in repr(reached)
         # The handshake itself is whole.
         assert reached.headers["sec-websocket-version"] == "13"
+        # What is told is where it is, not where it was sent to.
+        [opened] = await seen.until(ConnectionOpened)
+        assert opened.endpoint == f"{other.url}/there"
+        assert restored == [f"{other.url}/there"]
+        assert session.subprotocol is None
+
+
+async def test_a_redirect_that_fails_there_names_where_it_was_led(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuses(peer: Peer) -> None:
+        peer.read_request()
+        peer.answer("503 Service Unavailable")
+
+    async with (
+        assert_no_leaks(),
+        RawServer(refuses) as other,
+        RawServer(leads_to(lambda _: f"{other.url}/there")) as first,
+    ):
+        access = Access(allow_redirects="any")
+        ended = await outcome_of(first.url, caplog, access=access)
+        assert f"{other.url}/there" in str(ended.root)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("rule", ["same-origin", "any"])
+async def test_a_url_that_never_ends_is_not_followed(
+    status: int, rule: Literal["same-origin", "any"]
+) -> None:
+    """Nor told: errors are remembered."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.answer(f"{status} Over there", {"Location": "/" + "a" * 100_000})
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        error = await refused(server.url, access=Access(allow_redirects=rule))
+        assert "100,001 characters" in str(error)
+        assert len(str(error)) < 300
 
 
 async def test_a_borrowed_client_is_never_led_to_another_origin() -> None:
@@ -151,7 +231,8 @@ async def test_a_borrowed_client_is_never_led_to_another_origin() -> None:
         RawServer(leads_to(lambda _: other.url)) as first,
         aiohttp.ClientSession(headers=CREDENTIALS) as http,
     ):
-        error = await refused(first.url, http=http)
+        access = Access(allow_redirects="any")
+        error = await refused(first.url, http=http, access=access)
         assert "http=" in str(error)
         assert other.accepted == 0
         assert not http.closed
