@@ -1,9 +1,11 @@
 """One ordered dispatcher for the user's callbacks.
 
-Rules: callbacks run one at a time, in the order of their events, in the context they
+Rules: callbacks run one at a time, in the order of what happened, in the context they
 were registered in, and off the reader, so that a slow one delays nothing but other
 callbacks. Events are queued, and bounded; messages are not queued here: they are taken
-from the inbox one by one, so that its back-pressure holds.
+from the inbox one by one, so that its back-pressure holds. The order of both is kept by
+a *mark*: each event knows how many messages had been received before it, and its turn
+is when so many have been passed, to the callback or by the inbox's ``overflow``.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import attrs
 
 from resilient_ws.errors import Fatal
 from resilient_ws.events import (
+    ConnectionDropped,
+    ConnectionOpened,
     Event,
     HandlerFailed,
     InboxOverflowed,
@@ -27,11 +31,12 @@ from resilient_ws.events import (
     OutboxOverflowed,
     PongReceived,
 )
+from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.tracebacks import by_the_user, without_frames
 
 
 if TYPE_CHECKING:
-    from resilient_ws.inbox import InboxQueue
+    from resilient_ws.inbox import InboxQueue, Message
 
 
 logger = logging.getLogger("resilient_ws")
@@ -40,11 +45,11 @@ logger = logging.getLogger("resilient_ws")
 MAX_WAITING: Final = 1000
 #: Seconds after which a callback that is still running is logged.
 SLOW_AFTER: Final = 30.0
-#: Seconds that what waits at the end of the session gets.
-LAST_CALL: Final = 1.0
 
 #: Events that are merged, with a count, while one of their kind waits.
 _MERGED: Final = (PongReceived, LoopLagged, OutboxOverflowed, InboxOverflowed)
+#: Events over which none is merged: what is of one connection is not told with another.
+_BORDERS: Final = (ConnectionOpened, ConnectionDropped)
 
 
 @attrs.frozen
@@ -64,14 +69,23 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._registered: dict[type[Event], list[_Registration]] = {}
-        # A list, for it is empty most of the time, and never long.
-        self._waiting: list[Event] = []
+        # Events and their marks. A list, for it is empty most of the time, and never
+        # long.
+        self._waiting: list[tuple[int, Event]] = []
+        #: Messages that went to a callback, and those passed that were discarded.
+        self._taken = self._skipped = 0
         self._wake: asyncio.Future[None] | None = None
         self._finishing = False
+        # Whether the messages that wait are left alone, for the session is over.
+        self._left = False
         #: The task that runs an asynchronous callback right now.
         self.running: asyncio.Task[object] | None = None
         #: Events that were discarded because callbacks were too slow.
         self.discarded = 0
+
+    def attach(self, inbox: InboxQueue) -> None:
+        """Say where the messages are that events share one order with."""
+        self._inbox = inbox
 
     def register(
         self,
@@ -99,59 +113,111 @@ class Dispatcher:
 
     def post(self, event: Event) -> None:
         """Queue an event; never waits, never raises."""
-        if not self.wants(type(event)):
+        if not self.wants(type(event)) or self._merge(event):
             return
-        if isinstance(event, _MERGED) and self._merge(event):
-            return
-        if len(self._waiting) >= MAX_WAITING:
+        if isinstance(event, HandlerFailed):
+            # Of the user's own code, and not of the stream: it waits for no message.
+            due = [mark for mark, _ in self._waiting if self._is_due(mark)]
+            self._waiting.insert(len(due), (self._passed, event))
+        else:
+            mark = self._taken + len(self._inbox) + self._inbox.discarded
+            self._waiting.append((mark, event))
+        if len(self._waiting) > MAX_WAITING:
             del self._waiting[0]
             self.discarded += 1
-        self._waiting.append(event)
         self._notify()
 
     def _merge(self, event: Event) -> bool:
         """Fold an event into one of its class that waits; say whether there was one."""
-        for place, waiting in enumerate(self._waiting):
+        if not isinstance(event, _MERGED):
+            return False
+        for place in reversed(range(len(self._waiting))):
+            mark, waiting = self._waiting[place]
             if type(waiting) is type(event):
-                self._waiting[place] = _merged(waiting, event)
+                # In the place of the first: moved back with each that follows, it
+                # might never be told while messages keep coming.
+                self._waiting[place] = mark, _merged(waiting, event)
                 return True
+            if isinstance(waiting, _BORDERS):
+                break
         return False
+
+    @property
+    def _feeds(self) -> bool:
+        """Whether messages go to a callback now."""
+        return self.consumes and not self._left
+
+    @property
+    def _passed(self) -> int:
+        """Count the messages that are no longer to come."""
+        return self._taken + self._skipped
+
+    def _is_due(self, mark: int) -> bool:
+        """Whether all messages before an event were passed.
+
+        A consumer that pulls is not waited for: it may never come back.
+        """
+        return not self._feeds or mark <= self._passed
 
     def finish(self) -> None:
         """Let ``run`` return once nothing waits."""
         self._finishing = True
         self._notify()
 
+    def leave_messages(self) -> bool:
+        """Leave the messages that still wait, so that the events behind them are told.
+
+        Returns:
+            Whether events wait that had to wait for messages.
+        """
+        self._left = self.consumes
+        count = len(self._inbox) if self._left else 0
+        if count:
+            logger.warning(
+                "The callback for MessageReceived was too slow at the end of the "
+                "session: %d messages that had arrived were left",
+                count,
+            )
+        return self._left and bool(self._waiting)
+
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    async def run(
-        self, inbox: InboxQueue, *, on_fatal: Callable[[Fatal], None]
-    ) -> None:
-        """Run callbacks until ``finish``: events first, then messages one by one.
+    async def run(self, *, on_fatal: Callable[[Fatal], None]) -> None:
+        """Run callbacks for events and messages, in one order, until ``finish``.
 
         Args:
-            inbox: Where messages are taken from, if a callback consumes them.
             on_fatal: Told when a callback raises ``Fatal``.
         """
         self._loop = asyncio.get_running_loop()
-        self._inbox = inbox
         self._on_fatal = on_fatal
         while True:
-            if self._waiting:
-                await self._deliver(self._waiting.pop(0))
-            elif self.consumes and len(self._inbox):
-                message = self._inbox.take_nowait()
+            if self._waiting and self._is_due(self._waiting[0][0]):
+                await self._deliver(self._waiting.pop(0)[1])
+            elif self._feeds and (item := self._inbox.take_item()) is not None:
+                message = self._received(item)
                 if message is not None:
-                    await self._deliver(MessageReceived(data=message))
+                    await self._deliver(message)
             elif self._finishing:
                 return
             else:
                 self._wake = self._loop.create_future()
-                if self.consumes:
+                if self._feeds:
                     self._inbox.notify(self._wake)
                 await self._wake
+
+    def _received(
+        self, item: Message | Interruption | ConnectionDropped
+    ) -> MessageReceived | None:
+        """Count what was taken from the inbox; return the event of a message."""
+        if isinstance(item, Interruption):
+            self._skipped += item.discarded
+            return None
+        if isinstance(item, ConnectionDropped):
+            return None
+        self._taken += 1
+        return MessageReceived(data=item, epoch=self._inbox.message_epoch)
 
     async def _deliver(self, event: Event) -> None:
         """Run every callback of an event, in the order of registration."""

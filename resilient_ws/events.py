@@ -2,7 +2,8 @@
 
 Rules: an event is a fact and never changes; ``because`` is the exception that caused
 it; nothing here holds a payload (but ``MessageReceived``) or a secret. An event with
-``count`` above 1 stands for as many alike that came while the dispatcher was busy.
+``count`` above 1 stands for as many alike that came while the dispatcher was busy, and
+is told in the place of the first of them.
 """
 
 from __future__ import annotations
@@ -208,9 +209,12 @@ class MessageReceived(Event):
 
     Attributes:
         data: ``str`` for text, ``bytes`` for binary.
+        epoch: The ordinal of the connection that it came on; 0 in an event that you
+            made yourself.
     """
 
     data: str | bytes
+    epoch: int = 0
 
 
 @attrs.frozen(kw_only=True)

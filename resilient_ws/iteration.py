@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from typing import Self
 
     from resilient_ws.belonging import Home
+    from resilient_ws.events import ConnectionDropped
     from resilient_ws.inbox import InboxQueue, Interruption, Message
 
 
 class Iteration:
-    """Iterates over messages, or over messages and interruptions, as ``take`` does."""
+    """Iterates over messages, and over what stands between them, as ``take`` does."""
 
     __slots__ = ("_home", "_inbox", "_session", "_take")
 
@@ -29,7 +30,7 @@ class Iteration:
         self,
         inbox: InboxQueue,
         home: Home,
-        take: Callable[[], Message | Interruption | None],
+        take: Callable[[], Message | Interruption | ConnectionDropped | None],
         session: object,
     ) -> None:
         self._inbox = inbox
@@ -41,7 +42,7 @@ class Iteration:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message | Interruption:
+    async def __anext__(self) -> Message | Interruption | ConnectionDropped:
         # In another thread than at first, the loop may have moved there. Waiting makes
         # the whole of the check in any case.
         if get_ident() != self._home.thread:
@@ -50,7 +51,8 @@ class Iteration:
         if len(reading) > 1:
             return reading.pop()
         self._home.check()
-        item: Message | Interruption | None = await self._inbox.first(self._take)
+        item: Message | Interruption | ConnectionDropped | None
+        item = await self._inbox.first(self._take)
         if item is not None:
             return item
         if self._inbox.failure is not None:

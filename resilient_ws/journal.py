@@ -119,8 +119,10 @@ class Journal:
         if wire.watchman.latency is not None:
             self.latency = wire.watchman.latency
 
-    def dropped(self, wire: Wire, because: ConnectionLost, opened_at: float) -> Ending:
-        """Report the loss of an open connection."""
+    def dropped(
+        self, wire: Wire, because: ConnectionLost, opened_at: float, inbox: InboxQueue
+    ) -> Ending:
+        """Report the loss of an open connection, and put it in its place."""
         because = without_frames(because)
         self.closed(wire)
         self.interrupted(because)
@@ -128,16 +130,16 @@ class Journal:
         self.last_error = because
         uptime = self._clock() - opened_at
         self._signal(because)
-        self._report(
-            ConnectionDropped(
-                epoch=self.epoch,
-                because=because,
-                close=because.close,
-                uptime=uptime,
-                clean=because.close is not None and because.close.clean,
-                unconfirmed=wire.watchman.unconfirmed,
-            )
+        dropped = ConnectionDropped(
+            epoch=self.epoch,
+            because=because,
+            close=because.close,
+            uptime=uptime,
+            clean=because.close is not None and because.close.clean,
+            unconfirmed=wire.watchman.unconfirmed,
         )
+        inbox.dropped(dropped)
+        self._report(dropped)
         return Ending(because=because, state=State.OPEN, uptime=uptime)
 
     def attempt_failed(

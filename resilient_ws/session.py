@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import OpenTimeout, SecurityError
-from resilient_ws.events import Event, MessageReceived, SessionClosed
+from resilient_ws.events import (
+    ConnectionDropped,
+    Event,
+    MessageReceived,
+    SessionClosed,
+)
 from resilient_ws.iteration import Iteration
 from resilient_ws.orders import Close, Replace, RetryNow
 from resilient_ws.outbox.delivery import Delivery
@@ -485,6 +490,30 @@ class Session:
             raise self._entered().life.ended()
         return message
 
+    async def receive_many(self) -> list[Message]:
+        """Return all messages that are there, in order; wait for one if none is.
+
+        For streams of many small messages: it hands over the inbox's own list, so that
+        a message costs next to nothing. The list ends where there is a hole, and the
+        next call goes on behind it: all messages of one list came on one connection,
+        ``message_epoch``. They are at most as many as the inbox holds,
+        ``Inbox.max_messages``, and what a connection brought as it ended.
+
+        Raises:
+            GaveUp: The session gave up, and every message was taken; likewise whatever
+                else ended it.
+            RuntimeError: Another consumer is waiting, or it is called in ``on_open``.
+            SessionClosed: The session is closed, and every message was taken.
+
+        Cancellation:
+            Safe: no message is lost.
+        """
+        inbox = self._consume().inbox
+        messages: list[Message] | None = await inbox.first(inbox.take_run)
+        if messages is None:
+            raise self._entered().life.ended()
+        return messages
+
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterate over messages, across reconnects, until the session ends.
 
@@ -500,15 +529,44 @@ class Session:
         iteration = Iteration(inbox, home, inbox.take_nowait, self)
         return cast("AsyncIterator[Message]", iteration)
 
-    def with_interruptions(self) -> AsyncIterator[Message | Interruption]:
+    @overload
+    def with_interruptions(
+        self, *, drops: Literal[False] = ...
+    ) -> AsyncIterator[Message | Interruption]: ...
+    @overload
+    def with_interruptions(
+        self, *, drops: bool
+    ) -> AsyncIterator[Message | Interruption | ConnectionDropped]: ...
+    def with_interruptions(
+        self, *, drops: bool = False
+    ) -> AsyncIterator[Message | Interruption | ConnectionDropped]:
         """Iterate as ``async for`` over the session does, with the holes in place.
 
         After every unread message of a connection that ended, and before the first
         one of the next, comes an ``Interruption``; so does one where the inbox
-        discarded messages.
+        discarded messages. It comes when the next connection is open, and names its
+        ``epoch``; what comes before the first belongs to ``message_epoch``.
+
+        Args:
+            drops: Yield the ``ConnectionDropped`` too, as soon as a connection is lost,
+                behind every message that came on it. Whoever waits for an answer, or
+                acts on a feed, must know then, not when the next one opens. At most
+                the newest 100 wait to be read, the newest one alone before the first
+                call; the ``Interruption`` behind them counts them all.
+
+        Raises:
+            GaveUp: After the last message, if the session gave up; likewise whatever
+                else ended it. Nothing is raised after ``close``.
+
+        Cancellation:
+            Safe: nothing is lost, and iterating may go on.
         """
+        require(drops, bool, "drops", "True or False")
         supervisor = self._consume()
         inbox, home = supervisor.inbox, supervisor.home
+        if not drops:
+            return Iteration(inbox, home, inbox.take_message_or_hole, self)
+        inbox.keep_drops()
         return Iteration(inbox, home, inbox.take_item, self)
 
     def _consume(self) -> Supervisor:
@@ -536,9 +594,11 @@ class Session:
     ) -> object:
         """Register a callback, sync or async: ``@session.on(ConnectionDropped)``.
 
-        Callbacks run one at a time, in the order of the events, off the reader. What
-        one raises is logged and reported as ``HandlerFailed``; ``Fatal`` ends the
-        session.
+        Callbacks run one at a time, off the reader, in the order of what happened:
+        where ``MessageReceived`` has one, an event comes behind the messages that were
+        received before it. What one raises is logged and reported as ``HandlerFailed``;
+        ``Fatal`` ends the session. At its end what still waits gets a second; messages
+        are left then, which is logged, so that ``SessionClosed`` comes last and comes.
 
         Args:
             event: The class of event; ``Event`` for all but ``MessageReceived``.
@@ -630,6 +690,15 @@ class Session:
     def epoch(self) -> int:
         """The ordinal of the newest connection that was open; 0 before the first."""
         return 0 if self._supervisor is None else self._supervisor.journal.epoch
+
+    @property
+    def message_epoch(self) -> int:
+        """The epoch of the connection that the newest message taken came on.
+
+        It may be over: then ``epoch`` is higher, or ``state`` is not ``OPEN``.
+        """
+        supervisor = self._supervisor
+        return 0 if supervisor is None else supervisor.inbox.message_epoch
 
     @property
     def latency(self) -> float | None:

@@ -33,7 +33,9 @@ class Statistics:
         outbox_unconfirmed: Messages written and not confirmed, where ``Outbox.confirm``
             asks for more than ``"write"``.
         outbox_lost: Messages that were accepted and will not be sent (again).
-        events_discarded: Events that no callback saw because callbacks were slow.
+        events_discarded: Events that no callback saw because callbacks were slow, and
+            losses of connections that ``with_interruptions(drops=True)`` did not yield
+            because nobody read on.
     """
 
     attempts: int = 0
@@ -96,5 +98,5 @@ class Tally:
             outbox_bytes=outbox.size,
             outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
-            events_discarded=dispatcher.discarded,
+            events_discarded=dispatcher.discarded + inbox.drops_discarded,
         )

@@ -57,6 +57,8 @@ logger = logging.getLogger("resilient_ws")
 
 #: Seconds that what waits for callbacks gets at the end of the session.
 LAST_CALL: Final = 1.0
+#: Seconds that events get after that, where messages were in their way.
+LAST_WORD: Final = 0.1
 T = TypeVar("T")
 
 
@@ -102,6 +104,7 @@ class Supervisor:
         self.inbox = InboxQueue(
             settings.inbox, loop=loop, wall=time.time, report=report
         )
+        dispatcher.attach(self.inbox)
         self.outbox = OutboxQueue(
             settings.outbox,
             loop=loop,
@@ -138,7 +141,7 @@ class Supervisor:
     def listen(self) -> None:
         """Run callbacks from now on, if there are any; without, that takes no task."""
         if self._callbacks is None and self._dispatcher.needed:
-            callbacks = self._dispatcher.run(self.inbox, on_fatal=self.fail)
+            callbacks = self._dispatcher.run(on_fatal=self.fail)
             self._callbacks = self._loop.create_task(
                 callbacks, name="resilient_ws callbacks"
             )
@@ -243,8 +246,23 @@ class Supervisor:
             )
         )
         self._dispatcher.finish()
-        if self._callbacks is not None:
-            await asyncio.wait({self._callbacks}, timeout=LAST_CALL)
+        await self._last_call()
+
+    async def _last_call(self) -> None:
+        """Have callbacks run for all that waits, in bounded time."""
+        if self._callbacks is None:
+            return
+        await asyncio.wait({self._callbacks}, timeout=LAST_CALL)
+        if self._callbacks.done():
+            return
+        await ended(self._callbacks)
+        # However many messages wait, and however slow their callback is, it is told of
+        # the end.
+        if self._dispatcher.leave_messages():
+            self._callbacks = self._loop.create_task(
+                self._dispatcher.run(on_fatal=self.fail), name="resilient_ws callbacks"
+            )
+            await asyncio.wait({self._callbacks}, timeout=LAST_WORD)
             await ended(self._callbacks)
 
     async def _supervise(self) -> Exception | None:
@@ -421,15 +439,16 @@ class Supervisor:
     def _open(self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated) -> None:
         """Let messages flow: one step, so that nothing comes between."""
         resumed_after = self.journal.begin_epoch(self.inbox)
+        self._recovery.opened()
+        self.life.become(State.OPEN)
+        self.journal.opened(self._dialler.where, negotiated, resumed_after)
+        # What came meanwhile is received from now on, so it is behind the event.
         buffer.join(self.inbox)
         wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
         wire.outgoing.on_writable = self.outbox.resume
         if self._settings.outbox.confirm == "pong":
             wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)
         wire.ended.add_done_callback(partial(self._lost, wire))
-        self._recovery.opened()
-        self.life.become(State.OPEN)
-        self.journal.opened(self._dialler.where, negotiated, resumed_after)
         self.outbox.traffic.attach(wire.outgoing, wire.watchman.ping)
 
     def _lost(self, wire: Wire, _: object) -> None:
@@ -457,7 +476,8 @@ class Supervisor:
             if isinstance(self.orders.waiting(), RetryNow):
                 self.orders.take()
         if wire.ended.done():
-            return self.journal.dropped(wire, wire.ended.result(), opened)
+            lost = wire.ended.result()
+            return self.journal.dropped(wire, lost, opened, self.inbox)
         order = self.orders.waiting()
         if isinstance(order, Replace):
             await self._replace(wire, order)

@@ -1,11 +1,11 @@
 """Messages received and not yet taken: a bounded hand-over from wire to consumer.
 
-Rules: the inbox is a queue of *runs*, uninterrupted stretches of messages, with an
+Rules: the inbox is a ``Line`` of *runs*, uninterrupted stretches of messages, with an
 ``Interruption`` between two of them. The wire appends to ``arriving`` and nothing
-else; the consumer pops from ``reading``, and from ``arriving`` what is alone there;
-only the consumer moves a run from one to the other, so bytes are counted per run, not
-per message. A consumer takes a message in the same step in which it wakes: cancelling
-it loses nothing.
+else; the consumer pops from ``reading``, and from ``arriving`` what is alone there, or
+takes a whole run; only the consumer moves a run from one to the other, so bytes are
+counted per run, not per message. A consumer takes a message in the same step in which
+it wakes: cancelling it loses nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
-from resilient_ws.events import InboxOverflowed
+from resilient_ws.events import ConnectionDropped, InboxOverflowed
 from resilient_ws.inbox.interruption import Interruption
+from resilient_ws.inbox.line import Line, Run
 from resilient_ws.inbox.message import Message, size_of
 
 
@@ -32,18 +33,9 @@ _NOT_ALONE: Final = (
     "Another receive() or iteration is waiting on this session already; messages have "
     "one consumer, and one call at a time."
 )
+#: What stands between two runs.
+_BETWEEN: Final = (Interruption, ConnectionDropped)
 T = TypeVar("T")
-
-
-@attrs.frozen
-class _Run:
-    """Messages that arrived without a hole, and their payload bytes."""
-
-    messages: list[Message]
-    size: int
-    #: Whether it was read from already: its newest message is the first one then.
-    #: To turn it again would cost as much as it is long, for each that is discarded.
-    turned: bool
 
 
 class InboxQueue:
@@ -60,7 +52,6 @@ class InboxQueue:
         "_max_bytes",
         "_max_messages",
         "_policy",
-        "_queued",
         "_reading_size",
         "_report",
         "_size",
@@ -70,6 +61,7 @@ class InboxQueue:
         "deliver",
         "discarded",
         "failure",
+        "message_epoch",
         "on_room",
         "reading",
     )
@@ -90,8 +82,7 @@ class InboxQueue:
         # Asked for with every chunk: what may wait before nothing more is delivered.
         self._max_bytes = policy.max_bytes if self._bounded else sys.maxsize
         self._max_messages = policy.max_messages if self._bounded else sys.maxsize
-        # A list, for it is short where there is anything.
-        self._line: list[_Run | Interruption] = []
+        self._line = Line()
         #: The run that is being read, the newest first, for consumers that take all but
         #: its last message by themselves: the fast path, which leaves the accounts to
         #: ``take_item``. A list, for most of the time it is empty, and an empty deque
@@ -102,9 +93,10 @@ class InboxQueue:
         self._arriving_size = 0
         #: Where the engine puts messages; asked for anew with each chunk.
         self.deliver: Callable[[Message], None] = self._arriving.append
-        self._queued = 0  # messages in the runs of the line
         self._size = 0  # payload bytes of every run
         self._epoch = 0
+        #: The connection that the newest message taken came on.
+        self.message_epoch = 0
         self._waiter: asyncio.Future[None] | None = None
         self._finished = False
         self._withheld = False
@@ -115,7 +107,12 @@ class InboxQueue:
 
     def __len__(self) -> int:
         """Count the messages that wait."""
-        return len(self.reading) + self._queued + len(self._arriving)
+        return len(self.reading) + self._line.queued + len(self._arriving)
+
+    @property
+    def drops_discarded(self) -> int:
+        """Count the losses that a consumer wanted and will not see."""
+        return self._line.drops_discarded
 
     @property
     def full(self) -> bool:
@@ -129,7 +126,7 @@ class InboxQueue:
         """Return how many messages may be delivered now."""
         if self._size >= self._max_bytes:
             return 0
-        waiting = len(self.reading) + self._queued + len(self._arriving)
+        waiting = len(self.reading) + self._line.queued + len(self._arriving)
         return self._max_messages - waiting
 
     def space(self) -> int:
@@ -177,6 +174,12 @@ class InboxQueue:
         """Take note that reading goes on."""
         self._withheld = False
 
+    def dropped(self, dropped: ConnectionDropped) -> None:
+        """Mark that a connection was lost here, for consumers that want to know."""
+        self._end_run()
+        self._line.append_drop(dropped)
+        self._wake()
+
     def interrupt(
         self, cause: Exception | None, *, since: float, until: float, epoch: int
     ) -> None:
@@ -188,7 +191,7 @@ class InboxQueue:
 
     def begin(self, epoch: int) -> None:
         """Say that the first connection is open."""
-        self._epoch = epoch
+        self._epoch = self.message_epoch = epoch
 
     def finish(self, failure: Exception | None) -> None:
         """Say that nothing more will arrive, and wake the consumer."""
@@ -202,7 +205,7 @@ class InboxQueue:
         """Return what ``take`` finds as soon as it finds something, or at the end.
 
         Args:
-            take: ``take_nowait`` for messages, ``take_item`` for holes as well.
+            take: One of the calls below that take something.
 
         Raises:
             RuntimeError: Another consumer waits.
@@ -224,22 +227,52 @@ class InboxQueue:
     def take_nowait(self) -> Message | None:
         """Return the next message, passing over holes; ``None`` when there is none."""
         item = self.take_item()
-        while isinstance(item, Interruption):
+        while isinstance(item, _BETWEEN):
             item = self.take_item()
         return item
+
+    def take_message_or_hole(self) -> Message | Interruption | None:
+        """Return the next message or hole; ``None`` when there is none."""
+        item = self.take_item()
+        while isinstance(item, ConnectionDropped):
+            item = self.take_item()
+        return item
+
+    def take_run(self) -> list[Message] | None:
+        """Return all messages up to the next hole; ``None`` when there are none."""
+        while not self.reading:
+            if self._line.items:
+                self._pass(self._turn_page())
+            elif self._arriving:
+                # As it came: it is not turned round for a consumer that takes it all.
+                run, size = self._arriving, self._arriving_size
+                self._begin_run()
+                self._give_back(size)
+                return run
+            else:
+                return None
+        run, self.reading = self.reading, []
+        run.reverse()
+        self._settle()
+        return run
+
+    def keep_drops(self) -> None:
+        """Keep the losses of connections for a consumer that wants them."""
+        self._line.keep_drops()
 
     def notify(self, waiter: asyncio.Future[None]) -> None:
         """Complete ``waiter`` when there may be something to take without waiting."""
         self._waiter = waiter
 
-    def take_item(self) -> Message | Interruption | None:
-        """Return the next message or hole; ``None`` when there is none."""
+    def take_item(self) -> Message | Interruption | ConnectionDropped | None:
+        """Return the next message, hole or loss; ``None`` when there is none."""
         if not self.reading:
-            if not self._line and len(self._arriving) < 2:  # noqa: PLR2004 - one or none
+            if not self._line.items and len(self._arriving) < 2:  # noqa: PLR2004 - one or none
                 return self._take_lone() if self._arriving else None
-            hole = self._turn_page()
-            if hole is not None or not self.reading:
-                return hole
+            passed = self._turn_page()
+            if passed is not None or not self.reading:
+                self._pass(passed)
+                return passed
         message = self.reading.pop()
         if not self.reading:
             self._settle()
@@ -268,19 +301,29 @@ class InboxQueue:
         self._arriving, self._arriving_size = [], 0
         self.deliver = self._arriving.append
 
-    def _turn_page(self) -> Interruption | None:
-        """Make the next run the one being read, or return the hole before it."""
+    def _end_run(self) -> None:
+        """Put what has arrived in line: something stands between it and the rest."""
+        if self._arriving:
+            self._line.append_run(self._arriving, self._arriving_size)
+            self._begin_run()
+
+    def _pass(self, passed: Interruption | ConnectionDropped | None) -> None:
+        """Take note that the consumer has passed what stands between two runs."""
+        if isinstance(passed, Interruption):
+            self.message_epoch = passed.epoch
+
+    def _turn_page(self) -> Interruption | ConnectionDropped | None:
+        """Make the next run the one being read, or return what stands before it."""
         if self._reading_size:
             self._settle()
-        if not self._line:
+        if not self._line.items:
             self.reading, self._reading_size = self._arriving, self._arriving_size
             self._begin_run()
             self.reading.reverse()
         else:
-            head = self._line.pop(0)
-            if isinstance(head, Interruption):
+            head = self._line.pop()
+            if not isinstance(head, Run):
                 return head
-            self._queued -= len(head.messages)
             self.reading, self._reading_size = head.messages, head.size
             if not head.turned:
                 self.reading.reverse()
@@ -293,29 +336,17 @@ class InboxQueue:
     # Holes and overflow.
 
     def _append_hole(self, hole: Interruption) -> None:
-        """Put a hole after all that has arrived, or widen the one that is there."""
-        if self._arriving:
-            self._line.append(_Run(self._arriving, self._arriving_size, turned=False))
-            self._queued += len(self._arriving)
-            self._begin_run()
-        last = self._line[-1] if self._line else None
-        if isinstance(last, Interruption):
-            self._line[-1] = last.merged(hole)
-        else:
-            self._line.append(hole)
+        """Put a hole after all that has arrived."""
+        self._end_run()
+        self._line.append_hole(hole)
         self._wake()
 
-    def _prepend_hole(self, hole: Interruption) -> None:
-        """Put a hole before all that waits, or widen the one that is there."""
+    def _prepend_hole(self, hole: Interruption, drops: list[ConnectionDropped]) -> None:
+        """Put a hole, behind the losses in it, before all that waits."""
         if self.reading:
-            self._line.insert(0, _Run(self.reading, self._reading_size, turned=True))
-            self._queued += len(self.reading)
+            self._line.prepend_run(self.reading, self._reading_size)
             self.reading, self._reading_size = [], 0
-        first = self._line[0] if self._line else None
-        if isinstance(first, Interruption):
-            self._line[0] = hole.merged(first)
-        else:
-            self._line.insert(0, hole)
+        self._line.prepend_hole(hole, drops)
 
     def _over(self) -> bool:
         policy = self._policy
@@ -328,26 +359,23 @@ class InboxQueue:
             return
         newest = self._policy.overflow == "drop_newest"
         now = self._wall()
-        epoch = self._epoch if newest else self._oldest_epoch()
+        epoch = self._epoch if newest else self._line.first_epoch(self._epoch)
         hole = Interruption(cause=None, since=now, until=now, epoch=epoch)
+        drops: list[ConnectionDropped] = []
         count = 0
         while self._over() and len(self):
             if newest:
                 self._drop_last()
             else:
-                hole = self._drop_first(hole)
+                hole = self._drop_first(hole, drops)
             count += 1
         hole = attrs.evolve(hole, discarded=hole.discarded + count)
-        (self._append_hole if newest else self._prepend_hole)(hole)
+        if newest:
+            self._append_hole(hole)
+        else:
+            self._prepend_hole(hole, drops)
         self.discarded += count
         self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=count))
-
-    def _oldest_epoch(self) -> int:
-        """Return the epoch of the message that is next to be read."""
-        for item in self._line:
-            if isinstance(item, Interruption):
-                return item.epoch - item.drops
-        return self._epoch
 
     def _recount(self) -> None:
         """Give back the bytes of the present run that were read, before any is lost."""
@@ -361,12 +389,21 @@ class InboxQueue:
         self._arriving_size -= lost
         self._size -= lost
 
-    def _drop_first(self, hole: Interruption) -> Interruption:
-        """Discard the oldest message; return ``hole`` with those it then touches."""
+    def _drop_first(
+        self, hole: Interruption, drops: list[ConnectionDropped]
+    ) -> Interruption:
+        """Discard the oldest message; return ``hole`` with those it then touches.
+
+        Args:
+            hole: What the messages discarded so far leave behind.
+            drops: The losses that are in it; those that it then touches are added.
+        """
         while not self.reading:
             passed = self._turn_page()
-            if passed is not None:
+            if isinstance(passed, Interruption):
                 hole = hole.merged(passed)
+            elif passed is not None:
+                drops.append(passed)
         lost = size_of(self.reading.pop())
         self._reading_size -= lost
         self._size -= lost

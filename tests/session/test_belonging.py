@@ -28,6 +28,7 @@ def calls(session: Session) -> list[Callable[[], Any]]:
     return [
         lambda: session.send("x"),
         session.receive,
+        session.receive_many,
         session.close,
         session.wait_closed,
         lambda: session.wait_until(State.CLOSED),

@@ -11,7 +11,7 @@ import pytest
 from tenacity import wait_fixed
 
 import resilient_ws
-from resilient_ws import Inbox, Interruption, Outbox, Reconnect
+from resilient_ws import ConnectionDropped, Inbox, Interruption, Outbox, Reconnect
 from resilient_ws.testing.scripts import SOON
 from tests.record import now
 
@@ -81,6 +81,17 @@ async def by_interruptions(session: Session, taken: list[str | bytes]) -> None:
             taken.append(item)  # noqa: PERF401 - as above
 
 
+async def by_drops(session: Session, taken: list[str | bytes]) -> None:
+    async for item in session.with_interruptions(drops=True):
+        if not isinstance(item, Interruption | ConnectionDropped):
+            taken.append(item)  # noqa: PERF401 - as above
+
+
+async def by_many(session: Session, taken: list[str | bytes]) -> None:
+    while True:
+        taken += await session.receive_many()
+
+
 async def in_steps(session: Session, taken: list[str | bytes]) -> None:
     # A consumer that is cancelled between messages, too, with the inbox full.
     taken.append(await session.receive())
@@ -88,7 +99,8 @@ async def in_steps(session: Session, taken: list[str | bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    "consume", [by_receive, by_iteration, by_interruptions, in_steps]
+    "consume",
+    [by_receive, by_iteration, by_interruptions, by_drops, by_many, in_steps],
 )
 @pytest.mark.parametrize("max_messages", [2, 1024])
 async def test_cancelling_the_consumer_loses_and_doubles_nothing(

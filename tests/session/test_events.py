@@ -471,6 +471,7 @@ async def test_messages_by_callback_with_back_pressure(server: ScriptedServer) -
         await until(lambda: len(taken) == 50)
         for consumer in (
             session.receive,
+            session.receive_many,
             session.__aiter__,
             session.with_interruptions,
         ):
@@ -480,6 +481,225 @@ async def test_messages_by_callback_with_back_pressure(server: ScriptedServer) -
             session.on(MessageReceived, print)
     assert taken == [str(n) for n in range(50)]
     assert not of(everything, MessageReceived)
+
+
+def told_of(session: Session, *, pace: float | None) -> list[str]:
+    """What callbacks are told of connections and messages, as they begin."""
+    told: list[str] = []
+
+    def plain(event: Event) -> None:
+        if isinstance(event, MessageReceived):
+            told.append(f"{event.epoch}:{event.data!s}")
+        else:
+            told.append(type(event).__name__)
+
+    async def slow(event: Event) -> None:
+        plain(event)
+        await asyncio.sleep(pace or 0)
+
+    session.on(MessageReceived, plain if pace is None else slow)
+    for kind in (ConnectionOpened, ServerTerminated, ConnectionDropped, SessionClosed):
+        session.on(kind, plain)
+    return told
+
+
+@pytest.mark.parametrize("pace", [None, 0.0, 1.0])
+@pytest.mark.parametrize("together", [True, False])
+async def test_an_event_never_overtakes_a_message(
+    server: ScriptedServer, pace: float | None, together: bool
+) -> None:
+    async def closes(peer: Peer) -> None:
+        if not together:
+            await asyncio.sleep(SOON)
+            await peer.send("c", "d")
+        await peer.close(1001)
+
+    server.play(feeding("a", "b", then=closes), feeding("e"))
+    session = session_to(server)
+    told = told_of(session, pace=pace)
+    async with session:
+        await until(lambda: "2:e" in told)
+    assert told == [
+        "ConnectionOpened",
+        *(["1:a", "1:b"] if together else ["1:a", "1:b", "1:c", "1:d"]),
+        "ServerTerminated",
+        "ConnectionDropped",
+        "ConnectionOpened",
+        "2:e",
+        "SessionClosed",
+    ]
+
+
+@pytest.mark.parametrize("max_messages", [5, 1024])
+async def test_a_loss_interrupts_only_what_was_not_answered(
+    server: ScriptedServer, max_messages: int
+) -> None:
+    async def answers(peer: Peer) -> None:
+        await peer.accept()
+        requests = [await peer.receive() for _ in range(50)]
+        await peer.send(*requests[:44])
+        await peer.close(1001)
+
+    server.play(answers, hold)
+    pending = {str(number) for number in range(50)}
+    answered: list[str | bytes] = []
+    interrupted: list[str] = []
+    session = session_to(server, inbox=Inbox(max_messages=max_messages))
+
+    @session.on(MessageReceived)
+    async def answer(event: MessageReceived) -> None:
+        await asyncio.sleep(0)
+        pending.remove(str(event.data))
+        answered.append(event.data)
+
+    @session.on(ConnectionDropped)
+    def interrupt(_: ConnectionDropped) -> None:
+        interrupted.extend(pending)
+
+    async with session:
+        for number in sorted(pending, key=int):
+            await session.send(number)
+        await until(lambda: interrupted)
+    assert answered == [str(number) for number in range(44)]
+    assert sorted(interrupted) == ["44", "45", "46", "47", "48", "49"]
+
+
+async def test_events_do_not_wait_for_a_consumer_that_pulls(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", "2", "3", then=closing_soon), hold)
+    session = session_to(server)
+    events = recorded(session)
+    async with session:
+        assert await session.receive() == "1"
+        await until(lambda: of(events, ConnectionDropped))
+        assert [await session.receive() for _ in range(2)] == ["2", "3"]
+
+
+async def test_a_failure_is_told_before_the_messages_that_wait(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("good", "bad", "good again"))
+    session = session_to(server)
+    told: list[str | bytes] = []
+
+    @session.on(MessageReceived)
+    def take(event: MessageReceived) -> None:
+        told.append(event.data)
+        if event.data == "bad":
+            raise ValueError
+
+    session.on(HandlerFailed, lambda event: told.append(event.event))
+    async with session:
+        await until(lambda: len(told) == 4)
+    assert told == ["good", "bad", "MessageReceived", "good again"]
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+async def test_what_the_inbox_discards_holds_no_event_up(
+    server: ScriptedServer, overflow: Any
+) -> None:
+    server.play(feeding(*"abcdef", then=closing_soon), feeding("g"))
+    session = session_to(server, inbox=Inbox(max_messages=2, overflow=overflow))
+    told = told_of(session, pace=1.0)
+    async with session:
+        await until(lambda: "2:g" in told)
+    kept = "ef" if overflow == "drop_oldest" else "ab"
+    assert told == [
+        "ConnectionOpened",
+        *(f"1:{text}" for text in kept),
+        "ServerTerminated",
+        "ConnectionDropped",
+        "ConnectionOpened",
+        "2:g",
+        "SessionClosed",
+    ]
+
+
+async def test_the_end_is_told_last_and_always(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.play(feeding(*map(str, range(100))))
+    session = session_to(server)
+    told = told_of(session, pace=0.4)
+    async with session:
+        await until(lambda: len(told) > 2)
+        began = now()
+        await session.close()
+        # A second for what waits; the end needs none.
+        assert now() - began == pytest.approx(1.0)
+    assert told[0] == "ConnectionOpened"
+    assert told[1:-1] == [f"1:{number}" for number in range(len(told) - 2)]
+    assert 4 <= len(told) - 2 <= 6
+    assert told[-1] == "SessionClosed"
+    left = 100 - (len(told) - 2)
+    assert f"{left} messages that had arrived were left" in caplog.text
+
+
+async def test_the_end_is_told_although_a_message_is_being_taken_for_ever(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1"))
+    session = session_to(server)
+    told = told_of(session, pace=3600.0)
+    async with session:
+        await until(lambda: len(told) == 2)
+    assert told == ["ConnectionOpened", "1:1", "SessionClosed"]
+
+
+async def test_an_abort_has_no_time_for_the_end(server: ScriptedServer) -> None:
+    session = session_to(server)
+    told: list[Event] = []
+
+    @session.on(SessionClosed)
+    async def slow(event: SessionClosed) -> None:
+        told.append(event)
+        await asyncio.sleep(60)
+
+    async def body() -> None:
+        async with session:
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(body())
+    await session_open(session)
+    task.cancel()
+    await until(lambda: told)
+    began = now()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert now() - began <= SOON
+
+
+async def session_open(session: Session) -> None:
+    await until(lambda: session.state is State.OPEN)
+
+
+async def test_pongs_of_two_connections_are_not_one(server: ScriptedServer) -> None:
+    async def drops(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(3.5)
+        await peer.close(1001)
+
+    server.play(drops, hold)
+    session = session_to(server, liveness=Liveness(ping_interval=1))
+
+    @session.on(ConnectionOpened)
+    async def slow(_: ConnectionOpened) -> None:
+        await asyncio.sleep(12.5)
+
+    events = recorded(session)
+    async with session:
+        # The second connection is open for 8 s when its event is told, and then for
+        # as long as the callback takes.
+        await asyncio.sleep(26)
+    told = [
+        event.count if isinstance(event, PongReceived) else event.epoch
+        for event in events
+        if isinstance(event, PongReceived | ConnectionDropped)
+    ]
+    assert told[:2] == [3, 1]
+    assert told[2] >= 15
 
 
 async def as_call(consumer: Callable[[], Any]) -> None:
@@ -502,6 +722,8 @@ async def test_a_second_consumer_is_refused(server: ScriptedServer) -> None:
         await turns(1)
         with pytest.raises(RuntimeError, match="one consumer"):
             await session.receive()
+        with pytest.raises(RuntimeError, match="one consumer"):
+            await session.receive_many()
         with pytest.raises(RuntimeError, match="one consumer"):
             await anext(aiter(session))
         await server.peer.send("for the first")

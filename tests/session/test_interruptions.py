@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tenacity import wait_fixed
+from tenacity import stop_after_attempt, wait_fixed
 
 import resilient_ws
-from resilient_ws import ConnectionLost, Inbox, Interruption, Reconnect, State
+from resilient_ws import (
+    ConnectionDropped,
+    ConnectionLost,
+    Inbox,
+    Interruption,
+    Reconnect,
+    State,
+)
 from resilient_ws.inbox import InboxQueue, Message
+from resilient_ws.inbox.line import MAX_DROPS
 from resilient_ws.testing.scripts import SOON, closing, feeding, hold, rejecting
 from tests.record import of, recorded, turns, until
 
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resilient_ws import Session
     from resilient_ws.testing import Peer, ScriptedServer
 
@@ -304,3 +314,244 @@ async def test_what_is_discarded_turns_what_waits_round_once(
     assert (len(queue), queue.discarded) == (waiting, waiting // 2)
     # With the one that was too many; those that came later are none of it.
     assert Turned.touched == waiting + 1
+
+
+# The losses themselves, in their place.
+
+
+def outline(items: Sequence[object]) -> list[object]:
+    """Messages as they are, losses and holes by epoch; of a hole, how many it counts."""
+    told: list[object] = []
+    for item in items:
+        if isinstance(item, ConnectionDropped):
+            told.append(("dropped", item.epoch))
+        elif isinstance(item, Interruption):
+            told.append(("hole", item.epoch, item.drops))
+        else:
+            told.append(item)
+    return told
+
+
+async def all_items(session: Session, count: int) -> list[object]:
+    stream = session.with_interruptions(drops=True)
+    return outline([await anext(stream) for _ in range(count)])
+
+
+async def test_a_loss_is_yielded_when_it_happens_not_at_the_next_open(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", "2", then=goodbye), rejecting(503), feeding("3"))
+    session = session_to(server)
+    events = recorded(session)
+    async with session:
+        stream = session.with_interruptions(drops=True)
+        assert [await anext(stream) for _ in range(2)] == ["1", "2"]
+        dropped = await anext(stream)
+        assert session.state is State.BACKOFF
+        assert [dropped] == of(events, ConnectionDropped)
+        assert session.message_epoch == 1
+        rest = [await anext(stream) for _ in range(2)]
+        assert outline(rest) == [("hole", 2, 1), "3"]
+        assert session.message_epoch == 2
+
+
+async def test_a_loss_stands_behind_what_had_arrived(server: ScriptedServer) -> None:
+    server.play(feeding("1", "2", then=goodbye), feeding("3", then=goodbye), hold)
+    async with session_to(server) as session:
+        await until(lambda: session.epoch == 3)
+        assert await all_items(session, 6) == [
+            "1",
+            "2",
+            ("hole", 2, 1),  # of the losses before the first call, the newest alone
+            "3",
+            ("dropped", 2),
+            ("hole", 3, 1),
+        ]
+
+
+async def test_a_loss_in_one_packet_with_the_handshake_is_yielded(
+    server: ScriptedServer,
+) -> None:
+    async def at_once(peer: Peer) -> None:
+        await peer.close(1001)
+
+    server.play(feeding("1", then=at_once), feeding("2"))
+    async with session_to(server) as session:
+        assert await all_items(session, 4) == [
+            "1",
+            ("dropped", 1),
+            ("hole", 2, 1),
+            "2",
+        ]
+
+
+async def test_losses_with_nothing_between_are_each_yielded(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", then=goodbye), closing(1001), closing(1011), feeding("2"))
+    async with session_to(server, max_messages=2) as session:
+        stream = session.with_interruptions(drops=True)
+        await until(lambda: session.statistics().inbox_messages == 2)
+        assert outline([await anext(stream) for _ in range(6)]) == [
+            "1",
+            ("dropped", 1),
+            ("dropped", 2),
+            ("dropped", 3),
+            ("hole", 4, 3),
+            "2",
+        ]
+
+
+async def test_other_consumers_pass_losses_over(server: ScriptedServer) -> None:
+    server.play(
+        feeding("1", then=goodbye),
+        closing(1001),
+        feeding("2", then=goodbye),
+        feeding("3"),
+    )
+    async with session_to(server) as session:
+        session.with_interruptions(drops=True)
+        await until(lambda: session.statistics().inbox_messages == 3)
+        assert await session.receive() == "1"
+        first = await items(session, 2)
+        assert outline(first) == [("hole", 3, 2), "2"]
+        assert await session.receive_many() == ["3"]
+
+
+async def test_a_thousand_unread_losses_are_bounded_and_counted(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("first", then=goodbye), *[closing(1001)] * 999, feeding("last"))
+    async with session_to(server) as session:
+        stream = session.with_interruptions(drops=True)
+        await until(lambda: session.epoch == 1001, within=3600)
+        await turns()
+        told = outline([await anext(stream) for _ in range(MAX_DROPS + 3)])
+        assert told == [
+            "first",
+            *(("dropped", 1001 - n) for n in range(MAX_DROPS, 0, -1)),
+            ("hole", 1001, 1000),
+            "last",
+        ]
+        assert session.statistics().events_discarded == 1000 - MAX_DROPS
+
+
+@pytest.mark.parametrize(
+    ("overflow", "told"),
+    [
+        ("drop_oldest", [("dropped", 1), ("hole", 2, 1), "4", "5"]),
+        ("drop_newest", ["1", "2", ("dropped", 1), ("hole", 2, 1)]),
+    ],
+)
+async def test_a_loss_among_what_is_discarded_is_yielded(
+    server: ScriptedServer, overflow: str, told: list[object]
+) -> None:
+    server.play(feeding("1", "2", then=goodbye), feeding("3", "4", "5"))
+    async with session_to(server, max_messages=2, overflow=overflow) as session:
+        stream = session.with_interruptions(drops=True)
+        await until(lambda: session.epoch == 2)
+        await turns()
+        taken = [await anext(stream) for _ in range(4)]
+        assert outline(taken) == told
+        assert sum(i.discarded for i in taken if isinstance(i, Interruption)) == 3
+
+
+async def test_drops_is_true_or_false(server: ScriptedServer) -> None:
+    wrong: Any = "yes"
+    async with session_to(server) as session:
+        with pytest.raises(TypeError, match="drops"):
+            session.with_interruptions(drops=wrong)
+
+
+# All that is there.
+
+
+async def test_all_that_is_there_at_least_one(server: ScriptedServer) -> None:
+    server.play(feeding("1", "2", "3"))
+    async with session_to(server) as session:
+        assert await session.receive_many() == ["1", "2", "3"]
+        waiting = asyncio.create_task(session.receive_many())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        await server.peer.send("4")
+        assert await waiting == ["4"]
+        await server.peer.send(*map(str, range(5)))
+        await turns()
+        assert await session.receive() == "0"
+        assert await session.receive_many() == ["1", "2", "3", "4"]
+        assert session.statistics().inbox_messages == 0
+
+
+async def test_all_that_is_there_is_of_one_connection(server: ScriptedServer) -> None:
+    server.play(
+        feeding("1", "2", then=goodbye), closing(1001), feeding("3", then=goodbye), hold
+    )
+    async with session_to(server) as session:
+        await until(lambda: session.epoch == 4)
+        assert await session.receive_many() == ["1", "2"]
+        assert session.message_epoch == 1
+        assert await session.receive_many() == ["3"]
+        assert (session.message_epoch, session.epoch) == (3, 4)
+
+
+async def test_taking_all_makes_room(server: ScriptedServer) -> None:
+    numbers = [str(n) for n in range(1000)]
+    server.play(feeding(*numbers))
+    taken: list[str | bytes] = []
+    async with session_to(server, max_messages=10) as session:
+        while len(taken) < 1000:
+            many = await session.receive_many()
+            assert 1 <= len(many) <= 10
+            taken += many
+    assert taken == numbers
+
+
+async def test_all_that_is_there_hands_the_inbox_s_own_list_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Turned, "touched", 0)
+    queue = InboxQueue(
+        Inbox(),
+        loop=asyncio.get_running_loop(),
+        wall=time.time,
+        report=lambda _: None,
+    )
+    run = queue._arriving = Turned(["x"] * 1000)
+    queue.arrived(1000)
+    assert queue.take_run() is run
+    assert Turned.touched == 0
+    assert (len(queue), queue.space()) == (0, Inbox().max_bytes)
+    assert queue.take_run() is None
+
+
+async def test_all_that_is_there_ends_as_receive_does(server: ScriptedServer) -> None:
+    server.play(feeding("1", "2", then=goodbye), rejecting(404))
+    async with resilient_ws.connect(
+        server.url(),
+        reconnect=Reconnect(wait=wait_fixed(1), stop=stop_after_attempt(1)),
+    ) as session:
+        with pytest.raises(resilient_ws.ResilientWSError) as failed:
+            await session.wait_closed()
+        assert await session.receive_many() == ["1", "2"]
+        for _ in range(2):
+            with pytest.raises(type(failed.value)) as caught:
+                await session.receive_many()
+            assert caught.value is failed.value
+    server.play(hold)
+    async with session_to(server) as session:
+        await session.close()
+        with pytest.raises(resilient_ws.SessionClosed):
+            await session.receive_many()
+
+
+async def test_inside_on_open_it_is_refused(server: ScriptedServer) -> None:
+    refused: list[str] = []
+
+    async def on_open(_: resilient_ws.Connection) -> None:
+        with pytest.raises(RuntimeError, match="on_open") as caught:
+            await session.receive_many()
+        refused.append(str(caught.value))
+
+    session = resilient_ws.connect(server.url(), on_open=on_open)
+    async with session:
+        assert len(refused) == 1
