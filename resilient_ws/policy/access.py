@@ -18,7 +18,7 @@ import attrs
 
 from resilient_ws.errors import SecurityError
 from resilient_ws.policy._validate import one_of, whole_number, wrong_type
-from resilient_ws.policy.host import canonical_host
+from resilient_ws.policy.host import canonical_host, is_localhost
 from resilient_ws.policy.url import same_origin
 
 
@@ -253,7 +253,7 @@ def _matches(host: str, pattern: str) -> bool:
 def _names_loopback(endpoint: Endpoint) -> bool:
     if endpoint.address is not None:
         return _is_loopback(endpoint.address)
-    return endpoint.host == "localhost" or endpoint.host.endswith(".localhost")
+    return is_localhost(endpoint.host)
 
 
 def _names_private(endpoint: Endpoint) -> bool:

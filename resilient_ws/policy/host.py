@@ -60,7 +60,13 @@ def parse_host(text: str) -> Host:
         return Host(name=_in_four_parts(name))
     if len(name) > _MAX_HOST or not all(map(_LABEL.fullmatch, name.split("."))):
         raise ValueError("letters, digits, hyphens and dots.")
-    return Host(name=name, rooted=rooted)
+    # No search domain applies to this machine, and hosts files do not know the dot.
+    return Host(name=name, rooted=rooted and not is_localhost(name))
+
+
+def is_localhost(name: str) -> bool:
+    """Whether a name is one of this machine (RFC 6761, section 6.3)."""
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def canonical_host(text: str) -> str:

@@ -217,7 +217,7 @@ async def test_a_certificate_is_for_the_name_without_its_dot(
     way: str, tmp_path: Path, authority: trustme.CA, names: list[str]
 ) -> None:
     """SNI has no dot (RFC 6066, section 3), nor have certificates."""
-    server_tls, client_tls = with_tls(authority, "feed.localhost")
+    server_tls, client_tls = with_tls(authority, "feed.example")
     shown: list[str | None] = []
     server_tls.sni_callback = lambda _socket, name, _context: shown.append(name)
     async with (
@@ -234,14 +234,14 @@ async def test_a_certificate_is_for_the_name_without_its_dot(
             "socks5": {"proxy": socks.proxy_url(scheme="socks5")},
         }
         options = ways[way]
-        url = f"wss://feed.localhost.:{server.port}"
+        url = f"wss://feed.example.:{server.port}"
         async with connect(url, ssl=client_tls, wait_open=SOON, **options):
             pass
-        assert shown == ["feed.localhost"]
+        assert shown == ["feed.example"]
         if way == "http":
-            assert tunnel.requests[0].target == f"feed.localhost.:{server.port}"
+            assert tunnel.requests[0].target == f"feed.example.:{server.port}"
         else:
-            assert names.count("feed.localhost.") == 1
+            assert names.count("feed.example.") == 1
 
 
 def tunnels_to(port: Callable[[], int]) -> Callable[[Peer], None]:
