@@ -57,6 +57,11 @@ class Proxy:
         return self.scheme.startswith("socks")
 
     @property
+    def server_name(self) -> str:
+        """What its certificate must be for: the dot is no part of a name."""
+        return self.host.removesuffix(".")
+
+    @property
     def redacted(self) -> str:
         """The proxy as it may be shown: without its password."""
         if self.from_environment:

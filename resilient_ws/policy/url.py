@@ -175,7 +175,7 @@ def same_origin(a: Endpoint, b: Endpoint) -> bool:
     have seen them in the clear may see them encrypted.
     """
     upgraded = (a.scheme, a.port, b.scheme, b.port) == ("ws", 80, "wss", 443)
-    return a.origin == b.origin or (upgraded and a.host == b.host)
+    return a.origin == b.origin or (upgraded and a.origin[1] == b.origin[1])
 
 
 def redirected(source: Endpoint, location: str) -> Endpoint:

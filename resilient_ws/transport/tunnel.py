@@ -118,7 +118,7 @@ class HttpTunnel(aiohttp.BaseConnector):
                     found.address,
                     self._proxy.port,
                     ssl=self._tls,
-                    server_hostname=self._proxy.host if self._tls else None,
+                    server_hostname=self._proxy.server_name if self._tls else None,
                 )
             except ssl.SSLError:
                 raise

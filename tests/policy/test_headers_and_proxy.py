@@ -104,6 +104,7 @@ def test_a_proxy_is_checked(value: str, redacted: str) -> None:
     assert proxy.redacted == str(proxy) == redacted
     assert repr(proxy) == f"<Proxy {redacted}>"
     assert proxy.from_environment is (scheme == "env")
+    assert proxy.server_name.strip(".") == proxy.server_name
     assert proxy.is_socks is scheme.startswith("socks")
     assert proxy.is_http is scheme.startswith("http")
 

@@ -240,6 +240,10 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 def test_an_origin_is_scheme_host_and_port() -> None:
     here = parse_endpoint("wss://h/a")
     assert same_origin(here, parse_endpoint("wss://H.:443/b?c"))
+    here = parse_endpoint("ws://[fe80::1%25a]/")
+    assert same_origin(here, parse_endpoint("wss://[fe80::1%25a]/"))
+    assert not same_origin(here, parse_endpoint("wss://[fe80::1%25b]/"))
+    here = parse_endpoint("wss://h/a")
     for other in ("ws://h/a", "wss://g/a", "wss://h:8443/a"):
         assert not same_origin(here, parse_endpoint(other))
     # The encrypted side of the same host, where servers lead to, is no other.
