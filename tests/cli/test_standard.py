@@ -312,7 +312,11 @@ async def test_a_secret_may_come_through_a_pipe(
         (["wss://h/", "--header", "@FILE"], b"planted", "'Name: value'"),
         (["wss://h/", "--header", "@FILE"], b"A: planted\na: 2", "twice"),
         (["wss://h/", "--header", "@FILE", "--header", "a: 2"], b"A: planted", "twice"),
-        (["wss://h/", "--header", "@FILE"], b"A: planted\x01", "headers"),
+        (
+            ["wss://h/", "--header", "@FILE"],
+            b"A: planted\x01",
+            "--header['A'] must not",
+        ),
     ],
 )
 async def test_a_file_that_cannot_be_used_is_told_without_what_it_holds(
