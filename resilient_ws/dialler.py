@@ -48,6 +48,7 @@ T = TypeVar("T")
 _PROGRESS: Final[Mapping[Progress, str]] = {
     "resolve": "its name was still being looked up, so check the DNS",
     "connect": "nothing had answered there",
+    "proxy": "the proxy was connected, and had not answered",
     "handshake": "it was connected, and no answer to the handshake came",
 }
 

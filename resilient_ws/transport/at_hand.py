@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from resilient_ws.transport.metered import Heard, MeteredHandler
 
 
-#: How far a dial has come: a name is looked up, a connection made, an answer awaited.
-Progress = Literal["resolve", "connect", "handshake"]
+#: How far a dial has come: a name is looked up, a connection made, a proxy's answer
+#: awaited, or the server's.
+Progress = Literal["resolve", "connect", "proxy", "handshake"]
 
 
 class _Refused(PermissionError):
@@ -176,6 +177,11 @@ def heard_by_caller(handler: MeteredHandler) -> None:
     caller = _at_hand.get()
     caller.handler = handler
     caller.stage = "handshake"
+
+
+def asking_proxy() -> None:
+    """Have the caller at hand know that a proxy was reached, and asked."""
+    _at_hand.get().stage = "proxy"
 
 
 @contextmanager

@@ -182,6 +182,8 @@ def odd_answer(
         return None
     who = f"The proxy on the way to {endpoint}" if heard.of_proxy else str(endpoint)
     text, hint = _told(heard, failure, words_of(endpoint, headers))
+    if heard.of_proxy:
+        hint = " Check the scheme and the port of the proxy URL."
     return ConnectFailed(
         f"{who} {text}.{hint}",
         stage="proxy" if heard.of_proxy else "handshake",

@@ -12,18 +12,21 @@ import asyncio
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed
+from resilient_ws.policy.first_words import KEPT, is_http
 from resilient_ws.policy.host import bracketed
+from resilient_ws.transport.at_hand import asking_proxy
+from resilient_ws.transport.metered import Heard, odd_answer
 from resilient_ws.transport.names import addresses_of
 from resilient_ws.transport.translate import failed, rejected
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiohttp.client_proto import ResponseHandler
 
@@ -42,15 +45,23 @@ class Answer(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._data = b""
+        self._transport: asyncio.Transport | None = None
         #: What came, when it is complete or can no longer become so.
         self.complete: asyncio.Future[bytes] = (
             asyncio.get_running_loop().create_future()
         )
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Know what to pause."""
+        self._transport = cast("asyncio.Transport", transport)
+
     def data_received(self, data: bytes) -> None:
-        """Keep what came."""
+        """Keep what came, and have no more read until somebody takes it over."""
         self._data += data
-        if _END in self._data or len(self._data) > MAX_HEAD:
+        complete = _END in self._data or len(self._data) > MAX_HEAD
+        if complete or not is_http(self._data[:KEPT]):
+            assert self._transport is not None  # noqa: S101 - data comes after it is made
+            self._transport.pause_reading()
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - what came says enough
@@ -87,8 +98,9 @@ class HttpTunnel(aiohttp.BaseConnector):
         endpoint = self._endpoint()
         transport, answer = await self._reach(endpoint)
         try:
+            asking_proxy()
             transport.write(self._request(endpoint))
-            rest = _established(await answer.complete, endpoint)
+            rest = _established(await answer.complete, endpoint, self._secrets)
         except BaseException:
             transport.abort()
             raise
@@ -97,6 +109,7 @@ class HttpTunnel(aiohttp.BaseConnector):
         protocol.connection_made(transport)
         if rest:
             protocol.data_received(rest)
+        transport.resume_reading()
         return protocol
 
     async def _reach(self, endpoint: Endpoint) -> tuple[asyncio.Transport, Answer]:
@@ -126,28 +139,46 @@ class HttpTunnel(aiohttp.BaseConnector):
                 last = failure
         raise last or socket.gaierror(socket.EAI_NONAME, "no address")
 
+    @property
+    def _secrets(self) -> list[tuple[str, str]]:
+        """The headers that only the proxy may see."""
+        authorization = self._proxy.authorization
+        if authorization is None:
+            return []
+        return [("Proxy-Authorization", authorization)]
+
     def _request(self, endpoint: Endpoint) -> bytes:
         authority = f"{bracketed(endpoint.dialled_host)}:{endpoint.port}"
         lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
-        if self._proxy.authorization is not None:
-            lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
+        lines += [f"{name}: {value}" for name, value in self._secrets]
         return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
-def _established(answer: bytes, endpoint: Endpoint) -> bytes:
+def _established(
+    answer: bytes, endpoint: Endpoint, asked: Sequence[tuple[str, str]]
+) -> bytes:
     """Return what came behind the answer of a proxy that did as it was asked."""
     head, end, rest = answer.partition(_END)
     status = _STATUS.match(answer)
     if status is None or not end:
-        what = "ended the connection" if not answer else "did not answer as one does"
-        raise ConnectFailed(
-            f"The proxy on the way to {endpoint} {what} when it was asked for a "
-            "tunnel. Check the scheme and the port of the proxy URL.",
-            stage="proxy",
-        )
+        raise _odd(answer, endpoint, asked, cut=not end)
     code = int(status[1])
     if 200 <= code < 300:  # noqa: PLR2004 - any 2xx means that the tunnel stands (RFC 9110 §9.3.6)
         return rest
     fields = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
     headers = {name.strip(): value.strip() for name, _, value in fields}
     raise rejected(code, headers, endpoint.redacted, by="proxy")
+
+
+def _odd(
+    answer: bytes, endpoint: Endpoint, asked: Sequence[tuple[str, str]], *, cut: bool
+) -> ConnectFailed:
+    """Return the error for an answer that no proxy gives."""
+    excess = f"more than {MAX_HEAD:,} bytes" if len(answer) > MAX_HEAD else None
+    heard = Heard(answer[:KEPT], len(answer), excess, of_proxy=True)
+    broken = aiohttp.ServerDisconnectedError() if cut else aiohttp.ClientPayloadError()
+    return odd_answer(heard, broken, endpoint, asked) or ConnectFailed(
+        f"The proxy on the way to {endpoint} ended the connection when it was asked "
+        "for a tunnel. Check the scheme and the port of the proxy URL.",
+        stage="proxy",
+    )

@@ -15,9 +15,11 @@ import resource
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+import aiohttp
 import pytest
 
 from resilient_ws import (
+    Access,
     AttemptFailed,
     ConnectFailed,
     HandshakeRejected,
@@ -200,6 +202,81 @@ async def test_a_refusal_without_an_end(
     if attack.startswith("trailer"):
         assert ended.root.body == b"hello"
     cost.check()
+
+
+@pytest.mark.parametrize("attack", ["bomb", "bomb in chunks", "bomb of deflate"])
+async def test_a_borrowed_client_inflates_nothing_either(
+    attack: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How large the head may be, is its own affair."""
+    script = BODIES[attack]
+    async with (
+        assert_no_leaks(),
+        RawServer(script) as server,
+        aiohttp.ClientSession() as http,
+        Cost() as cost,
+    ):
+        ended = await outcome_of(server.url, caplog, http=http)
+    assert isinstance(ended.root, HandshakeRejected), ended.root
+    assert len(ended.root.body) <= BODY_KEPT
+    cost.check()
+
+
+#: Through aiohttp's own CONNECT, and through ours.
+DESTINATIONS: Final = ("wss://server.example/", "ws://server.example/")
+
+
+@pytest.mark.parametrize("url", DESTINATIONS)
+@pytest.mark.parametrize("attack", ENDLESS)
+async def test_a_proxy_whose_answer_has_no_end(
+    attack: str, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script, _ = ENDLESS[attack]
+    async with assert_no_leaks(), RawServer(script) as proxy, Cost() as cost:
+        ended = await outcome_of(
+            url,
+            caplog,
+            proxy=proxy.url.replace("ws:", "http:"),
+            access=Access(allow_insecure=True),
+        )
+    # What aiohttp takes for an interim answer, ours takes for the answer.
+    assert isinstance(ended.root, ConnectFailed | HandshakeRejected), ended.root
+    assert "The proxy " in str(ended.root)
+    cost.check()
+
+
+@pytest.mark.parametrize("url", DESTINATIONS)
+@pytest.mark.parametrize("attack", BODIES)
+async def test_a_proxy_whose_refusal_has_no_end(
+    attack: str, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = BODIES[attack]
+    async with assert_no_leaks(), RawServer(script) as proxy, Cost() as cost:
+        ended = await outcome_of(
+            url,
+            caplog,
+            proxy=proxy.url.replace("ws:", "http:"),
+            access=Access(allow_insecure=True),
+        )
+    assert isinstance(ended.root, HandshakeRejected), ended.root
+    assert (ended.root.status, ended.root.by) == (401, "proxy")
+    cost.check()
+
+
+@pytest.mark.parametrize("url", DESTINATIONS)
+async def test_a_proxy_that_is_silent_is_said_to_be(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with assert_no_leaks(), RawServer(lambda peer: peer.drain()) as proxy:
+        ended = await outcome_of(
+            url,
+            caplog,
+            proxy=proxy.url.replace("ws:", "http:"),
+            access=Access(allow_insecure=True),
+            timeouts=Timeouts(open=0.3),
+        )
+    assert isinstance(ended.root, OpenTimeout)
+    assert "answer" in str(ended.root)
 
 
 async def test_nothing_is_asked_for_compressed(

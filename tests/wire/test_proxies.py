@@ -488,15 +488,23 @@ def says(answer: bytes, *, then_stays: bool = False) -> Callable[[Peer], None]:
     ("script", "words"),
     [
         (says(b""), "ended the connection when it was asked for a tunnel"),
-        (says(b"HTTP/1.1 200 OK\r\nVia"), "did not answer as one does"),
-        (says(b"SSH-2.0-OpenSSH\r\n\r\n"), "did not answer as one does"),
-        (says(b"HTTP/1.1 2000 OK\r\n\r\n"), "did not answer as one does"),
+        (says(b"HTTP/1.1 200 OK\r\nVia"), "in the middle of its answer"),
+        (says(b"SSH-2.0-OpenSSH\r\n\r\n"), "an SSH server ('SSH-2.0-OpenSSH')"),
+        (says(b"220 mail ESMTP\r\n", then_stays=True), "SMTP) ('220 mail ESMTP')"),
+        (says(b"HTTP/1.1 2000 OK\r\n\r\n"), "malformed HTTP"),
         (
             says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000, then_stays=True),
-            "did not answer as one does",
+            "more than 65,536 bytes",
         ),
     ],
-    ids=["end", "end half-way", "another protocol", "no status", "endless"],
+    ids=[
+        "end",
+        "end half-way",
+        "another protocol",
+        "a greeting",
+        "no status",
+        "endless",
+    ],
 )
 async def test_a_proxy_that_is_none(
     script: Callable[[Peer], None], words: str, caplog: pytest.LogCaptureFixture

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from resilient_ws.protocol.handshake import Handshake
 from resilient_ws.testing import assert_no_leaks
@@ -297,6 +298,60 @@ async def test_the_connector_asks_for_each_socket() -> None:
         with pytest.raises((aiohttp.ClientError, OSError)):
             await http.get("http://127.0.0.1:9/")
     assert [info[4][0] for info in asked] == ["127.0.0.1"]
+
+
+async def test_the_connector_makes_what_it_is_told_to() -> None:
+    """So that what a server may say first can be bounded."""
+
+    class Handler(ResponseHandler):
+        pieces: tuple[bytes, ...] = ()
+        answers: tuple[int, ...] = ()
+        options: dict[str, Any] | None = None
+
+        def set_response_params(self, **options: Any) -> None:
+            self.options = options
+            super().set_response_params(**options)
+
+        def data_received(self, data: bytes) -> None:
+            self.pieces += (data,)
+            # In pieces of one byte, as it need not have come.
+            for byte in data:
+                super().data_received(bytes([byte]))
+
+        def feed_data(self, data: Any, size: int = 0) -> None:
+            self.answers += (data[0].code,)
+            super().feed_data(data, size)
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.sock.sendall(b"HTTP/1.1 103 Early\r\n\r\n")
+        peer.agree()
+        peer.drain()
+
+    made: list[Handler] = []
+
+    def make() -> Handler:
+        made.append(Handler(asyncio.get_running_loop()))
+        return made[-1]
+
+    async with assert_no_leaks(), RawServer(script) as server, client() as http:
+        connector: Any = http.connector
+        assert connector._loop is asyncio.get_running_loop()
+        connector._factory = make
+        response = await upgrade(http, server.url, ssl.create_default_context())
+        [handler] = made
+        assert b"".join(handler.pieces).startswith(b"HTTP/1.1 103")
+        assert handler.answers == (103, 101)
+        assert handler.upgraded
+        assert handler.options is not None
+        assert {"read_until_eof", "auto_decompress", "max_line_size"} <= set(
+            handler.options
+        )
+        taken = Taken()
+        transport, _ = take_over(response, taken)
+        transport.abort()
+        await taken.lost
+        response.close()
 
 
 async def test_a_session_over_the_seam(contexts: Contexts) -> None:
