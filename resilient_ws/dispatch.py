@@ -195,6 +195,8 @@ class Dispatcher:
         while True:
             if self._waiting and self._is_due(self._waiting[0][0]):
                 await self._deliver(self._waiting.pop(0)[1])
+            elif self._feeds and self._inbox.greedy:
+                await self._inbox.give_way()
             elif self._feeds and (item := self._inbox.take_item()) is not None:
                 message = self._received(item)
                 if message is not None:

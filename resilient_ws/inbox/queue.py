@@ -5,7 +5,8 @@ Rules: the inbox is a ``Line`` of *runs*, uninterrupted stretches of messages, w
 else; the consumer pops from ``reading``, and from ``arriving`` what is alone there, or
 takes a whole run; only the consumer moves a run from one to the other, so bytes are
 counted per run, not per message. A consumer takes a message in the same step in which
-it wakes: cancelling it loses nothing.
+it wakes: cancelling it loses nothing. One that always finds a message gives way to the
+loop now and then.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ _NOT_ALONE: Final = (
 )
 #: What stands between two runs.
 _BETWEEN: Final = (Interruption, ConnectionDropped)
+#: The most messages of one run that are read at once: a longer one is read in parts.
+MAX_PAGE: Final = 4096
+#: After so many messages without a wait, a consumer gives way: whatever a server sends,
+#: others have their turn within some milliseconds, or what the consumer needs for them.
+MAX_AT_ONCE: Final = 4096
 T = TypeVar("T")
 
 
@@ -44,6 +50,7 @@ class InboxQueue:
     __slots__ = (
         "_arriving",
         "_arriving_size",
+        "_at_once",
         "_bounded",
         "_epoch",
         "_finished",
@@ -93,6 +100,8 @@ class InboxQueue:
         self._arriving_size = 0
         #: Where the engine puts messages; asked for anew with each chunk.
         self.deliver: Callable[[Message], None] = self._arriving.append
+        # Messages whose reading has begun since the consumer waited, lone ones aside.
+        self._at_once = 0
         self._size = 0  # payload bytes of every run
         self._epoch = 0
         #: The connection that the newest message taken came on.
@@ -216,13 +225,35 @@ class InboxQueue:
         if self._waiter is not None:
             # What comes next is for the one that waits.
             raise RuntimeError(_NOT_ALONE)
+        if self._at_once >= MAX_AT_ONCE:  # greedy, without a call
+            await self.give_way()
         while (found := take()) is None and not self._finished:
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+            self._at_once = 0
         return found
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the consumer has taken so many at once that others are due."""
+        return self._at_once >= MAX_AT_ONCE
+
+    async def give_way(self) -> None:
+        """Let the loop go round once.
+
+        Cancellation:
+            Safe: nothing was taken.
+        """
+        self._at_once = 0
+        self._waiter = self._loop.create_future()
+        self._loop.call_soon(self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def take_nowait(self) -> Message | None:
         """Return the next message, passing over holes; ``None`` when there is none."""
@@ -247,13 +278,22 @@ class InboxQueue:
                 # As it came: it is not turned round for a consumer that takes it all.
                 run, size = self._arriving, self._arriving_size
                 self._begin_run()
+                self._at_once += len(run)
                 self._give_back(size)
                 return run
             else:
                 return None
         run, self.reading = self.reading, []
         run.reverse()
-        self._settle()
+        size, self._reading_size = self._reading_size, 0
+        if self._line.items and isinstance(self._line.items[0], Run):
+            # What was more than a page of it.
+            rest = self._line.pop()
+            assert isinstance(rest, Run)  # noqa: S101 - it was looked at
+            run += reversed(rest.messages)
+            size += rest.size
+        self._at_once += len(run)
+        self._give_back(size)
         return run
 
     def keep_drops(self) -> None:
@@ -273,6 +313,7 @@ class InboxQueue:
             if passed is not None or not self.reading:
                 self._pass(passed)
                 return passed
+            self._at_once += len(self.reading)
         message = self.reading.pop()
         if not self.reading:
             self._settle()
@@ -327,7 +368,17 @@ class InboxQueue:
             self.reading, self._reading_size = head.messages, head.size
             if not head.turned:
                 self.reading.reverse()
+        if len(self.reading) > MAX_PAGE:
+            self._split_page()
         return None
+
+    def _split_page(self) -> None:
+        """Leave what is more than a page in the line."""
+        rest, page = self.reading, self.reading[-MAX_PAGE:]
+        del rest[-MAX_PAGE:]
+        size = sum(map(size_of, page))
+        self._line.prepend_run(rest, self._reading_size - size)
+        self.reading, self._reading_size = page, size
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
