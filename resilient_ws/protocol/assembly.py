@@ -148,7 +148,7 @@ class Assembly:
         """
         end, room, is_last = len(view), self._room, self._is_last
         stop = pos + self.missing
-        parts = [view[pos:stop]]
+        parts: list[memoryview | bytes] = [view[pos:stop]]
         try:
             while stop < end and steps > 0 and not is_last:
                 first, length = view[stop], view[stop + 1]
@@ -167,7 +167,9 @@ class Assembly:
                     break
                 room -= length
                 stop = start + length
-                parts.append(view[start:stop])
+                # Not views: thousands of those have the garbage collector look at all
+                # that the process has.
+                parts.append(view[start:stop].tobytes())
                 is_last = first != CONTINUATION
                 steps -= 1
         except IndexError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -145,3 +146,23 @@ def test_what_comes_while_a_message_is_inflated_waits_for_it() -> None:
         engine.receive(b"", messages.append, 10)
     assert messages == [bytes(BOMB)] * 3
     assert engine.pings == [b"p"]
+
+
+def test_fragments_by_the_thousand_do_not_have_garbage_collected() -> None:
+    # The collector would look at all that the process has: tens of milliseconds.
+    engine, messages = Engine(), list[str | bytes]()
+    flood = frame(1, b"", fin=False) + frame(0, b"x", fin=False) * (4 * MAX_STEPS)
+    collections: list[str] = []
+
+    def note(phase: str, _: object) -> None:
+        collections.append(phase)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        engine.receive(flood, messages.append, 10)
+        while engine.spent:
+            engine.receive(b"", messages.append, 10)
+    finally:
+        gc.callbacks.remove(note)
+    assert collections == []
