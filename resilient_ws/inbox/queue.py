@@ -286,10 +286,9 @@ class InboxQueue:
         run, self.reading = self.reading, []
         run.reverse()
         size, self._reading_size = self._reading_size, 0
-        if self._line.items and isinstance(self._line.items[0], Run):
+        if self._line.items and isinstance(rest := self._line.items[0], Run):
             # What was more than a page of it.
-            rest = self._line.pop()
-            assert isinstance(rest, Run)  # noqa: S101 - it was looked at
+            self._line.pop()
             run += reversed(rest.messages)
             size += rest.size
         self._at_once += len(run)

@@ -140,9 +140,20 @@ async def test_a_second_consumer_is_refused_while_the_first_gives_way(
         await asyncio.sleep(0)
         assert not first.done()
         with pytest.raises(RuntimeError, match="one consumer"):
-            for _ in range(BOUND):
-                await session.receive()
+            await take_all()
         await first
+
+
+async def test_whoever_takes_many_gets_all_of_a_run_that_was_begun(
+    server: ScriptedServer,
+) -> None:
+    session = await filled(server)
+    async with session:
+        await until(lambda: session.statistics().inbox_messages == COUNT)
+        assert await session.receive() == "0"
+        found = await session.receive_many()
+        assert found == [str(number) for number in range(1, COUNT)]
+        assert session.statistics().inbox_messages == 0
 
 
 def test_a_long_run_is_read_in_pages_and_room_comes_back_with_each() -> None:

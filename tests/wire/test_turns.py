@@ -40,6 +40,7 @@ NAMES = [
 class Work:
     """What was done in one turn."""
 
+    calls: int = 0
     messages: int = 0
     controls: int = 0
     inflated: int = 0
@@ -64,6 +65,7 @@ class Turns:
             controls = len(engine.pings) + len(engine.pongs)
             count = receive(engine, data, deliver, room)
             work = self.work[-1]
+            work.calls += 1
             work.messages += count
             work.controls += len(engine.pings) + len(engine.pongs) - controls
             work.inflated += engine.received_size - before
