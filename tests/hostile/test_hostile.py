@@ -6,18 +6,26 @@ server in another. Only counts are judged here: its times are for ``make securit
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import logging
 import random
-from typing import TYPE_CHECKING
+import socket
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
+import resilient_ws
+from tests.hostile import client
 from tests.hostile.answers import KNOWN, answer_of, pieces_of
 from tests.hostile.random_streams import stream_of
 from tests.hostile.run import COUNTS, QUICK, hostile_server, meet, page
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.hostile.run import Figures
 
@@ -83,6 +91,107 @@ def test_cutting_loses_nothing() -> None:
         data = bytes(range(size))
         for _ in range(50):
             assert b"".join(pieces_of(data, rng)) == data
+
+
+def leave_task() -> Callable[[], object]:
+    return asyncio.get_running_loop().create_task(asyncio.sleep(60.0)).cancel
+
+
+def leave_socket() -> Callable[[], object]:
+    return socket.socket().close
+
+
+def leave_thread() -> Callable[[], object]:
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, daemon=True).start()
+    return ended.set
+
+
+def fail_in_the_loop() -> Callable[[], object]:
+    return asyncio.get_running_loop().call_soon(lambda: 1 / 0).cancel
+
+
+def log(level: int, text: str, name: str = "resilient_ws") -> Callable[[], object]:
+    logging.getLogger(name).log(level, text)
+    return lambda: None
+
+
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [
+        (leave_task, "left behind: <Task pending"),
+        (leave_socket, "left behind: ("),
+        (leave_thread, "left behind: <Thread"),
+        (fail_in_the_loop, "the loop's handler: "),
+        (partial(log, logging.ERROR, "a bug"), "logged resilient_ws: a bug"),
+        (
+            partial(log, logging.WARNING, "forged\x1b[2J"),
+            "a line of the log: 'forged\\x1b[2J'",
+        ),
+        (partial(log, logging.WARNING, "hm", "py.warnings"), "logged py.warnings: hm"),
+    ],
+)
+async def test_whatever_stands_against_us_is_counted(
+    deed: Callable[[], Callable[[], object]],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client finds what it is there to find."""
+    undone: list[Callable[[], object]] = []
+
+    async def meet(url: str, *_: object) -> str:
+        if "/nothing" not in url:
+            undone.append(deed())
+        await asyncio.sleep(0.01)
+        return "an end"
+
+    monkeypatch.setattr(client, "meet", meet)
+    options = argparse.Namespace(kind="answers", url="ws://h", seed=1, first=0, count=1)
+    options.at_once, options.loop = 1, "asyncio"
+    try:
+        (figures,) = await client.run(options)
+    finally:
+        for undo in undone:
+            undo()
+        asyncio.get_running_loop().set_exception_handler(None)
+    (fault,) = figures.faults
+    assert fault.startswith(told)
+    assert dict(figures.ends) == {"an end": 1}
+
+
+@pytest.mark.parametrize(
+    ("failure", "counted"),
+    [
+        (RuntimeError("not of the tree"), 1),
+        (None, 1),
+        (resilient_ws.ConnectionLost("It went.", how="eof"), 0),
+    ],
+)
+async def test_an_end_that_is_not_of_the_tree_counts(
+    failure: Exception | None, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Session:
+        """Ends as it is told to."""
+
+        def on(self, *_: object) -> None:
+            pass
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        def __aiter__(self) -> Self:
+            return self
+
+        async def __anext__(self) -> str:
+            raise StopAsyncIteration if failure is None else failure
+
+    monkeypatch.setattr(resilient_ws, "connect", lambda *_, **__: Session())
+    faults: list[str] = []
+    await client.meet("ws://h/answers/1/0", client.INBOXES[0], faults)
+    assert len(faults) == counted
 
 
 def test_the_page_tells_what_stood_against_us() -> None:
