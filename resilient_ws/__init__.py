@@ -6,16 +6,22 @@
     import resilient_ws
 
 
+    async def subscribe(connection: resilient_ws.Connection) -> None:
+        # On each new connection: a subscription ends with the one before.
+        await connection.send('{"op": "subscribe", "channel": "trades"}')
+
+
     async def main() -> None:
-        async with resilient_ws.connect("wss://stream.example.com/feed") as session:
-            await session.send('{"op": "subscribe", "channel": "trades"}')
+        url = "wss://stream.example.com/feed"
+        async with resilient_ws.connect(url, on_open=subscribe) as session:
             async for message in session:
                 print(message)
 
 
     asyncio.run(main())
 
-What is sent while offline is kept; the iteration goes on across reconnects. ``connect``
+``on_open`` runs on each new connection; what is sent elsewhere is sent once, and kept
+while offline. The iteration goes on across reconnects. ``connect``
 tells what can be set, ``Session`` what can be done, ``resilient_ws.events`` what is
 reported and ``resilient_ws.errors`` what can go wrong.
 """
@@ -44,6 +50,7 @@ from resilient_ws.events import (
     ConfirmationOverdue,
     ConnectionDropped,
     ConnectionOpened,
+    ConnectionReplaced,
     ConnectionStable,
     ConnectionTimedOut,
     DeliveryFailed,
@@ -104,6 +111,7 @@ __all__ = [
     "ConnectionDropped",
     "ConnectionLost",
     "ConnectionOpened",
+    "ConnectionReplaced",
     "ConnectionStable",
     "ConnectionTimedOut",
     "Delivery",

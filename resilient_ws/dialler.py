@@ -33,14 +33,13 @@ if TYPE_CHECKING:
 
     from resilient_ws.errors import Stage
     from resilient_ws.events import Event
+    from resilient_ws.log import SessionLog
     from resilient_ws.policy.url import Endpoint
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt, Settings
     from resilient_ws.transport.at_hand import Progress
     from resilient_ws.transport.wire import Wire
 
-
-logger = logging.getLogger("resilient_ws")
 
 T = TypeVar("T")
 
@@ -67,6 +66,7 @@ class Dialler:
         "_governor",
         "_greeting",
         "_known",
+        "_log",
         "_loop",
         "_report",
         "_settings",
@@ -77,10 +77,12 @@ class Dialler:
         self,
         settings: Settings,
         *,
+        log: SessionLog,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Event], None],
     ) -> None:
         self._settings = settings
+        self._log = log
         self._loop = loop
         self._report = report
         limiter = settings.limiter
@@ -156,7 +158,8 @@ class Dialler:
         text = f"The dial of {self.where} failed with a {kind} in {whose}"
         if kind not in self._known:
             self._known.add(kind)
-            logger.error("%s, which was not foreseen:\n%s", text, where_raised(failure))
+            line = f"{text}, which was not foreseen"
+            self._log.say(logging.ERROR, "%s:\n%s", line, where_raised(failure))
         return ConnectFailed(
             f"{text}, which was not foreseen: please report it, with what the log says "
             "of it.",
@@ -167,12 +170,6 @@ class Dialler:
         """Return this attempt's slot, at once where no limiter is named."""
 
         def queued(ahead: int) -> None:
-            logger.info(
-                "%s: attempt %d waits for the limiter, with %d ahead",
-                self.where,
-                attempt.number,
-                ahead,
-            )
             self._report(AttemptQueued(attempt=attempt.number, ahead=ahead))
 
         return Slot(self._governor, scope, queued)
@@ -208,7 +205,7 @@ class Dialler:
         endpoints = self._settings.endpoints
         if not callable(endpoints):
             return endpoints[member]
-        url = await _asked("url", endpoints, attempt)
+        url = await _asked("url", endpoints, attempt, self._log)
         try:
             return self._settings.endpoint(url)
         except (TypeError, ValueError) as bug:
@@ -220,7 +217,7 @@ class Dialler:
         headers = self._settings.headers
         if not callable(headers):
             return headers
-        answer = await _asked("headers", headers, attempt)
+        answer = await _asked("headers", headers, attempt, self._log)
         try:
             return check_headers(answer)
         except (TypeError, ValueError) as bug:
@@ -252,7 +249,10 @@ class Dialler:
 
 
 async def _asked(
-    name: str, answer: Callable[[Attempt], T | Awaitable[T]], attempt: Attempt
+    name: str,
+    answer: Callable[[Attempt], T | Awaitable[T]],
+    attempt: Attempt,
+    log: SessionLog,
 ) -> T:
     """Ask a user's callable, synchronous or not."""
     try:
@@ -266,7 +266,8 @@ async def _asked(
         kind = type(failure).__name__
         if not is_network_error(failure):
             msg = f"the {name} callable raised {kind}"
-            logger.exception("The session ends: %s", msg, exc_info=by_the_user(failure))
+            line = ("the session ends: %s", msg)
+            log.say(logging.ERROR, *line, exc_info=by_the_user(failure))
             raise _bug(msg) from failure
         number = errno_of(failure)
     raise ConnectFailed(

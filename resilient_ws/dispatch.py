@@ -65,9 +65,14 @@ class _Registration:
 
 
 class Dispatcher:
-    """Runs callbacks; its task belongs to the supervisor."""
+    """Runs callbacks; its task belongs to the supervisor.
 
-    def __init__(self) -> None:
+    Args:
+        name: What the events call the session.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._registered: dict[type[Event], list[_Registration]] = {}
         # Events and their marks. A list, for it is empty most of the time, and never
         # long.
@@ -224,6 +229,7 @@ class Dispatcher:
     async def _deliver(self, event: Event) -> None:
         """Run every callback of an event, in the order of registration."""
         kind = type(event)
+        object.__setattr__(event, "session", self._name)
         wanted = self._registered.get(kind, ())
         if kind is not MessageReceived:
             wanted = (*wanted, *self._registered.get(Event, ()))

@@ -55,9 +55,15 @@ RetrySource = Literal["wait", "retry_after", "floor", "failover", "request"]
 
 
 class Event:
-    """The root of all events: the argument of a callback."""
+    """The root of all events: the argument of a callback.
 
-    __slots__ = ()
+    Attributes:
+        session: The ``name`` of the session that tells it, for a callback that is
+            registered with several.
+    """
+
+    # Not a field: what happened is the same, whoever tells it.
+    session: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -156,6 +162,25 @@ class ConnectionDropped(Event):
     uptime: float
     clean: bool
     unconfirmed: int
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionReplaced(Event):
+    """An open connection was ended because another one is wanted in its place.
+
+    By ``session.reconnect()`` or at ``Reconnect.max_age``. It is not a drop.
+
+    Attributes:
+        epoch: Its ordinal.
+        reason: Why, in the words of whoever asked.
+        close: The record of the closing handshake, ``None`` when no close frame came.
+        uptime: The seconds it was open.
+    """
+
+    epoch: int
+    reason: str
+    close: Close | None
+    uptime: float
 
 
 @attrs.frozen(kw_only=True)

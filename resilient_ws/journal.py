@@ -7,7 +7,6 @@ through here on its way to whatever remembers it, and leaves its frames behind.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -16,13 +15,15 @@ from resilient_ws.events import (
     AttemptFailed,
     ConnectionDropped,
     ConnectionOpened,
+    ConnectionReplaced,
     HandlerFailed,
     signal_of,
 )
 from resilient_ws.policy.failures import Ending
 from resilient_ws.state import State
 from resilient_ws.statistics import Tally
-from resilient_ws.tracebacks import by_the_user, without_frames
+from resilient_ws.tracebacks import without_frames
+from resilient_ws.transport.translate import is_network_error
 
 
 if TYPE_CHECKING:
@@ -32,13 +33,11 @@ if TYPE_CHECKING:
     from resilient_ws.errors import ConnectionLost
     from resilient_ws.events import Event
     from resilient_ws.inbox import InboxQueue
+    from resilient_ws.log import SessionLog
     from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt
     from resilient_ws.transport.wire import Wire
-
-
-logger = logging.getLogger("resilient_ws")
 
 
 class Journal:
@@ -46,8 +45,8 @@ class Journal:
 
     __slots__ = (
         "_clock",
-        "_complained",
         "_hole",
+        "_log",
         "_report",
         "close_record",
         "epoch",
@@ -58,14 +57,17 @@ class Journal:
     )
 
     def __init__(
-        self, *, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
+        self,
+        *,
+        log: SessionLog,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],
     ) -> None:
+        self._log = log
         self._clock = loop.time
         self._report = report
         # Since the last open connection: what ended it, and when, on both clocks.
         self._hole: tuple[Exception | None, float, float] | None = None
-        # Whose traceback was logged: once is enough of what fails with each message.
-        self._complained: set[str] = set()
         self.tally = Tally()
         #: The ordinal of the newest open connection.
         self.epoch = 0
@@ -85,6 +87,7 @@ class Journal:
             The seconds without an open connection, ``None`` for the first.
         """
         self.epoch += 1
+        self._log.epoch = self.epoch
         self.tally.opened += 1
         if self._hole is None:
             inbox.begin(self.epoch)
@@ -142,6 +145,18 @@ class Journal:
         self._report(dropped)
         return Ending(because=because, state=State.OPEN, uptime=uptime)
 
+    def replaced(self, wire: Wire, reason: str, opened_at: float) -> None:
+        """Report that an open connection was ended for another one."""
+        self.interrupted(None)
+        self._report(
+            ConnectionReplaced(
+                epoch=self.epoch,
+                reason=reason,
+                close=wire.engine.record(),
+                uptime=self._clock() - opened_at,
+            )
+        )
+
     def attempt_failed(
         self,
         attempt: Attempt,
@@ -152,15 +167,13 @@ class Journal:
         began: float,
     ) -> Ending:
         """Report an attempt that led to no open connection."""
+        bug = False
+        if not isinstance(because, ResilientWSError):
+            # Whatever fails but the hook fails with an error of the tree.
+            self._log.raised("on_open", because)
+            bug = not is_network_error(because)
         self.last_error = because = without_frames(because)
-        ending = Ending(because=because, state=state)
-        logger.log(
-            logging.WARNING if self.epoch == 0 else logging.INFO,
-            "%s: attempt %d failed: %s",
-            where,
-            attempt.number,
-            told(because),
-        )
+        ending = Ending(because=because, state=state, bug=bug)
         self._signal(because)
         self._report(
             AttemptFailed(
@@ -174,11 +187,7 @@ class Journal:
 
     def complain(self, handler: str, event: str, complaint: Exception) -> None:
         """Report that a callable of the user's failed, and was passed over."""
-        known = handler in self._complained
-        self._complained.add(handler)
-        kind = type(complaint).__name__
-        shown = None if known else by_the_user(complaint)
-        logger.error("%s raised %s", handler, kind, exc_info=shown)
+        self._log.raised(handler, complaint)
         because = without_frames(complaint)
         self._report(HandlerFailed(handler=handler, event=event, because=because))
 
@@ -186,10 +195,3 @@ class Journal:
         signal = signal_of(because)
         if signal is not None:
             self._report(signal)
-
-
-def told(because: Exception) -> str:
-    """Return what a log may say: a text that is not ours may hold a secret."""
-    if isinstance(because, ResilientWSError):
-        return str(because)
-    return type(because).__name__

@@ -7,11 +7,9 @@ longer come.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from resilient_ws.events import SessionClosed, StateChanged
-from resilient_ws.journal import told
 from resilient_ws.state import TRANSITIONS, State
 from resilient_ws.tracebacks import without_frames
 
@@ -23,22 +21,14 @@ if TYPE_CHECKING:
     from resilient_ws.events import Event
 
 
-logger = logging.getLogger("resilient_ws")
-
-
 class Lifecycle:
     """Holds the state, and those who wait for one."""
 
-    __slots__ = ("_loop", "_name", "_report", "_state", "_waiters", "failure")
+    __slots__ = ("_loop", "_report", "_state", "_waiters", "failure")
 
     def __init__(
-        self,
-        name: str,
-        *,
-        loop: asyncio.AbstractEventLoop,
-        report: Callable[[Event], None],
+        self, *, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
     ) -> None:
-        self._name = name
         self._loop = loop
         self._report = report
         self._state = State.IDLE
@@ -66,13 +56,6 @@ class Lifecycle:
         self._state = state
         if state.ending and self.failure is None:
             self.failure = because
-        logger.info(
-            "%s: %s%s%s",
-            self._name,
-            state.value,
-            "" if retry_in is None else f", next attempt in {retry_in:.2f} s",
-            "" if because is None else f" because: {told(because)}",
-        )
         self._report(
             StateChanged(
                 previous=previous, current=state, because=because, retry_in=retry_in

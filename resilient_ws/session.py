@@ -84,6 +84,7 @@ def connect(
     inbox: Inbox | None = None,
     access: Access | None = None,
     max_message_size: int | None = 4 * 1024 * 1024,
+    name: str | None = None,
 ) -> Session:
     """Return a session with a WebSocket server that outlives its connections.
 
@@ -128,6 +129,8 @@ def connect(
         access: Where the session may connect to: ``Access()``.
         max_message_size: Bytes of the largest message accepted (default 4 MiB);
             ``None`` for no limit. A larger one ends the connection with 1009.
+        name: What logs, events and ``repr`` call this session; by default its first
+            endpoint, without secrets.
 
     Raises:
         TypeError: An argument is of another type.
@@ -145,6 +148,7 @@ def connect(
             limiter=limiter,
             liveness=liveness,
             max_message_size=max_message_size,
+            name=name,
             on_open=on_open,
             origin=origin,
             outbox=outbox,
@@ -178,16 +182,18 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._dispatcher = Dispatcher()
+        self._dispatcher = Dispatcher(settings.name)
         self._supervisor: Supervisor | None = None
         self._pulled = False
         self._entering = False
         self._closed_unentered = False
 
     def __repr__(self) -> str:
-        """Show the state, the epoch and the URL, without secrets."""
+        """Show the name, the state, the epoch and the URL, without secrets."""
+        name = self._settings.given_name
+        called = "" if name is None else f"{name!r} "
         return (
-            f"<resilient_ws.Session {self.state.value}, epoch {self.epoch}, "
+            f"<resilient_ws.Session {called}{self.state.value}, epoch {self.epoch}, "
             f"{self._settings.where}>"
         )
 

@@ -26,6 +26,7 @@ from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.policy.url import Endpoint, parse_endpoint
 from resilient_ws.protocol.deflate import Offer
 from resilient_ws.protocol.handshake import Handshake
+from resilient_ws.protocol.text import printable
 from resilient_ws.transport.client import (
     ClientSession,
     check_client,
@@ -62,6 +63,9 @@ Headers: TypeAlias = Mapping[str, str]
 HeadersCallable: TypeAlias = Callable[[Attempt], Headers | Awaitable[Headers]]
 OnOpen: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
+#: Characters of the longest name of a session.
+MAX_NAME: Final = 200
+
 T = TypeVar("T")
 
 
@@ -89,6 +93,13 @@ class Settings:
     inbox: Inbox
     access: Access
     max_message_size: int | None
+    #: What the session is called, ``None`` for its first endpoint.
+    given_name: str | None
+
+    @property
+    def name(self) -> str:
+        """What logs, events and ``repr`` call the session."""
+        return self.where if self.given_name is None else self.given_name
 
     @property
     def where(self) -> str:
@@ -184,6 +195,7 @@ def make_settings(
     limiter: ConnectLimiter | None,
     liveness: Liveness | None,
     max_message_size: int | None,
+    name: str | None,
     on_open: OnOpen | None,
     origin: str | None,
     outbox: Outbox | None,
@@ -217,6 +229,7 @@ def make_settings(
         inbox=policy_or_default(inbox, _INBOX, "inbox"),
         access=rules,
         max_message_size=_checked_size(max_message_size),
+        given_name=_checked_name(name),
     )
 
 
@@ -265,4 +278,16 @@ def _checked_wait(value: bool | float) -> bool | float:  # noqa: FBT001 - the pu
 def _checked_size(value: int | None) -> int | None:
     if value is not None:
         whole_number("max_message_size", value, at_least=1)
+    return value
+
+
+def _checked_name(value: str | None) -> str | None:
+    if value is None:
+        return None
+    require(value, str, "name", "a str")
+    if not value.strip() or len(value) > MAX_NAME or printable(value) != value:
+        raise ValueError(
+            f"name must be 1 to {MAX_NAME} printable characters on one line, for it "
+            f"stands in each line of the log, not {value[: MAX_NAME + 1]!r}."
+        )
     return value

@@ -28,10 +28,12 @@ from resilient_ws.hook import Hook
 from resilient_ws.inbox import InboxQueue
 from resilient_ws.journal import Journal
 from resilient_ws.lifecycle import Lifecycle
+from resilient_ws.log import SessionLog
 from resilient_ws.orders import Close, Orders, Replace, RetryNow
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.recovery import Pause, Recovery, Surrender
+from resilient_ws.policy.silence import Silence
 from resilient_ws.protocol.engine import Engine
 from resilient_ws.restore import Connection, RestoreBuffer, Window
 from resilient_ws.screen import Screen
@@ -47,13 +49,11 @@ from resilient_ws.transport.wire import Wire
 if TYPE_CHECKING:
     from resilient_ws.belonging import Home
     from resilient_ws.dispatch import Dispatcher
-    from resilient_ws.events import RetrySource
+    from resilient_ws.events import Event, RetrySource
     from resilient_ws.policy.failures import Ending
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Settings
 
-
-logger = logging.getLogger("resilient_ws")
 
 #: Seconds that what waits for callbacks gets at the end of the session.
 LAST_CALL: Final = 1.0
@@ -70,10 +70,12 @@ class Supervisor:
         "_detour",
         "_dialler",
         "_dispatcher",
+        "_log",
         "_loop",
         "_recovery",
         "_report",
         "_settings",
+        "_silence",
         "_task",
         "home",
         "hook",
@@ -97,10 +99,11 @@ class Supervisor:
         self._settings = settings
         self._dispatcher = dispatcher
         self._loop = loop
-        self._report = report = dispatcher.post
+        self._log = SessionLog(settings.name, clock=loop.time)
+        self._report = report = self._happened
         self.orders = Orders(loop)
-        self.journal = Journal(loop=loop, report=report)
-        self.life = Lifecycle(settings.where, loop=loop, report=report)
+        self.journal = Journal(log=self._log, loop=loop, report=report)
+        self.life = Lifecycle(loop=loop, report=report)
         self.inbox = InboxQueue(
             settings.inbox, loop=loop, wall=time.time, report=report
         )
@@ -117,10 +120,11 @@ class Supervisor:
             orders=self.orders,
             loop=loop,
         )
-        self._dialler = Dialler(settings, loop=loop, report=report)
+        self._dialler = Dialler(settings, log=self._log, loop=loop, report=report)
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
         )
+        self._silence = Silence(restores=settings.on_open is not None)
         self.wire: Wire | None = None
         # Where the next attempt goes on request, instead of where it would go.
         self._detour: Replace | None = None
@@ -194,9 +198,8 @@ class Supervisor:
         return True
 
     def _forsaken(self) -> None:
-        logger.warning(
-            "%s: the session was dropped without close(), and ends",
-            self._settings.where,
+        self._log.say(
+            logging.WARNING, "the session was dropped without close(), and ends"
         )
         self.close(Close(drain=0))
 
@@ -209,9 +212,9 @@ class Supervisor:
         except Exception as bug:  # noqa: BLE001 - logged; whoever waits hears of it
             # As text: a log takes the frames with it, and what is in them.
             kind = type(bug).__name__
-            logger.critical(
-                "%s: the session ends because of a bug, a %s:\n%s",
-                self._settings.where,
+            self._log.say(
+                logging.CRITICAL,
+                "the session ends because of a bug, a %s:\n%s",
                 kind,
                 where_raised(bug),
             )
@@ -231,10 +234,6 @@ class Supervisor:
         await self._let_go()
         await self._dialler.close()
         dropped, stored = await self.outbox.close()
-        if dropped:
-            logger.warning(
-                "%s: %d messages were never sent", self._settings.where, dropped
-            )
         self.inbox.finish(failure)
         self.life.become(State.CLOSED, because=failure)
         self._report(
@@ -294,7 +293,8 @@ class Supervisor:
             )
         except Exception as bug:
             what = f"Reconnect.wait or Reconnect.stop raised {type(bug).__name__}"
-            logger.exception("The session ends: %s", what, exc_info=by_the_user(bug))
+            line = ("the session ends: %s", what)
+            self._log.say(logging.ERROR, *line, exc_info=by_the_user(bug))
             failure = Fatal(
                 f"The session cannot go on: {what}; mend it and connect again."
             )
@@ -348,6 +348,7 @@ class Supervisor:
             return self._attempt_failed(attempt, failure, began)
         if negotiated is None:
             return None
+        self._log.endpoint = self._dialler.where
         self.life.become(State.RESTORING)
         because = await self._restore(wire, buffer, negotiated)
         if because is not None:
@@ -361,12 +362,9 @@ class Supervisor:
     def _attempt_failed(
         self, attempt: Attempt, because: Exception, began: float
     ) -> Ending:
+        where = self._log.endpoint = self._dialler.where
         return self.journal.attempt_failed(
-            attempt,
-            self._dialler.where,
-            because,
-            state=self.life.state,
-            began=began,
+            attempt, where, because, state=self.life.state, began=began
         )
 
     def _next_attempt(self) -> Attempt:
@@ -462,6 +460,10 @@ class Supervisor:
         retire_at = math.inf
         if policy.max_age is not None:
             retire_at = opened + jittered_age(policy.max_age, policy.rng)
+        tally = self.journal.tally
+        quiet_at = opened + self._silence.due_after(
+            sent=tally.messages_sent, received=tally.messages_received
+        )
         while not wire.ended.done() and self.orders.waiting() is None:
             now = self._loop.time()
             if now >= stable_at:
@@ -470,7 +472,10 @@ class Supervisor:
                 self._report(ConnectionStable(epoch=self.journal.epoch))
             if now >= retire_at:
                 self.orders.give(Replace(reason="it has reached max_age"))
-            due = min(stable_at, retire_at)
+            if now >= quiet_at:
+                quiet_at = math.inf
+                self._listen_for(wire)
+            due = min(stable_at, retire_at, quiet_at)
             timeout = None if due == math.inf else due - now
             await self.orders.first(wire.ended, timeout=timeout)
             if isinstance(self.orders.waiting(), RetryNow):
@@ -480,19 +485,27 @@ class Supervisor:
             return self.journal.dropped(wire, lost, opened, self.inbox)
         order = self.orders.waiting()
         if isinstance(order, Replace):
-            await self._replace(wire, order)
+            await self._replace(wire, order, opened)
         else:
             await self._hang_up(wire)
         return None
 
-    async def _replace(self, wire: Wire, order: Replace) -> None:
+    def _listen_for(self, wire: Wire) -> None:
+        """Say so where a subscription seems to have died with an earlier connection."""
+        incoming = wire.incoming
+        if self._silence.is_telling(
+            received=incoming.messages_received, paused=incoming.paused
+        ):
+            self._log.fell_silent()
+
+    async def _replace(self, wire: Wire, order: Replace, opened: float) -> None:
         """End an open connection, because another one is wanted."""
         self._detour = order
         self.orders.take()
         why = f"The connection is replaced: {order.reason}."
         self._recovery.replaced(ConnectionLost(why, how="local"), self._loop.time())
         await self._hang_up(wire)
-        self.journal.interrupted(None)
+        self.journal.replaced(wire, order.reason, opened)
 
     async def _hang_up(self, wire: Wire) -> None:
         """Drain if the session closes, then shake hands, all in bounded time."""
@@ -518,9 +531,15 @@ class Supervisor:
 
     # What the parts ask of the supervisor.
 
+    def _happened(self, event: Event) -> None:
+        """Write and tell what happened."""
+        self._log.happened(event)
+        self._dispatcher.post(event)
+
     def _slept(self, seconds: float) -> None:
         """Find out at once whether the link outlived the machine's sleep."""
-        logger.info("The machine slept for %.0f s, or its clock was set", seconds)
+        text = "the machine slept for %.0f s, or its clock was set"
+        self._log.say(logging.INFO, text, seconds)
         if self.wire is not None:
             self.wire.watchman.suspect()
         if self.life.state is State.BACKOFF:

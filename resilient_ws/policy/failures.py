@@ -115,11 +115,14 @@ class Ending:
         because: The exception that ended it.
         state: How far it had got: ``CONNECTING``, ``RESTORING`` or ``OPEN``.
         uptime: The seconds it was open.
+        bug: Whether ``on_open`` raised what is neither an error of this library nor of
+            the network: most likely a mistake in it.
     """
 
     because: Exception
     state: State
     uptime: float = 0.0
+    bug: bool = False
 
     @property
     def close(self) -> Close | None:

@@ -5,7 +5,8 @@ configuration is wrong. Later it is final only when it has *stood* for ``fatal_a
 a router that answers 404 for some minutes, while what is behind it is deployed, must
 not brick a fleet. It stands from the first fatal ending until an ending that is to be
 retried, or a stable connection; meanwhile the longest delay lies between the attempts.
-``Fatal`` from user code is final at once. Every member of a round has its own record.
+``Fatal`` from user code is final at once, and so, before the first open connection, is
+a mistake in ``on_open``. Every member of a round has its own record.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Judgement:
 
     Attributes:
         final: Whether this is the end: for the session, or for a member of a round.
-        because: What to end it with: the ending's exception, or a ``Fatal`` that
-            ``classify`` raised.
+        because: What to end it with: the ending's exception, a ``Fatal`` that
+            ``classify`` raised, or one that tells of a mistake in ``on_open``.
         stands: Whether a fatal verdict stands, and is not final yet.
         fresh: Whether the next attempt needs a fresh URL and fresh headers.
         floor: Seconds to add to the wait.
@@ -113,7 +114,7 @@ class Judge:
                 seconds, source = longest, "floor"
         return Judgement(
             final=final,
-            because=ending.because,
+            because=_mistake(ending) if final and ending.bug else ending.because,
             stands=stands,
             fresh=fresh and not final,
             floor=0.0 if final else seconds,
@@ -138,7 +139,10 @@ class Judge:
         return stood or not self._opened, Verdict.FATAL
 
     def _classify(self, ending: Ending) -> tuple[Verdict, Exception | None]:
-        default = default_verdict(ending)
+        # Retried for ever, a mistake in on_open would never be seen: who has just
+        # written it is there before the first open, and gone later.
+        mistaken = ending.bug and not self._opened
+        default = Verdict.FATAL if mistaken else default_verdict(ending)
         classify = self._policy.classify
         if classify is None or isinstance(ending.because, Fatal):
             return default, None
@@ -159,6 +163,15 @@ def _verdict(answer: object, default: Verdict) -> Verdict:
         "Reconnect.classify must answer with a Verdict or None, not a value of "
         f"type {type(answer).__name__}."
     )
+
+
+def _mistake(ending: Ending) -> Fatal:
+    kind = type(ending.because).__name__
+    fatal = Fatal(
+        f"The session cannot go on: on_open raised {kind}; mend it and connect again."
+    )
+    fatal.__cause__ = ending.because
+    return fatal
 
 
 def _signature(ending: Ending) -> Signature:

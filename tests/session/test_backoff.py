@@ -375,6 +375,12 @@ async def test_reconnect_replaces_an_open_connection_without_backoff(
             await until(lambda: session.epoch == 3)
             assert len(server.dials) == 2
         assert not of(events, resilient_ws.ConnectionDropped)
+        first, second = of(events, resilient_ws.ConnectionReplaced)
+        assert (first.epoch, first.reason) == (1, "the host moves")
+        assert first.uptime == pytest.approx(1, abs=0.1)
+        assert first.close is not None
+        assert first.close.clean
+        assert (second.epoch, second.reason) == (2, "and back again")
         scheduled = of(events, resilient_ws.RetryScheduled)
         assert [(e.delay, e.source) for e in scheduled] == 2 * [(0, "request")]
         assert "the host moves" in str(scheduled[0].because)
@@ -434,6 +440,9 @@ async def test_max_age_replaces_a_connection_in_time(server: ScriptedServer) -> 
     assert all(90 <= gap <= 100.3 for gap in gaps(server))
     assert len(server.dials) == pytest.approx(11, abs=1)
     assert not of(events, resilient_ws.ConnectionDropped)
+    replaced = of(events, resilient_ws.ConnectionReplaced)
+    assert {event.reason for event in replaced} == {"it has reached max_age"}
+    assert [event.epoch for event in replaced] == list(range(1, len(server.dials)))
 
 
 async def test_after_max_outage_what_was_received_comes_first_and_then_gave_up(

@@ -10,7 +10,7 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Connection, Inbox, Reconnect, State, Timeouts
-from resilient_ws.testing.scripts import SOON, echo, feeding, hold
+from resilient_ws.testing.scripts import SOON, closing, echo, feeding, hold
 from tests.record import now, of, recorded, turns, until
 
 
@@ -117,15 +117,17 @@ async def test_another_task_may_wait_while_it_runs(server: ScriptedServer) -> No
         assert session.state is State.OPEN
 
 
-async def test_an_exception_of_it_is_a_failed_attempt(server: ScriptedServer) -> None:
-    bug = ZeroDivisionError("secret")
+async def test_an_exception_of_it_is_a_failed_attempt(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure = ConnectionRefusedError("secret")
     calls = 0
 
     async def on_open(_: Connection) -> None:
         nonlocal calls
         calls += 1
         if calls < 3:
-            raise bug
+            raise failure
 
     session = session_to(server, on_open)
     events = recorded(session)
@@ -134,9 +136,63 @@ async def test_an_exception_of_it_is_a_failed_attempt(server: ScriptedServer) ->
         assert session.epoch == 1
         assert now() == pytest.approx(2, abs=0.1)
     failed = of(events, resilient_ws.AttemptFailed)
-    assert [e.because for e in failed] == [bug, bug]
+    assert [e.because for e in failed] == [failure, failure]
     assert [e.attempt for e in failed] == [1, 2]
     assert not of(events, resilient_ws.ConnectionDropped)
+    assert [r.exc_info is not None for r in caplog.records].count(True) == 1
+    assert "on_open raised ConnectionRefusedError" in caplog.text
+
+
+MISTAKES: list[Exception] = [KeyError("op"), ZeroDivisionError(), ValueError("no JSON")]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda e: type(e).__name__)
+async def test_a_mistake_in_it_ends_the_session_before_its_first_open(
+    server: ScriptedServer, mistake: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def on_open(_: Connection) -> None:
+        raise mistake
+
+    session = resilient_ws.connect(
+        [server.url(), server.url("/other")], on_open=on_open, wait_open=True
+    )
+    with pytest.raises(resilient_ws.Fatal, match="on_open raised") as caught:
+        await session.__aenter__()
+    assert caught.value.__cause__ is mistake
+    assert len(server.dials) == 1
+    (traceback,) = (r.exc_text or "" for r in caplog.records if r.exc_info)
+    assert "raise mistake" in traceback
+
+
+async def test_classify_may_have_a_mistake_retried(server: ScriptedServer) -> None:
+    async def on_open(connection: Connection) -> None:
+        if len(server.dials) < 3:
+            raise KeyError
+
+    def classify(ending: resilient_ws.Ending) -> resilient_ws.Verdict | None:
+        return resilient_ws.RETRY if ending.bug else None
+
+    policy = Reconnect(wait=wait_fixed(1), classify=classify)
+    async with resilient_ws.connect(server.url(), on_open=on_open, reconnect=policy):
+        assert len(server.dials) == 3
+
+
+async def test_later_a_mistake_is_a_failed_attempt_with_one_traceback(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.play(closing(1001, after=20.0), hold)
+
+    async def on_open(_: Connection) -> None:
+        if 2 <= len(server.dials) < 500:
+            raise KeyError("op")
+
+    async with session_to(server, on_open) as session:
+        await until(lambda: session.epoch == 2, within=1000)
+    (record,) = (r for r in caplog.records if r.exc_info)
+    assert "on_open raised KeyError" in record.getMessage()
+    told = [r for r in caplog.records if "on_open raised KeyError" in r.getMessage()]
+    # In eight minutes: the traceback, and once a minute that it goes on.
+    assert 9 <= len(told) <= 2 + 2 * 9
 
 
 async def test_one_that_hangs_is_cancelled_in_time(server: ScriptedServer) -> None:

@@ -1,0 +1,295 @@
+"""What a session says in the log: one table, from what happened to what is written.
+
+Rules: an open connection that was lost, a failed attempt, and whatever is dropped, full
+or overdue is a WARNING. What may come often is written at once and then once a minute,
+with a count of what it stands for; before the first open connection each failed attempt
+is written. Each change of state is an INFO, and the rest is DEBUG, which costs nothing
+where it is off. Payloads and secrets are never written. Each record carries
+``session``, ``epoch`` and ``endpoint``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from resilient_ws.errors import ResilientWSError
+from resilient_ws.events import (
+    AttemptFailed,
+    AttemptQueued,
+    ConfirmationOverdue,
+    ConnectionDropped,
+    ConnectionOpened,
+    ConnectionReplaced,
+    DeliveryFailed,
+    Event,
+    InboxOverflowed,
+    LoopLagged,
+    OutboxOverflowed,
+    SessionClosed,
+    StateChanged,
+    StoreFailed,
+)
+from resilient_ws.policy.silence import QUIET_AFTER
+from resilient_ws.protocol.text import printable
+from resilient_ws.tracebacks import by_the_user
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.tracebacks import ExcInfo
+
+
+logger = logging.getLogger("resilient_ws")
+
+#: Seconds for which what was said once is not said again.
+SAY_AGAIN_AFTER: Final = 60.0
+
+#: How many kinds of lines are told apart, for classes of exceptions can be made.
+MAX_KINDS: Final = 100
+
+
+class SessionLog:
+    """The log of one session.
+
+    Args:
+        name: What the session is called.
+        clock: The time of its loop.
+    """
+
+    __slots__ = ("_clock", "_said", "endpoint", "epoch", "failed", "name")
+
+    def __init__(self, name: str, *, clock: Callable[[], float]) -> None:
+        self.name: Final = name
+        self._clock = clock
+        # Of what is said once a minute: when it was, and how many it kept back since.
+        self._said: dict[str, tuple[float, int]] = {}
+        #: Attempts that failed since a connection was open.
+        self.failed = 0
+        #: The ordinal of the newest open connection.
+        self.epoch = 0
+        #: Where the newest attempt led, without secrets.
+        self.endpoint = name
+
+    def say(
+        self,
+        level: int,
+        text: str,
+        *args: object,
+        exc_info: ExcInfo | None = None,
+    ) -> None:
+        """Write a line."""
+        if not logger.isEnabledFor(level):
+            return
+        about = {"session": self.name, "epoch": self.epoch, "endpoint": self.endpoint}
+        text = f"%s: {text}"
+        logger.log(level, text, self.name, *args, exc_info=exc_info, extra=about)
+
+    def say_paced(self, level: int, what: str, text: str, *args: object) -> None:
+        """Write a line, unless one of its kind was written within the last minute.
+
+        Args:
+            level: How grave it is.
+            what: The kind.
+            text: The line.
+            args: What belongs into it.
+        """
+        now = self._clock()
+        said, kept = self._said.get(what, (-math.inf, 0))
+        if now - said < SAY_AGAIN_AFTER:
+            self._said[what] = said, kept + 1
+            return
+        self._said[what] = now, 0
+        more = f" ({kept} more like it since the last such line)" if kept else ""
+        self.say(level, f"{text}%s", *args, more)
+
+    def say_anew(self, what: str) -> None:
+        """Let the next line of a kind be written, whenever the last one was."""
+        self._said.pop(what, None)
+
+    def happened(self, event: Event) -> None:
+        """Write what is to be written of an event."""
+        write = _WRITERS.get(type(event))
+        if write is not None:
+            write(self, event)
+        elif logger.isEnabledFor(logging.DEBUG):
+            self.say(logging.DEBUG, "%s", _in_numbers(event))
+
+    def raised(self, where: str, failure: Exception) -> None:
+        """Write what a callable of the user's raised; the traceback the first time.
+
+        Call it while the exception still has its frames.
+        """
+        line = ("%s raised %s", where, type(failure).__name__)
+        seen = f"{where} raised {type(failure).__qualname__}"
+        if seen in self._said or len(self._said) > MAX_KINDS:
+            self.say_paced(logging.ERROR, where, *line)
+        else:
+            self._said[seen] = self._clock(), 0
+            self.say(logging.ERROR, *line, exc_info=by_the_user(failure))
+
+    def fell_silent(self) -> None:
+        """Write that nobody seems to have subscribed again."""
+        self.say(
+            logging.WARNING,
+            "no message for %.0f s on connection %d, although others brought some: "
+            "a subscription ends with its connection, and what was sent on an earlier "
+            "one is not sent again; subscribe in connect(on_open=...), which runs on "
+            "each connection",
+            QUIET_AFTER,
+            self.epoch,
+        )
+
+
+def told(because: BaseException) -> str:
+    """Return what a log may say: a text that is not ours may hold a secret."""
+    if isinstance(because, ResilientWSError):
+        return str(because)
+    return type(because).__name__
+
+
+# One function for each row of the table.
+
+
+def _state_changed(log: SessionLog, event: StateChanged) -> None:
+    retry = event.retry_in
+    log.say(
+        logging.INFO,
+        "%s%s%s",
+        event.current.value,
+        "" if retry is None else f", next attempt in {retry:.2f} s",
+        "" if event.because is None else f" because: {told(event.because)}",
+    )
+
+
+def _attempt_failed(log: SessionLog, event: AttemptFailed) -> None:
+    log.failed += 1
+    because = event.because
+    why = told(because)
+    if not isinstance(because, ResilientWSError):
+        # Whatever else fails, fails with an error of the tree.
+        why = f"on_open raised {why}"
+    line = ("attempt %d failed: %s", event.attempt, why)
+    if log.epoch == 0:
+        log.say(logging.WARNING, *line)
+    else:
+        log.say_paced(logging.WARNING, "attempt", *line)
+
+
+def _opened(log: SessionLog, event: ConnectionOpened) -> None:
+    failed, log.failed = log.failed, 0
+    log.say_anew("attempt")
+    if event.resumed_after is not None:
+        log.say(
+            logging.INFO,
+            "back after %.1f s and %d failed attempts, connection %d",
+            event.resumed_after,
+            failed,
+            event.epoch,
+        )
+
+
+def _dropped(log: SessionLog, event: ConnectionDropped) -> None:
+    log.say(
+        logging.WARNING,
+        "connection %d was lost after %.1f s: %s",
+        event.epoch,
+        event.uptime,
+        told(event.because),
+    )
+
+
+def _replaced(log: SessionLog, event: ConnectionReplaced) -> None:
+    log.say(
+        logging.INFO,
+        "connection %d is replaced after %.1f s: %s",
+        event.epoch,
+        event.uptime,
+        printable(event.reason),
+    )
+
+
+def _queued(log: SessionLog, event: AttemptQueued) -> None:
+    log.say(
+        logging.INFO,
+        "attempt %d waits for the limiter, with %d ahead",
+        event.attempt,
+        event.ahead,
+    )
+
+
+def _lagged(log: SessionLog, event: LoopLagged) -> None:
+    text = "the event loop was blocked for %.1f s"
+    log.say_paced(logging.INFO, "lag", text, event.by)
+
+
+def _outbox_full(log: SessionLog, event: OutboxOverflowed) -> None:
+    text = "the outbox was full (overflow=%r): %d messages are gone"
+    log.say_paced(logging.WARNING, "outbox", text, event.overflow, event.discarded)
+
+
+def _inbox_full(log: SessionLog, event: InboxOverflowed) -> None:
+    discarded = event.discarded
+    what = f"{discarded} messages are gone" if discarded else "read faster, or drop"
+    text = "the inbox was full (overflow=%r): %s"
+    log.say_paced(logging.WARNING, "inbox", text, event.overflow, what)
+
+
+def _delivery_failed(log: SessionLog, event: DeliveryFailed) -> None:
+    maybe = ", and may have arrived" if event.maybe_delivered else ""
+    text = "a message that was accepted is %s%s"
+    what = f"delivery {event.state.value}"
+    log.say_paced(logging.WARNING, what, text, event.state.value, maybe)
+
+
+def _overdue(log: SessionLog, event: ConfirmationOverdue) -> None:
+    text = "%d messages are not confirmed, the oldest for %.1f s"
+    line = (text, event.unconfirmed, event.after)
+    log.say_paced(logging.WARNING, "confirmation", *line)
+
+
+def _store_failed(log: SessionLog, event: StoreFailed) -> None:
+    text = "the store of the outbox failed: %s"
+    log.say_paced(logging.WARNING, "store", text, told(event.because))
+
+
+def _closed(log: SessionLog, event: SessionClosed) -> None:
+    if event.dropped:
+        log.say(logging.WARNING, "%d messages were never sent", event.dropped)
+    if event.failure is not None:
+        log.say(logging.WARNING, "the session ended: %s", told(event.failure))
+
+
+#: What happened, and who writes of it. Whatever is missing here is a DEBUG line.
+_WRITERS: Final[dict[type[Event], Callable[[SessionLog, Any], None]]] = {
+    AttemptFailed: _attempt_failed,
+    AttemptQueued: _queued,
+    ConfirmationOverdue: _overdue,
+    ConnectionDropped: _dropped,
+    ConnectionOpened: _opened,
+    ConnectionReplaced: _replaced,
+    DeliveryFailed: _delivery_failed,
+    InboxOverflowed: _inbox_full,
+    LoopLagged: _lagged,
+    OutboxOverflowed: _outbox_full,
+    SessionClosed: _closed,
+    StateChanged: _state_changed,
+    StoreFailed: _store_failed,
+}
+
+
+def _in_numbers(event: Event) -> str:
+    """Return an event by its name and its numbers; its texts may be anything."""
+    kind = type(event)
+    fields = attrs.fields_dict(kind) if attrs.has(kind) else ()
+    values = [(name, getattr(event, name)) for name in fields]
+    numbers = [f", {name} {value:g}" for name, value in values if _is_number(value)]
+    return kind.__name__ + "".join(numbers)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
