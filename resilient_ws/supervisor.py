@@ -291,7 +291,7 @@ class Supervisor:
             return self._recovery.after(
                 ending, now=self._loop.time(), now_wall=time.time()
             )
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001 - logged and told
             what = f"Reconnect.wait or Reconnect.stop raised {type(bug).__name__}"
             line = ("the session ends: %s", what)
             self._log.say(logging.ERROR, *line, exc_info=by_the_user(bug))
