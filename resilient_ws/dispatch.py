@@ -37,9 +37,8 @@ from resilient_ws.tracebacks import by_the_user, without_frames
 
 if TYPE_CHECKING:
     from resilient_ws.inbox import InboxQueue, Message
+    from resilient_ws.log import SessionLog
 
-
-logger = logging.getLogger("resilient_ws")
 
 #: The most events that wait; then the oldest go, and are counted.
 MAX_WAITING: Final = 1000
@@ -88,9 +87,10 @@ class Dispatcher:
         #: Events that were discarded because callbacks were too slow.
         self.discarded = 0
 
-    def attach(self, inbox: InboxQueue) -> None:
-        """Say where the messages are that events share one order with."""
+    def attach(self, inbox: InboxQueue, log: SessionLog) -> None:
+        """Say where the messages are that events share one order with, and the log."""
         self._inbox = inbox
+        self._log = log
 
     def register(
         self,
@@ -130,6 +130,8 @@ class Dispatcher:
         if len(self._waiting) > MAX_WAITING:
             del self._waiting[0]
             self.discarded += 1
+            text = "callbacks are too slow: an event was discarded"
+            self._log.say_paced(logging.WARNING, "events", text)
         self._notify()
 
     def _merge(self, event: Event) -> bool:
@@ -178,8 +180,9 @@ class Dispatcher:
         self._left = self.consumes
         count = len(self._inbox) if self._left else 0
         if count:
-            logger.warning(
-                "The callback for MessageReceived was too slow at the end of the "
+            self._log.say(
+                logging.WARNING,
+                "the callback for MessageReceived was too slow at the end of the "
                 "session: %d messages that had arrived were left",
                 count,
             )
@@ -255,7 +258,7 @@ class Dispatcher:
             name=f"resilient_ws callback {registration.name}",
             context=registration.context,
         )
-        alarm = self._loop.call_later(SLOW_AFTER, _warn_slow, registration.name)
+        alarm = self._loop.call_later(SLOW_AFTER, self._warn_slow, registration.name)
         self.running = task
         try:
             # Not awaited itself: a callback that cancels itself must not look as if
@@ -269,12 +272,21 @@ class Dispatcher:
             raise RuntimeError("the callback was cancelled")
         task.result()
 
+    def _warn_slow(self, name: str) -> None:
+        self._log.say(
+            logging.WARNING,
+            "the callback %s has been running for %.0f s; other callbacks wait for it",
+            name,
+            SLOW_AFTER,
+        )
+
     def _complain(
         self, registration: _Registration, event: Event, failure: Exception
     ) -> None:
         kind = type(event).__name__
-        logger.error(
-            "The callback %s raised on %s; the session goes on",
+        self._log.say(
+            logging.ERROR,
+            "the callback %s raised on %s; the session goes on",
             registration.name,
             kind,
             exc_info=by_the_user(failure),
@@ -289,14 +301,6 @@ class Dispatcher:
 
 async def _awaited(result: Awaitable[object]) -> object:
     return await result
-
-
-def _warn_slow(name: str) -> None:
-    logger.warning(
-        "The callback %s has been running for %.0f s; other callbacks wait for it",
-        name,
-        SLOW_AFTER,
-    )
 
 
 def _merged(waiting: Event, event: Event) -> Event:

@@ -31,6 +31,7 @@ __all__ = [
     "ConfirmationOverdue",
     "ConnectionDropped",
     "ConnectionOpened",
+    "ConnectionReplaced",
     "ConnectionStable",
     "ConnectionTimedOut",
     "DeliveryFailed",

@@ -18,6 +18,7 @@ from resilient_ws.tasks import ended
 
 if TYPE_CHECKING:
     from resilient_ws.errors import ConnectionLost
+    from resilient_ws.log import SessionLog
     from resilient_ws.orders import Orders
     from resilient_ws.restore import Connection, Window
     from resilient_ws.settings import OnOpen
@@ -32,7 +33,15 @@ _restoring: Final[contextvars.ContextVar[Connection | None]] = contextvars.Conte
 class Hook:
     """The user's ``on_open``, run for one connection at a time."""
 
-    __slots__ = ("_connection", "_limit", "_loop", "_on_open", "_orders", "task")
+    __slots__ = (
+        "_connection",
+        "_limit",
+        "_log",
+        "_loop",
+        "_on_open",
+        "_orders",
+        "task",
+    )
 
     def __init__(
         self,
@@ -40,8 +49,10 @@ class Hook:
         *,
         limit: float,
         orders: Orders,
+        log: SessionLog,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self._log = log
         self._on_open = on_open
         self._limit = limit
         self._orders = orders
@@ -79,7 +90,7 @@ class Hook:
             finished = task.done()
         finally:
             window.is_open = False
-            await ended(task)
+            await ended(task, self._log)
             self.task = self._connection = None
         failure = _outcome(task) if finished else None
         if isinstance(failure, Fatal) or (finished and failure is None):

@@ -20,6 +20,8 @@ from resilient_ws.tasks import ended
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from resilient_ws.log import SessionLog
+
 T = TypeVar("T")
 
 
@@ -65,10 +67,11 @@ Order: TypeAlias = Close | Replace | RetryNow
 class Orders:
     """The order that waits to be carried out, at most one."""
 
-    __slots__ = ("_bell", "_loop", "_order")
+    __slots__ = ("_bell", "_log", "_loop", "_order")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: SessionLog) -> None:
         self._loop = loop
+        self._log = log
         self._order: Order | None = None
         #: What the loop of the session waits for, while it waits.
         self._bell: asyncio.Future[None] | None = None
@@ -132,7 +135,7 @@ class Orders:
             await self.first(task)
             finished = task.done()
         finally:
-            await ended(task)
+            await ended(task, self._log)
         if task.cancelled() and finished:
             msg = "The attempt was cancelled from within, by a callable of yours."
             raise ConnectFailed(msg, stage="resolve")

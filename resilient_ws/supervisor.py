@@ -101,13 +101,13 @@ class Supervisor:
         self._loop = loop
         self._log = SessionLog(settings.name, clock=loop.time)
         self._report = report = self._happened
-        self.orders = Orders(loop)
+        self.orders = Orders(loop, self._log)
         self.journal = Journal(log=self._log, loop=loop, report=report)
         self.life = Lifecycle(loop=loop, report=report)
         self.inbox = InboxQueue(
             settings.inbox, loop=loop, wall=time.time, report=report
         )
-        dispatcher.attach(self.inbox)
+        dispatcher.attach(self.inbox, self._log)
         self.outbox = OutboxQueue(
             settings.outbox,
             loop=loop,
@@ -118,6 +118,7 @@ class Supervisor:
             settings.on_open,
             limit=settings.timeouts.restore,
             orders=self.orders,
+            log=self._log,
             loop=loop,
         )
         self._dialler = Dialler(settings, log=self._log, loop=loop, report=report)
@@ -254,7 +255,7 @@ class Supervisor:
         await asyncio.wait({self._callbacks}, timeout=LAST_CALL)
         if self._callbacks.done():
             return
-        await ended(self._callbacks)
+        await ended(self._callbacks, self._log)
         # However many messages wait, and however slow their callback is, it is told of
         # the end.
         if self._dispatcher.leave_messages():
@@ -262,7 +263,7 @@ class Supervisor:
                 self._dispatcher.run(on_fatal=self.fail), name="resilient_ws callbacks"
             )
             await asyncio.wait({self._callbacks}, timeout=LAST_WORD)
-            await ended(self._callbacks)
+            await ended(self._callbacks, self._log)
 
     async def _supervise(self) -> Exception | None:
         """Connect, and again, until told to end or to give up; return the failure."""

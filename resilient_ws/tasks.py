@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 
-logger = logging.getLogger("resilient_ws")
+if TYPE_CHECKING:
+    from resilient_ws.log import SessionLog
+
 
 #: Seconds that a cancelled hook, dial or callback gets to end.
 CANCEL_GRACE: Final = 1.0
@@ -15,14 +17,16 @@ CANCEL_GRACE: Final = 1.0
 T = TypeVar("T")
 
 
-async def ended(task: asyncio.Task[T]) -> None:
+async def ended(task: asyncio.Task[T], log: SessionLog) -> None:
     """Cancel a task and wait until it has ended; log one that will not."""
     if task.done():
         return
     task.cancel()
     _, running = await asyncio.wait({task}, timeout=CANCEL_GRACE)
     if running:
-        logger.warning("%s goes on although it was cancelled", task.get_name())
+        text = "%s goes on although it was cancelled"
+        log.say(logging.WARNING, text, task.get_name())
     elif not task.cancelled() and task.exception() is not None:
         kind = type(task.exception()).__name__
-        logger.warning("%s raised %s when it was cancelled", task.get_name(), kind)
+        text = "%s raised %s when it was cancelled"
+        log.say(logging.WARNING, text, task.get_name(), kind)
