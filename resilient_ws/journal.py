@@ -123,9 +123,23 @@ class Journal:
             self.latency = wire.watchman.latency
 
     def dropped(
-        self, wire: Wire, because: ConnectionLost, opened_at: float, inbox: InboxQueue
+        self,
+        wire: Wire,
+        because: ConnectionLost,
+        opened_at: float,
+        inbox: InboxQueue,
+        *,
+        suspected: bool,
     ) -> Ending:
-        """Report the loss of an open connection, and put it in its place."""
+        """Report the loss of an open connection, and put it in its place.
+
+        Args:
+            wire: The connection.
+            because: Why it ended.
+            opened_at: When it was open, on the clock of the loop.
+            inbox: Where its messages are, and the loss belongs behind them.
+            suspected: Whether a message of ours may be the reason.
+        """
         because = without_frames(because)
         self.closed(wire)
         self.interrupted(because)
@@ -143,7 +157,9 @@ class Journal:
         )
         inbox.dropped(dropped)
         self._report(dropped)
-        return Ending(because=because, state=State.OPEN, uptime=uptime)
+        return Ending(
+            because=because, state=State.OPEN, uptime=uptime, suspected=suspected
+        )
 
     def replaced(self, wire: Wire, reason: str, opened_at: float) -> None:
         """Report that an open connection was ended for another one."""

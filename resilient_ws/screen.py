@@ -20,45 +20,57 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Finds acknowledgements, which pass, and answers to the probe, which do not."""
+    """Finds acknowledgements, and answers to the probe: neither is for the user."""
 
-    __slots__ = ("_ack_of", "_acknowledge", "_complain", "_is_answer", "_on_fatal")
+    __slots__ = (
+        "_ack_of",
+        "_acknowledge",
+        "_complain",
+        "_deliver_acks",
+        "_is_answer",
+        "_on_fatal",
+    )
 
     def __init__(
         self,
         *,
         is_answer: Callable[[Message], bool] | None,
         ack_of: AckOf | None,
+        deliver_acks: bool,
         acknowledge: Callable[[str], None],
         complain: Callable[[str, str, Exception], None],
         on_fatal: Callable[[Exception], None],
     ) -> None:
         self._is_answer = is_answer
         self._ack_of = ack_of
+        self._deliver_acks = deliver_acks
         self._acknowledge = acknowledge
         self._complain = complain
         self._on_fatal = on_fatal
 
     def __call__(self, message: Message) -> bool:
         """Say whether a message is not for the user."""
-        if self._ack_of is not None:
-            self._look_for_ack(message, self._ack_of)
+        if self._ack_of is not None and self._acknowledges(message, self._ack_of):
+            return not self._deliver_acks
         try:
             return self._is_answer is not None and bool(self._is_answer(message))
         except Exception as failure:  # noqa: BLE001 - the user's own, reported
             self._failed("is_answer", failure)
             return False
 
-    def _look_for_ack(self, message: Message, ack_of: AckOf) -> None:
+    def _acknowledges(self, message: Message, ack_of: AckOf) -> bool:
+        """Say whether a message is an acknowledgement, and pass that on."""
         try:
             message_id = ack_of(message)
             if message_id is not None:
                 require(message_id, str, "what ack_of returns", "a str, or None")
         except Exception as failure:  # noqa: BLE001 - the user's own, reported
             self._failed("ack_of", failure)
-            return
-        if message_id is not None:
-            self._acknowledge(message_id)
+            return False
+        if message_id is None:
+            return False
+        self._acknowledge(message_id)
+        return True
 
     def _failed(self, name: str, failure: Exception) -> None:
         if isinstance(failure, Fatal):

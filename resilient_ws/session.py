@@ -26,7 +26,12 @@ from resilient_ws.iteration import Iteration
 from resilient_ws.orders import Close, Replace, RetryNow
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.payload import check_message_id
-from resilient_ws.policy._validate import check_duration, require, require_callable
+from resilient_ws.policy._validate import (
+    check_duration,
+    require,
+    require_callable,
+    whole_number,
+)
 from resilient_ws.protocol.close import check_close
 from resilient_ws.settings import make_settings
 from resilient_ws.state import State
@@ -323,11 +328,13 @@ class Session:
     ) -> CloseRecord | None:
         """End the session; safe to call again, from anywhere, at any time.
 
-        An open connection drains its outbox, waits for confirmations where
-        ``Outbox.confirm`` asks for them (at most half of the time), exchanges close
-        frames and waits for the server's end, all within ``timeouts.close`` plus
-        ``drain`` seconds; then it is aborted (RFC 6455 §7). Called from a callback or
-        from ``on_open`` it starts the end and returns.
+        An open connection drains its outbox and waits for confirmations where
+        ``Outbox.confirm`` asks for them (at most half of the time), then exchanges
+        close frames and waits for the server's end, all within ``timeouts.close`` plus
+        ``drain`` seconds; then it is aborted (RFC 6455 §7). A fifth of
+        ``timeouts.close`` is kept for the closing handshake. Called from a callback or
+        from ``on_open`` it starts the end and
+        returns.
 
         Args:
             code: The close code, 1000 by default.
@@ -414,6 +421,8 @@ class Session:
         ttl: float | None = None,
         message_id: str | None = None,
         only_if_open: bool = False,
+        epoch: int | None = None,
+        confirm: Literal["write"] | None = None,
     ) -> Delivery:
         """Accept one message for sending: ``str`` as text, the rest as binary.
 
@@ -427,7 +436,13 @@ class Session:
             message_id: A name of yours for it (at most 1,024 characters), by which it
                 is acknowledged where ``Outbox.confirm`` is a callable, and told apart
                 from a repeat.
-            only_if_open: Drop it at once unless the session is open.
+            only_if_open: Drop it at once unless the session is open, and when the
+                connection ends before it is written.
+            epoch: The one connection it may go out on, as ``session.epoch`` counts
+                them: on another it is dropped. An acknowledgement belongs to the
+                connection that brought what it acknowledges.
+            confirm: ``"write"`` for a message that the server never acknowledges:
+                written is delivered then, whatever ``Outbox.confirm`` says.
 
         Returns:
             What becomes of it.
@@ -440,7 +455,8 @@ class Session:
             StoreError: The outbox's store could not keep it; the link lives on.
             TypeError: ``data`` is of another type.
             ValueError: ``message_id`` is missing, and ``Outbox.confirm`` needs it; or
-                UTF-8 cannot carry it or ``data``.
+                UTF-8 cannot carry it or ``data``; or ``epoch`` or ``confirm`` is not
+                one of those.
 
         Cancellation:
             Safe: a cancelled ``send`` was not accepted and is never transmitted. With
@@ -451,8 +467,11 @@ class Session:
             check_duration("ttl", ttl)
         if message_id is not None:
             check_message_id(message_id)
+        if epoch is not None or confirm is not None or only_if_open:
+            _check_terms(epoch, confirm)
+            epoch = outbox.epoch if epoch is None and only_if_open else epoch
         try:
-            accepted = outbox.send(data, ttl, message_id, only_if_open)
+            accepted = outbox.send(data, ttl, message_id, epoch, confirm)
             return accepted if isinstance(accepted, Delivery) else await accepted
         except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
             why = without_frames(failure)
@@ -750,3 +769,11 @@ class Session:
             raise RuntimeError(msg)
         supervisor.home.check()
         return supervisor
+
+
+def _check_terms(epoch: object, confirm: object) -> None:
+    """Check what one message may be sent with."""
+    if epoch is not None:
+        whole_number("epoch", epoch, at_least=1)
+    if confirm not in {None, "write"}:
+        raise ValueError(f"confirm must be 'write' or None, not {confirm!r}.")

@@ -61,6 +61,10 @@ LAST_CALL: Final = 1.0
 LAST_WORD: Final = 0.1
 T = TypeVar("T")
 
+#: The part of ``timeouts.close`` that is kept for the closing handshake, however long
+#: the outbox drains.
+HANDSHAKE_SHARE: Final = 0.2
+
 
 class Supervisor:
     """Runs one session, from entering it to its end."""
@@ -406,6 +410,7 @@ class Supervisor:
         return Screen(
             is_answer=is_answer,
             ack_of=ack_of,
+            deliver_acks=self._settings.outbox.deliver_acks,
             acknowledge=self.outbox.traffic.acknowledge,
             complain=self.journal.complain,
             on_fatal=self.fail,
@@ -445,13 +450,15 @@ class Supervisor:
         buffer.join(self.inbox)
         wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
         wire.outgoing.on_writable = self.outbox.resume
-        if self._settings.outbox.confirm == "pong":
+        if self._settings.outbox.confirm != "write":
             wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)
         wire.ended.add_done_callback(partial(self._lost, wire))
-        self.outbox.traffic.attach(wire.outgoing, wire.watchman.ping)
+        self.outbox.traffic.attach(
+            wire.outgoing, wire.watchman.ping, epoch=self.journal.epoch
+        )
 
-    def _lost(self, wire: Wire, _: object) -> None:
-        self.outbox.traffic.detach(wire.outgoing)
+    def _lost(self, wire: Wire, because: asyncio.Future[ConnectionLost]) -> None:
+        self.outbox.traffic.detach(wire.outgoing, because.result())
 
     async def _serve(self, wire: Wire) -> Ending | None:
         """Hold an open connection until it ends, or until told otherwise."""
@@ -483,7 +490,10 @@ class Supervisor:
                 self.orders.take()
         if wire.ended.done():
             lost = wire.ended.result()
-            return self.journal.dropped(wire, lost, opened, self.inbox)
+            suspected = self.outbox.traffic.suspected
+            return self.journal.dropped(
+                wire, lost, opened, self.inbox, suspected=suspected
+            )
         order = self.orders.waiting()
         if isinstance(order, Replace):
             await self._replace(wire, order, opened)
@@ -518,7 +528,8 @@ class Supervisor:
         try:
             async with asyncio.timeout(limit):
                 if order.drain != 0:
-                    await self.outbox.drained(limit / 2)
+                    share = HANDSHAKE_SHARE * self._settings.timeouts.close
+                    await self.outbox.drained(limit - share, limit / 2)
                 self.outbox.traffic.halt(wire.outgoing)
                 await wire.close(order.code, order.reason, discard=closing is not None)
                 await wire.finish()

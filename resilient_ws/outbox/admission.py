@@ -79,10 +79,10 @@ class Admission:
             f"{self._policy.max_bytes}; raise it or send less at once"
         )
 
-    async def wait(self, size: int, *, only_if_open: bool) -> bool:
+    async def wait(self, size: int, only_epoch: int | None) -> bool:
         """Wait until a message may come in; say whether it is kept at all."""
         if not self.senders:
-            answer = self._decide(size, only_if_open=only_if_open)
+            answer = self._decide(size, only_epoch)
             if answer is not None:
                 return answer
         turn = self._loop.create_future()
@@ -92,7 +92,7 @@ class Admission:
         try:
             while True:
                 await turn
-                answer = self._decide(size, only_if_open=only_if_open)
+                answer = self._decide(size, only_epoch)
                 if answer is not None:
                     return answer
                 turn = self.senders[0] = self._loop.create_future()
@@ -112,21 +112,21 @@ class Admission:
             self.end = why or SessionClosed()
         self.call_next()
 
-    def _decide(self, size: int, *, only_if_open: bool) -> bool | None:
+    def _decide(self, size: int, only_epoch: int | None) -> bool | None:
         """Answer whether to keep a message of this size now; ``None`` means wait."""
         if self.end is not None:
             raise self.end.with_traceback(None)
-        link = self._pump.link
-        if link is None:
-            if only_if_open:
-                return False
-        elif not link.writable():
-            return True if self._pump.draining and self._room.fits(size) else None
-        elif self._pump.ready() and not self._bounded:
-            return True
-        elif not self._room.fits(size) and not self._traffic.stuck:
-            return None
-        return True if self._room.fits(size) else self._overflow(size)
+        if not self._pump.takes(only_epoch):
+            return False
+        link, fits = self._pump.link, self._room.fits(size)
+        if link is not None:
+            if not link.writable():
+                return True if self._pump.draining and fits else None
+            if self._pump.ready() and not self._bounded:
+                return True
+            if not fits and not self._traffic.stuck:
+                return None
+        return True if fits else self._overflow(size)
 
     def _overflow(self, size: int) -> bool | None:
         """Decide for a message that finds the outbox full."""

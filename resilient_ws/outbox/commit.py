@@ -20,7 +20,7 @@ import attrs
 
 from resilient_ws.errors import StoreError
 from resilient_ws.events import StoreFailed
-from resilient_ws.outbox.database import Claim, Forget, Put, Request
+from resilient_ws.outbox.database import Accuse, Claim, Forget, Put, Request
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.rows import values_of
 
@@ -134,11 +134,18 @@ class SQLiteLedger:
         return self._ask(_put((delivery,)), (delivery,))
 
     def claim(
-        self, deliveries: Sequence[Delivery], *, keep: bool
+        self, deliveries: Sequence[Delivery]
     ) -> asyncio.Future[list[Message | None]]:
         """Give the payloads of messages that are about to be written."""
-        request = Claim([delivery.sequence for delivery in deliveries], keep)
-        return self._ask(request, deliveries)
+        sequences = [delivery.sequence for delivery in deliveries]
+        kept = [delivery.awaited for delivery in deliveries]
+        return self._ask(Claim(sequences, kept), deliveries)
+
+    def accuse(self, delivery: Delivery) -> None:
+        """Keep how many connections have ended with a message alone on its way."""
+        answer = self._ask(Accuse(delivery.sequence, delivery.accused), (delivery,))
+        # A failure was reported, and costs no more than one more try after a restart.
+        answer.add_done_callback(_retrieved)
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Keep messages again that were claimed and not written.
@@ -231,23 +238,21 @@ class SQLiteLedger:
             case Forget():
                 for delivery in asked.deliveries:
                     delivery.stored = False
-            case Claim(_, keep):
-                answer = self._given(asked.deliveries, answer or [], keep=keep)
+            case Claim():
+                answer = self._given(asked.deliveries, answer or [])
+            case Accuse():
+                pass
         if not asked.answer.done():
             asked.answer.set_result(answer)
 
     def _given(
-        self,
-        deliveries: Sequence[Delivery],
-        messages: Sequence[Message | None],
-        *,
-        keep: bool,
+        self, deliveries: Sequence[Delivery], messages: Sequence[Message | None]
     ) -> list[Message | None]:
         """Return what was claimed; memory has what could not be put back."""
         given: list[Message | None] = []
         for delivery, message in zip(deliveries, messages, strict=True):
             given.append(delivery.data if message is None else message)
-            delivery.stored = keep and message is not None
+            delivery.stored = delivery.awaited and message is not None
         return given
 
     def _failed(self, asked: _Asked, failure: StoreError) -> None:
@@ -286,6 +291,12 @@ def _put_back(taken: Sequence[Delivery], answer: asyncio.Future[Any]) -> None:
     if answer.exception() is not None:
         for delivery in taken:
             delivery.stored = False
+
+
+def _retrieved(answer: asyncio.Future[Any]) -> None:
+    """Take a failure off a future that nobody waits for."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _seen_through(job: asyncio.Future[T]) -> T:

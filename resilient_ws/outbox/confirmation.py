@@ -3,7 +3,9 @@
 Rules: a barrier goes out behind the messages of a turn, at most one per
 ``confirm_interval``; whatever pong comes back confirms all that was written before its
 ping. A confirmation that is overdue is reported, once per connection, and ends nothing:
-whether the link is alive is for liveness to say.
+whether the link is alive is for liveness to say. Where messages are suspected, a new
+connection is asked for a pong before anything is written to it; one that answers no
+ping gets the head after ``confirm_timeout`` all the same.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from resilient_ws.events import ConfirmationOverdue
 from resilient_ws.outbox.expiry import RESOLUTION
+from resilient_ws.outbox.suspects import Suspects
 
 
 if TYPE_CHECKING:
@@ -37,10 +40,13 @@ class Confirmation:
         "_overdue",
         "_ping",
         "_policy",
+        "_proceed",
         "_report",
         "flight",
         "on_overdue",
+        "on_proceed",
         "overdue",
+        "suspects",
     )
 
     def __init__(
@@ -55,8 +61,11 @@ class Confirmation:
         self._loop = loop
         self._report = report
         self.flight = flight
+        self.suspects = Suspects(policy.max_in_flight)
         #: Called when a confirmation is overdue; set by the writer.
         self.on_overdue: Callable[[], None] | None = None
+        #: Called when the head may be written although no pong came; likewise.
+        self.on_proceed: Callable[[], None] | None = None
         self._link: Link | None = None
         self._ping: Callable[[], None]
         self._barrier: asyncio.Handle | None = None
@@ -64,6 +73,8 @@ class Confirmation:
         self._barrier_from = 0.0
         self._covered = 0
         self._overdue: asyncio.TimerHandle | None = None
+        # Until when the pong of a new connection is waited for.
+        self._proceed: asyncio.TimerHandle | None = None
         #: Whether it was reported that this connection confirms nothing in time.
         self.overdue = False
 
@@ -79,22 +90,53 @@ class Confirmation:
         self._barrier_from = 0.0
         self._covered = 0
         self.overdue = False
+        self.suspects.begin()
+        if self.suspects.waits:
+            ping()
+            self._proceed = self._loop.call_later(
+                self._policy.confirm_timeout, self._wait_no_longer
+            )
+
+    def _wait_no_longer(self) -> None:
+        """Let the head be written to a peer that answers no ping."""
+        self._proceed = None
+        self.suspects.proceed()
+        if self.on_proceed is not None:
+            self.on_proceed()
+
+    def window(self) -> int:
+        """Return how many more messages may be written now."""
+        return self.suspects.window - len(self.flight)
 
     def end(self) -> list[Delivery]:
         """Return, in order, what the connection leaves unconfirmed."""
         self._link = None
-        for timer in (self._barrier, self._overdue):
+        for timer in (self._barrier, self._overdue, self._proceed):
             if timer is not None:
                 timer.cancel()
-        self._barrier = self._overdue = None
+        self._barrier = self._overdue = self._proceed = None
         return self.flight.land()
 
-    def wrote(self, deliveries: Sequence[Delivery], link: Link) -> None:
-        """Take note of messages that were just handed to the connection, in order."""
+    def wrote(self, deliveries: Sequence[Delivery], link: Link) -> list[Delivery]:
+        """Take note of messages that were just handed to the connection, in order.
+
+        Returns:
+            Those whose confirmation is awaited.
+        """
         when = self._loop.time()
         mark = link.messages_written - len(deliveries)
+        self.suspects.wrote(len(deliveries))
+        awaited: list[Delivery] = []
         for place, delivery in enumerate(deliveries, 1):
-            self.flight.add(delivery, mark=mark + place, when=when)
+            if delivery.awaited:
+                self.flight.add(delivery, mark=mark + place, when=when)
+                awaited.append(delivery)
+        if awaited:
+            self._expect(when)
+        return awaited
+
+    def _expect(self, when: float) -> None:
+        """See to it that a confirmation comes for what was written at ``when``."""
         if self._overdue is None and not self.overdue:
             self._watch(when)
         if self._policy.confirm == "pong" and self._barrier is None:
@@ -119,9 +161,10 @@ class Confirmation:
 
     def passed(self, link: Link, mark: int) -> list[Delivery]:
         """Return what a connection's pong confirms: its first ``mark`` messages."""
-        if link is not self._link or self._policy.confirm != "pong":
+        if link is not self._link:
             return []
-        return self.flight.passed(mark)
+        self.suspects.vouch()
+        return self.flight.passed(mark) if self._policy.confirm == "pong" else []
 
     def _watch(self, since: float) -> None:
         due = since + self._policy.confirm_timeout

@@ -25,6 +25,7 @@ from resilient_ws.outbox.reserve import Reserve
 from resilient_ws.outbox.rows import (
     BODY,
     HEAD,
+    HEAD_SIZE,
     WHOLE,
     Poison,
     Values,
@@ -48,7 +49,7 @@ LOG_PAGES: Final = 200
 _ROOM_FACTOR: Final = 2
 _ROOM_BESIDE: Final = 64 * 1024
 
-_MARKS: Final = ", ".join("?" * 10)
+_MARKS: Final = ", ".join("?" * 12)
 # Nothing but names of columns is put together here.
 _PUT: Final = f"INSERT OR REPLACE INTO messages ({HEAD}, {BODY}) VALUES ({_MARKS})"  # noqa: S608
 _SPAN: Final = f"SELECT {HEAD}, {BODY} FROM messages WHERE id BETWEEN ? AND ?"  # noqa: S608
@@ -56,6 +57,7 @@ _HEADS: Final = f"SELECT {HEAD}, {WHOLE} FROM messages ORDER BY id"  # noqa: S60
 _FORGET: Final = "DELETE FROM messages WHERE id = ?"
 _FORGET_SPAN: Final = "DELETE FROM messages WHERE id BETWEEN ? AND ?"
 _COUNT: Final = "UPDATE messages SET transmissions = transmissions + 1 WHERE id = ?"
+_ACCUSE: Final = "UPDATE messages SET accused = ? WHERE id = ?"
 _SET_ASIDE: Final = (
     f"INSERT OR REPLACE INTO set_aside (reason, {HEAD}, {BODY}) "  # noqa: S608
     f"SELECT ?, {HEAD}, {BODY} FROM messages WHERE id = ?"
@@ -71,10 +73,10 @@ class Put:
 
 @attrs.frozen
 class Claim:
-    """Give the payloads of messages, and keep them counted, or not at all."""
+    """Give the payloads of messages, and keep each marked as written, or not at all."""
 
     sequences: Sequence[int]
-    keep: bool
+    kept: Sequence[bool]
 
 
 @attrs.frozen
@@ -84,7 +86,15 @@ class Forget:
     sequences: Sequence[int]
 
 
-Request: TypeAlias = Put | Claim | Forget
+@attrs.frozen
+class Accuse:
+    """Keep how many connections have ended with a message alone on its way."""
+
+    sequence: int
+    count: int
+
+
+Request: TypeAlias = Put | Claim | Forget | Accuse
 #: What a claim gives, for each message: ``None`` if it is poison or not there.
 Answer: TypeAlias = "list[Message | None] | None"
 
@@ -282,12 +292,17 @@ class Database:
                 connection.executemany(_PUT, rows)
             case Forget(sequences):
                 connection.executemany(_FORGET, [(one,) for one in sequences])
-            case Claim(sequences, keep):
-                return self._claim(connection, sequences, keep=keep)
+            case Claim(sequences, kept):
+                return self._claim(connection, sequences, kept)
+            case Accuse(sequence, count):
+                connection.execute(_ACCUSE, (count, sequence))
         return None
 
     def _claim(
-        self, connection: sqlite3.Connection, sequences: Sequence[int], *, keep: bool
+        self,
+        connection: sqlite3.Connection,
+        sequences: Sequence[int],
+        kept: Sequence[bool],
     ) -> list[Message | None]:
         span = (sequences[0], sequences[-1])
         found = {row[0]: row for row in connection.execute(_SPAN, span)}
@@ -297,16 +312,17 @@ class Database:
             message: Message | None = None
             try:
                 if row is not None:
-                    message = message_of(row[1], row[6], row[7:])
+                    message = message_of(row[1], row[6], row[HEAD_SIZE:])
             except Poison as poison:
                 self._set_aside(connection, sequence, str(poison))
             messages.append(message)
-        if keep:
-            connection.executemany(_COUNT, [(one,) for one in sequences])
-        elif len(found) == len(sequences):
+        stay = [(one,) for one, keep in zip(sequences, kept, strict=True) if keep]
+        go = [(one,) for one, keep in zip(sequences, kept, strict=True) if not keep]
+        if len(go) == len(found) == len(sequences):
             connection.execute(_FORGET_SPAN, span)
         else:
-            connection.executemany(_FORGET, [(one,) for one in sequences])
+            connection.executemany(_COUNT, stay)
+            connection.executemany(_FORGET, go)
         return messages
 
     def _set_aside(

@@ -37,6 +37,11 @@ class Terms:
     goal: DeliveryState
     check_waiting: Callable[[], None]
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a message is written and then still has to be confirmed."""
+        return self.goal is DeliveryState.CONFIRMED
+
 
 class Delivery:
     """The fate of one message, as returned by ``Session.send``.
@@ -50,10 +55,12 @@ class Delivery:
             for the last time or lost, nor while a durable store holds it.
         size: Its payload bytes.
         sequence: Its place in the order of the outbox.
-        only_if_open: Whether it was sent for an open session only.
+        only_epoch: The one connection that it may go out on, ``None`` for any.
         expires_at: When its ``ttl`` passes, ``None`` for never: on the clock of the
             loop, and in Unix seconds with a durable store.
+        epoch: The connection that it was last handed to, ``None`` before that.
         transmissions: How often it was handed to a connection.
+        accused: How many connections ended with it alone on its way.
         accepted_at: When it was accepted, in Unix seconds.
         written_at: When it was last handed to a connection, in Unix seconds.
         confirmed_at: When its confirmation came, in Unix seconds.
@@ -66,12 +73,14 @@ class Delivery:
         "_terms",
         "_waiters",
         "accepted_at",
+        "accused",
         "confirmed_at",
         "data",
+        "epoch",
         "expires_at",
         "in_line",
         "message_id",
-        "only_if_open",
+        "only_epoch",
         "sequence",
         "size",
         "stored",
@@ -87,7 +96,7 @@ class Delivery:
         size: int,
         message_id: str | None,
         expires_at: float | None,
-        only_if_open: bool,  # noqa: FBT001
+        only_epoch: int | None,
     ) -> None:
         self._terms = terms
         self._state = _QUEUED
@@ -99,8 +108,10 @@ class Delivery:
         self.size = size
         self.message_id = message_id
         self.expires_at = expires_at
-        self.only_if_open = only_if_open
+        self.only_epoch = only_epoch
+        self.epoch: int | None = None
         self.transmissions = 0
+        self.accused = 0
         self.accepted_at = time.time()
         self.written_at: float | None = None
         self.confirmed_at: float | None = None
@@ -123,16 +134,14 @@ class Delivery:
         return state is self._terms.goal or state.final
 
     @property
+    def awaited(self) -> bool:
+        """Whether it still has to be confirmed once it is written."""
+        return self._terms.awaited
+
+    @property
     def maybe_delivered(self) -> bool:
         """Whether the peer may have received it although it is lost."""
         return self._state.lost and self.transmissions > 0
-
-    def settle(self, state: DeliveryState) -> None:
-        """Move to ``state``; for ``Fates``, which is the one writer."""
-        self._state = state
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     async def confirmed(self, timeout: float | None = None) -> None:
         """Wait until the message reached the outbox's ``confirm`` level.
@@ -166,23 +175,29 @@ class Delivery:
 
     def _error(self) -> DeliveryError:
         maybe = "it may have arrived" if self.maybe_delivered else "it did not arrive"
-        kept = "; the store keeps it for the next session" if self.stored else ""
+        left = self._left
+        kept = "; the store keeps it for the next session" if left else ""
         return DeliveryError(
             f"The message will not be delivered: {self._why()}; {maybe}{kept}.",
             state=self._state,
             maybe_delivered=self.maybe_delivered,
-            stored=self.stored,
+            stored=left,
         )
+
+    @property
+    def _left(self) -> bool:
+        """Whether the next session on the store sends it."""
+        return self.stored and self._state is DeliveryState.DROPPED
 
     def _why(self) -> str:
         if self._state is DeliveryState.EXPIRED:
             return "its ttl passed before it could be written"
-        if self.stored:
+        if self._left:
             return "the session ended first"
         if self._state is DeliveryState.DROPPED:
             return "it was dropped before it was written"
         if self.transmissions == 0:
             return "its store could not give it back, and has set it aside"
-        if self.transmissions == 1:
-            return "its connection ended before it was confirmed"
-        return f"it was written {self.transmissions} times and never confirmed"
+        if self.accused:
+            return f"{self.accused} connections ended with it alone on its way"
+        return "its connection ended before it was confirmed"

@@ -1,8 +1,9 @@
 """The one writer of what becomes of a message.
 
 Rules: every change of a delivery's state is made here, once it is a fact. What is
-reported as lost has left the outbox and its store before, so that it is not
-transmitted later, not even after a crash.
+reported as lost cannot be transmitted later, not even after a crash: it has left the
+outbox, and its store, unless the store has it marked as written for the only time. That
+is reported first, so that a crash meanwhile has it reported twice rather than never.
 """
 
 from __future__ import annotations
@@ -79,19 +80,40 @@ class Fates:
 
     # On their way.
 
-    def write(self, deliveries: Sequence[Delivery], now: float) -> None:
-        """Say that messages were handed to a connection at ``now``, in Unix seconds."""
+    def write_at_once(self, delivery: Delivery, epoch: int) -> None:
+        """Say that a message was handed to a connection as it was accepted."""
+        delivery.transmissions = 1
+        delivery.written_at = delivery.accepted_at
+        delivery.epoch = epoch
+        if not (self._keeps_data and delivery.awaited):
+            delivery.data = None
+        # Nobody has it yet, and so nobody waits for it.
+        delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def write(self, deliveries: Sequence[Delivery], now: float, epoch: int) -> None:
+        """Say that messages were handed to a connection.
+
+        Args:
+            deliveries: The messages.
+            now: When, in Unix seconds.
+            epoch: The ordinal of the connection.
+        """
+        keeps_data = self._keeps_data
         for delivery in deliveries:
             delivery.transmissions += 1
             delivery.written_at = now
-            if not self._keeps_data:
+            delivery.epoch = epoch
+            if not (keeps_data and delivery.awaited):
                 delivery.data = None
-            delivery.settle(_WRITTEN)
+            # As _settle does, without a call for each message.
+            delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            if delivery._waiters:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                _wake(delivery)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Say that messages were written and are to be written again."""
         for delivery in deliveries:
-            delivery.settle(DeliveryState.QUEUED)
+            _settle(delivery, DeliveryState.QUEUED)
 
     # At the end.
 
@@ -102,7 +124,7 @@ class Fates:
         for delivery in deliveries:
             delivery.data = None
             delivery.confirmed_at = now
-            delivery.settle(DeliveryState.CONFIRMED)
+            _settle(delivery, DeliveryState.CONFIRMED)
         stored = [delivery for delivery in deliveries if delivery.stored]
         if stored:
             self._ledger.forget(stored)
@@ -113,18 +135,24 @@ class Fates:
             return
         self._take_out(deliveries)
         stored = [delivery for delivery in deliveries if delivery.stored]
+        self._lost([d for d in deliveries if self._is_spent(d)], state)
+        rest = [d for d in deliveries if not self._is_spent(d)]
         forgotten = self._ledger.forget(stored) if stored else None
         if forgotten is None:
-            self._lost(deliveries, state)
+            self._lost(rest, state)
         else:
-            forgotten.add_done_callback(partial(self._forgotten, deliveries, state))
+            forgotten.add_done_callback(partial(self._forgotten, rest, state))
+
+    def _is_spent(self, delivery: Delivery) -> bool:
+        """Whether the store has a message marked as written for the only time."""
+        return delivery.stored and delivery.transmissions > 0 and not self._resend
 
     def leave(self, deliveries: Sequence[Delivery]) -> None:
         """Say that messages stay in a durable store, for the next session."""
         self.left += len(deliveries)
         for delivery in deliveries:
             delivery.data = None
-            delivery.settle(DeliveryState.DROPPED)
+            _settle(delivery, DeliveryState.DROPPED)
 
     def _take_out(self, deliveries: Sequence[Delivery]) -> None:
         """Let messages leave the line and the flight, and give their room back."""
@@ -150,7 +178,7 @@ class Fates:
         for delivery in deliveries:
             self.lost += 1
             delivery.data = None
-            delivery.settle(state)
+            _settle(delivery, state)
             self._report(
                 DeliveryFailed(
                     state=state,
@@ -158,3 +186,15 @@ class Fates:
                     maybe_delivered=delivery.maybe_delivered,
                 )
             )
+
+
+# A delivery shows its state to the user, and this module alone writes it.
+def _settle(delivery: Delivery, state: DeliveryState) -> None:
+    delivery._state = state  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    _wake(delivery)
+
+
+def _wake(delivery: Delivery) -> None:
+    for waiter in delivery._waiters:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if not waiter.done():
+            waiter.set_result(None)

@@ -47,8 +47,11 @@ class MemoryLedger:
     def put(self, delivery: Delivery) -> None:
         """Have nothing to wait for."""
 
-    def claim(self, deliveries: Sequence[Delivery], *, keep: bool) -> None:
+    def claim(self, deliveries: Sequence[Delivery]) -> None:
         """Have nothing to wait for."""
+
+    def accuse(self, delivery: Delivery) -> None:
+        """Have nothing to do."""
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Have nothing to do."""

@@ -52,6 +52,15 @@ def _resend(instance: Outbox, _: attrs.Attribute[Any], value: object) -> None:
         )
 
 
+def _deliver_acks(instance: Outbox, _: attrs.Attribute[Any], value: object) -> None:
+    require(value, bool, "Outbox.deliver_acks", "True or False")
+    if value and not callable(instance.confirm):
+        raise ValueError(
+            "Outbox.deliver_acks=True needs confirm to be a callable: without one no "
+            "message is an acknowledgement."
+        )
+
+
 @attrs.frozen(kw_only=True)
 class Outbox:
     """What is kept while it cannot be sent, and what happens beyond the bounds.
@@ -71,8 +80,12 @@ class Outbox:
             open connection. ``"pong"``: a pong came back to a ping sent behind it, so
             the peer's WebSocket endpoint, which may be a gateway, has parsed it. A
             callable: ``ack_of(message)`` returns, of each message received, the
-            ``message_id`` that it acknowledges, or ``None``; the message itself still
-            reaches the consumer. Every ``send`` then needs a ``message_id``.
+            ``message_id`` that it acknowledges, or ``None`` if it is no
+            acknowledgement. Every ``send`` then needs a ``message_id``, or
+            ``confirm="write"`` of its own.
+        deliver_acks: Whether messages for which ``ack_of`` returns an id also reach the
+            consumer; with ``False`` (default) they end there, so that nobody needs to
+            read for them to be heard.
         resend: Whether what was written and not confirmed is sent again after a drop
             (at least once); with ``False`` (default) it is ``FAILED``, with
             ``maybe_delivered`` (at most once). ``True`` needs ``"pong"`` or a callable,
@@ -83,9 +96,10 @@ class Outbox:
             is reported as ``ConfirmationOverdue`` (default 20). It ends nothing.
         max_in_flight: Messages that may be written and not confirmed (default 1000);
             more wait in the outbox.
-        max_transmissions: With ``resend``, how often a message is written (default 5)
-            before it is ``FAILED``, so that neither a mute server nor a message that
-            breaks the link is met for ever.
+        max_transmissions: With ``resend``, how many connections may end with a message
+            alone on its way (default 5) before it is ``FAILED``, so that a message
+            that breaks the link is not met for ever. Others wait their turn meanwhile,
+            and an end that has another reason does not count.
         store: Where messages wait: ``MemoryStore()``, or ``SQLiteStore(path)`` to have
             them survive the process.
     """
@@ -104,6 +118,7 @@ class Outbox:
     confirm: Literal["write", "pong"] | AckOf = attrs.field(
         default="write", validator=_confirm
     )
+    deliver_acks: bool = attrs.field(default=False, validator=_deliver_acks)
     resend: bool = attrs.field(default=False, validator=_resend)
     confirm_interval: float = attrs.field(
         default=0.1, converter=seconds, validator=positive
@@ -124,11 +139,6 @@ class Outbox:
         if self.confirm == "write":
             return DeliveryState.WRITTEN
         return DeliveryState.CONFIRMED
-
-    @property
-    def transmissions(self) -> int:
-        """How often a message may be written at all."""
-        return self.max_transmissions if self.resend else 1
 
     @property
     def ack_of(self) -> AckOf | None:

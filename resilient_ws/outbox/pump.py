@@ -63,6 +63,7 @@ class Pump:
         "_turn_taken",
         "claimed",
         "draining",
+        "epoch",
         "link",
         "on_progress",
     )
@@ -89,6 +90,8 @@ class Pump:
         self._loop = loop
         #: The open connection that messages are written to; set by ``Traffic``.
         self.link: Link | None = None
+        #: Its ordinal, or that of the one before; 0 before the first.
+        self.epoch = 0
         #: Whether what waited when it opened is still being written.
         self.draining = False
         #: Messages that a store was asked for, to be written.
@@ -106,12 +109,17 @@ class Pump:
         link = self.link
         if link is None or not link.writable():
             return False
-        return self._confirmation is None or self._window() > 0
+        return self._confirmation is None or self._confirmation.window() > 0
 
     def _window(self) -> int:
-        if self._confirmation is None:
-            return sys.maxsize
-        return self._policy.max_in_flight - len(self._confirmation.flight)
+        confirmation = self._confirmation
+        return sys.maxsize if confirmation is None else confirmation.window()
+
+    def takes(self, only_epoch: int | None) -> bool:
+        """Whether a message that may go out on one connection only still may."""
+        if only_epoch is None:
+            return True
+        return self.link is not None and only_epoch == self.epoch
 
     def place(self, delivery: Delivery, *, ready: bool) -> None:
         """Give an accepted message its place: on the wire, or at the end of the line.
@@ -122,20 +130,20 @@ class Pump:
             delivery: The message.
             ready: Whether it may be written now, if none stands before it.
         """
-        link, line, data = self.link, self._line, delivery.data
+        line = self._line
         if (
             ready
             and not self._turn_taken
-            and link is not None
-            and data is not None
             and not line.count
+            and (link := self.link) is not None
+            and (data := delivery.data) is not None
         ):
             link.send(data)
             if self._loners:
                 self._loners -= 1
             else:
                 self._take_turn()
-            self._fates.write((delivery,), delivery.accepted_at)
+            self._fates.write_at_once(delivery, self.epoch)
             if self._confirmation is not None:
                 self._await_confirmation(link, (delivery,))
             return
@@ -144,17 +152,16 @@ class Pump:
             self._expiry.watch(delivery)
         if line.size + MESSAGE_COST * line.count >= JOINED_WRITE:
             self.run()
-        elif link is not None and not self._turn_taken:
+        elif not self._turn_taken and self.link is not None:
             self._take_turn()
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Let messages wait again at their old places."""
-        if self.link is None:
-            gone = [d for d in deliveries if d.only_if_open]
-            self._fates.lose(gone, DeliveryState.DROPPED)
-            deliveries = [d for d in deliveries if not d.only_if_open]
-        self._line.put_back(deliveries)
-        for delivery in deliveries:
+        gone = [d for d in deliveries if not self.takes(d.only_epoch)]
+        kept = [d for d in deliveries if self.takes(d.only_epoch)]
+        self._fates.lose(gone, DeliveryState.DROPPED)
+        self._line.put_back(kept)
+        for delivery in kept:
             self._expiry.watch(delivery)
 
     # Writing.
@@ -170,7 +177,7 @@ class Pump:
             sent += size
             if not batch:
                 continue
-            claim = self._ledger.claim(batch, keep=self._policy.resend)
+            claim = self._ledger.claim(batch)
             if claim is None:
                 self._write(batch)
             else:
@@ -211,15 +218,15 @@ class Pump:
     def _write(self, batch: Sequence[Delivery]) -> None:
         if self.link is not None:
             self.link.send_many([d.data for d in batch if d.data is not None])
-            self._fates.write(batch, time.time())
+            self._fates.write(batch, time.time(), self.epoch)
             self._await_confirmation(self.link, batch)
 
     def _await_confirmation(self, link: Link, batch: Sequence[Delivery]) -> None:
         """Note that a batch was written, where that is not the end of it."""
         if self._confirmation is not None:
-            self._confirmation.wrote(batch, link)
+            awaited = self._confirmation.wrote(batch, link)
             if self._policy.resend:
-                self._room.hold(batch)
+                self._room.hold(awaited)
 
     # Claims from a durable store.
 

@@ -9,6 +9,7 @@ which the store was asked.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.outbox.admission import Admission
@@ -27,9 +28,9 @@ from resilient_ws.state import DeliveryState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import Literal
 
     from resilient_ws.events import Event
-    from resilient_ws.inbox import Message
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.store import Row
@@ -41,7 +42,8 @@ WITHDRAWAL: Final = 1.0
 MANY: Final = 1000
 _NO_ID: Final = (
     "message_id is needed: Outbox.confirm is a callable, and it is by the id that an "
-    "acknowledgement finds its message"
+    "acknowledgement finds its message; for one that is never acknowledged give "
+    "confirm='write'"
 )
 
 
@@ -65,6 +67,7 @@ class OutboxQueue:
         "_saving",
         "_sequence",
         "_terms",
+        "_terms_of_write",
         "_ttl",
         "traffic",
     )
@@ -82,6 +85,8 @@ class OutboxQueue:
         self._max_bytes, self._ttl = policy.max_bytes, policy.ttl
         self._needs_id = policy.ack_of is not None
         self._terms = Terms(policy.goal, check_waiting)
+        # Those of messages that nobody will confirm, whatever the policy asks for.
+        self._terms_of_write = Terms(DeliveryState.WRITTEN, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
         # What is written at once takes no room, unless it is kept all the same.
         self._bounded = policy.resend or ledger.durable
@@ -109,6 +114,8 @@ class OutboxQueue:
             loop=loop,
         )
         self._pump.on_progress = self._on_progress
+        if confirmation is not None:
+            confirmation.on_proceed = self._pump.run
         #: What connections mean for it: the way in for whoever makes them.
         self.traffic = Traffic(
             policy,
@@ -117,6 +124,7 @@ class OutboxQueue:
             room=room,
             fates=fates,
             pump=self._pump,
+            ledger=ledger,
             confirmation=confirmation,
         )
         self._admission = Admission(
@@ -162,28 +170,36 @@ class OutboxQueue:
 
     def _restore(self, row: Row) -> None:
         """Let a message wait that an earlier session accepted, if it still may."""
+        terms = self._terms if row.awaited else self._terms_of_write
         delivery = Delivery(
-            self._terms,
+            terms,
             row.sequence,
             None,
             row.size,
             row.message_id,
             row.expires_at,
-            row.only_if_open,
+            None,
         )
         delivery.accepted_at = row.accepted_at
         delivery.transmissions = row.transmissions
+        delivery.accused = row.accused
         delivery.stored = row.poison is None
-        spent = row.transmissions >= self._policy.transmissions
         if row.only_if_open:
             self._fates.lose([delivery], DeliveryState.DROPPED)
-        elif row.poison is not None or spent:
+        elif row.poison is not None or self._spent(row):
             self._fates.lose([delivery], DeliveryState.FAILED)
         else:
             self._line.append(delivery)
             self._expiry.watch(delivery)
             if row.transmissions:
                 self._flight.name(delivery)
+                self.traffic.doubt()
+
+    def _spent(self, row: Row) -> bool:
+        """Whether a message was written, and may not be again."""
+        if not self._policy.resend:
+            return row.transmissions > 0
+        return row.accused >= self._policy.max_transmissions
 
     # Accepting.
 
@@ -192,60 +208,53 @@ class OutboxQueue:
         data: Sendable,
         ttl: float | None,
         message_id: str | None,
-        only_if_open: bool,  # noqa: FBT001 - asked for with every message
+        only_epoch: int | None = None,
+        confirm: Literal["write"] | None = None,
     ) -> Delivery | Awaitable[Delivery]:
-        """Accept a message: at once, or else what is returned accepts it in time."""
+        """Accept a message: at once, or else what is returned accepts it in time.
+
+        Args:
+            data: The message.
+            ttl: Seconds after which it is not written any more.
+            message_id: Its name.
+            only_epoch: The one connection it may go out on.
+            confirm: ``"write"`` if nothing confirms it, ``None`` for what the policy
+                says.
+        """
         admission = self._admission
         if admission.end is not None:
             raise admission.end.with_traceback(None)
         message, size = payload_of(data)
         if size > self._max_bytes:
             raise admission.too_big(size)
-        if self._needs_id and message_id is None:
+        if self._needs_id and message_id is None and confirm is None:
             raise ValueError(_NO_ID)
         # Before any wait: what is too old to matter may grow so while waiting.
         if ttl is None:
             ttl = self._ttl
         expires_at = None if ttl is None else self._ledger.clock() + ttl
+        terms = self._terms if confirm is None else self._terms_of_write
         if self._bounded or admission.senders or not self._pump.ready():
-            return self._send_later(message, size, message_id, expires_at, only_if_open)
-        self._sequence += 1
+            return self._send_later(
+                Delivery(terms, 0, message, size, message_id, expires_at, only_epoch)
+            )
+        self._sequence = sequence = self._sequence + 1
         delivery = Delivery(
-            self._terms,
-            self._sequence,
-            message,
-            size,
-            message_id,
-            expires_at,
-            only_if_open,
+            terms, sequence, message, size, message_id, expires_at, only_epoch
         )
-        if expires_at is not None and self._expiry.is_stale(delivery):
-            self._fates.lose((delivery,), DeliveryState.EXPIRED)
-        else:
+        if expires_at is None and only_epoch is None:
             self._pump.place(delivery, ready=True)
+        else:
+            self._place_if_due(delivery, ready=True)
         return delivery
 
-    async def _send_later(
-        self,
-        message: Message,
-        size: int,
-        message_id: str | None,
-        expires_at: float | None,
-        only_if_open: bool,  # noqa: FBT001
-    ) -> Delivery:
+    async def _send_later(self, delivery: Delivery) -> Delivery:
         """Accept a message when there is room for it, and the store has it."""
-        kept = await self._admission.wait(size, only_if_open=only_if_open)
+        kept = await self._admission.wait(delivery.size, delivery.only_epoch)
         ready = self._pump.ready()
         self._sequence += 1
-        delivery = Delivery(
-            self._terms,
-            self._sequence,
-            message,
-            size,
-            message_id,
-            expires_at,
-            only_if_open,
-        )
+        delivery.sequence = self._sequence
+        delivery.accepted_at = time.time()
         if not kept:
             self._fates.lose((delivery,), DeliveryState.DROPPED)
             return delivery
@@ -255,11 +264,18 @@ class OutboxQueue:
         if self._closed:
             # The store took it while the session ended.
             self._fates.leave((delivery,))
-        elif expires_at is not None and self._expiry.is_stale(delivery):
+        else:
+            self._place_if_due(delivery, ready=ready)
+        return delivery
+
+    def _place_if_due(self, delivery: Delivery, *, ready: bool) -> None:
+        """Give an accepted message its place, unless its time or connection is gone."""
+        if self._expiry.is_stale(delivery):
             self._fates.lose((delivery,), DeliveryState.EXPIRED)
+        elif not self._pump.takes(delivery.only_epoch):
+            self._fates.lose((delivery,), DeliveryState.DROPPED)
         else:
             self._pump.place(delivery, ready=ready)
-        return delivery
 
     async def _save(self, delivery: Delivery, saved: asyncio.Future[None]) -> None:
         """Wait until a message is on disk, or see to it that it never was accepted."""
@@ -297,6 +313,20 @@ class OutboxQueue:
 
     # Looking.
 
+    @property
+    def epoch(self) -> int:
+        """The ordinal of the connection that is open, 0 when none is."""
+        return 0 if self._pump.link is None else self._pump.epoch
+
+    @property
+    def oldest_accepted_at(self) -> float | None:
+        """When the oldest message that is on its way or waits was accepted.
+
+        In Unix seconds; ``None`` when there is none.
+        """
+        first = self.traffic.first()
+        return None if first is None else first.accepted_at
+
     def __len__(self) -> int:
         """Count the messages that wait."""
         return self._line.count + len(self._pump.claimed)
@@ -322,13 +352,14 @@ class OutboxQueue:
         """Let nothing in from now on."""
         self._admission.refuse(why)
 
-    async def drained(self, patience: float) -> None:
-        """Wait until nothing waits, or there is no link to send it through.
+    async def drained(self, limit: float, patience: float) -> None:
+        """Wait until all is written and confirmed, or there is no hope of that.
 
         Args:
-            patience: Seconds to wait beyond that for what was written to be confirmed.
+            limit: The seconds that it may take.
+            patience: Those that confirmations may take when all is written.
         """
-        await self.traffic.drained(self._busy, patience)
+        await self.traffic.drained(self._busy, limit, patience)
 
     async def close(self) -> tuple[int, int]:
         """Send nothing any more, and let go of the store.

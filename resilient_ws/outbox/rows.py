@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 #: What is read when the store is opened: everything but the payload.
 HEAD: Final = (
-    "id, message_id, accepted_at, expires_at, only_if_open, transmissions, size"
+    "id, message_id, accepted_at, expires_at, only_if_open, transmissions, size, "
+    "accused, awaited"
 )
+HEAD_SIZE: Final = HEAD.count(",") + 1
 #: What a message is written and sent from.
 BODY: Final = "is_text, checksum, data"
 #: Whether the payload can be what was written, told without reading it.
@@ -43,9 +45,11 @@ def values_of(delivery: Delivery, data: Message) -> Values:
         delivery.message_id,
         delivery.accepted_at,
         delivery.expires_at,
-        delivery.only_if_open,
+        delivery.only_epoch is not None,
         delivery.transmissions,
         delivery.size,
+        delivery.accused,
+        delivery.awaited,
         is_text,
         _checksum(delivery.message_id, is_text, blob),
         blob,
@@ -59,15 +63,15 @@ def row_of(values: Values) -> Row:
         Poison: They cannot be what was written.
     """
     *head, whole = values
-    sequence, message_id, accepted_at, expires_at, only_if_open, times, size = head
+    sequence, message_id, accepted_at, expires_at, only_if_open, *counts, awaited = head
+    times, size, accused = counts
     sound = (
         (message_id is None or isinstance(message_id, str))
         and _is_time(accepted_at)
         and (expires_at is None or _is_time(expires_at))
         and only_if_open in (0, 1)
-        and isinstance(times, int)
-        and isinstance(size, int)
-        and min(times, size) >= 0
+        and awaited in (0, 1)
+        and all(isinstance(count, int) and count >= 0 for count in counts)
     )
     if not sound:
         raise Poison("it holds values of other kinds than were written")
@@ -81,6 +85,8 @@ def row_of(values: Values) -> Row:
         expires_at=expires_at,
         only_if_open=bool(only_if_open),
         transmissions=times,
+        accused=accused,
+        awaited=bool(awaited),
     )
 
 
@@ -109,12 +115,14 @@ def message_of(message_id: object, size: object, body: Values) -> Message:
 
 def stored_message(values: Values, *, reason: object) -> StoredMessage:
     """Show a row, sound or not."""
-    *head, _, _, data = values
+    head, data = values[:HEAD_SIZE], values[-1]
     try:
-        message: Message = message_of(head[1], head[6], values[7:])
+        message: Message = message_of(head[1], head[6], values[HEAD_SIZE:])
     except Poison:
         message = data if isinstance(data, bytes) else repr(data)
-    sequence, message_id, accepted_at, expires_at, _, transmissions, _ = head
+    sequence, message_id, accepted_at, expires_at, _, transmissions, _, accused, _ = (
+        head
+    )
     if message_id is not None and not isinstance(message_id, str):
         message_id = repr(message_id)
     return StoredMessage(
@@ -124,6 +132,7 @@ def stored_message(values: Values, *, reason: object) -> StoredMessage:
         accepted_at=accepted_at if _is_time(accepted_at) else 0.0,
         expires_at=expires_at if _is_time(expires_at) else None,
         transmissions=transmissions if isinstance(transmissions, int) else 0,
+        accused=accused if isinstance(accused, int) else 0,
         set_aside=reason if reason is None else str(reason),
     )
 

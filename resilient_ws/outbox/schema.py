@@ -26,7 +26,7 @@ from resilient_ws.protocol.text import printable
 #: "rwso" in the header of the file says whose it is.
 APPLICATION_ID: Final = int.from_bytes(b"rwso")
 #: Grows with each change of the tables.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 #: Seconds to wait for a reader that is in the way.
 BUSY_TIMEOUT: Final = 5.0
 #: No store that was written to, however fast and long, has come to this number.
@@ -49,6 +49,8 @@ _COLUMNS: Final = """
     only_if_open INTEGER NOT NULL,
     transmissions INTEGER NOT NULL,
     size INTEGER NOT NULL,
+    accused INTEGER NOT NULL,
+    awaited INTEGER NOT NULL,
     is_text INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     data BLOB NOT NULL
@@ -203,6 +205,12 @@ def _in_bytes(page_size: int) -> int:
 
 
 def _check_version(path: Path, version: int) -> None:
+    if 0 < version < SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by an early resilient_ws (schema {version}, and this "
+            f"one knows {SCHEMA_VERSION}); it was left as it is. Send what it holds "
+            "with that version, or choose another path."
+        )
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by a newer resilient_ws (schema {version}, and this "

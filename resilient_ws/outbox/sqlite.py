@@ -69,10 +69,11 @@ def _no_file(right: str) -> ValueError:
 class SQLiteStore:
     """Keep the outbox in a file, so that it survives the process and a power failure.
 
-    ``send`` returns when the message is on disk. At most once (``resend=False``): a
-    message is deleted from the file before it is written to a connection. At least once
-    (``resend=True``): after it is confirmed. The next session on the file goes on where
-    the last one was, whatever ended it. One session uses a file at a time.
+    ``send`` returns when the message is on disk. It is deleted from the file once it is
+    confirmed; with ``confirm="write"``, before it is written to a connection. What was
+    written and not confirmed when the process ended, the next session on the file
+    reports as ``FAILED`` (``resend=False``) or sends again (``resend=True``), and goes
+    on where the last one was, whatever ended it. One session uses a file at a time.
 
     Attributes:
         path: The file; it is made if it does not exist, readable by its owner only.

@@ -35,6 +35,7 @@ class StoredMessage:
         accepted_at: When it was accepted, in Unix seconds.
         expires_at: When its ``ttl`` passes, in Unix seconds; ``None`` for never.
         transmissions: How often it was handed to a connection, or was about to be.
+        accused: How many connections ended with it alone on its way.
         set_aside: Why it will not be sent; ``None`` for one that waits.
     """
 
@@ -44,6 +45,7 @@ class StoredMessage:
     accepted_at: float
     expires_at: float | None
     transmissions: int
+    accused: int = 0
     set_aside: str | None = None
 
 
@@ -52,6 +54,9 @@ class Row:
     """A message found in a store when it was opened, without its payload.
 
     Attributes:
+        only_if_open: Whether it was for a connection that is gone.
+        accused: How many connections ended with it alone on its way.
+        awaited: Whether it has to be confirmed once it is written.
         poison: Why it cannot be sent and was set aside, ``None`` if it can.
     """
 
@@ -62,6 +67,8 @@ class Row:
     expires_at: float | None = None
     only_if_open: bool = False
     transmissions: int = 0
+    accused: int = 0
+    awaited: bool = True
     poison: str | None = None
 
 
@@ -85,18 +92,19 @@ class Ledger(Protocol):
         """Keep a message that is being accepted."""
 
     def claim(
-        self, deliveries: Sequence[Delivery], *, keep: bool
+        self, deliveries: Sequence[Delivery]
     ) -> asyncio.Future[list[Message | None]] | None:
         """Give the payloads of messages that are about to be written.
 
-        Args:
-            deliveries: The messages.
-            keep: Whether they stay, counted as transmitted once more; else they are
-                gone from the store before anything is written.
+        Those whose confirmation is awaited stay, marked as transmitted once more; the
+        others are gone from the store before anything is written.
 
         Returns:
             The payloads, ``None`` for one that was set aside because it is poison.
         """
+
+    def accuse(self, delivery: Delivery) -> None:
+        """Keep how many connections have ended with a message alone on its way."""
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Keep messages again that were claimed and not written."""

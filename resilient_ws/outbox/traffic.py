@@ -3,13 +3,14 @@
 Rules: one connection at a time is written to, and what was written to it is confirmed
 by it, also while it is only waited for; an answer that comes from another one confirms
 nothing. When it has gone, what it leaves unconfirmed waits to be written again, before
-anything newer, unless that was its last time.
+anything newer, unless too many ends count against it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from resilient_ws.state import DeliveryState
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.pump import Pump
     from resilient_ws.outbox.room import Room
+    from resilient_ws.outbox.store import Ledger
 
 
 class Traffic:
@@ -36,6 +38,7 @@ class Traffic:
         "_confirmation",
         "_fates",
         "_flight",
+        "_ledger",
         "_line",
         "_link",
         "_policy",
@@ -53,8 +56,10 @@ class Traffic:
         room: Room,
         fates: Fates,
         pump: Pump,
+        ledger: Ledger,
         confirmation: Confirmation | None,
     ) -> None:
+        self._ledger = ledger
         self._policy = policy
         self._line = line
         self._flight = flight
@@ -68,14 +73,16 @@ class Traffic:
 
     # Connections.
 
-    def attach(self, link: Link, ping: Callable[[], None]) -> None:
+    def attach(self, link: Link, ping: Callable[[], None], *, epoch: int) -> None:
         """Begin to write to an open connection, what waits first.
 
         Args:
             link: The connection.
             ping: Sends a ping behind all that was written to it.
+            epoch: Its ordinal.
         """
         self._link = self._pump.link = link
+        self._pump.epoch = epoch
         if self._confirmation is not None:
             self._confirmation.begin(link, ping)
         self._pump.draining = bool(self._line)
@@ -90,43 +97,75 @@ class Traffic:
                 self._confirmation.ask()
             self._pump.note_progress()
 
-    def detach(self, link: Link | None = None) -> None:
-        """Be done with the connection, if it is ``link`` (default: any)."""
+    def detach(
+        self, link: Link | None = None, because: Exception | None = None
+    ) -> None:
+        """Be done with the connection, if it is ``link`` (default: any).
+
+        Args:
+            link: The connection.
+            because: Why it ended, ``None`` for an end of ours.
+        """
         if link is not None and link is not self._link:
             return
         self._link = self._pump.link = None
         self._pump.draining = False
         if self._confirmation is not None:
-            self._land(self._confirmation.end())
-        gone = [delivery for delivery in self._line if delivery.only_if_open]
+            landed = self._confirmation.end()
+            if self._confirmation.suspects.ended(because, len(landed)):
+                self._accuse(landed[0])
+            self._land(landed)
+        gone = [delivery for delivery in self._line if delivery.only_epoch is not None]
         self._fates.lose(gone, DeliveryState.DROPPED)
         self._pump.note_progress()
 
+    def _accuse(self, delivery: Delivery) -> None:
+        """Let the end of a connection count against a message, also after a restart."""
+        delivery.accused += 1
+        if delivery.stored and self._policy.resend:
+            self._ledger.accuse(delivery)
+
     def _land(self, landed: Sequence[Delivery]) -> None:
         """See to what its connection has left unconfirmed."""
-        limit = self._policy.transmissions
-        if self._policy.resend:
-            self._room.release(landed)
-        again = [d for d in landed if d.transmissions < limit]
-        last = [d for d in landed if d.transmissions >= limit]
+        if not self._policy.resend:
+            self._fates.lose(landed, DeliveryState.FAILED)
+            return
+        self._room.release(landed)
+        limit = self._policy.max_transmissions
+        again = [d for d in landed if d.accused < limit]
+        last = [d for d in landed if d.accused >= limit]
         self._fates.requeue(again)
         self._pump.put_back(again)
         self._fates.lose(last, DeliveryState.FAILED)
+
+    @property
+    def suspected(self) -> bool:
+        """Whether the last connection ended because of a message in flight on it."""
+        return self._confirmation is not None and self._confirmation.suspects.named
 
     # Answers.
 
     def passed(self, link: Link, mark: int) -> None:
         """Take note that a connection's peer has passed its first ``mark`` messages."""
-        if self._confirmation is not None:
-            self._confirm(self._confirmation.passed(link, mark))
+        confirmation = self._confirmation
+        if confirmation is None:
+            return
+        waited = confirmation.suspects.waits
+        self._confirm(confirmation, confirmation.passed(link, mark))
+        if waited:
+            self._pump.run()
 
     def acknowledge(self, message_id: str) -> None:
         """Take note that the peer's application has taken a message."""
-        self._confirm(self._flight.named(message_id))
+        if self._confirmation is not None:
+            self._confirm(self._confirmation, self._flight.named(message_id))
 
-    def _confirm(self, deliveries: Sequence[Delivery]) -> None:
+    def _confirm(
+        self, confirmation: Confirmation, deliveries: Sequence[Delivery]
+    ) -> None:
         if deliveries:
             self._fates.confirm(deliveries)
+            confirmation.suspects.confirmed(len(deliveries), len(self._flight))
             self._pump.run()
 
     @property
@@ -143,6 +182,15 @@ class Traffic:
         """Return what is on its way or waits, in order."""
         return [*self._flight.deliveries(), *self._pump.claimed, *self._line]
 
+    def first(self) -> Delivery | None:
+        """Return the oldest message that is on its way or waits."""
+        return self._flight.first() or next(chain(self._pump.claimed, self._line), None)
+
+    def doubt(self) -> None:
+        """Go slowly at first: what an earlier session wrote may have ended it."""
+        if self._confirmation is not None:
+            self._confirmation.suspects.doubt()
+
     def oldest(self) -> Delivery | None:
         """Return what has waited longest, or been on its way where that takes room."""
         first = next(iter(self._line), None)
@@ -153,23 +201,31 @@ class Traffic:
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
 
-    async def drained(self, busy: Callable[[], bool], patience: float) -> None:
-        """Wait until nothing waits, or there is no link to write it to.
+    async def drained(
+        self, busy: Callable[[], bool], limit: float, patience: float
+    ) -> None:
+        """Wait until all is written and confirmed, or there is no hope of that.
 
         Args:
             busy: Whether messages wait, or are about to.
-            patience: Seconds to wait beyond that for what was written to be confirmed.
+            limit: The seconds that it may take.
+            patience: Those that confirmations may take when all is written.
         """
-        while self._pump.link is not None and busy() and not self.stuck:
-            await self._next_progress()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while self._pump.link is not None and busy() and not self.stuck:
+                    await self._next_progress()
+                async with asyncio.timeout(patience):
+                    await self._confirmed()
+
+    async def _confirmed(self) -> None:
+        """Wait until what was written is confirmed, or there is no hope of that."""
         confirmation = self._confirmation
         if confirmation is None:
             return
         confirmation.ask()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while self._link is not None and confirmation.hopeful:
-                    await self._next_progress()
+        while self._link is not None and confirmation.hopeful:
+            await self._next_progress()
 
     async def settled(self) -> None:
         """Wait until no claim is open, when nothing can be written any more."""

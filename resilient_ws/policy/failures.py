@@ -117,12 +117,15 @@ class Ending:
         uptime: The seconds it was open.
         bug: Whether ``on_open`` raised what is neither an error of this library nor of
             the network: most likely a mistake in it.
+        suspected: Whether the server's close code speaks of a message, and some were on
+            their way unconfirmed: the outbox finds out which, so the session goes on.
     """
 
     because: Exception
     state: State
     uptime: float = 0.0
     bug: bool = False
+    suspected: bool = False
 
     @property
     def close(self) -> Close | None:
@@ -172,6 +175,8 @@ def default_verdict(ending: Ending) -> Verdict:
     if isinstance(because, HandshakeRejected):
         verdicts = PROXY_VERDICTS if because.by == "proxy" else STATUS_VERDICTS
         return verdicts.get(because.status, Verdict.RETRY)
+    if ending.suspected:
+        return Verdict.RETRY
     if isinstance(because, ConnectFailed):
         return STAGE_VERDICTS.get(because.stage, Verdict.RETRY)
     if ending.code is not None:

@@ -9,8 +9,8 @@ Two gaps remain between a fact and its line, and the verdict has to allow for bo
 - ``trying`` is written before ``send`` is called, ``accepted`` after it returned. A kill
   in between leaves a message of which the sender does not know: it may arrive, and may
   not, and nothing was promised. Every number with a line ``accepted`` was promised.
-- A loss is a fact a moment before its line. A kill in between leaves a message that is
-  missing and not reported, as one that was in flight at the kill.
+- With ``confirm="write"`` a loss is a fact a moment before its line. A kill in between
+  leaves a message that is missing and not counted, as one in flight at the kill.
 """
 
 from __future__ import annotations

@@ -19,5 +19,5 @@ async def send(
     message_id: str | None = None,
     only_if_open: bool = False,
 ) -> Delivery:
-    accepted = queue.send(text, ttl, message_id, only_if_open)
+    accepted = queue.send(text, ttl, message_id, queue.epoch if only_if_open else None)
     return accepted if isinstance(accepted, Delivery) else await accepted

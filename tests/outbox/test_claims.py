@@ -32,6 +32,7 @@ class Claiming:
             check_waiting=lambda: None,
         )
         self.link = Link()
+        self.epoch = 0
         self.sent: list[Delivery] = []
 
     async def begin(self, *options: dict[str, Any]) -> None:
@@ -44,7 +45,8 @@ class Claiming:
         assert self.link.sent == []
 
     def attach(self, link: Link) -> None:
-        self.queue.traffic.attach(link, lambda: None)
+        self.epoch += 1
+        self.queue.traffic.attach(link, lambda: None, epoch=self.epoch)
 
     async def settle(self) -> None:
         await asyncio.sleep(0.5)
@@ -146,7 +148,7 @@ async def test_a_halted_connection_is_not_written_to(claiming: Claiming) -> None
 async def test_only_if_open_goes_with_its_connection(claiming: Claiming) -> None:
     # Accepted while it was open, so that it is among what is claimed.
     await claiming.begin({}, {}, {})
-    claiming.sent[1].only_if_open = True
+    claiming.sent[1].only_epoch = claiming.epoch
     claiming.queue.traffic.detach(claiming.link)
     await claiming.settle()
     assert claiming.sent[1].state is DeliveryState.DROPPED

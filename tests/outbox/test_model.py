@@ -25,7 +25,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from resilient_ws import DeliveryFailed, DeliveryState, Outbox, SQLiteStore
+from resilient_ws import (
+    Close,
+    ConnectionLost,
+    DeliveryFailed,
+    DeliveryState,
+    Outbox,
+    SQLiteStore,
+)
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.testing import VirtualLoop
 from tests.outbox.conftest import EPOCH
@@ -38,7 +45,15 @@ if TYPE_CHECKING:
 
     from resilient_ws import Delivery, Event
 
-ROOM, WINDOW, TIMES, TTL = 4, 3, 3, 100.0
+ROOM, WINDOW, TIMES, TTL = 4, 3, 2, 100.0
+
+TOO_BIG = Close(code=1009, reason="", initiator="peer", clean=True)
+#: How a connection may end: by us, without a word, or with a code that accuses.
+ENDS = {
+    "ours": None,
+    "reset": ConnectionLost("reset", how="reset"),
+    "named": ConnectionLost("too big", how="close", close=TOO_BIG),
+}
 
 
 @attrs.define(eq=False)
@@ -48,6 +63,7 @@ class Message:
     name: str
     state: str = "QUEUED"
     times: int = 0
+    accused: int = 0
     expires_at: float | None = None
 
 
@@ -55,7 +71,10 @@ class Model:
     """What an outbox is."""
 
     def __init__(self, *, resend: bool) -> None:
-        self.resend, self.limit = resend, TIMES if resend else 1
+        self.resend = resend
+        # Suspicion: whether it goes slowly, how far, and what it knows of the peer.
+        self.slow, self.window = False, WINDOW
+        self.reads, self.confirms, self.since = False, False, 0
         self.waiting: list[Message] = []
         self.flying: list[Message] = []
         self.wire: list[str] = []
@@ -71,9 +90,17 @@ class Model:
             self.waiting.pop(0).state = "DROPPED"
         self.waiting.append(message)
 
+    def connect(self) -> None:
+        self.open, self.window = True, 0 if self.slow else WINDOW
+        self.reads, self.confirms, self.since = False, False, 0
+
+    def pong(self) -> None:
+        self.reads, self.window = True, max(self.window, 1)
+
     def write(self) -> None:
-        while self.open and self.waiting and len(self.flying) < WINDOW:
+        while self.open and self.waiting and len(self.flying) < self.window:
             message = self.waiting.pop(0)
+            self.since += 1
             message.state, message.times = "WRITTEN", message.times + 1
             self.flying.append(message)
             self.wire.append(message.name)
@@ -82,9 +109,20 @@ class Model:
         for message in self.flying[:count]:
             message.state = "CONFIRMED"
         del self.flying[:count]
+        self.pong()
+        self.confirms, self.since = True, len(self.flying)
+        if self.slow:
+            self.window = min(WINDOW, self.window + count)
+            self.slow = self.window < WINDOW
+
+    def suspect(self, *, named: bool) -> None:
+        if self.flying and (named or self.slow or not self.confirms):
+            self.slow = True
+            if len(self.flying) == self.since == 1 and (named or self.reads):
+                self.flying[0].accused += 1
 
     def drop(self) -> None:
-        again = [m for m in self.flying if m.times < self.limit]
+        again = [m for m in self.flying if self.resend and m.accused < TIMES]
         for message in self.flying:
             message.state = "QUEUED" if message in again else "FAILED"
         self.open, self.flying, self.waiting = False, [], again + self.waiting
@@ -132,7 +170,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.wire: list[str] = []
         self.link: Link | None = None
         self.former: Link | None = None
-        self.crashes = 0
+        self.crashes = self.epochs = 0
         self.restart()
 
     def wall(self) -> float:
@@ -152,6 +190,8 @@ class OutboxMachine(RuleBasedStateMachine):
                 max_in_flight=WINDOW,
                 max_transmissions=TIMES,
                 overflow="drop_oldest",
+                # No head is written because a pong is late.
+                confirm_timeout=1e6,
             ),
             loop=self.loop,
             report=self.events.append,
@@ -200,18 +240,29 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.open)
     @rule()
-    def drop(self) -> None:
+    def pong(self) -> None:
+        """One that passed nothing: the peer reads."""
+        assert self.link is not None
+        self.model.pong()
+        self.queue.traffic.passed(self.link, 0)
+
+    @precondition(lambda self: self.model.open)
+    @rule(how=st.sampled_from(sorted(ENDS)))
+    def drop(self, how: str) -> None:
+        if how != "ours":
+            self.model.suspect(named=how == "named")
         self.model.drop()
         self.former = self.link
-        self.queue.traffic.detach(self.link)
+        self.queue.traffic.detach(self.link, ENDS[how])
         self.link = None
 
     @precondition(lambda self: not self.model.open)
     @rule()
     def reconnect(self) -> None:
-        self.model.open = True
+        self.model.connect()
         self.link = Link()
-        self.queue.traffic.attach(self.link, lambda: None)
+        self.epochs += 1
+        self.queue.traffic.attach(self.link, lambda: None, epoch=self.epochs)
 
     @rule()
     def expire(self) -> None:
@@ -234,18 +285,20 @@ class OutboxMachine(RuleBasedStateMachine):
         before = self.store
         if isinstance(before, SQLiteStore):
             self.store = crashed(before.path, self.folder / f"{self.crashes}.db")
-        if self.model.resend:
-            # Not even at its last transmission was a message known to be lost.
-            for message in self.model.flying:
-                message.state = "QUEUED"
-            self.model.waiting = self.model.flying + self.model.waiting
+        for message in self.model.flying:
+            message.state = "QUEUED"
+        self.model.waiting = self.model.flying + self.model.waiting
         self.model.flying, self.model.open, self.link = [], False, None
         self.lives_on(crashed=True)
         self.run(self.queue.close())
-        self.restart()
-        for message in [m for m in self.model.waiting if m.times >= self.model.limit]:
+        # What was on its way, and may not be sent again, the next session tells of.
+        told = [m for m in self.model.waiting if m.times and not self.model.resend]
+        for message in told:
             message.state = "FAILED"
             self.model.waiting.remove(message)
+        self.restart()
+        lost = [e.message_id for e in self.events if isinstance(e, DeliveryFailed)]
+        assert lost == [m.name for m in told]
 
     def lives_on(self, *, crashed: bool) -> None:
         """What waits goes on with the store; the rest of this life is not compared."""
@@ -253,6 +306,8 @@ class OutboxMachine(RuleBasedStateMachine):
             for message in self.model.waiting:
                 message.state = "DROPPED"
             self.model.waiting = []
+        # A new session knows what was written, and not what became of it.
+        self.model.slow = any(message.times for message in self.model.waiting)
         if not crashed:
             self.compare_states(self.model.waiting)
         self.deliveries.clear()
@@ -287,8 +342,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert len(self.queue) == len(self.model.waiting)
         self.compare_states([])
         if isinstance(self.store, SQLiteStore):
-            kept = self.model.flying if self.model.resend else []
-            expected = [m.name for m in kept + self.model.waiting]
+            expected = [m.name for m in self.model.flying + self.model.waiting]
             assert [m.message_id for m in pending(self.store)] == expected
 
     def teardown(self) -> None:

@@ -12,6 +12,7 @@ import resilient_ws
 from resilient_ws import DeliveryState, Liveness, Outbox, Reconnect, SQLiteStore, State
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.conftest import EPOCH
+from tests.outbox.picky import picky, reading, resetting
 from tests.outbox.stores import beside, crashed, inside, pending
 from tests.record import of, recorded, until
 
@@ -148,29 +149,29 @@ async def test_at_least_once_is_on_disk_until_it_is_confirmed(
     assert server.received == ["x", "x"]
 
 
-async def test_transmissions_count_across_restarts(
+async def test_what_counts_against_a_message_counts_across_restarts(
     server: ScriptedServer, path: Path
 ) -> None:
-    server.play(mute)
+    server.play(picky([], answer="pong", accused=resetting))
+    poison = reading(0, poison=True)
     outbox = {"confirm": "pong", "resend": True, "max_transmissions": 3}
     async with online(server, SQLiteStore(path), **outbox) as session:
-        await session.send("x", message_id="x")
-    async with online(server, SQLiteStore(path), **outbox) as session:
+        await session.send(poison, message_id="x")
+        # The first end may have had any reason; the second counts.
         await until(lambda: len(server.received) == 2)
+        await session.wait_until(State.BACKOFF)
+    (left,) = SQLiteStore(path).pending()
+    assert (left.transmissions, left.accused) == (2, 1)
     session = online(server, SQLiteStore(path), **outbox)
     events = recorded(session)
     async with session:
-        await until(lambda: len(server.received) == 3)
-        server.play(hold)
-        await server.peer.reset()
-        await server.arrivals(4)
-        await asyncio.sleep(1)
-        assert session.outstanding() == []
+        await until(lambda: session.outstanding() == [])
+        await session.wait_until(State.OPEN)
     (failed,) = of(events, resilient_ws.DeliveryFailed)
     assert failed.state is DeliveryState.FAILED
     assert failed.message_id == "x"
     assert failed.maybe_delivered
-    assert server.received == ["x", "x", "x"]
+    assert server.received == [poison] * 4
     assert inside(SQLiteStore(path)) == []
 
 
@@ -192,6 +193,42 @@ async def test_at_most_once_sends_nothing_again_that_another_setting_had_sent(
     assert server.received == ["written", "not written"]
     (failed,) = of(events, resilient_ws.DeliveryFailed)
     assert failed.maybe_delivered
+
+
+@pytest.mark.parametrize("confirm", ["pong", lambda _: None])
+async def test_at_most_once_tells_what_was_on_its_way_at_a_kill(
+    server: ScriptedServer, path: Path, tmp_path: Path, confirm: Any
+) -> None:
+    server.play(mute)
+    async with online(
+        server, SQLiteStore(path), confirm=confirm, max_in_flight=1
+    ) as session:
+        await session.send("on its way", message_id="1")
+        await session.send("waits", message_id="2")
+        await until(lambda: server.received == ["on its way"])
+        left = crashed(path, tmp_path / "killed.db")
+        await session.close(drain=0)
+    server.play(hold)
+    session = online(server, left, confirm=confirm)
+    events = recorded(session)
+    async with session:
+        await until(lambda: server.received == ["on its way", "waits"])
+        (failed,) = of(events, resilient_ws.DeliveryFailed)
+        assert (failed.message_id, failed.state) == ("1", DeliveryState.FAILED)
+        assert failed.maybe_delivered
+        await session.close(drain=0)
+
+
+async def test_at_most_once_keeps_nothing_that_is_confirmed(
+    server: ScriptedServer, path: Path
+) -> None:
+    server.play(hold)
+    store = SQLiteStore(path)
+    async with online(server, store, confirm="pong") as session:
+        delivery = await session.send("x")
+        await delivery.confirmed()
+    assert list(store.pending()) == []
+    assert not delivery.stored
 
 
 async def test_a_ttl_goes_on_while_nothing_runs(
@@ -234,7 +271,9 @@ async def test_only_if_open_does_not_outlive_its_session(
     async with session:
         await asyncio.sleep(1)
     assert server.received == ["first", "third"]
-    (dropped,) = of(events, resilient_ws.DeliveryFailed)
+    failed, dropped = of(events, resilient_ws.DeliveryFailed)
+    assert failed.state is DeliveryState.FAILED
+    assert failed.maybe_delivered
     assert dropped.state is DeliveryState.DROPPED
 
 
