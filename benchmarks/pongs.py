@@ -351,8 +351,8 @@ CONDUCT: Final = {
     " `ConfirmationOverdue`; liveness must allow for the time (`ping_timeout`)",
     "only the newest": "the one pong confirms everything before it",
     "only the oldest": "it confirms what came before that ping; the rest waits for the"
-    " pong to the next one: behind a newer message, or liveness's after"
-    " `ping_interval` of silence",
+    " pong to the next one: behind a newer message, or liveness's every"
+    " `ping_interval`",
     "never": "the message stays `WRITTEN`; `ConfirmationOverdue` comes once, and"
     " liveness ends the link, if `ping_timeout` is not `None`; with `resend=True` it is"
     " sent again on the next one, at most `max_transmissions` times",

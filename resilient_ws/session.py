@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
-from resilient_ws.errors import OpenTimeout, SecurityError
+from resilient_ws.errors import ConnectionLost, OpenTimeout, SecurityError
 from resilient_ws.events import (
     ConnectionDropped,
     Event,
@@ -734,6 +734,49 @@ class Session:
         wire = supervisor.wire
         newest = None if wire is None else wire.watchman.latency
         return supervisor.journal.latency if newest is None else newest
+
+    async def ping(self, *, timeout: float | None = None) -> float:
+        """Ping the server now, and return the seconds that the pong took.
+
+        Its pong also updates ``latency``, and may confirm what was sent before it. A
+        pong of a later ping answers for this one too (RFC 6455 §5.5.3). Messages are
+        not touched, and any number of tasks may ask at once. Behind an inbox that is
+        full no pong can be read. Liveness pings by itself: nothing needs to call this.
+
+        Args:
+            timeout: The most seconds to wait; ``None`` (default) waits for the pong or
+                the end of the connection. Some servers answer only while they read,
+                some never do.
+
+        Raises:
+            ConnectionLost: The session is not open, or its connection ended before.
+            GaveUp: The session gave up; likewise whatever else ended it.
+            RuntimeError: It is called in ``on_open``.
+            SessionClosed: The session is closed.
+            TimeoutError: No pong came in time; the connection goes on.
+
+        Cancellation:
+            Safe.
+        """
+        if timeout is not None:
+            check_duration("timeout", timeout)
+        supervisor = self._entered()
+        supervisor.hook.check_outside()
+        state, wire = supervisor.life.state, supervisor.wire
+        if state.ending:
+            raise supervisor.life.ended()
+        if state is not State.OPEN or wire is None:
+            raise ConnectionLost(
+                f"There is no open connection to ping ({state.value}): "
+                "wait_until(State.OPEN) waits for one.",
+                how="local",
+            )
+        try:
+            async with asyncio.timeout(timeout):
+                return await wire.watchman.round_trip()
+        except TimeoutError:
+            msg = f"No pong came within {timeout:g} s; the connection goes on."
+            raise TimeoutError(msg) from None
 
     @property
     def subprotocol(self) -> str | None:

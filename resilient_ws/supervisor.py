@@ -34,6 +34,7 @@ from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.recovery import Pause, Recovery, Surrender
 from resilient_ws.policy.silence import Silence
+from resilient_ws.probe import Prober
 from resilient_ws.protocol.engine import Engine
 from resilient_ws.restore import Connection, RestoreBuffer, Window
 from resilient_ws.screen import Screen
@@ -399,7 +400,15 @@ class Supervisor:
             report=self._report,
         )
         wire.incoming.screen = self._screen()
+        wire.watchman.probe = self._prober()
         return wire
+
+    def _prober(self) -> Prober | None:
+        """Return what makes our pings to the application, if there are any."""
+        probe = self._settings.liveness.probe
+        if probe is None:
+            return None
+        return Prober(probe, complain=self.journal.complain, on_fatal=self.fail)
 
     def _screen(self) -> Screen | None:
         """Return what looks at each message first, if any callable is to."""

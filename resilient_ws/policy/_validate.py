@@ -131,13 +131,7 @@ def synchronous(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
     """A callable that answers at once, for a decision cannot be awaited."""
-    name = name_of(instance, attribute)
-    if not callable(value):
-        raise TypeError(f"{name} must be a callable, not {_a(value)}.")
-    if is_coroutine_callable(value):
-        raise TypeError(
-            f"{name} must be a plain function, not a coroutine function (async def)."
-        )
+    require_synchronous(value, name_of(instance, attribute))
 
 
 def synchronous_or_none(
@@ -178,6 +172,16 @@ def require_callable(value: object, name: str) -> None:
     """Something to be called."""
     if not callable(value):
         raise wrong_type(name, "a callable", value)
+
+
+def require_synchronous(value: object, name: str, right: str = "a callable") -> None:
+    """Something to be called that answers at once."""
+    if not callable(value):
+        raise wrong_type(name, right, value)
+    if is_coroutine_callable(value):
+        raise TypeError(
+            f"{name} must be a plain function, not a coroutine function (async def)."
+        )
 
 
 def name_of(instance: object, attribute: attrs.Attribute[Any]) -> str:

@@ -1,8 +1,9 @@
 """Whether a link is still alive: what to ask, and when to give it up.
 
-Rules: any byte received is a sign of life, and so is a backlog of ours that shrinks;
-our own delays (a blocked loop, a full inbox, a slow uplink, a sleeping machine) never
-count against the peer; a link without a sign of life is given up after
+Rules: a ping goes out every ``ping_interval``, whatever flows, so that it is known how
+far the peer is; any byte received is a sign of life, and so is a backlog of ours that
+shrinks; our own delays (a blocked loop, a full inbox, a slow uplink, a sleeping
+machine) never count against the peer; a link without a sign of life is given up after
 ``ping_interval + ping_timeout``, whatever is queued. ``Watch`` keeps no timer and no
 clock: its owner asks at ``due()``, and asks again after ``resumed`` and ``suspect``.
 """
@@ -20,15 +21,23 @@ import attrs
 from resilient_ws.policy._validate import (
     check_encodable,
     positive_or_none,
-    require,
+    require_synchronous,
     seconds_or_none,
     synchronous_or_none,
 )
 from resilient_ws.policy.grace import Grace
 from resilient_ws.policy.pings import Pings
+from resilient_ws.policy.redaction import HIDDEN
 
 
-__all__ = ["Action", "Liveness", "Pings", "Watch"]
+__all__ = ["Action", "Liveness", "Pings", "Probe", "Watch"]
+
+#: What is sent to the application in place of a ping, or what makes it each time.
+Probe = str | bytes | Callable[[], str | bytes]
+
+
+def _hidden(value: object) -> str:
+    return "None" if value is None else HIDDEN
 
 
 @attrs.frozen(kw_only=True)
@@ -36,14 +45,20 @@ class Liveness:
     """How a dead or silent link is noticed.
 
     Attributes:
-        ping_interval: After so many seconds of silence a ping goes out; ``None``
-            sends none.
-        ping_timeout: After so many further seconds of silence the link is dead;
-            ``None`` sends pings and expects nothing.
+        ping_interval: A ping goes out every so many seconds (default 20), whatever
+            else flows: its pong tells the latency, and what has arrived. ``None`` sends
+            none.
+        ping_timeout: When nothing at all was received for ``ping_interval`` and then
+            for so many seconds more (default 20), the link is dead; ``None`` sends
+            pings and expects nothing.
         idle_timeout: The link is useless after so many seconds without a message,
             whatever its pongs say; ``None`` for feeds that may be quiet.
         probe: An application ping such as ``'{"op":"ping"}'``, sent every
-            ``ping_interval`` in place of the protocol's.
+            ``ping_interval`` in place of the protocol's; or a callable, not a coroutine
+            function, that returns one, for pings that hold a time stamp or a nonce.
+            What it raises, and a value of another type, is reported as
+            ``HandlerFailed``, and a protocol ping goes out that time. It may hold a
+            token: no ``repr`` shows it.
         is_answer: Whether a message is the answer to ``probe``; such messages stay
             out of the inbox.
 
@@ -62,16 +77,16 @@ class Liveness:
     idle_timeout: float | None = attrs.field(
         default=None, converter=seconds_or_none, validator=positive_or_none
     )
-    probe: str | bytes | None = attrs.field(default=None)
+    probe: Probe | None = attrs.field(default=None, repr=_hidden)
     is_answer: Callable[[str | bytes], bool] | None = attrs.field(
         default=None, validator=synchronous_or_none
     )
 
     def __attrs_post_init__(self) -> None:
         """Check what one value alone cannot tell."""
-        require(
-            self.probe, (str, bytes, NoneType), "Liveness.probe", "str, bytes or None"
-        )
+        if not isinstance(self.probe, str | bytes | NoneType):
+            right = "str, bytes, a callable that returns one, or None"
+            require_synchronous(self.probe, "Liveness.probe", right)
         if isinstance(self.probe, str):
             check_encodable("Liveness.probe", self.probe)
         if self.probe is not None and self.ping_interval is None:
@@ -135,6 +150,7 @@ class Watch:
         "_paused",
         "_ping_grace",
         "_policy",
+        "_silent_at",
         "_suspected_at",
         "heard_at",
         "max_lag",
@@ -160,6 +176,9 @@ class Watch:
         # Where in our output that ping stands, and when it left our buffer.
         self._mark = 0
         self._left_at: float | None = None
+        # When the silence that it asks about has lasted for ping_interval: its answer
+        # is due from then on, though it may have gone out just after the last byte.
+        self._silent_at = now
         self._backlog = 0
         self._drained = 0
         self._drained_at = self._looked_at = now
@@ -213,7 +232,9 @@ class Watch:
             self._suspected_at = None
             self._asked_after = None  # an older ping died with the sleep
             self._ping_grace.renew(now)
-            return self._ask(now, written)
+            self._ask(now, written)
+            self._silent_at = now  # nobody knows for how long
+            return Action.PING
         if self.confirm(now) is not Action.NOTHING:
             return Action.SETTLE
         if now >= self._next_ping():
@@ -251,12 +272,7 @@ class Watch:
 
     def _next_ping(self) -> float:
         interval = self._policy.ping_interval
-        if interval is None:
-            return math.inf
-        if self._policy.probe is not None:
-            # On schedule: an application expects its ping also while it is talking.
-            return self._kept_up_at + interval
-        return max(self.heard_at, self._kept_up_at) + interval
+        return math.inf if interval is None else self._kept_up_at + interval
 
     def _ask(self, now: float, written: int) -> Action:
         self._kept_up_at = now
@@ -265,6 +281,7 @@ class Watch:
         # An answer in the same tick of a coarse clock must still show as a change.
         self.heard_at = min(self.heard_at, math.nextafter(now, -math.inf))
         self._asked_after = self.heard_at
+        self._silent_at = self.heard_at + (self._policy.ping_interval or 0.0)
         self._mark = written
         self._left_at = None if self._backlog else now
         return Action.PING
@@ -292,7 +309,7 @@ class Watch:
             return max(self.heard_at, self._drained_at) + interval + timeout
         # What leaves after the ping proves nothing more: the kernel of a frozen peer
         # goes on acknowledging for as long as it has room.
-        return self._left_at + timeout
+        return max(self._left_at, self._silent_at) + timeout
 
     def _natural_idle_deadline(self) -> float:
         timeout = self._policy.idle_timeout

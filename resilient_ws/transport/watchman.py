@@ -8,6 +8,7 @@ after the next only.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from typing import TYPE_CHECKING
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING
 from resilient_ws.errors import LivenessTimeout
 from resilient_ws.events import LoopLagged, PongReceived
 from resilient_ws.policy.liveness import Action, Pings
+from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from resilient_ws.events import Event
+    from resilient_ws.inbox import Message
     from resilient_ws.policy.liveness import Liveness, Watch
     from resilient_ws.transport.wire import Wire
 
@@ -43,11 +45,13 @@ class Watchman:
         "_policy",
         "_report",
         "_timer",
+        "_waiting",
         "_watch",
         "_watching",
         "_wire",
         "latency",
         "on_passed",
+        "probe",
     )
 
     def __init__(
@@ -68,8 +72,13 @@ class Watchman:
         #: Of each pending ping: its ordinal, and the messages written before it.
         self._marks: list[tuple[int, int]] = []
         self._confirmed = 0
+        #: Who waits for a pong: the ordinal of the ping, and when it was sent.
+        self._waiting: list[tuple[int, float, asyncio.Future[float]]] = []
         self._timer: asyncio.Handle | None = None
         self._watching = False
+        #: Makes what is sent to the application in place of a ping; ``None`` for a
+        #: ping of the protocol, which it may also ask for. Set by the supervisor.
+        self.probe: Callable[[], Message | None] | None = None
         #: Called with the number of messages that the peer has passed.
         self.on_passed: Callable[[int], None] | None = None
         #: Seconds that the newest pong took, ``None`` before the first.
@@ -111,6 +120,7 @@ class Watchman:
         while self._marks and self._marks[0][0] <= self._pings.confirmed:
             self._confirmed = self._marks.pop(0)[1]
         self.latency = latency
+        self._tell_waiting()
         self._report(PongReceived(latency=latency))
         if self.on_passed is not None:
             self.on_passed(self._confirmed)
@@ -121,6 +131,37 @@ class Watchman:
         self._marks.append((self._pings.newest, self._wire.outgoing.messages_written))
         del self._marks[:-MAX_PENDING]
         self._wire.outgoing.ping(payload)
+
+    async def round_trip(self) -> float:
+        """Send a ping now and return the seconds that its pong, or a later one, took.
+
+        Raises:
+            ConnectionLost: The connection ended before.
+
+        Cancellation:
+            Safe: the ping was sent, and nobody waits for it any more.
+        """
+        self.ping()
+        answer: asyncio.Future[float] = self._loop.create_future()
+        entry = (self._pings.newest, self._loop.time(), answer)
+        self._waiting.append(entry)
+        ended = self._wire.ended
+        try:
+            await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+        if answer.done():
+            return answer.result()
+        raise without_frames(ended.result())
+
+    def _tell_waiting(self) -> None:
+        """Tell those whose ping has come back, or was passed by one that has."""
+        now = self._loop.time()
+        while self._waiting and self._waiting[0][0] <= self._pings.confirmed:
+            _, sent_at, answer = self._waiting.pop(0)
+            if not answer.done():
+                answer.set_result(now - sent_at)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -190,7 +231,8 @@ class Watchman:
             self._arm()
 
     def _ask(self) -> None:
-        if self._policy.probe is not None:
-            self._wire.outgoing.probe(self._policy.probe)
-        else:
+        probe = None if self.probe is None else self.probe()
+        if probe is None:
             self.ping()
+        else:
+            self._wire.outgoing.probe(probe)

@@ -110,17 +110,48 @@ async def test_a_quiet_link_lives_and_its_latency_is_known(
     assert sum(e.count for e in pongs) == len(server.peers[0].pings)
 
 
-async def test_traffic_makes_pings_needless(server: ScriptedServer) -> None:
-    async def chatter(peer: Peer) -> None:
-        await peer.accept()
-        while True:
-            await peer.send("tick")
-            await asyncio.sleep(1)
+async def chatter(peer: Peer) -> None:
+    await peer.accept()
+    while True:
+        await peer.send("tick")
+        await asyncio.sleep(1)
 
+
+async def test_pings_go_out_whatever_flows(server: ScriptedServer) -> None:
     server.play(chatter)
-    async with session_to(server, Liveness(), inbox=Inbox(overflow="drop_oldest")):
-        await asyncio.sleep(600)
-    assert server.peer.pings == []
+    session = session_to(server, Liveness(), inbox=Inbox(overflow="drop_oldest"))
+    events = recorded(session)
+    async with session:
+        for number in range(595):
+            if number == 590:
+                # On a feed that is never silent, too, it is known what has arrived.
+                await server.peer.reset()
+                break
+            await session.send("an order")
+            await asyncio.sleep(1)
+        await session.wait_until(State.BACKOFF)
+        assert session.latency is not None
+    (dropped,) = of(events, resilient_ws.ConnectionDropped)
+    assert len(server.peers[0].pings) == 29
+    assert dropped.unconfirmed == 590 - 580
+
+
+async def test_a_busy_feed_that_dies_is_noticed_in_the_promised_time(
+    server: ScriptedServer,
+) -> None:
+    async def dies(peer: Peer) -> None:
+        peer.answers_pings = False
+        await peer.accept()
+        await peer.send("first")
+        await asyncio.sleep(19.5)
+        await peer.send("last")
+        await peer.ended()
+
+    server.play(dies)
+    async with session_to(server, Liveness()) as session:
+        await session.wait_until(State.BACKOFF)
+        # 20 and 20 after the last byte, not after the ping just behind it.
+        assert now() == pytest.approx(59.5, abs=0.1)
 
 
 async def test_a_flood_behind_a_slow_consumer_is_alive(server: ScriptedServer) -> None:
@@ -242,6 +273,116 @@ async def test_a_probe_without_an_answer_means_a_dead_link(
     ) as session:
         await session.wait_until(State.BACKOFF)
         assert now() == pytest.approx(15, abs=0.01)
+
+
+async def test_a_probe_may_be_made_anew_each_time(server: ScriptedServer) -> None:
+    nonces = iter(range(100))
+    expected: set[str] = set()
+
+    def probe() -> str:
+        nonce = f"ping {next(nonces)}"
+        expected.add(nonce.replace("ping", "pong"))
+        return nonce
+
+    async def application(peer: Peer) -> None:
+        await peer.accept()
+        while True:
+            asked = str(await peer.receive())
+            await peer.send("pong 99", asked.replace("ping", "pong"), f"after {asked}")
+
+    server.play(application)
+    liveness = Liveness(
+        ping_interval=10, probe=probe, is_answer=lambda m: m in expected
+    )
+    async with session_to(server, liveness) as session:
+        for number in range(3):
+            # Not an answer of ours.
+            assert await session.receive() == "pong 99"
+            assert await session.receive() == f"after ping {number}"
+    assert server.peer.received == ["ping 0", "ping 1", "ping 2"]
+    assert server.peer.pings == []
+
+
+def raises() -> str:
+    raise ZeroDivisionError
+
+
+def returns_none() -> Any:
+    return None
+
+
+def returns_half_a_character() -> str:
+    return "\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("probe", "error"),
+    [
+        (raises, ZeroDivisionError),
+        (returns_none, TypeError),
+        (returns_half_a_character, ValueError),
+    ],
+)
+async def test_a_probe_that_fails_is_reported_and_a_ping_goes_in_its_place(
+    server: ScriptedServer, probe: Any, error: type[Exception]
+) -> None:
+    session = session_to(server, Liveness(ping_interval=10, probe=probe))
+    events = recorded(session)
+    async with session:
+        await asyncio.sleep(3605)
+        # A quiet link that is asked nothing would look dead.
+        assert session.epoch == 1
+    failed = of(events, resilient_ws.HandlerFailed)
+    assert len(failed) == len(server.peer.pings) == 360
+    assert {e.handler for e in failed} == {"probe"}
+    assert {type(e.because) for e in failed} == {error}
+    assert server.peer.received == []
+
+
+async def test_fatal_from_a_probe_ends_the_session(server: ScriptedServer) -> None:
+    fatal = resilient_ws.Fatal("enough")
+
+    def probe() -> str:
+        raise fatal
+
+    async with session_to(server, Liveness(probe=probe)) as session:
+        with pytest.raises(resilient_ws.Fatal) as caught:
+            await session.wait_closed()
+        assert caught.value is fatal
+        assert now() == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize("probe", [None, PROBE])
+async def test_a_ping_behind_a_full_transport_is_late_and_not_lost(
+    server: ScriptedServer, probe: str | None
+) -> None:
+    async def stalls(peer: Peer) -> None:
+        await peer.accept()
+        peer.freeze()
+        await asyncio.sleep(30)
+        peer.thaw()
+        await peer.ended()
+
+    server.play(stalls)
+    liveness = Liveness(ping_interval=10, ping_timeout=40, probe=probe)
+    async with session_to(server, liveness) as session:
+        sender = asyncio.create_task(fill(session))
+        await asyncio.sleep(29)
+        assert not sender.done()
+        assert server.peer.pings == []
+        asked = asyncio.create_task(session.ping())
+        assert await asked == pytest.approx(1, abs=0.1)
+        await sender
+        # Those of 10 and 20 s, and that of 29; 30 s may have come before the end.
+        assert len(server.peer.pings) in ((3, 4) if probe is None else (1,))
+        assert server.peer.received.count(PROBE) >= (0 if probe is None else 2)
+        assert session.epoch == 1
+
+
+async def fill(session: Session) -> None:
+    """Send more than the kernels and the transport have room for."""
+    for _ in range(150):
+        await session.send(b"x" * 60_000)
 
 
 async def test_an_is_answer_that_raises_is_reported_and_loses_nothing(
