@@ -38,8 +38,8 @@ _NOT_ALONE: Final = (
 _BETWEEN: Final = (Interruption, ConnectionDropped)
 #: The most messages of one run that are read at once: a longer one is read in parts.
 MAX_PAGE: Final = 4096
-#: After so many messages without a wait, a consumer gives way: whatever a server sends,
-#: others have their turn within some milliseconds, or what the consumer needs for them.
+#: After so many messages a consumer gives way: whatever a server sends, others have
+#: their turn within some milliseconds, or what the consumer needs for them.
 MAX_AT_ONCE: Final = 4096
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class InboxQueue:
         self._arriving_size = 0
         #: Where the engine puts messages; asked for anew with each chunk.
         self.deliver: Callable[[Message], None] = self._arriving.append
-        # Messages whose reading has begun since the consumer waited, lone ones aside.
+        # Messages whose reading has begun since the consumer gave way, lone ones aside.
         self._at_once = 0
         self._size = 0  # payload bytes of every run
         self._epoch = 0
@@ -233,7 +233,6 @@ class InboxQueue:
                 await self._waiter
             finally:
                 self._waiter = None
-            self._at_once = 0
         return found
 
     @property
