@@ -85,8 +85,8 @@ each kill (`tests/crash/verdict.py`). What the settings promise:
 
 A message *tried, never accepted* is one whose `send` had not returned at a kill: it may
 arrive or not. One *counted at a drop* is in `ConnectionDropped.unconfirmed`. One *in
-flight at a kill* had left the store, at most once, and had not arrived: nobody was left
-to report it.
+flight at a kill* had left the store, as `"write"` has it, and had not arrived: nobody was
+left to report it. With `"pong"` the next life reports it.
 """
 
 
