@@ -3,10 +3,10 @@
 Rules: an ``OSError``, a time-out or an aiohttp error of a user's callable is a failed
 attempt; whatever else it raises is a bug, and ends the session with it chained. What
 nobody foresaw, beneath the callables, is a failed attempt as well: a fault of ours or
-of aiohttp's must not end a session that lived for weeks. Two
-dials to one host never start closer together than ``MIN_DIAL_SPACING``, whoever asks.
-A limiter that sessions share is asked first, so that a fresh token is still fresh when
-it is sent; ``timeouts.open`` does not count that wait.
+of aiohttp's must not end a session that lived for weeks. Two dials of a session to one
+host never start closer together than ``MIN_DIAL_SPACING``, whoever asks. A limiter that
+sessions share is asked first, so that a fresh token is still fresh when it is sent;
+``timeouts.open`` does not count that wait.
 """
 
 from __future__ import annotations

@@ -118,6 +118,8 @@ class Dispatcher:
 
     def post(self, event: Event) -> None:
         """Queue an event; never waits, never raises."""
+        # Also where no callback wants it: the inbox may hold it for its consumer.
+        object.__setattr__(event, "session", self._name)
         if not self.wants(type(event)) or self._merge(event):
             return
         if isinstance(event, HandlerFailed):

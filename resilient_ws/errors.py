@@ -118,9 +118,9 @@ class HandshakeRejected(ResilientWSError):
 
     Attributes:
         status: The HTTP status.
-        headers: The headers of the answer, names in lower case, without cookies: at
-            most 64, each with at most 1 KiB of name and value, 8 KiB in all;
-            ``retry-after`` and ``date`` come first.
+        headers: The headers of the answer, names in lower case, without ``set-cookie``
+            and ``location``: at most 64, each with at most 1 KiB of name and value,
+            8 KiB in all; ``retry-after`` and ``date`` come first.
         body: The first KiB of the body.
         by: Who answered, ``"server"`` or ``"proxy"``.
     """

@@ -333,8 +333,7 @@ class Session:
         close frames and waits for the server's end, all within ``timeouts.close`` plus
         ``drain`` seconds; then it is aborted (RFC 6455 §7). A fifth of
         ``timeouts.close`` is kept for the closing handshake. Called from a callback or
-        from ``on_open`` it starts the end and
-        returns.
+        from ``on_open`` it starts the end and returns.
 
         Args:
             code: The close code, 1000 by default.
@@ -818,5 +817,5 @@ def _check_terms(epoch: object, confirm: object) -> None:
     """Check what one message may be sent with."""
     if epoch is not None:
         whole_number("epoch", epoch, at_least=1)
-    if confirm not in {None, "write"}:
+    if confirm is not None and confirm != "write":
         raise ValueError(f"confirm must be 'write' or None, not {confirm!r}.")

@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from resilient_ws.dialler import Dialler
 from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError
@@ -60,8 +60,6 @@ if TYPE_CHECKING:
 LAST_CALL: Final = 1.0
 #: Seconds that events get after that, where messages were in their way.
 LAST_WORD: Final = 0.1
-T = TypeVar("T")
-
 #: The part of ``timeouts.close`` that is kept for the closing handshake, however long
 #: the outbox drains.
 HANDSHAKE_SHARE: Final = 0.2
@@ -499,6 +497,8 @@ class Supervisor:
                 self.orders.take()
         if wire.ended.done():
             lost = wire.ended.result()
+            # It may have been lost before it was open, and nobody been told yet.
+            self.outbox.traffic.detach(wire.outgoing, lost)
             suspected = self.outbox.traffic.suspected
             return self.journal.dropped(
                 wire, lost, opened, self.inbox, suspected=suspected

@@ -115,7 +115,7 @@ class Admission:
     def _decide(self, size: int, only_epoch: int | None) -> bool | None:
         """Answer whether to keep a message of this size now; ``None`` means wait."""
         if self.end is not None:
-            raise self.end.with_traceback(None)
+            raise self.end
         if not self._pump.takes(only_epoch):
             return False
         link, fits = self._pump.link, self._room.fits(size)

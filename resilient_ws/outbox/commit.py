@@ -9,7 +9,6 @@ at once. Whether the file holds a message is written here alone.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-logger = logging.getLogger("resilient_ws")
 
 #: Seconds after which what could not be forgotten is tried again.
 PAUSE: Final = 1.0
@@ -272,7 +269,6 @@ class SQLiteLedger:
     def _tell(self, failures: Sequence[StoreError]) -> None:
         """Report that the store fails, once until it does not."""
         if failures and not self._failing:
-            logger.warning("The store of the outbox failed: %s", failures[0])
             self._report(StoreFailed(because=failures[0]))
         self._failing = bool(failures)
 

@@ -156,7 +156,7 @@ class OutboxQueue:
         rows = await self._ledger.open()
         try:
             await self._take_over(rows)
-        except asyncio.CancelledError:
+        except BaseException:
             await self._ledger.close()
             raise
 
@@ -223,7 +223,7 @@ class OutboxQueue:
         """
         admission = self._admission
         if admission.end is not None:
-            raise admission.end.with_traceback(None)
+            raise admission.end
         message, size = payload_of(data)
         if size > self._max_bytes:
             raise admission.too_big(size)

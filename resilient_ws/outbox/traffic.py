@@ -104,10 +104,13 @@ class Traffic:
 
         Args:
             link: The connection.
-            because: Why it ended, ``None`` for an end of ours.
+            because: Why it ended, ``None`` for an end of ours; one that was halted
+                is ended by us, however its peer hangs up then.
         """
         if link is not None and link is not self._link:
             return
+        if self._pump.link is None:
+            because = None
         self._link = self._pump.link = None
         self._pump.draining = False
         if self._confirmation is not None:

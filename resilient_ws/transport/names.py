@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import threading
 from collections import deque
@@ -22,6 +21,7 @@ from weakref import WeakKeyDictionary
 import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from resilient_ws.policy.host import literal
 from resilient_ws.transport.at_hand import looking_up
 
 
@@ -162,11 +162,10 @@ async def addresses_of(name: str) -> tuple[Found, ...]:
 
 
 def _literal(name: str) -> Found | None:
-    try:
-        version = ipaddress.ip_address(name).version
-    except ValueError:
+    address = literal(name)
+    if address is None:
         return None
-    family = socket.AF_INET if version == 4 else socket.AF_INET6  # noqa: PLR2004 - of IP
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - of IP
     return Found(family, 0, name)
 
 

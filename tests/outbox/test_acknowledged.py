@@ -139,7 +139,7 @@ async def test_one_that_goes_without_is_not_sent_again(
     assert server.received == ["PUBACK", "asked", "asked"]
 
 
-@pytest.mark.parametrize("confirm", ["pong", "", None, True])
+@pytest.mark.parametrize("confirm", ["pong", "", None, True, ["write"]])
 async def test_the_confirm_of_one_message_is_write_or_nothing(
     server: ScriptedServer, store: Any, confirm: Any
 ) -> None:

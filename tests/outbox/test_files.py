@@ -267,7 +267,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_store_that_fails_raises_from_send_and_the_link_lives(
-    server: ScriptedServer, path: Path, impatient: None
+    server: ScriptedServer,
+    path: Path,
+    impatient: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     session = resilient_ws.connect(server.url(), outbox=Outbox(store=SQLiteStore(path)))
     async with session:
@@ -281,6 +284,8 @@ async def test_a_store_that_fails_raises_from_send_and_the_link_lives(
         await (await session.send("after")).confirmed()
     assert server.received == ["before", "after"]
     assert len(of(events, resilient_ws.StoreFailed)) == 1
+    warned = [r for r in caplog.records if "store of the outbox" in r.getMessage()]
+    assert [getattr(record, "epoch", None) for record in warned] == [1]
     assert len(server.peers) == 1
 
 

@@ -343,6 +343,35 @@ async def test_a_named_ending_ends_no_session_while_a_message_is_suspected(
     assert {ending.suspected for ending in asked} == {True}
 
 
+@pytest.mark.parametrize("rudely", ["drop", "reset"])
+async def test_an_end_of_ours_accuses_nothing_however_the_server_takes_it(
+    server: ScriptedServer, store: Any, rudely: str
+) -> None:
+    """It hangs up at our close frame, with a message alone on its way."""
+
+    async def rude(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await until(lambda: peer.close_received is not None)
+        await getattr(peer, rudely)()
+
+    server.play(rude)
+    async with session_of(server, store, ack_of, max_transmissions=2) as session:
+        await session.wait_until(State.OPEN)
+        delivery = await session.send(reading(0), message_id="0")
+
+        def written(times: int) -> bool:
+            return delivery.transmissions == times
+
+        for epoch in range(1, TIMES):
+            await until(partial(written, epoch))
+            session.reconnect("maintenance")
+        await until(partial(written, TIMES))
+        assert delivery.accused == 0
+        assert not delivery.settled
+        await session.close(drain=0)
+
+
 async def test_a_server_that_answers_no_ping_gets_the_head_in_time(
     server: ScriptedServer, store: Any
 ) -> None:

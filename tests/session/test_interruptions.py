@@ -355,6 +355,18 @@ async def test_a_loss_is_yielded_when_it_happens_not_at_the_next_open(
         assert session.message_epoch == 2
 
 
+async def test_a_loss_names_its_session_without_a_callback(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", then=goodbye), hold)
+    async with resilient_ws.connect(server.url(), name="kitchen") as session:
+        stream = session.with_interruptions(drops=True)
+        assert await anext(stream) == "1"
+        dropped = await anext(stream)
+        assert isinstance(dropped, ConnectionDropped)
+        assert dropped.session == "kitchen"
+
+
 async def test_a_loss_stands_behind_what_had_arrived(server: ScriptedServer) -> None:
     server.play(feeding("1", "2", then=goodbye), feeding("3", then=goodbye), hold)
     async with session_to(server) as session:
