@@ -24,6 +24,7 @@ from resilient_ws import (
     ConnectionDropped,
     ConnectionLost,
     ConnectionOpened,
+    ConnectionReplaced,
     ConnectionStable,
     ConnectionTimedOut,
     DeliveryError,
@@ -127,6 +128,7 @@ EVENTS: list[object] = [
     ConnectionDropped(
         epoch=1, because=LOST, close=CLOSE, uptime=1.0, clean=True, unconfirmed=3
     ),
+    ConnectionReplaced(epoch=1, reason="max_age", close=CLOSE, uptime=1.0),
     ConnectionTimedOut(kind="ping", after=40.0),
     ServerTerminated(code=1001, reason="bye", meaning="going away"),
     RetryScheduled(delay=1.0, attempt=2, because=LOST, source="wait"),
