@@ -3,9 +3,10 @@
 Rules: a barrier goes out behind the messages of a turn, at most one per
 ``confirm_interval``; whatever pong comes back confirms all that was written before its
 ping. A confirmation that is overdue is reported, once per connection, and ends nothing:
-whether the link is alive is for liveness to say. Where messages are suspected, a new
-connection is asked for a pong before anything is written to it; one that answers no
-ping gets the head after ``confirm_timeout`` all the same.
+whether the link is alive is for liveness to say; a late one gives hope for the next.
+Where messages are suspected, a new connection is asked for a pong before anything is
+written to it; one that answers no ping gets the head after ``confirm_timeout`` all the
+same.
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ class Confirmation:
         "_barrier",
         "_barrier_from",
         "_covered",
+        "_first",
         "_link",
         "_loop",
         "_overdue",
+        "_passed",
         "_ping",
         "_policy",
         "_proceed",
+        "_progress",
         "_report",
+        "_reported",
         "flight",
         "on_overdue",
         "on_proceed",
@@ -75,7 +80,14 @@ class Confirmation:
         self._overdue: asyncio.TimerHandle | None = None
         # Until when the pong of a new connection is waited for.
         self._proceed: asyncio.TimerHandle | None = None
-        #: Whether it was reported that this connection confirms nothing in time.
+        # What this connection was handed first, and how much its pongs have passed.
+        self._first: Delivery | None = None
+        self._passed = 0
+        # Whether it was reported that it confirms nothing in time, and when it last
+        # did after that.
+        self._reported = False
+        self._progress = 0.0
+        #: Whether nothing was confirmed in time, nor since.
         self.overdue = False
 
     @property
@@ -88,8 +100,10 @@ class Confirmation:
         self._link = link
         self._ping = ping
         self._barrier_from = 0.0
-        self._covered = 0
-        self.overdue = False
+        self._covered = self._passed = 0
+        self._first = None
+        self.overdue = self._reported = False
+        self._progress = 0.0
         self.suspects.begin()
         if self.suspects.waits:
             ping()
@@ -132,6 +146,8 @@ class Confirmation:
                 self.flight.add(delivery, mark=mark + place, when=when)
                 awaited.append(delivery)
         if awaited:
+            if self._first is None:
+                self._first = awaited[0]
             self._expect(when)
         return awaited
 
@@ -164,7 +180,30 @@ class Confirmation:
         if link is not self._link:
             return []
         self.suspects.vouch()
-        return self.flight.passed(mark) if self._policy.confirm == "pong" else []
+        if self._policy.confirm == "pong":
+            return self.flight.passed(mark)
+        self._passed = mark
+        self._outwait(link)
+        return []
+
+    def confirmed(self, count: int) -> None:
+        """Take note of confirmations, when what they confirm has left the flight."""
+        first = self._first is not None and self._first is not self.flight.first()
+        self.suspects.confirmed(count, len(self.flight), first=first)
+        if self._reported:
+            self._progress = self._loop.time()
+            if self.overdue:
+                self.overdue = False
+                self._watch(self._progress)
+
+    def _outwait(self, link: Link) -> None:
+        """Let the others go when a head that the peer has read stays unconfirmed."""
+        if self.overdue and self.suspects.holds_up:
+            if self._passed >= link.messages_written:
+                self.suspects.outwait()
+            elif self._covered < link.messages_written:
+                self._covered = link.messages_written
+                self._ping()
 
     def _watch(self, since: float) -> None:
         due = since + self._policy.confirm_timeout
@@ -176,11 +215,18 @@ class Confirmation:
         oldest = self.flight.since
         if oldest is None:
             return
-        after = self._loop.time() - oldest
+        since = max(oldest, self._progress)
+        after = self._loop.time() - since
         if after < self._policy.confirm_timeout - RESOLUTION:
-            self._watch(oldest)
+            self._watch(since)
             return
         self.overdue = True
-        self._report(ConfirmationOverdue(after=after, unconfirmed=len(self.flight)))
+        if not self._reported:
+            self._reported = True
+            self._report(ConfirmationOverdue(after=after, unconfirmed=len(self.flight)))
+        if self._link is not None and self._policy.confirm != "pong":
+            self._outwait(self._link)
+        if self.on_proceed is not None:
+            self.on_proceed()
         if self.on_overdue is not None:
             self.on_overdue()

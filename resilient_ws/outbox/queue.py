@@ -184,6 +184,9 @@ class OutboxQueue:
         delivery.transmissions = row.transmissions
         delivery.accused = row.accused
         delivery.stored = row.poison is None
+        if row.transmissions:
+            # Nobody knows what became of it, also where it is not written again.
+            self.traffic.doubt()
         if row.only_if_open:
             self._fates.lose([delivery], DeliveryState.DROPPED)
         elif row.poison is not None or self._spent(row):
@@ -193,7 +196,6 @@ class OutboxQueue:
             self._expiry.watch(delivery)
             if row.transmissions:
                 self._flight.name(delivery)
-                self.traffic.doubt()
 
     def _spent(self, row: Row) -> bool:
         """Whether a message was written, and may not be again."""

@@ -1,11 +1,13 @@
 """Which message may be what ends connections, and how slowly the next are written.
 
-Rules: an ending accuses what was in flight if nothing was confirmed on its connection,
-or if the server's close code speaks of messages; an end of ours, and a server that says
-why else it goes, accuse nothing. After an accusing end connections go slowly until all
-is well: nothing is written before a pong has shown that the peer reads, then the head
-alone, and each confirmation makes room for one more. An ending counts against a message
-only if that was alone in flight, behind such a pong or named by the code.
+Rules: an ending accuses what was in flight if what its connection was handed first was
+not confirmed, or if the server's close code speaks of messages; an end of ours, and a
+server that says why else it goes, accuse nothing. After an accusing end connections go
+slowly until all is well: nothing is written before a pong has shown that the peer
+reads, then the head alone, and each confirmation makes room for one more. An ending
+counts against a message only if that was alone in flight, behind such a pong or named
+by the code. A head that ends nothing and is not confirmed in time holds the others up
+no more; if none of them is confirmed either, the end still counts against the head.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ class Suspects:
     """
 
     __slots__ = (
-        "_confirmed",
+        "_cleared",
         "_most",
+        "_outwaited",
         "_since",
         "_slow",
         "_vouched",
@@ -49,10 +52,12 @@ class Suspects:
         #: How many messages may be in flight now.
         self.window = most
         # Of the present connection: whether its peer is known to read, what was
-        # written since the last confirmation, and whether there was one.
+        # written since the last confirmation, whether what was written first is
+        # confirmed, and whether the others no longer wait for a head that went alone.
         self._vouched = False
         self._since = 0
-        self._confirmed = False
+        self._cleared = False
+        self._outwaited = False
         #: Whether the last ending named the messages in flight as its reason.
         self.named = False
 
@@ -67,7 +72,7 @@ class Suspects:
 
     def begin(self) -> None:
         """Take note of a new connection."""
-        self._vouched = self._confirmed = False
+        self._vouched = self._cleared = self._outwaited = False
         self._since = 0
         self.window = 0 if self._slow else self._most
 
@@ -84,13 +89,30 @@ class Suspects:
         """Take note of messages written, also of those that nothing confirms."""
         self._since += count
 
-    def confirmed(self, count: int, in_flight: int) -> None:
-        """Take note of confirmations, and of what is in flight after them."""
-        self._vouched = self._confirmed = True
+    def confirmed(self, count: int, in_flight: int, *, first: bool) -> None:
+        """Take note of confirmations.
+
+        Args:
+            count: How many there are.
+            in_flight: How many messages are left in flight.
+            first: Whether what the connection was handed first is not among these.
+        """
+        self._vouched = True
+        self._cleared = self._cleared or first
         self._since = in_flight
         if self._slow:
             self.window = min(self._most, self.window + count)
             self._slow = self.window < self._most
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether suspects that are in flight keep others waiting."""
+        return self._slow and self.window < self._most
+
+    def outwait(self) -> None:
+        """Let the others go: the peer has read the suspects, and says nothing."""
+        self._outwaited = self._since == 1
+        self.window = self._most
 
     def ended(self, because: Exception | None, in_flight: int) -> bool:
         """Judge the end of the connection.
@@ -106,10 +128,13 @@ class Suspects:
         self.named = named
         if in_flight == 0 or excuses(because):
             return False
-        if not (named or self._slow or not self._confirmed):
+        if not (named or self._slow or not self._cleared):
             return False
+        alone = in_flight == self._since == 1
+        # Nothing was confirmed since, or it would not go slowly any more.
+        alone = alone or (self._outwaited and self._slow)
         self._slow = True
-        return in_flight == self._since == 1 and (named or self._vouched)
+        return alone and (named or self._vouched)
 
 
 def names_messages(because: Exception | None) -> bool:

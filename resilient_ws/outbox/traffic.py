@@ -153,9 +153,9 @@ class Traffic:
         confirmation = self._confirmation
         if confirmation is None:
             return
-        waited = confirmation.suspects.waits
+        before = confirmation.suspects.window
         self._confirm(confirmation, confirmation.passed(link, mark))
-        if waited:
+        if confirmation.suspects.window > before:
             self._pump.run()
 
     def acknowledge(self, message_id: str) -> None:
@@ -168,7 +168,7 @@ class Traffic:
     ) -> None:
         if deliveries:
             self._fates.confirm(deliveries)
-            confirmation.suspects.confirmed(len(deliveries), len(self._flight))
+            confirmation.confirmed(len(deliveries))
             self._pump.run()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,14 @@ from resilient_ws.testing import ScriptedServer, VirtualLoop
 from resilient_ws.testing.scripts import hold
 from tests.outbox.picky import (
     ACCUSATIONS,
+    LIMIT,
     ack_of,
     ending_with,
     picky,
     reading,
     resetting,
 )
-from tests.outbox.stores import STORES, inside, new_store
+from tests.outbox.stores import STORES, crashed, inside, new_store
 from tests.record import now, of, recorded, until
 
 
@@ -122,7 +124,7 @@ class TestSuspects:
             suspects = Suspects(8)
             suspects.begin()
             suspects.wrote(3)
-            suspects.confirmed(1, 2)
+            suspects.confirmed(1, 2, first=True)
             suspects.ended(because, 2)
             suspects.begin()
             assert suspects.waits is waits
@@ -134,7 +136,7 @@ class TestSuspects:
         while suspects.window < 100:
             windows.append(suspects.window)
             suspects.wrote(suspects.window)
-            suspects.confirmed(suspects.window, 0)
+            suspects.confirmed(suspects.window, 0, first=True)
         assert windows == [1, 2, 4, 8, 16, 32, 64]
         suspects.ended(RESET, 3)
         suspects.begin()
@@ -160,6 +162,29 @@ class TestSuspects:
         suspects.wrote(1)
         assert suspects.ended(closed(code), 1)
         assert suspects.named
+
+    def test_confirmations_of_later_messages_do_not_clear_the_first(self) -> None:
+        suspects = Suspects(8)
+        suspects.begin()
+        suspects.wrote(3)
+        suspects.confirmed(2, 1, first=False)
+        suspects.ended(RESET, 1)
+        suspects.begin()
+        assert suspects.waits
+
+    @pytest.mark.parametrize("confirmed", [0, 1])
+    def test_a_head_that_was_outwaited_is_accused_if_nothing_else_was_confirmed(
+        self, confirmed: int
+    ) -> None:
+        suspects = slow()
+        suspects.vouch()
+        suspects.wrote(1)
+        suspects.outwait()
+        assert suspects.window == 8
+        suspects.wrote(5)
+        if confirmed:
+            suspects.confirmed(1, 5, first=False)
+        assert suspects.ended(RESET, 6 - confirmed) is not bool(confirmed)
 
     def test_what_nothing_confirms_may_be_it_as_well(self) -> None:
         suspects = slow()
@@ -297,6 +322,161 @@ async def test_a_poison_fails_alone_across_restarts(
     check_arrivals(taken, set(range(24)) - {3}, at_most=4)
 
 
+def acknowledging(
+    taken: list[str], *, never: frozenset[str] = frozenset(), dies_after: float
+) -> Any:
+    """A server that does not acknowledge some, and ends so long after those."""
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        seen, dies_at = 0, float("inf")
+        while not peer.gone and now() < dies_at:
+            await asyncio.sleep(0.02)
+            for message in peer.received[seen:]:
+                seen += 1
+                name = json.loads(message)["id"]
+                if name in never:
+                    dies_at = min(dies_at, now() + dies_after)
+                else:
+                    taken.append(name)
+                    await peer.send(json.dumps({"ack": name}))
+        await peer.reset()
+
+    return script
+
+
+async def test_a_poison_that_acts_late_fails_in_a_steady_stream(
+    server: ScriptedServer, store: Any
+) -> None:
+    """Later messages are acknowledged on each connection before it ends."""
+    taken: list[str] = []
+    server.play(acknowledging(taken, never=frozenset({"3"}), dies_after=0.5))
+    async with session_of(server, store, ack_of) as session:
+        sent = []
+        for number in range(200):
+            sent.append(await session.send(reading(number), message_id=str(number)))
+            await asyncio.sleep(0.2)
+        await until(lambda: all(d.settled for d in sent))
+        assert sent[3].state is DeliveryState.FAILED
+        assert session.epoch == TIMES + 2
+    check_arrivals(taken, set(range(200)) - {3}, at_most=2)
+
+
+async def test_a_message_that_nobody_acknowledges_holds_the_others_up_for_a_while(
+    server: ScriptedServer, store: Any
+) -> None:
+    async def unheard(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(0.5)
+        await peer.reset()
+
+    never = {"0", "4", "5"}
+    taken: list[str] = []
+    patient = acknowledging(taken, never=frozenset(never), dies_after=1000)
+    server.play(unheard, patient)
+    async with session_of(server, store, ack_of) as session:
+        events = recorded(session)
+        sent = await send_all(session, set(), 12)
+        await until(lambda: session.epoch == 2)
+        began = now()
+        await until(lambda: len(session.outstanding()) == len(never))
+        # Once for confirm_timeout: the peer has answered a ping behind it.
+        assert now() - began == pytest.approx(20, abs=0.5)
+        assert {d.message_id for d in session.outstanding()} == never
+        assert len(of(events, resilient_ws.ConfirmationOverdue)) == 1
+        assert {d.accused for d in sent} == {0}
+        await session.close(drain=0)
+
+
+async def test_a_poison_that_freezes_what_is_behind_a_gateway_fails_alone(
+    server: ScriptedServer, store: Any
+) -> None:
+    """The gateway answers pings, and hangs up when it has waited for long enough."""
+
+    async def gateway(peer: Peer) -> None:
+        await peer.accept()
+        seen = 0
+        while not peer.gone:
+            await asyncio.sleep(0.02)
+            for message in peer.received[seen:]:
+                if len(message) > LIMIT:
+                    await asyncio.sleep(60)
+                    await peer.close(1011)
+                    return
+                seen += 1
+                taken.append(json.loads(message)["id"])
+                await peer.send(json.dumps({"ack": taken[-1]}))
+
+    taken: list[str] = []
+    server.play(gateway)
+    async with session_of(server, store, ack_of) as session:
+        sent = await send_all(session, {3, 4}, 12)
+        await until(lambda: all(d.settled for d in sent), within=2000)
+        failed = [d.message_id for d in sent if d.state is DeliveryState.FAILED]
+        assert failed == ["3", "4"]
+    check_arrivals(taken, set(range(12)) - {3, 4}, at_most=2)
+
+
+async def test_a_late_confirmation_gives_hope_for_the_next(
+    server: ScriptedServer, store: Any
+) -> None:
+    """After it ``send`` waits for room again, and ``close`` for confirmations."""
+
+    async def stalls_once(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(30)
+        while not peer.gone:
+            message = await peer.receive()
+            await peer.send(json.dumps({"ack": json.loads(message)["id"]}))
+            await asyncio.sleep(0.5)
+
+    server.play(stalls_once)
+    async with session_of(
+        server, store, ack_of, max_messages=4, max_in_flight=2
+    ) as session:
+        events = recorded(session)
+        await session.wait_until(State.OPEN)
+        sent = [await session.send(reading(n), message_id=str(n)) for n in range(4)]
+        await until(lambda: not session.outstanding())
+        sent += [
+            await session.send(reading(n), message_id=str(n)) for n in range(4, 20)
+        ]
+        assert len(of(events, resilient_ws.ConfirmationOverdue)) == 1
+        await session.close(drain=60)
+    assert {d.state for d in sent} == {DeliveryState.CONFIRMED}
+
+
+async def test_at_most_once_goes_slowly_after_a_kill(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    """What was on its way is told, and the next is not risked on the same peer."""
+
+    async def deaf(peer: Peer) -> None:
+        peer.answers_pings = False
+        await peer.accept()
+        await peer.ended()
+
+    server.play(deaf)
+    path = tmp_path / "outbox.db"
+    store = SQLiteStore(path)
+    async with session_of(
+        server, store, "pong", resend=False, max_in_flight=2
+    ) as session:
+        await send_all(session, set(), 6)
+        await until(lambda: len(server.peer.received) == 2)
+        killed = crashed(path, tmp_path / "killed.db")
+        await session.close(drain=0)
+    session = session_of(server, killed, "pong", resend=False, max_in_flight=2)
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.OPEN)
+        await asyncio.sleep(5)
+        lost = [event.message_id for event in of(events, resilient_ws.DeliveryFailed)]
+        assert lost == ["0", "1"]
+        assert server.peer.received == []
+        await session.close(drain=0)
+
+
 async def test_at_most_once_goes_slowly_too(
     server: ScriptedServer, store: Any, confirm: Any
 ) -> None:
@@ -343,7 +523,7 @@ async def test_a_named_ending_ends_no_session_while_a_message_is_suspected(
     assert {ending.suspected for ending in asked} == {True}
 
 
-@pytest.mark.parametrize("rudely", ["drop", "reset"])
+@pytest.mark.parametrize("rudely", ["drop", "reset", "half_close"])
 async def test_an_end_of_ours_accuses_nothing_however_the_server_takes_it(
     server: ScriptedServer, store: Any, rudely: str
 ) -> None:
