@@ -16,7 +16,13 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from resilient_ws.errors import ConnectFailed, Fatal, OpenTimeout, ResilientWSError
+from resilient_ws.errors import (
+    ConnectFailed,
+    Fatal,
+    OpenTimeout,
+    ResilientWSError,
+    fatal_of,
+)
 from resilient_ws.events import AttemptQueued
 from resilient_ws.limiter import Slot, governor_of
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
@@ -264,6 +270,9 @@ async def _asked(
         raise
     except Exception as failure:
         kind = type(failure).__name__
+        fatal = fatal_of(failure)
+        if fatal is not None:
+            raise fatal from None
         if not is_network_error(failure):
             msg = f"the {name} callable raised {kind}"
             line = ("the session ends: %s", msg)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from resilient_ws.errors import Fatal
+from resilient_ws.errors import Fatal, fatal_of
 from resilient_ws.events import (
     ConnectionDropped,
     ConnectionOpened,
@@ -32,7 +32,7 @@ from resilient_ws.events import (
     PongReceived,
 )
 from resilient_ws.inbox.interruption import Interruption
-from resilient_ws.tracebacks import by_the_user, without_frames
+from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
@@ -241,10 +241,12 @@ class Dispatcher:
         for registration in wanted:
             try:
                 await self._call(registration, event)
-            except Fatal as fatal:
-                self._on_fatal(fatal)
             except Exception as failure:  # noqa: BLE001 - whatever a callback raises is its own, and is reported
-                self._complain(registration, event, failure)
+                fatal = fatal_of(failure)
+                if fatal is not None:
+                    self._on_fatal(fatal)
+                else:
+                    self._complain(registration, event, failure)
 
     async def _call(self, registration: _Registration, event: Event) -> None:
         try:
@@ -286,13 +288,7 @@ class Dispatcher:
         self, registration: _Registration, event: Event, failure: Exception
     ) -> None:
         kind = type(event).__name__
-        self._log.say(
-            logging.ERROR,
-            "the callback %s raised on %s; the session goes on",
-            registration.name,
-            kind,
-            exc_info=by_the_user(failure),
-        )
+        self._log.raised(f"the callback {registration.name} for {kind}", failure)
         without_frames(failure)
         # A callback that fails on HandlerFailed itself must not feed itself for ever.
         if not isinstance(event, HandlerFailed):

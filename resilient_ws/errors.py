@@ -292,6 +292,23 @@ class Fatal(ResilientWSError):
     """
 
 
+def leaves(failure: BaseException) -> list[BaseException]:
+    """Return what an exception group holds, at any depth; a plain exception alone."""
+    waiting, found = [failure], list[BaseException]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", one).exceptions
+        else:
+            found.append(one)
+    return found
+
+
+def fatal_of(failure: BaseException) -> Fatal | None:
+    """Return the ``Fatal`` that was raised, by itself or inside a ``TaskGroup``."""
+    return next((one for one in leaves(failure) if isinstance(one, Fatal)), None)
+
+
 def _revived(kind: type[E], args: tuple[object, ...], state: Mapping[str, object]) -> E:
     """Return an error that was copied or pickled."""
     error = kind.__new__(kind, *args)

@@ -12,7 +12,7 @@ import contextvars
 import inspect
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.errors import Fatal, OpenTimeout
+from resilient_ws.errors import Fatal, OpenTimeout, fatal_of
 from resilient_ws.tasks import ended
 
 
@@ -129,6 +129,8 @@ def _outcome(task: asyncio.Task[None]) -> Exception | None:
     if task.cancelled():
         return RuntimeError("on_open was cancelled from within")
     failure = task.exception()
-    if failure is None or isinstance(failure, Exception):
-        return failure
+    if failure is None:
+        return None
+    if isinstance(failure, Exception):
+        return fatal_of(failure) or failure
     raise failure

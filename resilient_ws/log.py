@@ -136,10 +136,10 @@ class SessionLog:
         """Write that nobody seems to have subscribed again."""
         self.say(
             logging.WARNING,
-            "no message for %.0f s on connection %d, although others brought some: "
-            "a subscription ends with its connection, and what was sent on an earlier "
-            "one is not sent again; subscribe in connect(on_open=...), which runs on "
-            "each connection",
+            "no message for %.0f s, on connection %d by now, although others brought "
+            "some: a subscription ends with its connection, and what was sent on an "
+            "earlier one is not sent again; subscribe in connect(on_open=...), which "
+            "runs on each connection",
             QUIET_AFTER,
             self.epoch,
         )
@@ -186,9 +186,9 @@ def _opened(log: SessionLog, event: ConnectionOpened) -> None:
     if event.resumed_after is not None:
         log.say(
             logging.INFO,
-            "back after %.1f s and %d failed attempts, connection %d",
+            "back after %.1f s and %s, connection %d",
             event.resumed_after,
-            failed,
+            _counted(failed, "failed attempt"),
             event.epoch,
         )
 
@@ -228,13 +228,15 @@ def _lagged(log: SessionLog, event: LoopLagged) -> None:
 
 
 def _outbox_full(log: SessionLog, event: OutboxOverflowed) -> None:
-    text = "the outbox was full (overflow=%r): %d messages are gone"
-    log.say_paced(logging.WARNING, "outbox", text, event.overflow, event.discarded)
+    text = "the outbox was full (overflow=%r): %s gone"
+    what = _counted(event.discarded, "message", was="are")
+    log.say_paced(logging.WARNING, "outbox", text, event.overflow, what)
 
 
 def _inbox_full(log: SessionLog, event: InboxOverflowed) -> None:
     discarded = event.discarded
-    what = f"{discarded} messages are gone" if discarded else "read faster, or drop"
+    gone = f"{_counted(discarded, 'message', was='are')} gone"
+    what = gone if discarded else "read faster, or drop"
     text = "the inbox was full (overflow=%r): %s"
     log.say_paced(logging.WARNING, "inbox", text, event.overflow, what)
 
@@ -247,8 +249,8 @@ def _delivery_failed(log: SessionLog, event: DeliveryFailed) -> None:
 
 
 def _overdue(log: SessionLog, event: ConfirmationOverdue) -> None:
-    text = "%d messages are not confirmed, the oldest for %.1f s"
-    line = (text, event.unconfirmed, event.after)
+    text = "%s not confirmed, the oldest for %.1f s"
+    line = (text, _counted(event.unconfirmed, "message", was="are"), event.after)
     log.say_paced(logging.WARNING, "confirmation", *line)
 
 
@@ -259,7 +261,8 @@ def _store_failed(log: SessionLog, event: StoreFailed) -> None:
 
 def _closed(log: SessionLog, event: SessionClosed) -> None:
     if event.dropped:
-        log.say(logging.WARNING, "%d messages were never sent", event.dropped)
+        never = _counted(event.dropped, "message", was="were")
+        log.say(logging.WARNING, "%s never sent", never)
     if event.failure is not None:
         log.say(logging.WARNING, "the session ended: %s", told(event.failure))
 
@@ -280,6 +283,17 @@ _WRITERS: Final[dict[type[Event], Callable[[SessionLog, Any], None]]] = {
     StateChanged: _state_changed,
     StoreFailed: _store_failed,
 }
+
+
+#: Of a verb for many, the one for a single one.
+_FOR_ONE: Final = {"are": " is", "were": " was", "": ""}
+
+
+def _counted(number: int, noun: str, *, was: str = "") -> str:
+    """Return ``1 message is`` or ``2 messages are``."""
+    if number == 1:
+        return f"1 {noun}{_FOR_ONE[was]}"
+    return f"{number} {noun}s{was and ' ' + was}"
 
 
 def _in_numbers(event: Event) -> str:

@@ -14,6 +14,7 @@ from resilient_ws.errors import ConnectionLost
 from resilient_ws.inbox import size_of
 from resilient_ws.inbox.queue import MAX_AT_ONCE
 from resilient_ws.outbox.payload import payload_of
+from resilient_ws.policy._validate import require_callable
 from resilient_ws.tracebacks import without_frames
 
 
@@ -194,11 +195,15 @@ class Connection:
         Raises:
             ConnectionLost: The connection ended; let it pass, the session sees to it.
             RuntimeError: ``on_open`` is over; use ``session.receive``.
+            TypeError: ``matching`` is not a callable.
 
         Cancellation:
             Safe; no message is lost.
         """
         self._check_restoring("receive")
+        if matching is not None:
+            # Checked here, for it is called when a message comes, which may be never.
+            require_callable(matching, "matching")
         try:
             return await self._buffer.take(matching, self._wire.ended)
         except ConnectionLost as failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resilient_ws.errors import Fatal
+from resilient_ws.errors import fatal_of
 from resilient_ws.policy._validate import require
 
 
@@ -73,7 +73,8 @@ class Screen:
         return True
 
     def _failed(self, name: str, failure: Exception) -> None:
-        if isinstance(failure, Fatal):
-            self._on_fatal(failure)
+        fatal = fatal_of(failure)
+        if fatal is not None:
+            self._on_fatal(fatal)
         else:
             self._complain(name, "MessageReceived", failure)

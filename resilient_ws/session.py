@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
-from resilient_ws.errors import ConnectionLost, OpenTimeout, SecurityError
+from resilient_ws.errors import (
+    ConnectionLost,
+    OpenTimeout,
+    ResilientWSError,
+    SecurityError,
+)
 from resilient_ws.events import (
     ConnectionDropped,
     Event,
@@ -269,12 +274,16 @@ class Session:
         queue = ""
         if limiter is not None and limiter.waiting:
             queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
-        error = supervisor.journal.last_error or OpenTimeout(
-            f"No open connection to {self._settings.where} within {wait:g} s "
-            f"(wait_open).{queue}",
-            kind="open",
-            after=float(wait),
-        )
+        error = supervisor.journal.last_error
+        if not isinstance(error, ResilientWSError):
+            # None, or what on_open raised, which says nothing of where it was raised.
+            why = "" if error is None else f": on_open raised {type(error).__name__}"
+            msg = (
+                f"No open connection to {self._settings.where} within {wait:g} s "
+                f"(wait_open){why}.{queue}"
+            )
+            cause, error = error, OpenTimeout(msg, kind="open", after=float(wait))
+            error.__cause__ = cause
         supervisor.fail(error)
         await self._ended(supervisor)
         raise error

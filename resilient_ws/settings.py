@@ -271,7 +271,8 @@ def _checked_limiter(value: ConnectLimiter | None) -> ConnectLimiter | None:
 def _checked_wait(value: bool | float) -> bool | float:  # noqa: FBT001 - the public argument
     if isinstance(value, bool):
         return value
-    check_positive("wait_open", value)
+    also = ", True (wait for ever) or False (enter at once)"
+    check_positive("wait_open", value, also=also)
     return float(value)
 
 

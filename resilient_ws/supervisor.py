@@ -488,13 +488,15 @@ class Supervisor:
             if now >= retire_at:
                 self.orders.give(Replace(reason="it has reached max_age"))
             if now >= quiet_at:
-                quiet_at = math.inf
-                self._listen_for(wire)
+                quiet_at = now + self._listen_for(wire)
             due = min(stable_at, retire_at, quiet_at)
             timeout = None if due == math.inf else due - now
             await self.orders.first(wire.ended, timeout=timeout)
             if isinstance(self.orders.waiting(), RetryNow):
                 self.orders.take()
+        self._silence.ended(
+            received=wire.incoming.messages_received, uptime=self._loop.time() - opened
+        )
         if wire.ended.done():
             lost = wire.ended.result()
             # It may have been lost before it was open, and nobody been told yet.
@@ -510,13 +512,22 @@ class Supervisor:
             await self._hang_up(wire)
         return None
 
-    def _listen_for(self, wire: Wire) -> None:
-        """Say so where a subscription seems to have died with an earlier connection."""
+    def _listen_for(self, wire: Wire) -> float:
+        """Say so where a subscription seems to have died with an earlier connection.
+
+        Returns:
+            The seconds after which to look again, maybe infinity.
+        """
         incoming = wire.incoming
-        if self._silence.is_telling(
-            received=incoming.messages_received, paused=incoming.paused
-        ):
+        seconds = self._silence.ask_after(
+            sent=wire.outgoing.messages_written,
+            received=incoming.messages_received,
+            paused=incoming.paused,
+        )
+        if seconds == 0.0:
             self._log.fell_silent()
+            return math.inf
+        return seconds
 
     async def _replace(self, wire: Wire, order: Replace, opened: float) -> None:
         """End an open connection, because another one is wanted."""

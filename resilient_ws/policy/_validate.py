@@ -60,9 +60,9 @@ def positive_or_none(
         positive(instance, attribute, value)
 
 
-def check_positive(name: str, value: object) -> None:
-    """A finite number of seconds above 0, given as ``name``."""
-    right = "a positive number of seconds"
+def check_positive(name: str, value: object, *, also: str = "") -> None:
+    """A finite number of seconds above 0, given as ``name``; ``also`` is right, too."""
+    right = f"a positive number of seconds{also}"
     if _number(name, right, value) <= 0:
         raise ValueError(f"{name} must be {right}, not {value}.")
 

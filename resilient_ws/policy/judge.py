@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from resilient_ws.errors import Fatal, HandshakeRejected
+from resilient_ws.errors import Fatal, HandshakeRejected, ResilientWSError
 from resilient_ws.events import RetrySource
 from resilient_ws.policy.backoff import longest_wait
 from resilient_ws.policy.failures import Ending, Verdict, default_verdict, floor
@@ -114,7 +114,7 @@ class Judge:
                 seconds, source = longest, "floor"
         return Judgement(
             final=final,
-            because=_mistake(ending) if final and ending.bug else ending.because,
+            because=_in_the_tree(ending) if final else ending.because,
             stands=stands,
             fresh=fresh and not final,
             floor=0.0 if final else seconds,
@@ -165,12 +165,15 @@ def _verdict(answer: object, default: Verdict) -> Verdict:
     )
 
 
-def _mistake(ending: Ending) -> Fatal:
-    kind = type(ending.because).__name__
-    fatal = Fatal(
-        f"The session cannot go on: on_open raised {kind}; mend it and connect again."
-    )
-    fatal.__cause__ = ending.because
+def _in_the_tree(ending: Ending) -> Exception:
+    """Return what a session ends with: never an exception that is not of the tree."""
+    because = ending.because
+    if isinstance(because, ResilientWSError):
+        return because
+    remedy = "mend it and connect again" if ending.bug else "classify calls that fatal"
+    kind = type(because).__name__
+    fatal = Fatal(f"The session cannot go on: on_open raised {kind}; {remedy}.")
+    fatal.__cause__ = because
     return fatal
 
 

@@ -1,9 +1,11 @@
 """Whether a session has fallen silent because nobody subscribed again.
 
 Rules: a subscription dies with its connection. A session that sent something and was
-sent something on an earlier connection, has no ``on_open``, and is sent nothing on the
-present one for ``QUIET_AFTER`` seconds, has most likely not been told to subscribe
-again. That is said once.
+sent something on an earlier connection, has no ``on_open``, and then for
+``QUIET_AFTER`` seconds is sent nothing, nor sends anything, has most likely not been
+told to subscribe again. That is said once. What comes within ``GREETED_FOR`` seconds of
+the opening is no news: many servers greet. A connection that ends before it can be told
+hands on the silence that it had.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import math
 from typing import Final
 
 
-#: Seconds without a message on a new connection.
+#: Seconds without a message on new connections.
 QUIET_AFTER: Final = 60.0
+#: Seconds after the opening in which a message may be a greeting.
+GREETED_FOR: Final = 5.0
 
 
 class Silence:
@@ -23,10 +27,16 @@ class Silence:
         restores: Whether the session has an ``on_open``.
     """
 
-    __slots__ = ("_over",)
+    __slots__ = ("_before", "_greetings", "_over", "_watched")
 
     def __init__(self, *, restores: bool) -> None:
         self._over = restores
+        # Seconds without news on the connections before.
+        self._before = 0.0
+        # Messages that came as the present connection opened, once that is known.
+        self._greetings: int | None = None
+        # Whether news would be missed on the present connection.
+        self._watched = False
 
     def due_after(self, *, sent: int, received: int) -> float:
         """Return the seconds after which to ask of a new connection; maybe infinity.
@@ -35,16 +45,44 @@ class Silence:
             sent: Messages that were sent on the connections before it.
             received: Messages that were received on them.
         """
-        return math.inf if self._over or not sent or not received else QUIET_AFTER
+        self._greetings = None
+        self._watched = bool(sent and received) and not self._over
+        if not self._watched:
+            return math.inf
+        return max(0.0, min(GREETED_FOR, QUIET_AFTER - self._before))
 
-    def is_telling(self, *, received: int, paused: bool) -> bool:
-        """Whether the silence of a connection is to be told: once in a session.
+    def ask_after(self, *, sent: int, received: int, paused: bool) -> float:
+        """Return the seconds after which to ask again; 0 to tell, maybe infinity.
+
+        It is told once in a session.
 
         Args:
+            sent: Messages that were sent on the present connection so far.
             received: Messages that came on it so far.
             paused: Whether we do not read, so that none can come.
         """
-        if received or paused or self._over:
-            return False
+        if self._over or paused or sent:
+            return math.inf
+        if self._greetings is None:
+            self._greetings = received
+            left = QUIET_AFTER - self._before - GREETED_FOR
+            if left > 0:
+                return left
+        if received > self._greetings:
+            self._before = 0.0
+            return math.inf
         self._over = True
-        return True
+        return 0.0
+
+    def ended(self, *, received: int, uptime: float) -> None:
+        """Take note that the present connection has ended.
+
+        Args:
+            received: Messages that came on it.
+            uptime: The seconds for which it was open.
+        """
+        news = self._greetings is not None and received > self._greetings
+        if news:
+            self._before = 0.0
+        elif self._watched:
+            self._before += uptime

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import aiohttp
 
-from resilient_ws.errors import ConnectFailed, HandshakeRejected, ResilientWSError
+from resilient_ws.errors import (
+    ConnectFailed,
+    HandshakeRejected,
+    ResilientWSError,
+    leaves,
+)
 from resilient_ws.policy.hints import (
     CERTIFICATE_HINT,
     certificate_hint,
@@ -215,5 +220,9 @@ def _os_error(failure: BaseException) -> OSError | None:
 
 
 def is_network_error(failure: Exception) -> bool:
-    """Whether an exception of a user's callable means that the network failed it."""
-    return isinstance(failure, OSError | TimeoutError | aiohttp.ClientError)
+    """Whether an exception of a user's callable means that the network failed it.
+
+    A group, of a ``TaskGroup`` say, does where all that it holds does.
+    """
+    ours_or_network = (OSError, TimeoutError, aiohttp.ClientError, ResilientWSError)
+    return all(isinstance(leaf, ours_or_network) for leaf in leaves(failure))

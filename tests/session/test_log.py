@@ -341,7 +341,7 @@ async def test_what_is_dropped_at_the_end_is_told(
     session = resilient_ws.connect(server.url(), wait_open=False)
     async with session:
         await session.send("1")
-    assert ": 1 messages were never sent" in caplog.text
+    assert ": 1 message was never sent" in caplog.text
 
 
 # --- silence after a reconnect ------------------------------------------------------
@@ -383,6 +383,54 @@ async def test_who_forgets_to_subscribe_again_is_told_once(
     assert (record.levelname, vars(record)["epoch"]) == ("WARNING", 2)
 
 
+async def greeting(peer: Peer) -> None:
+    await peer.accept()
+    await peer.send("welcome")
+    await peer.ended()
+
+
+@pytest.mark.parametrize(
+    ("later", "after"),
+    [
+        pytest.param(greeting, 60, id="the server greets"),
+        pytest.param(closing(1001, after=25), 3 * 26, id="it hangs up before a minute"),
+        pytest.param(closing(1008, "subscribe first", after=2), 700, id="at once"),
+    ],
+)
+async def test_neither_a_greeting_nor_short_lives_hide_a_lost_subscription(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture, later: Any, after: float
+) -> None:
+    server.play(subscribed, later)
+    # An end at once counts as a failed attempt, which 1008 would make a fatal one.
+    policy = Reconnect(wait=wait_fixed(1), classify=lambda _: resilient_ws.RETRY)
+    async with resilient_ws.connect(server.url(), reconnect=policy) as session:
+        await session.send("subscribe")
+        await until(lambda: session.epoch == 2)
+        await asyncio.sleep(50)
+        assert REMEDY not in caplog.text
+        await asyncio.sleep(after - 50 + 11)
+    assert caplog.text.count(REMEDY) == 1
+
+
+async def ticking(peer: Peer) -> None:
+    await peer.accept()
+    await asyncio.sleep(30)
+    await peer.send("tick")
+    await peer.ended()
+
+
+async def test_a_sensor_that_goes_on_sending_has_not_forgotten(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.play(subscribed, greeting)
+    async with silent(server) as session:
+        for reading in range(20):
+            await session.send(f"{reading}")
+            await asyncio.sleep(10)
+        assert session.epoch == 2
+    assert REMEDY not in caplog.text
+
+
 async def on_open(connection: resilient_ws.Connection) -> None:
     await connection.send("subscribe")
 
@@ -393,7 +441,7 @@ async def on_open(connection: resilient_ws.Connection) -> None:
         ([subscribed, hold], {"on_open": on_open}, False),
         ([feeding("tick", then=closing(1001, after=5)), hold], {}, False),
         ([closing(1001, after=5), hold], {}, True),
-        ([subscribed, feeding("tick")], {}, True),
+        ([subscribed, ticking], {}, True),
         ([hold], {}, True),
     ],
     ids=[
@@ -444,6 +492,38 @@ async def test_a_full_inbox_is_not_taken_for_silence(
         await asyncio.sleep(100)
         assert session.statistics().messages_received == 5
     assert REMEDY not in caplog.text
+
+
+# --- what callables raise ------------------------------------------------------------
+
+
+async def test_a_callback_that_fails_on_each_message_does_not_fill_the_log(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.play(feeding(*(str(number) for number in range(500))))
+    session = resilient_ws.connect(server.url())
+    seen: list[object] = []
+
+    @session.on(resilient_ws.MessageReceived)
+    def broken(event: resilient_ws.MessageReceived) -> None:
+        seen.append(event.data)
+        raise ValueError(f"no {event.data!r} here")
+
+    @session.on(resilient_ws.ConnectionStable)
+    def broken_too(_: resilient_ws.ConnectionStable) -> None:
+        raise KeyError("price")
+
+    async with session:
+        await asyncio.sleep(20)
+    assert len(seen) == 500
+    errors = [r for r in caplog.records if r.levelno == logging.ERROR]
+    first, second, third = errors
+    assert "broken for MessageReceived raised ValueError" in first.getMessage()
+    assert first.exc_info is not None
+    assert "broken for MessageReceived raised ValueError" in second.getMessage()
+    assert second.exc_info is None
+    assert "broken_too for ConnectionStable raised KeyError" in third.getMessage()
+    assert third.exc_info is not None
 
 
 # --- names ---------------------------------------------------------------------------

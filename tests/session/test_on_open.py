@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from tenacity import wait_fixed
 
@@ -418,3 +419,120 @@ async def test_a_buffer_filled_to_the_brim_does_not_end_the_reading(
         await asyncio.sleep(2)
         async with asyncio.timeout(60):
             assert [await session.receive() for _ in range(5)] == list("12345")
+
+
+# --- what leaves the session is of the tree ------------------------------------------
+
+
+def in_a_group(failure: Exception) -> Callable[[Connection], Awaitable[object]]:
+    async def fail() -> None:
+        raise failure
+
+    async def hook(_: Connection) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    return hook
+
+
+def plainly(failure: Exception) -> Callable[[Connection], Awaitable[object]]:
+    async def hook(_: Connection) -> None:
+        raise failure
+
+    return hook
+
+
+NETWORK = [TimeoutError(), OSError(5, "io"), aiohttp.ClientError("at s3cret")]
+
+
+@pytest.mark.parametrize("raised", [plainly, in_a_group])
+@pytest.mark.parametrize("failure", NETWORK, ids=lambda failure: type(failure).__name__)
+async def test_a_hook_that_the_network_fails_is_tried_again_and_told_in_our_words(
+    server: ScriptedServer, raised: Any, failure: Exception
+) -> None:
+    server.play(hold)
+    policy = Reconnect(wait=wait_fixed(1))
+    session = resilient_ws.connect(
+        server.url(), on_open=raised(failure), wait_open=5, reconnect=policy
+    )
+    with pytest.raises(resilient_ws.OpenTimeout, match="on_open raised") as caught:
+        async with session:
+            pytest.fail("it was open")
+    assert session.statistics().attempts == 5
+    assert isinstance(caught.value.__cause__, type(failure) | ExceptionGroup)
+    assert "s3cret" not in str(caught.value)
+    assert session.failure is caught.value
+
+
+async def test_what_classify_calls_fatal_is_told_in_our_words(
+    server: ScriptedServer,
+) -> None:
+    server.play(hold)
+    policy = Reconnect(classify=lambda _: resilient_ws.FATAL)
+    hook = plainly(TimeoutError())
+    with pytest.raises(resilient_ws.Fatal, match="on_open raised TimeoutError; class"):
+        async with resilient_ws.connect(server.url(), on_open=hook, reconnect=policy):
+            pytest.fail("it was open")
+
+
+async def test_a_mistake_in_a_group_is_a_mistake(server: ScriptedServer) -> None:
+    server.play(hold)
+    hook = in_a_group(KeyError("price"))
+    with pytest.raises(resilient_ws.Fatal, match="mend it"):
+        async with resilient_ws.connect(server.url(), on_open=hook):
+            pytest.fail("it was open")
+
+
+async def test_fatal_ends_the_session_from_a_group_too(server: ScriptedServer) -> None:
+    server.play(hold)
+    fatal = resilient_ws.Fatal("The token is not known.")
+    session = session_to(server, in_a_group(fatal))
+    async with session:
+        with pytest.raises(resilient_ws.Fatal) as caught:
+            await session.wait_closed()
+    assert caught.value is fatal
+
+
+async def test_a_callback_ends_the_session_from_a_group_too(
+    server: ScriptedServer,
+) -> None:
+    server.play(hold)
+    fatal = resilient_ws.Fatal("Enough.")
+    session = resilient_ws.connect(server.url())
+
+    @session.on(resilient_ws.ConnectionOpened)
+    async def opened(_: resilient_ws.ConnectionOpened) -> None:
+        raise ExceptionGroup("of a TaskGroup", [ExceptionGroup("deeper", [fatal])])
+
+    async with session:
+        with pytest.raises(resilient_ws.Fatal) as caught:
+            await session.wait_closed()
+    assert caught.value is fatal
+
+
+async def test_url_ends_the_session_from_a_group_too() -> None:
+    fatal = resilient_ws.Fatal("Enough.")
+
+    async def url(_: resilient_ws.Attempt) -> str:
+        raise ExceptionGroup("of a TaskGroup", [fatal])
+
+    with pytest.raises(resilient_ws.Fatal) as caught:
+        async with resilient_ws.connect(url):
+            pytest.fail("it was open")
+    assert caught.value is fatal
+
+
+async def test_what_does_not_match_because_it_is_no_callable_raises(
+    server: ScriptedServer,
+) -> None:
+    server.play(hold)
+
+    async def hook(connection: Connection) -> None:
+        await connection.receive(matching="welcome")  # type: ignore[arg-type] # wrong
+
+    with pytest.raises(resilient_ws.Fatal, match="TypeError") as caught:
+        async with resilient_ws.connect(server.url(), on_open=hook):
+            pytest.fail("it was open")
+    assert str(caught.value.__cause__) == (
+        "matching must be a callable, not a value of type str."
+    )
