@@ -2,7 +2,7 @@
 
 Rules: nothing runs before the ``async with``; a session belongs to the loop that it was
 entered on; everything here checks that, and hands on to the part that does the work.
-What is raised to the user has the frames of the call alone, and no secret among their
+What is raised to the user has the frame of the call at most, and no secret among its
 variables: whoever tracks errors records those.
 """
 
@@ -15,12 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from resilient_ws.belonging import Home
 from resilient_ws.dispatch import Dispatcher
-from resilient_ws.errors import (
-    ConnectionLost,
-    OpenTimeout,
-    ResilientWSError,
-    SecurityError,
-)
+from resilient_ws.errors import ConnectionLost, OpenTimeout, ResilientWSError
 from resilient_ws.events import (
     ConnectionDropped,
     Event,
@@ -42,7 +37,7 @@ from resilient_ws.settings import make_settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
 from resilient_ws.supervisor import Supervisor
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.tracebacks import NoFrames, without_frames
 
 
 if TYPE_CHECKING:
@@ -147,7 +142,7 @@ def connect(
         ValueError: An argument is wrong; the message says which and what is right.
         SecurityError: ``access`` does not allow the URL.
     """
-    try:
+    with NoFrames():
         settings = make_settings(
             url,
             access=access,
@@ -169,16 +164,7 @@ def connect(
             timeouts=timeouts,
             wait_open=wait_open,
         )
-    except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
-        wrong = without_frames(failure)
-        # Out of this frame as well: what was wrong may be a credential.
-        del url, headers, http, liveness, origin, proxy, subprotocols
-    else:
-        return Session(settings)
-    try:
-        raise wrong
-    finally:
-        del wrong
+    return Session(settings)
 
 
 class Session:
@@ -235,16 +221,9 @@ class Session:
         Cancellation:
             Ends the session at once; nothing is left behind.
         """
-        try:
+        with NoFrames():
             await self._enter()
-        except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
-            why = without_frames(failure)
-        else:
-            return self
-        try:
-            raise why
-        finally:
-            del why
+        return self
 
     async def _enter(self) -> None:
         """Start, and wait as ``wait_open`` says."""
@@ -389,10 +368,9 @@ class Session:
             msg = "wait_closed() inside on_open or a callback would wait for itself"
             raise RuntimeError(msg)
         await supervisor.wait()
-        failure = supervisor.life.failure
-        del supervisor
-        if failure is not None:
-            raise without_frames(failure)
+        if supervisor.life.failure is not None:
+            with NoFrames():
+                raise supervisor.life.failure
 
     async def wait_until(self, state: State) -> None:
         """Wait until the session is in ``state``.
@@ -408,17 +386,8 @@ class Session:
         supervisor = self._entered()
         if state is not supervisor.life.state:
             supervisor.hook.check_outside()
-        try:
+        with NoFrames():
             await supervisor.life.wait_until(state)
-        except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
-            why = without_frames(failure)
-            del supervisor
-        else:
-            return
-        try:
-            raise why
-        finally:
-            del why
 
     # Sending.
 
@@ -483,6 +452,7 @@ class Session:
             return accepted if isinstance(accepted, Delivery) else await accepted
         except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
             why = without_frames(failure)
+        # Nearly what NoFrames does, which would cost each message two calls.
         try:
             raise why
         finally:
@@ -676,20 +646,10 @@ class Session:
         """
         require(reason, str, "reason", "a str")
         supervisor = self._entered()
-        endpoint = why = None
-        if supervisor.life.state.ending or supervisor.orders.closing():
-            why = supervisor.life.ended()
-        elif url is not None:
-            try:
-                endpoint = self._settings.endpoint(url)
-            except (SecurityError, TypeError, ValueError) as failure:
-                why = without_frames(failure)
-        if why is not None:
-            del supervisor, url
-            try:
-                raise why
-            finally:
-                del why
+        with NoFrames():
+            if supervisor.life.state.ending or supervisor.orders.closing():
+                raise supervisor.life.ended()
+            endpoint = None if url is None else self._settings.endpoint(url)
         if endpoint is not None or supervisor.life.state is not State.CONNECTING:
             supervisor.orders.give(Replace(reason=reason, url=endpoint))
 
@@ -701,12 +661,8 @@ class Session:
         """
         supervisor = self._entered()
         if supervisor.life.state.ending:
-            why = supervisor.life.ended()
-            del supervisor
-            try:
-                raise why
-            finally:
-                del why
+            with NoFrames():
+                raise supervisor.life.ended()
         if supervisor.life.state is State.BACKOFF:
             supervisor.orders.give(RetryNow())
 
@@ -771,20 +727,21 @@ class Session:
         supervisor = self._entered()
         supervisor.hook.check_outside()
         state, wire = supervisor.life.state, supervisor.wire
-        if state.ending:
-            raise supervisor.life.ended()
-        if state is not State.OPEN or wire is None:
-            raise ConnectionLost(
-                f"There is no open connection to ping ({state.value}): "
-                "wait_until(State.OPEN) waits for one.",
-                how="local",
-            )
-        try:
-            async with asyncio.timeout(timeout):
-                return await wire.watchman.round_trip()
-        except TimeoutError:
-            msg = f"No pong came within {timeout:g} s; the connection goes on."
-            raise TimeoutError(msg) from None
+        with NoFrames():
+            if state.ending:
+                raise supervisor.life.ended()
+            if state is not State.OPEN or wire is None:
+                raise ConnectionLost(
+                    f"There is no open connection to ping ({state.value}): "
+                    "wait_until(State.OPEN) waits for one.",
+                    how="local",
+                )
+            try:
+                async with asyncio.timeout(timeout):
+                    return await wire.watchman.round_trip()
+            except TimeoutError:
+                msg = f"No pong came within {timeout:g} s; the connection goes on."
+                raise TimeoutError(msg) from None
 
     @property
     def subprotocol(self) -> str | None:

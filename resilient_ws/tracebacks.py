@@ -8,6 +8,7 @@ ours reach a log as text alone, file and line; frames of the user's are theirs t
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
@@ -50,6 +51,29 @@ def without_frames(failure: E) -> E:
             beneath = []
         waiting += [(cause, depth + 1) for cause in beneath if depth < MAX_CAUSES]
     return failure
+
+
+class NoFrames:
+    """``with NoFrames():`` around what is done for a call of the user's.
+
+    A failure comes to the user's frames without one of ours, so that no variable of
+    ours can be recorded. What the user was handling meanwhile stays its context.
+    """
+
+    __slots__ = ("_handled",)
+
+    def __enter__(self) -> None:
+        self._handled = sys.exception()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        place: TracebackType | None,
+    ) -> None:
+        if isinstance(failure, Exception):
+            handled = None if failure is self._handled else self._handled
+            object.__setattr__(without_frames(failure), "__context__", handled)
 
 
 def by_the_user(failure: BaseException) -> ExcInfo:

@@ -176,8 +176,8 @@ async def test_an_error_of_entering_shows_no_secret_in_its_frames(case: str) -> 
         with pytest.raises(ResilientWSError) as caught:
             await session.__aenter__()
     told = told_by(caught.value)
-    # Its own frame is there, and was looked into.
-    assert any(text.startswith("Session.__aenter__, self: ") for text in told)
+    # Not even its own frame is there.
+    assert not any(text.startswith("Session.") for text in told)
     assert not find_secrets(told)
 
 
@@ -192,7 +192,7 @@ async def test_what_connect_refuses_is_not_in_its_frame() -> None:
                 **{"headers": HEADERS, name: wrong},  # type: ignore[arg-type]
             )
         told = told_by(caught.value)
-        assert any(text.startswith("connect, ssl: ") for text in told)
+        assert not any(text.startswith("connect, ") for text in told)
         assert not find_secrets(told)
 
 
