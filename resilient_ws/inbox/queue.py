@@ -68,6 +68,7 @@ class InboxQueue:
         "deliver",
         "discarded",
         "failure",
+        "greedy",
         "message_epoch",
         "on_room",
         "reading",
@@ -102,6 +103,8 @@ class InboxQueue:
         self.deliver: Callable[[Message], None] = self._arriving.append
         # Messages whose reading has begun since the consumer gave way, lone ones aside.
         self._at_once = 0
+        #: Whether the consumer has taken so many at once that others are due.
+        self.greedy = False
         self._size = 0  # payload bytes of every run
         self._epoch = 0
         #: The connection that the newest message taken came on.
@@ -225,7 +228,7 @@ class InboxQueue:
         if self._waiter is not None:
             # What comes next is for the one that waits.
             raise RuntimeError(_NOT_ALONE)
-        if self._at_once >= MAX_AT_ONCE:  # greedy, without a call
+        if self.greedy:
             await self.give_way()
         while (found := take()) is None and not self._finished:
             self._waiter = self._loop.create_future()
@@ -235,24 +238,24 @@ class InboxQueue:
                 self._waiter = None
         return found
 
-    @property
-    def greedy(self) -> bool:
-        """Whether the consumer has taken so many at once that others are due."""
-        return self._at_once >= MAX_AT_ONCE
-
     async def give_way(self) -> None:
         """Let the loop go round once.
 
         Cancellation:
             Safe: nothing was taken.
         """
-        self._at_once = 0
+        self._at_once, self.greedy = 0, False
         self._waiter = self._loop.create_future()
         self._loop.call_soon(self._wake)
         try:
             await self._waiter
         finally:
             self._waiter = None
+
+    def _count(self, run: list[Message]) -> None:
+        """Take note that the consumer has a run to itself."""
+        self._at_once += len(run)
+        self.greedy = self._at_once >= MAX_AT_ONCE
 
     def take_nowait(self) -> Message | None:
         """Return the next message, passing over holes; ``None`` when there is none."""
@@ -277,7 +280,7 @@ class InboxQueue:
                 # As it came: it is not turned round for a consumer that takes it all.
                 run, size = self._arriving, self._arriving_size
                 self._begin_run()
-                self._at_once += len(run)
+                self._count(run)
                 self._give_back(size)
                 return run
             else:
@@ -290,7 +293,7 @@ class InboxQueue:
             self._line.pop()
             run += reversed(rest.messages)
             size += rest.size
-        self._at_once += len(run)
+        self._count(run)
         self._give_back(size)
         return run
 
@@ -311,7 +314,7 @@ class InboxQueue:
             if passed is not None or not self.reading:
                 self._pass(passed)
                 return passed
-            self._at_once += len(self.reading)
+            self._count(self.reading)
         message = self.reading.pop()
         if not self.reading:
             self._settle()
