@@ -123,6 +123,8 @@ class ConnectionOpened(Event):
         endpoint: The URL, without secrets.
         subprotocol: What the server selected, or ``None``.
         extensions: What was negotiated, by name, each with its parameters.
+        headers: Those of the server's answer, names in lower case: 8 KiB of them at
+            most. ``repr`` hides what may be a secret.
         resumed_after: The seconds without an open connection, ``None`` at first.
     """
 
@@ -130,6 +132,7 @@ class ConnectionOpened(Event):
     endpoint: str
     subprotocol: str | None = None
     extensions: Mapping[str, Mapping[str, str | None]]
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     resumed_after: float | None = None
 
 

@@ -52,7 +52,7 @@ class Journal:
         "epoch",
         "last_error",
         "latency",
-        "negotiated",
+        "subprotocol",
         "tally",
     )
 
@@ -71,8 +71,8 @@ class Journal:
         self.tally = Tally()
         #: The ordinal of the newest open connection.
         self.epoch = 0
-        #: What was agreed on with its server.
-        self.negotiated: Negotiated | None = None
+        #: What its server selected. No more is kept for weeks of what it said.
+        self.subprotocol: str | None = None
         #: Why the newest attempt or connection failed.
         self.last_error: Exception | None = None
         #: The newest closing handshake.
@@ -89,6 +89,7 @@ class Journal:
         self.epoch += 1
         self._log.epoch = self.epoch
         self.tally.opened += 1
+        self.tally.opened_at = time.time()
         if self._hole is None:
             inbox.begin(self.epoch)
             return None
@@ -101,13 +102,14 @@ class Journal:
         self, where: str, negotiated: Negotiated, resumed_after: float | None
     ) -> None:
         """Report an open connection."""
-        self.negotiated = negotiated
+        self.subprotocol = negotiated.subprotocol
         self._report(
             ConnectionOpened(
                 epoch=self.epoch,
                 endpoint=where,
                 subprotocol=negotiated.subprotocol,
                 extensions=negotiated.extensions,
+                headers=negotiated.headers,
                 resumed_after=resumed_after,
             )
         )

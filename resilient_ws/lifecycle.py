@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 class Lifecycle:
     """Holds the state, and those who wait for one."""
 
-    __slots__ = ("_loop", "_report", "_state", "_waiters", "failure")
+    __slots__ = (
+        "_loop",
+        "_report",
+        "_since",
+        "_spent",
+        "_state",
+        "_waiters",
+        "failure",
+    )
 
     def __init__(
         self, *, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
@@ -32,6 +40,9 @@ class Lifecycle:
         self._loop = loop
         self._report = report
         self._state = State.IDLE
+        # When the state came, and the seconds spent in each of those before it.
+        self._since = loop.time()
+        self._spent: dict[State, float] = {}
         self._waiters: list[tuple[State, asyncio.Future[None]]] = []
         #: What ended the session, ``None`` while it lives or when it was closed.
         self.failure: Exception | None = None
@@ -40,6 +51,15 @@ class Lifecycle:
     def state(self) -> State:
         """Where the session stands."""
         return self._state
+
+    def now(self) -> float:
+        """Return the time of the loop."""
+        return self._loop.time()
+
+    def seconds_in(self, state: State) -> float:
+        """Return the seconds spent in a state so far, the present stay included."""
+        stay = self.now() - self._since if state is self._state else 0.0
+        return self._spent.get(state, 0.0) + stay
 
     def become(
         self,
@@ -53,6 +73,9 @@ class Lifecycle:
         if state not in TRANSITIONS[previous]:
             msg = f"a session cannot go from {previous.name} to {state.name}"
             raise AssertionError(msg)
+        now = self.now()
+        self._spent[previous] = self._spent.get(previous, 0.0) + now - self._since
+        self._since = now
         self._state = state
         if state.ending and self.failure is None:
             self.failure = because

@@ -137,6 +137,8 @@ class Connection:
         endpoint: The URL, without secrets.
         subprotocol: What the server selected, or ``None``.
         extensions: What was negotiated, by name, each with its parameters.
+        headers: Those of the server's answer, names in lower case: 8 KiB of them at
+            most. ``repr`` hides what may be a secret.
     """
 
     def __init__(
@@ -156,6 +158,7 @@ class Connection:
         self.epoch = epoch
         self.subprotocol = negotiated.subprotocol
         self.extensions: Mapping[str, Mapping[str, str | None]] = negotiated.extensions
+        self.headers: Mapping[str, str] = negotiated.headers
 
     def __repr__(self) -> str:
         """Show where it leads, without secrets."""

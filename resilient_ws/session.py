@@ -640,6 +640,7 @@ class Session:
             url: Where the next attempt goes; later ones go where ``connect`` said.
 
         Raises:
+            RuntimeError: The session is to have one connection (``Reconnect.once()``).
             SecurityError: ``access`` does not allow the URL.
             SessionClosed: The session is closed.
             ValueError: The URL is wrong.
@@ -649,6 +650,9 @@ class Session:
         with NoFrames():
             if supervisor.life.state.ending or supervisor.orders.closing():
                 raise supervisor.life.ended()
+            if self._settings.reconnect.single:
+                msg = "Reconnect.once() allows one connection: make a new session."
+                raise RuntimeError(msg)
             endpoint = None if url is None else self._settings.endpoint(url)
         if endpoint is not None or supervisor.life.state is not State.CONNECTING:
             supervisor.orders.give(Replace(reason=reason, url=endpoint))
@@ -747,9 +751,7 @@ class Session:
     def subprotocol(self) -> str | None:
         """What the server of the newest open connection selected, or ``None``."""
         supervisor = self._supervisor
-        if supervisor is None or supervisor.journal.negotiated is None:
-            return None
-        return supervisor.journal.negotiated.subprotocol
+        return None if supervisor is None else supervisor.journal.subprotocol
 
     @property
     def failure(self) -> Exception | None:
@@ -762,7 +764,11 @@ class Session:
         if supervisor is None:
             return Statistics()
         return supervisor.journal.tally.snapshot(
-            supervisor.wire, supervisor.inbox, supervisor.outbox, self._dispatcher
+            supervisor.wire,
+            supervisor.life,
+            supervisor.inbox,
+            supervisor.outbox,
+            self._dispatcher,
         )
 
     # Belonging.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import attrs
+
+from resilient_ws.state import State
 
 
 if TYPE_CHECKING:
     from resilient_ws.dispatch import Dispatcher
     from resilient_ws.inbox import InboxQueue
+    from resilient_ws.lifecycle import Lifecycle
     from resilient_ws.outbox.queue import OutboxQueue
     from resilient_ws.transport.wire import Wire
 
@@ -19,6 +23,11 @@ class Statistics:
     """A snapshot of a session's counters, from ``Session.statistics()``.
 
     Attributes:
+        opened_at: When the newest connection opened, in Unix seconds, or ``None``.
+        last_message_at: When the newest message came, in Unix seconds, or ``None``.
+        outage_seconds: Seconds without an open connection, from entering on; the
+            present outage is counted, the time that the machine slept is not.
+        backoff_seconds: Seconds of them spent waiting for the next attempt.
         attempts: Connections attempted.
         opened: Connections that were open.
         drops: Open connections that were lost, not counting replacements.
@@ -30,6 +39,8 @@ class Statistics:
         inbox_discarded: Messages that were received and discarded.
         outbox_messages: Messages that wait to be sent.
         outbox_bytes: Their payload bytes.
+        outbox_oldest_age: Seconds since the oldest message that is neither delivered
+            nor lost was accepted; 0 when there is none.
         outbox_unconfirmed: Messages written and not confirmed, where ``Outbox.confirm``
             asks for more than ``"write"``.
         outbox_lost: Messages that were accepted and will not be sent (again).
@@ -38,6 +49,10 @@ class Statistics:
             because nobody read on.
     """
 
+    opened_at: float | None = None
+    last_message_at: float | None = None
+    outage_seconds: float = 0.0
+    backoff_seconds: float = 0.0
     attempts: int = 0
     opened: int = 0
     drops: int = 0
@@ -49,6 +64,7 @@ class Statistics:
     inbox_discarded: int = 0
     outbox_messages: int = 0
     outbox_bytes: int = 0
+    outbox_oldest_age: float = 0.0
     outbox_unconfirmed: int = 0
     outbox_lost: int = 0
     events_discarded: int = 0
@@ -65,17 +81,43 @@ class Tally:
     messages_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
+    #: In Unix seconds.
+    opened_at: float | None = None
+    last_message_at: float | None = None
+    # The newest message that came before the machine slept: on the loop's clock, which
+    # then stood still, and in Unix seconds.
+    _before_sleep: tuple[float, float] | None = None
 
-    def add(self, wire: Wire) -> None:
-        """Add what a connection counted, once it has ended."""
+    def add(self, wire: Wire, now: float) -> None:
+        """Add what a connection counted, once it has ended; ``now`` by the loop."""
+        self.last_message_at = self._last_message_at(wire, now)
+        self._before_sleep = None
         self.messages_received += wire.incoming.messages_received
         self.messages_sent += wire.outgoing.messages_written
         self.bytes_received += wire.incoming.bytes_received
         self.bytes_sent += wire.outgoing.bytes_sent
 
+    def slept(self, wire: Wire, now: float, seconds: float) -> None:
+        """Keep when the newest message came, for the loop's clock does not know now."""
+        at = wire.incoming.message_at
+        came = self._last_message_at(wire, now)
+        known = self._before_sleep
+        if at is not None and came is not None and (known is None or known[0] != at):
+            self._before_sleep = at, came - seconds
+
+    def _last_message_at(self, wire: Wire, now: float) -> float | None:
+        at = wire.incoming.message_at
+        if at is None:
+            return self.last_message_at
+        if self._before_sleep is not None and self._before_sleep[0] == at:
+            return self._before_sleep[1]
+        # One reading of the wall clock for whoever asks, and none for each message.
+        return time.time() - (now - at)
+
     def snapshot(
         self,
         wire: Wire | None,
+        life: Lifecycle,
         inbox: InboxQueue,
         outbox: OutboxQueue,
         dispatcher: Dispatcher,
@@ -83,8 +125,16 @@ class Tally:
         """Return everything as it stands, the living connection included."""
         total = attrs.evolve(self)
         if wire is not None:
-            total.add(wire)
+            total.add(wire, life.now())
+        backoff = life.seconds_in(State.BACKOFF)
+        oldest = outbox.traffic.first()
         return Statistics(
+            opened_at=total.opened_at,
+            last_message_at=total.last_message_at,
+            outage_seconds=backoff
+            + life.seconds_in(State.CONNECTING)
+            + life.seconds_in(State.RESTORING),
+            backoff_seconds=backoff,
             attempts=total.attempts,
             opened=total.opened,
             drops=total.drops,
@@ -96,6 +146,9 @@ class Tally:
             inbox_discarded=inbox.discarded,
             outbox_messages=len(outbox),
             outbox_bytes=outbox.size,
+            outbox_oldest_age=0.0
+            if oldest is None
+            else max(0.0, time.time() - oldest.accepted_at),
             outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
             events_discarded=dispatcher.discarded + inbox.drops_discarded,

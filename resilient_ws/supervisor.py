@@ -327,7 +327,7 @@ class Supervisor:
                 await wire.finish()
             finally:
                 self.wire = None
-                self.journal.tally.add(wire)
+                self.journal.tally.add(wire, self._loop.time())
 
     # One connection.
 
@@ -573,6 +573,7 @@ class Supervisor:
         text = "the machine slept for %.0f s, or its clock was set"
         self._log.say(logging.INFO, text, seconds)
         if self.wire is not None:
+            self.journal.tally.slept(self.wire, self._loop.time(), seconds)
             self.wire.watchman.suspect()
         if self.life.state is State.BACKOFF:
             self.orders.give(RetryNow())

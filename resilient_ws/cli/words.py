@@ -48,7 +48,7 @@ _OPTIONS: Final = {
     re.compile(r"^subprotocols\b"): "--subprotocol",
     re.compile(r"^url\b"): "URL",
 }
-#: The headers of a refusal that a server has no reason to repeat a secret in.
+#: The headers of an answer that a server has no reason to repeat a secret in.
 _TELLING: Final = frozenset(
     {
         "connection",
@@ -164,7 +164,10 @@ def _fields(value: object) -> Iterator[tuple[str, object]]:
     kind: type = type(value)
     if attrs.has(kind):
         for field in attrs.fields(kind):
-            yield field.name, _plain(getattr(value, field.name))
+            found = getattr(value, field.name)
+            if field.name == "headers":
+                found = _masked(found)
+            yield field.name, _plain(found)
     elif isinstance(value, HandshakeRejected):
         yield from _refusal(value)
     else:
@@ -176,14 +179,15 @@ def _fields(value: object) -> Iterator[tuple[str, object]]:
 def _refusal(refused: HandshakeRejected) -> Iterator[tuple[str, object]]:
     yield "status", refused.status
     yield "by", refused.by
-    yield (
-        "headers",
-        {
-            name: value if name.lower() in _TELLING else "***"
-            for name, value in refused.headers.items()
-        },
-    )
+    yield "headers", _masked(refused.headers)
     yield "body_size", len(refused.body)
+
+
+def _masked(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value if name.lower() in _TELLING else "***"
+        for name, value in headers.items()
+    }
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type

@@ -122,6 +122,7 @@ class Reconnect:
             must have stood, dialled at the longest delay, before it ends the session.
             Any other verdict, and a stable connection, start them anew.
         retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds.
+        single: Whether there is exactly one connection: see ``once``.
         rng: Where all jitter is drawn from, to make a test repeatable.
 
     Raises:
@@ -151,6 +152,9 @@ class Reconnect:
     retry_after_cap: float = attrs.field(
         default=900.0, converter=seconds, validator=not_negative
     )
+    single: bool = attrs.field(
+        default=False, validator=instance_of(bool, "True or False")
+    )
     rng: random.Random = attrs.field(
         default=None,
         converter=_rng,
@@ -158,6 +162,30 @@ class Reconnect:
         repr=False,
         eq=False,
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Check what is wrong only together.
+
+        Raises:
+            ValueError: A single connection is to be replaced.
+        """
+        if self.single and self.max_age is not None:
+            raise ValueError(
+                "Reconnect.max_age replaces a connection, and Reconnect.single allows "
+                "one: leave max_age out."
+            )
+
+    @classmethod
+    def once(cls) -> Reconnect:
+        """Return the policy of exactly one connection, and then the end.
+
+        Each URL is dialled once, until a connection is open; where none opens,
+        entering raises the last error. When the connection ends, so does the session:
+        iteration stops after the last message. Where the server said goodbye, closing
+        with 1000, 1001 or no code, there is no ``failure``; otherwise iteration,
+        ``wait_closed`` and ``send`` raise what the connection was lost with.
+        """
+        return cls(single=True)
 
 
 @attrs.frozen(kw_only=True)

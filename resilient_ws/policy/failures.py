@@ -103,6 +103,9 @@ STAGE_VERDICTS: Final[Mapping[str, Verdict]] = {
 #: Seconds added to the wait after a failed dial: a fault of ours does not pass soon.
 STAGE_FLOORS: Final[Mapping[str, float]] = {"internal": 60.0}
 
+#: Close codes of a server that is done: as it should be, going away, or none at all.
+GOODBYES: Final = frozenset({1000, 1001, 1005})
+
 #: Seconds added to the wait after close 1012 (restarting) and 1013 (overloaded).
 CLOSE_FLOORS: Final[Mapping[int, float]] = {1012: 5.0, 1013: 5.0}
 
@@ -138,6 +141,15 @@ class Ending:
         if isinstance(self.because, HandshakeRejected):
             return self.because.status
         return None
+
+    @property
+    def goodbye(self) -> bool:
+        """Whether the server closed an open connection because it was done with it."""
+        close = self.close
+        by_peer = (
+            close is not None and close.initiator == "peer" and self.how == "close"
+        )
+        return by_peer and self.code in GOODBYES
 
     @property
     def errno(self) -> int | None:

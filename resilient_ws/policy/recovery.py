@@ -17,6 +17,7 @@ from resilient_ws.events import RetrySource
 from resilient_ws.policy.backoff import Outage, member_gap
 from resilient_ws.policy.endpoints import Round
 from resilient_ws.policy.judge import Judge
+from resilient_ws.state import State
 from resilient_ws.tracebacks import without_frames
 
 
@@ -46,11 +47,11 @@ class Surrender:
     """Do not dial again.
 
     Attributes:
-        failure: What ends the session.
+        failure: What ends the session; ``None`` where its one connection was to end.
         complaint: What went wrong in the user's ``classify``, to be reported.
     """
 
-    failure: Exception
+    failure: Exception | None
     complaint: Exception | None = None
 
 
@@ -127,6 +128,9 @@ class Recovery:
         )
         self.because = ending.because
         self.fresh = judgement.fresh
+        if self._policy.single and ending.state is State.OPEN:
+            failure = None if ending.goodbye else judgement.because
+            return Surrender(failure=failure, complaint=judgement.complaint)
         answer = self._answer(judgement, now)
         # A wait, a stop or a classify may have raised it, to look at it.
         without_frames(ending.because)
@@ -153,7 +157,7 @@ class Recovery:
                     counted=False,
                 )
         turn = self._round.failed(
-            fatal=judgement.final,
+            fatal=judgement.final or self._policy.single,
             floor=judgement.floor,
             source=judgement.source,
             rests=judgement.stands,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 #: How many headers are kept, how many characters of each, and how many of all.
@@ -24,18 +24,21 @@ _FIRST: Final = ("retry-after", "date")
 _LEFT_OUT: Final = frozenset({"location", "set-cookie"})
 
 
-def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def kept_headers(
+    headers: Iterable[tuple[str, str]], *, left_out: Collection[str] = _LEFT_OUT
+) -> dict[str, str]:
     """Return what is kept of an answer's headers, names in lower case.
 
     Args:
         headers: Names and values as they came; of repetitions the last counts.
+        left_out: Names that are not kept.
     """
     found = {name.lower(): value for name, value in headers}
     order = [*(name for name in _FIRST if name in found), *found]
     kept: dict[str, str] = {}
     size = 0
     for name in dict.fromkeys(order):
-        if name in _LEFT_OUT or len(name) > MAX_HEADER:
+        if name in left_out or len(name) > MAX_HEADER:
             continue
         value = found[name][: MAX_HEADER - len(name)]
         size += len(name) + len(value)

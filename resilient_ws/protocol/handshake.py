@@ -44,10 +44,12 @@ class Negotiated:
         subprotocol: The one that the server chose, or ``None``.
         extensions: The parameters of each extension in use; a parameter without a
             value is ``None``.
+        headers: What else the server said, by names in lower case.
     """
 
     subprotocol: str | None
     extensions: Mapping[str, Mapping[str, str | None]]
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 class HandshakeFailure(Exception):

@@ -18,6 +18,7 @@ from resilient_ws.errors import (
     ProtocolError,
     SecurityError,
 )
+from resilient_ws.policy.answer import AnswerHeaders
 from resilient_ws.policy.url import redirected, same_origin
 from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
@@ -230,7 +231,7 @@ def _agreed(
         broken = f"{endpoint} answered the handshake wrongly: {failure.text}"
         code = failure.code
     else:
-        return negotiated
+        return attrs.evolve(negotiated, headers=AnswerHeaders(received))
     raise ProtocolError(broken, code=code)
 
 

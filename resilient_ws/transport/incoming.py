@@ -193,6 +193,11 @@ class Incoming:
             then, self._afterwards = self._afterwards, None
             then()
 
+    @property
+    def message_at(self) -> float | None:
+        """When the newest message came, by the loop's clock; ``None`` before one."""
+        return self._watch.message_at if self.messages_received else None
+
     def _receive(self, data: bytes | memoryview, room: int) -> bool:
         """Have the engine parse bytes, and pass on what it finds.
 

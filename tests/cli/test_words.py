@@ -12,6 +12,7 @@ from resilient_ws import (
     Close,
     ConnectionDropped,
     ConnectionLost,
+    ConnectionOpened,
     Event,
     GaveUp,
     HandlerFailed,
@@ -92,6 +93,17 @@ def test_what_a_refusal_repeats_is_not_told() -> None:
     )
     assert first["headers"] == {"retry-after": "7", "x-debug": "***", "Server": "s"}
     assert first["body_size"] == 25
+
+
+def test_what_a_server_answers_with_is_not_told() -> None:
+    event = ConnectionOpened(
+        epoch=1,
+        endpoint="ws://h/",
+        extensions={},
+        headers={"set-cookie": "planted", "server": "nginx"},
+    )
+    told = as_json(event, time=0.0)
+    assert json.loads(told)["headers"] == {"set-cookie": "***", "server": "nginx"}
 
 
 @given(reason=st.text(max_size=40))

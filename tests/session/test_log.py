@@ -431,6 +431,11 @@ async def test_a_sensor_that_goes_on_sending_has_not_forgotten(
     assert REMEDY not in caplog.text
 
 
+async def cut(peer: Peer) -> None:
+    await asyncio.sleep(5)
+    await peer.reset()
+
+
 async def on_open(connection: resilient_ws.Connection) -> None:
     await connection.send("subscribe")
 
@@ -439,7 +444,7 @@ async def on_open(connection: resilient_ws.Connection) -> None:
     ("scripts", "options", "sends"),
     [
         ([subscribed, hold], {"on_open": on_open}, False),
-        ([feeding("tick", then=closing(1001, after=5)), hold], {}, False),
+        ([feeding("tick", then=cut), hold], {}, False),
         ([closing(1001, after=5), hold], {}, True),
         ([subscribed, ticking], {}, True),
         ([hold], {}, True),
