@@ -134,6 +134,7 @@ class Dialler:
         limit = self._settings.timeouts.open
         self.endpoint = url
         self._asking = True
+        self._client.begin()
         scope = asyncio.timeout(limit)
         try:
             async with scope, self._slot(attempt, scope) as slot:

@@ -65,14 +65,18 @@ class Caller:
         self.heard: Heard | None = None
         self.stage: Progress = "connect"
 
+    def begin(self) -> None:
+        """Forget how far the last dial came."""
+        self.heard = None
+        self.stage = "connect"
+
     @contextmanager
     def calling(self, endpoint: Endpoint) -> Generator[None]:
         """Be the caller at hand, of a dial to ``endpoint``."""
         self._endpoint = endpoint
         self._refusal = None
         self._allowed = False
-        self.heard = None
-        self.stage = "connect"
+        self.begin()
         before = _at_hand.set(self)
         try:
             yield

@@ -177,6 +177,10 @@ class HttpClient:
             asked["headers"] = headers
         return asked
 
+    def begin(self) -> None:
+        """Forget how far the last dial came."""
+        self._caller.begin()
+
     @property
     def stage(self) -> Progress:
         """How far the dial at hand has come."""

@@ -693,3 +693,26 @@ async def test_a_server_that_hangs_up_before_its_answer_is_dialled_once_an_attem
     async with offline(server, wait=wait_fixed(1)):
         await until(lambda: len(server.dials) == 5)
     assert min(gaps(server)) >= 1
+
+
+async def test_an_attempt_that_was_not_dialled_tells_nothing_of_the_one_before(
+    server: ScriptedServer,
+) -> None:
+    async def half(peer: Peer) -> None:
+        await peer.write(b"HTTP/1.1 101 Sw")
+        await peer.ended()
+
+    server.play(half)
+    session = resilient_ws.connect(
+        server.url(),
+        wait_open=False,
+        timeouts=Timeouts(open=0.08),
+        reconnect=Reconnect(wait=wait_fixed(0)),
+    )
+    events = recorded(session)
+    async with session:
+        await until(lambda: len(of(events, resilient_ws.AttemptFailed)) == 2)
+        assert len(server.dials) == 1
+    first, second = of(events, resilient_ws.AttemptFailed)
+    assert "15 bytes came" in str(first.because)
+    assert "bytes came" not in str(second.because)
