@@ -216,7 +216,7 @@ class Dialler:
         try:
             return self._settings.endpoint(url)
         except (TypeError, ValueError) as bug:
-            msg = "the url callable returned something that cannot be dialled"
+            msg = f"of what the url callable returned, {str(bug).rstrip('.')}"
             raise _bug(msg) from bug
 
     async def _headers(self, attempt: Attempt) -> Sequence[tuple[str, str]]:
@@ -228,7 +228,7 @@ class Dialler:
         try:
             return check_headers(answer)
         except (TypeError, ValueError) as bug:
-            msg = "the headers callable returned something that cannot be sent"
+            msg = f"of what the headers callable returned, {str(bug).rstrip('.')}"
             raise _bug(msg) from bug
 
     async def _space_out(self, endpoint: Endpoint) -> None:

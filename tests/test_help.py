@@ -25,7 +25,8 @@ MEMBERS: Final = {
     "ConnectLimiter": {"in_use", "waiting"},
     "Connection": {"receive", "restoring", "send"},
     "DeliveryState": {"final", "lost"},
-    "Ending": {"close", "code", "errno", "how", "stage", "status"},
+    "Ending": {"close", "code", "errno", "goodbye", "how", "stage", "status"},
+    "Reconnect": {"once"},
     "State": {"can_become", "ending", "entered", "terminal"},
 }
 

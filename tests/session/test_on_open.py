@@ -536,3 +536,25 @@ async def test_what_does_not_match_because_it_is_no_callable_raises(
     assert str(caught.value.__cause__) == (
         "matching must be a callable, not a value of type str."
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "answer", "what"),
+    [
+        ("headers", {"A": 1}, "headers['A'] must be a str, not a value of type int"),
+        ("headers", None, "headers must be a mapping of str to str, not None"),
+        ("url", "http://a.example/", "url must start with ws://, not http://"),
+        ("url", None, "url must be a str, not None"),
+    ],
+)
+async def test_what_is_wrong_with_the_answer_of_a_callable_is_told(
+    server: ScriptedServer, option: str, answer: Any, what: str
+) -> None:
+    options: dict[str, Any] = {"url": server.url(), option: lambda _: answer}
+    with pytest.raises(resilient_ws.Fatal) as caught:
+        async with resilient_ws.connect(**options):
+            pytest.fail("it was open")
+    assert str(caught.value) == (
+        f"The session cannot go on: of what the {option} callable returned, {what}; "
+        "mend it and connect again."
+    )
