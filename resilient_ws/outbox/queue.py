@@ -170,7 +170,9 @@ class OutboxQueue:
 
     def _restore(self, row: Row) -> None:
         """Let a message wait that an earlier session accepted, if it still may."""
-        terms = self._terms if row.awaited else self._terms_of_write
+        # One without an id, from another confirm: nothing could acknowledge it.
+        awaited = row.awaited and not (self._needs_id and row.message_id is None)
+        terms = self._terms if awaited else self._terms_of_write
         delivery = Delivery(
             terms,
             row.sequence,

@@ -12,7 +12,7 @@ import resilient_ws
 from resilient_ws import DeliveryState, Liveness, Outbox, Reconnect, SQLiteStore, State
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.conftest import EPOCH
-from tests.outbox.picky import picky, reading, resetting
+from tests.outbox.picky import ack_of, picky, reading, resetting
 from tests.outbox.stores import beside, crashed, inside, pending
 from tests.record import of, recorded, until
 
@@ -193,6 +193,28 @@ async def test_at_most_once_sends_nothing_again_that_another_setting_had_sent(
     assert server.received == ["written", "not written"]
     (failed,) = of(events, resilient_ws.DeliveryFailed)
     assert failed.maybe_delivered
+
+
+async def test_what_has_no_id_is_written_where_acknowledgements_need_one(
+    server: ScriptedServer, path: Path
+) -> None:
+    """What an earlier session left is not waited for: nothing could name it."""
+    async with offline(server, SQLiteStore(path), confirm="pong", resend=True) as old:
+        for number in range(6):
+            name = None if number % 2 else str(number)
+            await old.send(reading(number), message_id=name)
+        await old.close(drain=0)
+    taken: list[str] = []
+    server.play(picky(taken, answer="ack", accused=resetting))
+    store = SQLiteStore(path)
+    async with online(
+        server, store, confirm=ack_of, resend=True, max_in_flight=2
+    ) as session:
+        left = session.outstanding()
+        await until(lambda: not session.outstanding())
+        assert [d.state.value for d in left] == ["confirmed", "written"] * 3
+    assert taken == [str(number) for number in range(6)]
+    assert inside(store) == []
 
 
 @pytest.mark.parametrize("confirm", ["pong", lambda _: None])
