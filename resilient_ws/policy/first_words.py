@@ -124,9 +124,9 @@ def shown(first: bytes, request: Iterable[str]) -> str | None:
     line = re.split(rb"[\r\n]", first.lstrip(b"\r\n"), maxsplit=1)[0][:_SHOWN]
     text = line.decode("latin-1")
     if _PRINTABLE.fullmatch(text):
-        return None if _repeats(text, request) else repr(text)
+        return None if repeats(text, request) else repr(text)
     start = first[:_SHOWN_AS_HEX]
-    if not start or _repeats(start.decode("latin-1"), request):
+    if not start or repeats(start.decode("latin-1"), request):
         return None
     return f"in hex {start.hex(' ')}"
 
@@ -149,7 +149,13 @@ def _decoded(value: str) -> str:
         return ""
 
 
-def _repeats(text: str, request: Iterable[str]) -> bool:
+def repeats(text: str, request: Iterable[str]) -> bool:
+    """Whether a short text holds something of the request.
+
+    Args:
+        text: What a server wrote.
+        request: As for ``shown``.
+    """
     text = text.lower()
     pool = "\n".join(request).lower()
     if any(text[at : at + _WINDOW] in pool for at in range(len(text) - _WINDOW + 1)):

@@ -16,7 +16,7 @@ from resilient_ws.policy.host import canonical_host, literal
 
 
 _BETWEEN: Final = re.compile(r"[,\s]+")
-_ITEM: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(/\d+)?(?::(\d+))?")
+_ITEM: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]*))(/\d+)?(?::(\d{1,5}))?")
 
 
 def excepted(no_proxy: str, host: str, port: int) -> bool:

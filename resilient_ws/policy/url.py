@@ -34,8 +34,9 @@ _REDIRECTED_AS: Final[Mapping[str, str]] = {"http": "ws", "https": "wss"}
 #: Whitespace and control characters, which urlsplit would silently drop, and the
 #: backslash, which browsers read as a slash and Python does not.
 _UNSAFE: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
-#: Host and port. urlsplit ignores what stands before and behind the brackets.
-_HOST_AND_PORT: Final = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::.*)?")
+#: Host and port. urlsplit ignores what stands before and behind the brackets, and takes
+#: names and addresses of the future (RFC 3986, IPvFuture) in them.
+_HOST_AND_PORT: Final = re.compile(r"(?:\[[^\[\]:.]*:[^\[\]]*\]|[^\[\]:]*)(?::.*)?")
 #: A URL up to its path, which begins at the first of these (RFC 3986, section 3.2).
 _FRONT: Final = re.compile(r"[^/?#]*//[^/?#]*")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")

@@ -133,7 +133,7 @@ class Offer:
                 f"server_max_window_bits is {said}; {self.peer_bits} was asked for"
             )
         if left:
-            raise _refused(f"unknown parameter {next(iter(left))!r}")
+            raise _refused("unknown parameter {}", next(iter(left)))
         return DeflateParameters(
             own_bits=min(own_bits, self.own_bits),
             own_limit=own_bits,
@@ -149,7 +149,7 @@ def _has_flag(left: dict[str, str | None], name: str) -> bool:
         return False
     value = left.pop(name)
     if value is not None:
-        raise _refused(f"{name}={value} has a value, and must not have one")
+        raise _refused(f"{name} has the value {{}}, and must not have one", value)
     return True
 
 
@@ -159,15 +159,15 @@ def _bits(left: dict[str, str | None], name: str) -> int | None:
         return None
     value = left.pop(name)
     if value is None or not _NUMBER.fullmatch(value):
-        raise _refused(f"{name} is {value!r}, not a number from 8 to 15")
+        raise _refused(f"{name} is {{}}, not a number from 8 to 15", value or "")
     bits = int(value)
     if not _MIN_BITS <= bits <= _MAX_BITS:
         raise _refused(f"{name} is {bits}, not from 8 to 15")
     return bits
 
 
-def _refused(what: str) -> HandshakeFailure:
-    return HandshakeFailure(f"the server answered {NAME} wrongly: {what}")
+def _refused(what: str, said: str | None = None) -> HandshakeFailure:
+    return HandshakeFailure(f"the server answered {NAME} wrongly: {what}", said)
 
 
 class Deflater:

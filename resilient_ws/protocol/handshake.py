@@ -34,6 +34,9 @@ _PARAMETER: Final = re.compile(
 _EMPTY_ITEM: Final = re.compile(r"[ \t]*(?=,|\Z)")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
+#: How much of what a server wrote is quoted: its headers may have 256 KiB.
+_QUOTED_AT_MOST: Final = 60
+_NOT_QUOTED: Final = "(a part of our own request)"
 
 
 @attrs.frozen(kw_only=True)
@@ -55,16 +58,25 @@ class Negotiated:
 class HandshakeFailure(Exception):
     """The server's answer is not a WebSocket handshake.
 
+    Args:
+        what: What is wrong with the answer, with ``{}`` where it is quoted.
+        said: What the server wrote there.
+        code: As below.
+
     Attributes:
         code: The close code that says it: 1002, or 1010 for a required extension
             that the server did not agree to.
-        text: What is wrong with the answer.
+        text: What is wrong with the answer, with the first of what the server wrote.
+        said: That, ``None`` where nothing is quoted.
+        unquoted: The text without it, for where it repeats the request.
     """
 
-    def __init__(self, text: str, *, code: int = 1002) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, said: str | None = None, *, code: int = 1002) -> None:
         self.code = code
-        self.text = text
+        self.said = None if said is None else said[:_QUOTED_AT_MOST]
+        self.text = what if said is None else what.format(_first_of(said))
+        self.unquoted = what if said is None else what.format(_NOT_QUOTED)
+        super().__init__(self.text)
 
 
 class Handshake:
@@ -136,13 +148,15 @@ class Handshake:
                 f"the server answered {status}, not 101 Switching Protocols"
             )
         upgrade = _only(headers, "Upgrade")
-        if upgrade is None or upgrade.lower() != "websocket":
-            raise HandshakeFailure(f"the Upgrade header is {upgrade!r}, not websocket")
+        if upgrade is None:
+            raise HandshakeFailure("there is no Upgrade header")
+        if upgrade.lower() != "websocket":
+            raise HandshakeFailure("the Upgrade header is {}, not websocket", upgrade)
         connection = ",".join(_values(headers, "Connection"))
         tokens = {token.strip(" \t").lower() for token in connection.split(",")}
         if "upgrade" not in tokens:
             raise HandshakeFailure(
-                f"the Connection header is {connection!r}, without upgrade"
+                "the Connection header is {}, without upgrade", connection
             )
         if _only(headers, "Sec-WebSocket-Accept") != _accept(self._key):
             raise HandshakeFailure(
@@ -157,14 +171,8 @@ class Handshake:
         """Return the subprotocol that the server chose, if we offered it."""
         if subprotocol is None or subprotocol in self._subprotocols:
             return subprotocol
-        if any(name in subprotocol for name in self._subprotocols):
-            # Not quoted: one that was offered may be a login.
-            raise HandshakeFailure(
-                "the server chose a subprotocol that was not offered, with one in it "
-                "that was"
-            )
         raise HandshakeFailure(
-            f"the server chose subprotocol {subprotocol!r}, which was not offered"
+            "the server chose subprotocol {}, which was not offered", subprotocol
         )
 
     def _agreed(self, values: Sequence[str]) -> dict[str, dict[str, str | None]]:
@@ -175,10 +183,10 @@ class Handshake:
         for name, parameters in _extensions(", ".join(values)):
             if name not in offered:
                 raise HandshakeFailure(
-                    f"the server chose extension {name!r}, which was not offered"
+                    "the server chose extension {}, which was not offered", name
                 )
             if name in agreed:
-                raise HandshakeFailure(f"the server chose extension {name!r} twice")
+                raise HandshakeFailure("the server chose extension {} twice", name)
             agreed[name] = parameters
         if missing := [name for name in self._required if name not in agreed]:
             raise HandshakeFailure(
@@ -263,11 +271,18 @@ def _parameters(text: str, pos: int) -> tuple[dict[str, str | None], int]:
             if not _IS_TOKEN.fullmatch(value):
                 raise _malformed(text)
         if key in parameters:
-            raise HandshakeFailure(f"the server gave extension parameter {key!r} twice")
+            raise HandshakeFailure("the server gave extension parameter {} twice", key)
         parameters[key] = value
         pos = match.end()
     return parameters, pos
 
 
 def _malformed(text: str) -> HandshakeFailure:
-    return HandshakeFailure(f"malformed Sec-WebSocket-Extensions header: {text!r}")
+    return HandshakeFailure("malformed Sec-WebSocket-Extensions header: {}", text)
+
+
+def _first_of(said: str) -> str:
+    """Return the beginning of what a server wrote, in quotes."""
+    if len(said) <= _QUOTED_AT_MOST:
+        return repr(said)
+    return f"{said[:_QUOTED_AT_MOST]!r}... ({len(said):,} characters)"

@@ -19,6 +19,7 @@ from resilient_ws.errors import (
     SecurityError,
 )
 from resilient_ws.policy.answer import AnswerHeaders
+from resilient_ws.policy.first_words import repeats, words_of
 from resilient_ws.policy.url import redirected, same_origin
 from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
@@ -156,11 +157,14 @@ async def dial(
     visited = {endpoint}
     while True:
         handshake = greeting.handshake()
+        asked = [*headers, *handshake.request_headers()]
         await before_request()
-        response = await _request(endpoint, headers, handshake, client)
+        response = await _request(endpoint, asked, client)
         try:
             if response.status == SWITCHING_PROTOCOLS:
-                negotiated = _agreed(response, handshake, endpoint, wire, greeting)
+                negotiated = _agreed(
+                    response, handshake, endpoint, wire, greeting, asked=asked
+                )
                 kept = client.borrowed or client.proxied(endpoint)
                 _take_over(response, endpoint, wire, kept=kept)
                 return negotiated
@@ -192,16 +196,14 @@ async def dial(
 
 async def _request(
     endpoint: Endpoint,
-    headers: Sequence[tuple[str, str]],
-    handshake: Handshake,
+    asked: list[tuple[str, str]],
     client: HttpClient,
 ) -> aiohttp.ClientResponse:
     """Ask for the upgrade; raise nothing but errors of ours, and ``Unforeseen``."""
-    asked = [*headers, *handshake.request_headers()]
     if endpoint.authorization and not any(
-        name.lower() == "authorization" for name, _ in headers
+        name.lower() == "authorization" for name, _ in asked
     ):
-        asked.append(("Authorization", endpoint.authorization))
+        asked = [*asked, ("Authorization", endpoint.authorization)]
     try:
         return await client.get(endpoint, asked)
     except Exception as failure:  # noqa: BLE001 - it becomes ours, or Unforeseen
@@ -218,8 +220,13 @@ def _agreed(
     endpoint: Endpoint,
     wire: Wire,
     greeting: Greeting,
+    *,
+    asked: Sequence[tuple[str, str]],
 ) -> Negotiated:
-    """Check the 101, and have the wire do what it says."""
+    """Check the 101, and have the wire do what it says.
+
+    ``asked`` are the headers of the request: an error repeats nothing of them.
+    """
     received = [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in response.raw_headers
@@ -228,7 +235,11 @@ def _agreed(
         negotiated = handshake.check(response.status, received)
         greeting.prepare(wire.engine, negotiated)
     except HandshakeFailure as failure:
-        broken = f"{endpoint} answered the handshake wrongly: {failure.text}"
+        echoes = failure.said is not None and repeats(
+            failure.said, words_of(endpoint, asked)
+        )
+        why = failure.unquoted if echoes else failure.text
+        broken = f"{endpoint} answered the handshake wrongly: {why}"
         code = failure.code
     else:
         return attrs.evolve(negotiated, headers=AnswerHeaders(received))

@@ -8,6 +8,7 @@ of them are kept, because they say what it was that answered.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +48,10 @@ MAX_INTERIM: Final = 16
 MAX_BODY: Final = 32 * 1024
 #: How many bytes aiohttp's parser is given at a time.
 _PIECE: Final = 16 * 1024
+#: The end of a head, as a lenient parser takes it, and its size but for one byte. Lines
+#: that are empty from the beginning are none.
+_END: Final = re.compile(rb"[^\r\n]\r?\n\r?\n")
+_END_SIZE: Final = 4
 _SWITCHING_PROTOCOLS: Final = 101
 _FIRST_FINAL: Final = 200
 
@@ -75,6 +80,8 @@ class MeteredHandler(ResponseHandler):
         self.of_proxy = False
         #: What must live as long as the connection.
         self.keeps: object = None
+        #: The last bytes that the parser was given of a head.
+        self._last = b""
         self._metering = False
         self._interim = 0
         #: How many bytes had come when the answer's head was complete.
@@ -107,15 +114,35 @@ class MeteredHandler(ResponseHandler):
     def _metered(self, data: bytes) -> bytes:
         """Parse what came, up to the bound; return what came behind a 101."""
         self.first += data[: KEPT - len(self.first)]
-        for start in range(0, len(data), _PIECE):
+        start = 0
+        while start < len(data):
             if self.upgraded:
                 return data[start:]
             if self._has_enough():
                 break
-            piece = data[start : start + _PIECE]
+            piece = self._piece(data, start)
+            start += len(piece)
             self.size += len(piece)
             super().data_received(piece)
         return b""
+
+    def _piece(self, data: bytes, start: int) -> bytes:
+        """Return what the parser gets next: of a head to its end, and to the bound.
+
+        What is wrong with a body must not undo a head that was complete, so that the
+        head is parsed by itself, however the two were cut.
+        """
+        if self._head is not None:
+            return data[start : start + _PIECE]
+        piece = data[start : start + min(_PIECE, MAX_HEAD - self.size)]
+        with_last = self._last + piece
+        end = _END.search(with_last)
+        if end is None:
+            self._last = with_last[-_END_SIZE:]
+            return piece
+        piece = piece[: end.end() - len(self._last)]
+        self._last = b""
+        return piece
 
     def feed_data(
         self, data: tuple[RawResponseMessage, StreamReader], size: int = 0

@@ -74,6 +74,9 @@ from resilient_ws.policy.no_proxy import excepted
         ("/8", "10.0.0.1", 80, False),
         (".", "example.com", 80, False),
         ("127.1", "127.0.0.1", 80, False),
+        ("[]", "127.0.0.1", 80, False),
+        ("[]/8:80", "127.0.0.1", 80, False),
+        ("example.com:" + "9" * 5000, "example.com", 80, False),
     ],
 )
 def test_what_is_excepted(no_proxy: str, host: str, port: int, direct: bool) -> None:

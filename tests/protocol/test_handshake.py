@@ -97,7 +97,7 @@ def test_another_status_is_refused(status: int) -> None:
 @pytest.mark.parametrize(
     ("headers", "text"),
     [
-        ([GOOD[1], ACCEPTED], "Upgrade header is None"),
+        ([GOOD[1], ACCEPTED], "there is no Upgrade header"),
         ([("Upgrade", "h2c"), GOOD[1], ACCEPTED], "Upgrade header is 'h2c'"),
         ([("Upgrade", ""), GOOD[1], ACCEPTED], "Upgrade header is ''"),
         ([GOOD[0], *GOOD, ACCEPTED], "2 Upgrade headers"),
@@ -152,6 +152,30 @@ def test_a_subprotocol_that_was_not_offered_fails(
     with pytest.raises(HandshakeFailure) as caught:
         agreed(*((PROTOCOL, name) for name in chosen), subprotocols=offered)
     assert caught.value.code == 1002
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Upgrade", "u" * 200_000), GOOD[1], ACCEPTED],
+        [GOOD[0], ("Connection", "c," * 100_000), ACCEPTED],
+        [*GOOD, ACCEPTED, (PROTOCOL, "p" * 200_000)],
+        [*GOOD, ACCEPTED, ("Sec-WebSocket-Extensions", "e" * 200_000)],
+        [*GOOD, ACCEPTED, ("Sec-WebSocket-Extensions", "e; " * 70_000)],
+    ],
+)
+def test_of_a_long_header_the_beginning_is_quoted(
+    headers: list[tuple[str, str]],
+) -> None:
+    with pytest.raises(
+        HandshakeFailure, match=r"\.\.\. \(2\d\d,\d+ characters\)"
+    ) as caught:
+        handshake().check(101, headers)
+    assert len(caught.value.text) < 200
+    said = caught.value.said
+    assert said is not None
+    assert repr(said) in caught.value.text
+    assert said not in caught.value.unquoted
 
 
 @pytest.mark.parametrize(

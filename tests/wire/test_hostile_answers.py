@@ -22,9 +22,12 @@ from resilient_ws import (
     Access,
     AttemptFailed,
     ConnectFailed,
+    GaveUp,
     HandshakeRejected,
     Inbox,
     OpenTimeout,
+    ProtocolError,
+    Reconnect,
     Timeouts,
     connect,
 )
@@ -49,6 +52,7 @@ MOST_MEMORY: Final = 24 * MIB
 LONGEST_HOLD: Final = 0.05
 
 OK: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+SWITCHING: Final = ("Upgrade: websocket", "Connection: Upgrade")
 REFUSED: Final = b"HTTP/1.1 401 Unauthorized\r\n"
 CHUNKED: Final = REFUSED + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -373,6 +377,90 @@ async def test_a_complaint_about_our_request_shows_no_secret(
         ended = await outcome_of(laden(server), caplog)
     assert "an answer of Redis." in str(ended.root)
     assert not find_secrets(ended.told)
+
+
+PLANTED: Final = "planted.token-4711"
+DEFLATE: Final = "Sec-WebSocket-Extensions: permessage-deflate; "
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"Upgrade: {PLANTED}", "Connection: Upgrade"],
+        ["Upgrade: websocket", f"Connection: {PLANTED}, close"],
+        [*SWITCHING, f"Sec-WebSocket-Protocol: Bearer {PLANTED}"],
+        [*SWITCHING, f"Sec-WebSocket-Extensions: {PLANTED}"],
+        [*SWITCHING, f'Sec-WebSocket-Extensions: x; a="{PLANTED}'],
+        [*SWITCHING, f"{DEFLATE}{PLANTED}"],
+        [*SWITCHING, f"{DEFLATE}{PLANTED}; {PLANTED}"],
+        [*SWITCHING, f"{DEFLATE}server_max_window_bits={PLANTED.upper()}"],
+        [*SWITCHING, f"{DEFLATE}server_no_context_takeover={PLANTED}"],
+    ],
+)
+async def test_a_wrong_101_that_repeats_the_request_is_not_quoted(
+    lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        pairs = (line.partition(": ") for line in lines)
+        headers = [(name, value) for name, _, value in pairs]
+        peer.respond([*headers, ("Sec-WebSocket-Accept", peer.accept_key)])
+        peer.drain()
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        headers = {"Authorization": f"Bearer {PLANTED}"}
+        ended = await outcome_of(server.url, caplog, headers=headers)
+    assert isinstance(ended.root, ProtocolError)
+    assert "(a part of our own request)" in str(ended.root)
+    assert not [text for text in ended.told if PLANTED in text.lower()]
+
+
+@pytest.mark.parametrize("first", [0, 1, 100, 16 * 1024 + 1])
+@pytest.mark.parametrize("beyond", [0, 1])
+async def test_the_bound_of_a_head_is_the_same_however_it_is_cut(
+    first: int, beyond: int
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        head = (
+            f"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {peer.accept_key}\r\nX: "
+        )
+        head += "x" * (MAX_HEAD - len(head) - 4 + beyond) + "\r\n\r\n"
+        peer.sock.sendall(head[:first].encode())
+        time.sleep(0.02)
+        peer.sock.sendall(head[first:].encode() + frame("at once"))
+        peer.drain()
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        session = connect(server.url, reconnect=Reconnect(stop=lambda _: True))
+        if beyond:
+            with pytest.raises(GaveUp, match=TOO_LONG):
+                async with session:
+                    pytest.fail("it was opened")
+        else:
+            async with session:
+                assert await soon(session) == "at once"
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+async def test_what_is_wrong_with_a_body_does_not_undo_the_refusal(
+    end: bytes, pause: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = end.join((b"HTTP/1.1 401 x", b"Transfer-Encoding: chunked", b"", b""))
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.sock.sendall(head[:-1] if pause else b"")
+        time.sleep(pause)
+        peer.sock.sendall((head[-1:] if pause else head) + b"5\r\nhello\r\nno size\r\n")
+        peer.drain()
+
+    async with assert_no_leaks(), RawServer(script) as server:
+        ended = await outcome_of(server.url, caplog)
+    assert isinstance(ended.root, HandshakeRejected)
+    assert (ended.root.status, ended.root.body) == (401, b"hello")
 
 
 async def test_headers_of_a_real_gateway_are_accepted() -> None:

@@ -328,7 +328,7 @@ HANDSHAKES: Final = [
         switching(("Upgrade", "h2c"), CONNECTION, ACCEPT),
         "the Upgrade header is 'h2c'",
     ),
-    answers("no Upgrade", switching(CONNECTION, ACCEPT), "the Upgrade header is None"),
+    answers("no Upgrade", switching(CONNECTION, ACCEPT), "there is no Upgrade header"),
     answers(
         "another Connection",
         switching(UPGRADE, ("Connection", "keep-alive"), ACCEPT),
