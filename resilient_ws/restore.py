@@ -185,6 +185,8 @@ class Connection:
         message, _ = payload_of(data)
         await self._wire.outgoing.wait_writable()
         if self._wire.ended.done():
+            # No frame of ours holds it: a login is sent here.
+            del data, message
             raise without_frames(self._wire.ended.result())
         self._wire.outgoing.send(message)
 

@@ -439,18 +439,20 @@ class Session:
             Safe: a cancelled ``send`` was not accepted and is never transmitted. With
             a durable store that may take until its row is deleted.
         """
-        outbox = self._entered().outbox
-        if ttl is not None:
-            check_duration("ttl", ttl)
-        if message_id is not None:
-            check_message_id(message_id)
-        if epoch is not None or confirm is not None or only_if_open:
-            _check_terms(epoch, confirm)
-            epoch = outbox.epoch if epoch is None and only_if_open else epoch
         try:
+            outbox = self._entered().outbox
+            if ttl is not None:
+                check_duration("ttl", ttl)
+            if message_id is not None:
+                check_message_id(message_id)
+            if epoch is not None or confirm is not None or only_if_open:
+                _check_terms(epoch, confirm)
+                epoch = outbox.epoch if epoch is None and only_if_open else epoch
             accepted = outbox.send(data, ttl, message_id, epoch, confirm)
             return accepted if isinstance(accepted, Delivery) else await accepted
         except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
+            # Nor is the message in this one.
+            del data
             why = without_frames(failure)
         # Nearly what NoFrames does, which would cost each message two calls.
         try:

@@ -87,7 +87,8 @@ def _lines_of(file: str, option: str) -> list[str]:
     if len(content) > _MAX_SIZE:
         raise ValueError(f"{option}: {file} is larger than {_MAX_SIZE // 1024} KiB")
     try:
-        text = content.decode()
+        # Some editors begin a file with a mark of its encoding.
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{option}: {file} is not UTF-8") from None
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -116,8 +116,9 @@ class SQLiteStore:
         Raises:
             StoreError: There is no file, or it is not a sound store.
         """
-        path = files.located(self.path)
+        path = self.path
         try:
+            path = files.located(path)
             if files.regular(path) is None:
                 raise StoreError(f"There is no file {path}.")
             with contextlib.closing(schema.reader(path)) as connection:

@@ -249,8 +249,9 @@ async def test_url_and_headers_come_from_files(
     websockets_server: ServerProcess, tmp_path: Path
 ) -> None:
     url, headers = tmp_path / "url", tmp_path / "headers"
-    url.write_text(f"{websockets_server.url}/feed?n=1&token=planted\n")
-    headers.write_text("Authorization: Bearer planted\n\nX-Two: b: c\n")
+    mark = "\ufeff"  # as some editors begin a file
+    url.write_text(f"{mark}{websockets_server.url}/feed?n=1&token=planted\n")
+    headers.write_text(f"{mark}Authorization: Bearer planted\n\nX-Two: b: c\n")
     arguments = (
         "--url-file",
         str(url),

@@ -109,6 +109,15 @@ async def test_a_folder_that_is_not_there(server: ScriptedServer, path: Path) ->
             pass
 
 
+@pytest.mark.parametrize("name", ["a file/beneath it", "n" * 300])
+def test_a_path_that_cannot_be_is_no_store_to_look_into(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(StoreError, match="cannot be read"):
+        list(SQLiteStore(tmp_path / name).pending())
+
+
 async def test_an_empty_file_becomes_a_store(
     server: ScriptedServer, path: Path
 ) -> None:

@@ -18,10 +18,14 @@ from resilient_ws import (
     HandshakeRejected,
     Liveness,
     LivenessTimeout,
+    MessageTooBig,
     OpenTimeout,
+    Outbox,
+    OutboxFull,
     ProtocolError,
     ResilientWSError,
     SecurityError,
+    SessionClosed,
     Timeouts,
     connect,
 )
@@ -42,6 +46,7 @@ from tests.wire.outcome import (
     find_secrets,
     laden,
     outcome_of,
+    shown_by_frames,
     told_by,
 )
 from tests.wire.raw import Peer, RawServer
@@ -194,6 +199,29 @@ async def test_what_connect_refuses_is_not_in_its_frame() -> None:
         told = told_by(caught.value)
         assert not any(text.startswith("connect, ") for text in told)
         assert not find_secrets(told)
+
+
+async def test_what_send_refuses_is_not_in_its_frame() -> None:
+    url = f"ws://{HOST}:{free_port()}"
+    room = Outbox(max_bytes=100)
+    wrong: list[tuple[type[Exception], dict[str, Any]]] = [
+        (TypeError, {"data": [TOKEN]}),
+        (ValueError, {"data": f"{TOKEN}\ud800"}),
+        (ValueError, {"data": TOKEN, "ttl": -1}),
+        (TypeError, {"data": TOKEN, "message_id": 1}),
+        (ValueError, {"data": TOKEN, "confirm": "never"}),
+        (MessageTooBig, {"data": TOKEN * 100}),
+        (OutboxFull, {"data": TOKEN + "x" * (90 - len(TOKEN))}),
+    ]
+    async with connect(url, wait_open=False, outbox=room) as session:
+        await session.send("x" * 50)
+        for kind, arguments in wrong:
+            with pytest.raises(kind) as caught:
+                await session.send(**arguments)
+            assert not find_secrets(shown_by_frames(caught.tb.tb_next)), arguments
+    with pytest.raises(SessionClosed) as closed:
+        await session.send(TOKEN)
+    assert not find_secrets(shown_by_frames(closed.tb.tb_next))
 
 
 AFTER_THE_101: dict[str, tuple[Callable[[Peer], None], type[Exception]]] = {
