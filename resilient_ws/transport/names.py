@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 #: How many look-ups run at once in a loop; further names wait for one that ends.
 MAX_LOOK_UPS: Final = 32
+#: How many addresses of each family are kept: a name server may give thousands, and a
+#: dial that tries them holds the loop up, and never comes to an end.
+MAX_ADDRESSES: Final = 16
 _AS_NUMBERS: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 #: Only addresses that an interface here could reach, as aiohttp asks.
 _FLAGS: Final = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", socket.AI_ADDRCONFIG)
@@ -179,13 +182,15 @@ def _look_up(name: str) -> _Outcome:
                 raise
             # Without a network there is still this machine.
             infos = _ask(name, 0)
-        return tuple(
-            Found(family, proto, _written(address))
-            for family, _, proto, _, address in infos
-            if family in (socket.AF_INET, socket.AF_INET6)
-        )
+        left = {socket.AF_INET: MAX_ADDRESSES, socket.AF_INET6: MAX_ADDRESSES}
+        found: list[Found] = []
+        for family, _, proto, _, address in infos:
+            if left.get(family, 0):
+                left[family] -= 1
+                found.append(Found(family, proto, _written(address)))
     except OSError as failure:
         return failure.with_traceback(None)
+    return tuple(found) or socket.gaierror(socket.EAI_NONAME, "no address")
 
 
 def _ask(name: str, flags: int) -> list[Any]:

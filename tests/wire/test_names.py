@@ -15,7 +15,7 @@ import pytest
 
 from resilient_ws import Access, AttemptFailed, OpenTimeout, State, Timeouts, connect
 from resilient_ws.testing import VirtualLoop, assert_no_leaks
-from resilient_ws.transport.names import MAX_LOOK_UPS, Found, LookUps
+from resilient_ws.transport.names import MAX_ADDRESSES, MAX_LOOK_UPS, Found, LookUps
 from tests.servers.process import ROOT
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import AT_ONCE, BOTH_LOOPS, SOON, Witness, eventually
@@ -159,6 +159,35 @@ async def test_a_resolver_that_raises_something_else(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(socket.gaierror):
+        await find()
+
+
+async def test_of_thousands_of_addresses_the_first_of_each_family_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    six = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (f"2001:db8::{n:x}", 0, 0, 0))
+        for n in range(1, 3000)
+    ]
+    four = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{n}", 0))
+        for n in range(1, 250)
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*six, *four])
+    found = await find()
+    assert [one.address for one in found] == [
+        info[4][0] for info in (*six[:MAX_ADDRESSES], *four[:MAX_ADDRESSES])
+    ]
+
+
+@pytest.mark.parametrize(
+    "infos", [[], [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", ("x",))]]
+)
+async def test_a_name_without_an_address_is_not_found(
+    infos: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
+    with pytest.raises(socket.gaierror, match="no address"):
         await find()
 
 
