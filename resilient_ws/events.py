@@ -8,8 +8,8 @@ is told in the place of the first of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, SupportsIndex
 
 import attrs
 
@@ -65,6 +65,22 @@ class Event:
 
     # Not a field: what happened is the same, whoever tells it.
     session: str = ""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Travel with the name of the session, of which attrs knows nothing."""
+        reduced = super().__reduce_ex__(protocol)
+        if isinstance(self, BaseException) or isinstance(reduced, str):
+            return reduced
+        return _remade, (*reduced[:3], self.session)
+
+
+def _remade(
+    make: Callable[..., Any], arguments: tuple[Any, ...], state: object, session: str
+) -> object:
+    event = make(*arguments)
+    event.__setstate__(state)
+    object.__setattr__(event, "session", session)
+    return event
 
 
 @attrs.frozen(kw_only=True)

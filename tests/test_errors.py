@@ -194,6 +194,14 @@ def test_an_error_travels_with_all_that_it_says(error: Exception, way: str) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_an_event_travels_with_the_name_of_its_session(way: str) -> None:
+    for event in (resilient_ws.PongReceived(latency=1.0), resilient_ws.SessionClosed()):
+        object.__setattr__(event, "session", "feed")
+        assert WAYS[way](event).session == "feed"
+        assert WAYS[way](event) == event or isinstance(event, Exception)
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("event", EVENTS, ids=lambda one: type(one).__name__)
 def test_an_event_or_a_value_travels(event: object, way: str) -> None:
     assert told(WAYS[way](event)) == told(event)
