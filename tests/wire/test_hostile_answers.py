@@ -433,7 +433,11 @@ async def test_the_bound_of_a_head_is_the_same_however_it_is_cut(
         peer.drain()
 
     async with assert_no_leaks(), RawServer(script) as server:
-        session = connect(server.url, reconnect=Reconnect(stop=lambda _: True))
+        session = connect(
+            server.url,
+            reconnect=Reconnect(stop=lambda _: True),
+            timeouts=Timeouts(close=0.5),
+        )
         if beyond:
             with pytest.raises(GaveUp, match=TOO_LONG):
                 async with session:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pytest
 import tenacity
 
-from resilient_ws import Event, Reconnect, Session, connect
+from resilient_ws import Event, Reconnect, Session, Timeouts, connect
 
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class Witness:
 @contextlib.asynccontextmanager
 async def watched(url: Any, **options: Any) -> AsyncIterator[tuple[Session, Witness]]:
     """Enter a session that comes back at once, with a witness from its beginning."""
-    session = connect(url, **{"reconnect": AT_ONCE, **options})
+    # Servers that answer no close frame are not waited for.
+    usual = {"reconnect": AT_ONCE, "timeouts": Timeouts(close=0.5)}
+    session = connect(url, **{**usual, **options})
     witness = Witness(session)
     async with session:
         yield session, witness

@@ -29,7 +29,9 @@ def _session(user: User) -> resilient_ws.Session:
         compression=None,
         wait_open=True,
         reconnect=resilient_ws.Reconnect(
-            wait=wait, retry_after_cap=settings.retry_after_cap
+            wait=wait,
+            retry_after_cap=settings.retry_after_cap,
+            fatal_after=settings.fatal_after,
         ),
         liveness=resilient_ws.Liveness(
             ping_interval=settings.ping_interval, ping_timeout=settings.ping_timeout

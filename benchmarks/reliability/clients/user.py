@@ -58,6 +58,7 @@ class Settings:
     authority: str = ""
     #: Believed of a server that says when to come back, where that can be set.
     retry_after_cap: float = 900.0
+    fatal_after: float = 900.0
     #: So many dials a second for all clients together, where that can be set.
     dials_per_second: int | None = None
     #: What a callback of the user's does, where there are callbacks.

@@ -261,6 +261,8 @@ async def _final(stage: Stage, client: Client, since: float) -> Outcome:
     )
 
 
+#: Seconds for which a refusal has to stand after the link was open.
+_STANDS: Final = 1.0
 _GIVEN_UP: Final = (
     f"final after at most {_MAX_TRIES} dials, within {_COUNTED_FOR:g} s, with an error"
 )
@@ -276,12 +278,18 @@ async def token_refused(stage: Stage) -> Outcome:
 
 
 @situation(
-    "Link lost, and from then on 401 to every token", _GIVEN_UP, server="aiohttp"
+    "Link lost, and from then on 401 to every token",
+    f"{_GIVEN_UP}, where that is to stand for {_STANDS:g} s",
+    server="aiohttp",
 )
 async def token_revoked(stage: Stage) -> Outcome:
-    """The token was good for the first dial; none is any more."""
+    """The token was good for the first dial; none is any more.
+
+    A session that was open believes that only when it has stood for a while.
+    """
     client = await stage.client(
-        _path("/refuse", status=401, spared=1), Settings(credentials="fresh")
+        _path("/refuse", status=401, spared=1),
+        Settings(credentials="fresh", fatal_after=_STANDS),
     )
     await client.until("opened", within=PATIENCE)
     cut = time.monotonic()
