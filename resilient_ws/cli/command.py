@@ -18,6 +18,7 @@ from resilient_ws.cli.secrets import (
     HEADERS_VARIABLE,
     URL_VARIABLE,
     read_headers,
+    read_messages,
     read_url,
 )
 from resilient_ws.cli.standard import complain
@@ -110,6 +111,14 @@ def listen(
             metavar="NAME", help="Offer a subprotocol, best first; repeatable."
         ),
     ] = None,
+    on_open: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT|@FILE",
+            help="Send a message on each new connection, to log in or subscribe, or "
+            "those of a file, one a line; repeatable. Lines of stdin are sent once.",
+        ),
+    ] = None,
     count: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="End after so many messages."),
@@ -149,6 +158,7 @@ def listen(
             url=read_url(url, url_file),
             headers=read_headers(header or []),
             subprotocols=subprotocol or (),
+            on_open=read_messages(on_open or []),
             count=count,
             binary=binary,
             json_events=json_events,

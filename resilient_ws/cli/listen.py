@@ -21,6 +21,7 @@ import attrs
 
 from resilient_ws import (
     Access,
+    Connection,
     Event,
     Outbox,
     Reconnect,
@@ -61,6 +62,7 @@ class Listen:
     url: str
     headers: Mapping[str, str]
     subprotocols: Sequence[str]
+    on_open: Sequence[str]
     count: int | None
     binary: Binary
     json_events: bool
@@ -78,12 +80,18 @@ class Listen:
             self.url,
             headers=self.headers,
             subprotocols=self.subprotocols,
+            on_open=self._restore if self.on_open else None,
             access=Access() if not self.allow_insecure else Access(allow_insecure=True),
             reconnect=Reconnect(max_outage=self.give_up_after),
             outbox=_OUTBOX,
             # So that stdin is read, and kept, from the start.
             wait_open=False,
         )
+
+    async def _restore(self, connection: Connection) -> None:
+        """Say on each new connection what a server forgets with the one before."""
+        for message in self.on_open:
+            await connection.send(message)
 
 
 def one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""URLs and headers from files and from the environment.
+"""URLs, headers and messages from files and from the environment.
 
 What stands on a command line, every user of the machine can read. A file and the
 environment are for those who started the command.
@@ -60,6 +60,23 @@ def read_headers(arguments: Sequence[str]) -> dict[str, str]:
             raise ValueError(msg)
         headers[name] = value.strip()
     return headers
+
+
+def read_messages(arguments: Sequence[str]) -> list[str]:
+    """Return the messages of ``TEXT`` arguments, and of ``@FILE``, one a line.
+
+    Raises:
+        ValueError: A file cannot be read.
+    """
+    return [
+        message
+        for argument in arguments
+        for message in (
+            _lines_of(argument[1:], "--on-open")
+            if argument.startswith("@")
+            else [argument]
+        )
+    ]
 
 
 def _header_lines(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resilient_ws.testing import ScriptedServer
 from tests.cli.command import SOON, Command
 from tests.servers.process import HOST, ServerProcess, free_port
 from tests.servers.scripted import websockets_server as serve
@@ -19,6 +20,8 @@ from tests.servers.scripted import websockets_server as serve
 
 if TYPE_CHECKING:
     import pathlib
+
+    from resilient_ws.testing import Peer
 
 
 pytestmark = pytest.mark.wire
@@ -66,6 +69,31 @@ async def test_what_is_read_offline_is_sent_later_and_the_end_of_stdin_ends_noth
             assert echoed == ["one", "two", "", "last"]
             command.signal(signal.SIGTERM)
             assert await command.ended() == (0, "")
+
+
+async def test_what_is_to_be_sent_on_each_connection_is(
+    tmp_path: pathlib.Path,
+) -> None:
+    async def restarting(peer: Peer) -> None:
+        await peer.accept()
+        for expected in ("login", "subscribe", "more"):
+            await peer.expect(expected)
+        await peer.send("heard")
+        await peer.close(1012)
+
+    file = tmp_path / "messages"
+    file.write_text("subscribe\nmore\n")
+    async with ScriptedServer(restarting) as server:
+        options = ("--on-open", "login", "--on-open", f"@{file}", "--count", "2")
+        async with Command("listen", server.url(), *options) as command:
+            assert await command.ended() == (0, "heard\nheard\n")
+    assert len(server.peers) == 2
+
+
+async def test_a_file_of_messages_that_is_not_there_is_told() -> None:
+    async with Command("listen", "ws://127.0.0.1:9", "--on-open", "@none") as command:
+        assert await command.ended() == (2, "")
+    assert "--on-open: none cannot be read" in "".join(command.errors)
 
 
 async def test_stdin_may_be_a_file(
