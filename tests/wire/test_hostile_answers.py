@@ -47,9 +47,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.wire, BOTH_LOOPS]
 
 MIB: Final = 1024 * 1024
-#: What any attack may cost: bytes of memory, and seconds of the loop's thread at a time.
+#: What any attack may cost, in bytes of memory.
 MOST_MEMORY: Final = 24 * MIB
-LONGEST_HOLD: Final = 0.05
 
 OK: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
 SWITCHING: Final = ("Upgrade: websocket", "Connection: Upgrade")
@@ -58,16 +57,18 @@ CHUNKED: Final = REFUSED + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 class Cost:
-    """Watches the memory of this process, and the loop, from the loop itself."""
+    """Watches the memory of this process, from the loop itself.
+
+    How long the loop is held at most, `make security` measures: here it would be the
+    time of the machine, and of what traces the code.
+    """
 
     def __init__(self) -> None:
-        self.hold = 0.0
         self.memory = 0
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._before = _resident()
-        self._at = time.thread_time()
         self._next = self._loop.call_later(0.001, self._tick)
         return self
 
@@ -76,16 +77,11 @@ class Cost:
         self._next.cancel()
 
     def _tick(self) -> None:
-        # Not the wall's time: that counts what other processes do, too.
-        now = time.thread_time()
-        self.hold = max(self.hold, now - self._at)
         self.memory = max(self.memory, _resident() - self._before)
-        self._at = time.thread_time()
         self._next = self._loop.call_later(0.001, self._tick)
 
     def check(self) -> None:
         assert self.memory < MOST_MEMORY, f"{self.memory / MIB:.1f} MiB"
-        assert self.hold < LONGEST_HOLD, f"{self.hold * 1000:.1f} ms"
 
 
 def _resident() -> int:
