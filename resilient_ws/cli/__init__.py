@@ -8,6 +8,7 @@ import sys
 from resilient_ws.cli.standard import (
     StreamFailed,
     complain,
+    drop_unwritten,
     let_go,
     occupy_closed,
     stream_failed,
@@ -33,7 +34,9 @@ def main() -> None:
         complain(problem)
         sys.exit(_WRONG)
     write_anything()
-    sys.exit(_run())
+    code = _run()
+    drop_unwritten()
+    sys.exit(code)
 
 
 def _run() -> int:

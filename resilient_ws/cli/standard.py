@@ -84,6 +84,16 @@ def let_go(*streams: TextIO) -> None:
     os.close(nowhere)
 
 
+def drop_unwritten() -> None:
+    """Give up what stderr does not take, or Python would exit with 120 for it."""
+    stream = cast("TextIO | None", sys.stderr)
+    if stream is not None:
+        try:
+            stream.flush()
+        except OSError:
+            let_go(stream)
+
+
 def on_ending_signals(callback: Callable[[], object]) -> None:
     """Have the running loop call back on each signal that asks the command to end."""
     loop = asyncio.get_running_loop()
