@@ -15,7 +15,7 @@ import pytest
 
 from resilient_ws import Outbox, SQLiteStore, connect
 from tests.cli.command import SOON, Command
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, free_port, missing
 
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def full() -> Iterator[int]:
     try:
         descriptor = os.open("/dev/full", os.O_RDWR)
     except OSError:
-        pytest.skip("there is no /dev/full")
+        missing("/dev/full", "run the tests on Linux")
+        raise
     yield descriptor
     os.close(descriptor)
 

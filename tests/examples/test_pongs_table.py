@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks.pongs import Seen, judged
-from tests.servers.process import ROOT
+from tests.servers.process import output_of
 
 
 if TYPE_CHECKING:
@@ -60,20 +59,8 @@ def test_a_server_is_judged_by_its_pongs(
 async def test_a_page_is_written_of_a_real_server(tmp_path: Path) -> None:
     page = tmp_path / "pongs.md"
     arguments = ["--only", "node", "--rounds", "1", "--write", str(page)]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.pongs", *arguments),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(90):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, said.decode()[-2000:]
+    module = ("-m", "benchmarks.pongs")
+    await output_of(sys.executable, *module, *arguments, within=90.0)
     rows = [line for line in page.read_text().splitlines() if "node ws, " in line]
     assert len(rows) == 2
     for row in rows:

@@ -24,6 +24,7 @@ from resilient_ws import (
 from resilient_ws.outbox import schema
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.testing.scripts import hold
+from tests.outbox.disks import mount, small_disk
 from tests.outbox.refusals import filled, offline, refused
 from tests.outbox.stores import beside, inside
 from tests.record import of, recorded, until
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     from resilient_ws import Session
     from resilient_ws.testing import ScriptedServer
+
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -419,18 +423,8 @@ def test_a_store_is_checked_when_it_is_made(tmp_path: Path) -> None:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MiB."""
-    if os.geteuid() != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("a small tmpfs needs root")
-        pytest.skip("a small tmpfs needs root: run the tests as root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    subprocess.run(["mount", *options], check=True)
-    try:
+    with small_disk(tmp_path / "disk", 3 * MIB) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 async def test_a_full_disk(server: ScriptedServer, tiny_disk: Path) -> None:
@@ -445,7 +439,7 @@ async def test_a_full_disk(server: ScriptedServer, tiny_disk: Path) -> None:
         assert len(before) == kept
     assert of(events, resilient_ws.StoreFailed)
     assert inside(SQLiteStore(path)) == before
-    subprocess.run(["mount", "-o", "remount,size=9m", str(tiny_disk)], check=True)
+    mount(tiny_disk, "remount", "size=9m")
     server.play(hold)
     async with resilient_ws.connect(
         server.url(), outbox=Outbox(store=SQLiteStore(path))
@@ -457,7 +451,7 @@ async def test_a_full_disk(server: ScriptedServer, tiny_disk: Path) -> None:
 async def test_a_disk_full_from_the_beginning(
     server: ScriptedServer, tiny_disk: Path
 ) -> None:
-    (tiny_disk / "ballast").write_bytes(bytes(3 * 1024 * 1024 - 8192))
+    (tiny_disk / "ballast").write_bytes(bytes(3 * MIB - 8192))
     path = tiny_disk / "outbox.db"
     with pytest.raises(StoreError, match=r"full|cannot be used"):
         async with offline(server, SQLiteStore(path)):
@@ -468,7 +462,7 @@ async def test_a_disk_full_from_the_beginning(
 async def test_a_read_only_file(server: ScriptedServer, tiny_disk: Path) -> None:
     path = tiny_disk / "outbox.db"
     await filled(server, path, 5)
-    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    mount(tiny_disk, "remount", "ro")
     await refused(server, path, "Read-only|readonly")
     # To look inside needs no more than reading.
     assert len(inside(SQLiteStore(path))) == 5

@@ -15,6 +15,7 @@ import resilient_ws
 from resilient_ws import Liveness, Outbox, SQLiteStore, State, StoreError
 from resilient_ws.outbox.reserve import SIZE, Reserve
 from resilient_ws.testing.scripts import hold
+from tests.outbox.disks import small_disk
 from tests.outbox.refusals import offline
 from tests.outbox.stores import inside
 from tests.record import of, recorded, until
@@ -37,25 +38,11 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def mount(folder: Path, *options: str) -> None:
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
-    subprocess.run(command, check=True, timeout=60)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system."""
-    if os.geteuid() != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("a small tmpfs needs root")
-        pytest.skip("a small tmpfs needs root: run the tests as root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount(folder, f"size={DISK}")
-    try:
+    with small_disk(tmp_path / "disk", DISK) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True, timeout=60)
 
 
 def fill(disk: Path) -> None:

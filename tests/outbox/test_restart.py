@@ -13,6 +13,7 @@ from resilient_ws import DeliveryState, Liveness, Outbox, Reconnect, SQLiteStore
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.outbox.conftest import EPOCH
 from tests.outbox.picky import ack_of, picky, reading, resetting
+from tests.outbox.refusals import offline
 from tests.outbox.stores import beside, crashed, inside, pending
 from tests.record import of, recorded, until
 
@@ -27,17 +28,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
-
-
-def offline(server: ScriptedServer, store: SQLiteStore, **outbox: Any) -> Session:
-    """A session that is never open."""
-    server.play(rejecting(503))
-    return resilient_ws.connect(
-        server.url(),
-        wait_open=False,
-        outbox=Outbox(store=store, **outbox),
-        reconnect=Reconnect(wait=wait_fixed(60)),
-    )
 
 
 def online(server: ScriptedServer, store: SQLiteStore, **outbox: Any) -> Session:

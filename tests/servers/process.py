@@ -65,6 +65,32 @@ def node_module(relative: str) -> pathlib.Path:
     return path
 
 
+async def output_of(*command: str, within: float, **environment: str) -> str:
+    """Run a program to its end in the folder of the project; return what it prints.
+
+    Raises:
+        AssertionError: It does not exit with 0; the message is what it printed.
+        TimeoutError: It takes longer than ``within`` seconds, and is killed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(within):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text[-10_000:]
+    return text
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Have what is started within take SIGINT as it takes it by default.

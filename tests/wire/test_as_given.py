@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import socket
 import ssl
 import sys
@@ -16,7 +15,7 @@ import pytest
 
 from resilient_ws import Access, ConnectionOpened, SecurityError, connect
 from resilient_ws.testing import assert_no_leaks
-from tests.servers.process import HOST, ROOT
+from tests.servers.process import HOST, ROOT, daemon, missing, output_of
 from tests.servers.proxies import Dante, Microsocks, Proxy, Squid, Tinyproxy
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import BOTH_LOOPS, SOON, eventually, watched
@@ -323,24 +322,11 @@ async def test_what_is_resolved_for_a_proxy_is_vetted(
 
 async def test_a_zone_is_dialled_shown_and_not_told() -> None:
     """In a network of its own, whose loopback has a link-local address."""
-    unshare = shutil.which("unshare")
-    if os.geteuid() != 0 or unshare is None:
-        pytest.skip("a network of one's own takes root and unshare")
-    process = await asyncio.create_subprocess_exec(
-        *(unshare, "--net", sys.executable, str(ROOT / "tests/wire/zone_client.py")),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(60.0):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    text = output.decode(errors="replace")
-    assert process.returncode == 0, text
+    if os.geteuid() != 0:
+        missing("a network of one's own", "run the tests as root")
+    unshare = daemon("unshare", "util-linux")
+    client = str(ROOT / "tests" / "wire" / "zone_client.py")
+    text = await output_of(unshare, "--net", sys.executable, client, within=60.0)
     for line in text.splitlines():
         _, told, shown = line.split()
         assert re.fullmatch(r"\[fe80::7\]:\d+", told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers.process import ROOT
+from tests.servers.process import ROOT, output_of
 
 
 if TYPE_CHECKING:
@@ -40,26 +39,6 @@ def lowest() -> dict[str, str]:
     return found
 
 
-async def run(*command: str, **environment: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(TIME_LIMIT):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    text = output.decode(errors="replace")
-    assert process.returncode == 0, text
-    return text
-
-
 @pytest.mark.skipif(
     os.environ.get("CI") != "true" and WANTED not in os.environ,
     reason=f"downloads packages: {WANTED}=1 runs it",
@@ -71,18 +50,22 @@ async def test_the_seam_holds_with_the_lowest_versions(
     # environment, and the test tools stay the same.
     packages = tmp_path / "lowest"
     wanted = [f"{name}=={version}.*" for name, version in lowest().items()]
-    await run(
+    await output_of(
         sys.executable,
         *("-m", "pip", "--disable-pip-version-check", "--quiet", "install"),
         *("--target", str(packages), *wanted),
+        within=TIME_LIMIT,
     )
     names = ", ".join(repr(name) for name in lowest())
     show = f"from importlib.metadata import version as v; print(*map(v, [{names}]))"
-    shown = await run(sys.executable, "-c", show, PYTHONPATH=str(packages))
+    shown = await output_of(
+        sys.executable, "-c", show, within=TIME_LIMIT, PYTHONPATH=str(packages)
+    )
     for found, version in zip(shown.split(), lowest().values(), strict=True):
         assert f"{found}.".startswith(f"{version}."), shown
-    output = await run(
+    output = await output_of(
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE),
+        within=TIME_LIMIT,
         PYTHONPATH=str(packages),
     )
     assert re.search(r"\b[1-9]\d* passed", output), output
