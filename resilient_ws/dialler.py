@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws.errors import (
     ConnectFailed,
-    Fatal,
     OpenTimeout,
     ResilientWSError,
     fatal_of,
+    mistake,
 )
 from resilient_ws.events import AttemptQueued
 from resilient_ws.limiter import Slot, governor_of
@@ -51,10 +51,10 @@ T = TypeVar("T")
 
 #: How far a dial had come that ran out of time.
 _PROGRESS: Final[Mapping[Progress, str]] = {
-    "resolve": "its name was still being looked up, so check the DNS",
-    "connect": "nothing had answered there",
-    "proxy": "the proxy was connected, and had not answered",
-    "handshake": "it was connected, and no answer to the handshake came",
+    "resolve": "the host name had not been resolved, so check the DNS",
+    "connect": "nothing had answered at its address",
+    "proxy": "the proxy had accepted the connection but not answered",
+    "handshake": "it had accepted the connection but not answered the handshake",
 }
 
 
@@ -162,14 +162,12 @@ class Dialler:
             stage, whose, failure = "handshake", "aiohttp", failure.failure
         # Its text stays out: aiohttp prints URLs, passwords and headers.
         kind = type(failure).__name__
-        text = f"The dial of {self.where} failed with a {kind} in {whose}"
+        text = f"Dialling {self.where} failed with an unexpected {kind} in {whose}"
         if kind not in self._known:
             self._known.add(kind)
-            line = f"{text}, which was not foreseen"
-            self._log.say(logging.ERROR, "%s:\n%s", line, where_raised(failure))
+            self._log.say(logging.ERROR, "%s:\n%s", text, where_raised(failure))
         return ConnectFailed(
-            f"{text}, which was not foreseen: please report it, with what the log says "
-            "of it.",
+            f"{text}. Please report this, with the traceback from the log.",
             stage=stage,
         )
 
@@ -216,8 +214,8 @@ class Dialler:
         try:
             return self._settings.endpoint(url)
         except (TypeError, ValueError) as bug:
-            msg = f"of what the url callable returned, {str(bug).rstrip('.')}"
-            raise _bug(msg) from bug
+            why = str(bug).rstrip(".")
+            raise mistake(f"the url callable returned a wrong value: {why}") from bug
 
     async def _headers(self, attempt: Attempt) -> Sequence[tuple[str, str]]:
         """Return the user's headers."""
@@ -228,8 +226,9 @@ class Dialler:
         try:
             return check_headers(answer)
         except (TypeError, ValueError) as bug:
-            msg = f"of what the headers callable returned, {str(bug).rstrip('.')}"
-            raise _bug(msg) from bug
+            why = str(bug).rstrip(".")
+            what = f"the headers callable returned a wrong value: {why}"
+            raise mistake(what) from bug
 
     async def _space_out(self, endpoint: Endpoint) -> None:
         """Keep the distance to the last dial to the same host."""
@@ -244,10 +243,10 @@ class Dialler:
     def _progress(self) -> str:
         """How far the attempt at hand has come, to end a sentence with."""
         if self._asking:
-            return "url or headers, which are callables, had not answered"
+            return "the url or headers callable had not returned"
         heard = self._client.heard
         if heard is not None and heard.size:
-            return f"{heard.size:,} bytes came, and no whole answer"
+            return f"only {heard.size:,} bytes of an answer had arrived"
         return _PROGRESS[self._client.stage]
 
     async def close(self) -> None:
@@ -278,14 +277,10 @@ async def _asked(
             msg = f"the {name} callable raised {kind}"
             line = ("the session ends: %s", msg)
             log.say(logging.ERROR, *line, exc_info=by_the_user(failure))
-            raise _bug(msg) from failure
+            raise mistake(msg) from failure
         number = errno_of(failure)
     raise ConnectFailed(
         f"The {name} callable could not say where and how to connect ({kind}).",
         stage="resolve",
         errno=number,
     )
-
-
-def _bug(what: str) -> Fatal:
-    return Fatal(f"The session cannot go on: {what}; mend it and connect again.")

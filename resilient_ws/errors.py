@@ -317,6 +317,11 @@ def _revived(kind: type[E], args: tuple[object, ...], state: Mapping[str, object
     return error
 
 
+def mistake(what: str) -> Fatal:
+    """Return what ends a session because of a mistake in a callable of the user's."""
+    return Fatal(f"The session ended because {what}. Fix it and connect again.")
+
+
 def _portable(value: object) -> object:
     """Return what can be pickled: an exception that cannot be is told by its class.
 

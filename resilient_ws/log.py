@@ -104,7 +104,7 @@ class SessionLog:
             self._said[what] = said, kept + 1
             return
         self._said[what] = now, 0
-        more = f" ({kept} more like it since the last such line)" if kept else ""
+        more = f" ({kept} more since the last such line)" if kept else ""
         self.say(level, f"{text}%s", *args, more)
 
     def say_anew(self, what: str) -> None:
@@ -136,10 +136,10 @@ class SessionLog:
         """Write that nobody seems to have subscribed again."""
         self.say(
             logging.WARNING,
-            "no message for %.0f s, on connection %d by now, although others brought "
-            "some: a subscription ends with its connection, and what was sent on an "
-            "earlier one is not sent again; subscribe in connect(on_open=...), which "
-            "runs on each connection",
+            "no message for %.0f s on connection %d, although earlier connections "
+            "brought some. A subscription ends with its connection, and messages sent "
+            "on an earlier one are not sent again: subscribe in connect(on_open=...), "
+            "which runs on each connection",
             QUIET_AFTER,
             self.epoch,
         )

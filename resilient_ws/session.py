@@ -746,7 +746,7 @@ class Session:
                 async with asyncio.timeout(timeout):
                     return await wire.watchman.round_trip()
             except TimeoutError:
-                msg = f"No pong came within {timeout:g} s; the connection goes on."
+                msg = f"No pong arrived within {timeout:g} s; the connection goes on."
                 raise TimeoutError(msg) from None
 
     @property

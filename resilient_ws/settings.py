@@ -288,7 +288,7 @@ def _checked_name(value: str | None) -> str | None:
     require(value, str, "name", "a str")
     if not value.strip() or len(value) > MAX_NAME or printable(value) != value:
         raise ValueError(
-            f"name must be 1 to {MAX_NAME} printable characters on one line, for it "
-            f"stands in each line of the log, not {value[: MAX_NAME + 1]!r}."
+            f"name must be 1 to {MAX_NAME} printable characters on one line, because "
+            f"every line of the log shows it, not {value[: MAX_NAME + 1]!r}."
         )
     return value

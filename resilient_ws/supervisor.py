@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.dialler import Dialler
-from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError
+from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError, mistake
 from resilient_ws.events import (
     ConnectionStable,
     ConnectionTimedOut,
@@ -299,9 +299,7 @@ class Supervisor:
             what = f"Reconnect.wait or Reconnect.stop raised {type(bug).__name__}"
             line = ("the session ends: %s", what)
             self._log.say(logging.ERROR, *line, exc_info=by_the_user(bug))
-            failure = Fatal(
-                f"The session cannot go on: {what}; mend it and connect again."
-            )
+            failure = mistake(what)
             failure.__cause__ = without_frames(bug)
             return Surrender(failure=failure)
 

@@ -24,7 +24,7 @@ async def ended(task: asyncio.Task[T], log: SessionLog) -> None:
     task.cancel()
     _, running = await asyncio.wait({task}, timeout=CANCEL_GRACE)
     if running:
-        text = "%s goes on although it was cancelled"
+        text = "%s is still running although it was cancelled"
         log.say(logging.WARNING, text, task.get_name())
     elif not task.cancelled() and task.exception() is not None:
         kind = type(task.exception()).__name__

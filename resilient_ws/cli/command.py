@@ -87,8 +87,8 @@ def listen(
     url: Annotated[
         str | None,
         typer.Argument(
-            help="A wss:// or ws:// URL; where it holds a secret, "
-            f"--url-file or {URL_VARIABLE}, for every user sees a command line.",
+            help="A wss:// or ws:// URL. If it holds a secret, use --url-file or "
+            f"{URL_VARIABLE}: other users can read your command line.",
             metavar="[URL]",
         ),
     ] = None,
@@ -115,8 +115,8 @@ def listen(
         list[str] | None,
         typer.Option(
             metavar="TEXT|@FILE",
-            help="Send a message on each new connection, to log in or subscribe, or "
-            "those of a file, one a line; repeatable. Lines of stdin are sent once.",
+            help="Send this message, or each line of a file, on every new connection, "
+            "to log in or subscribe; repeatable. Lines of stdin are sent only once.",
         ),
     ] = None,
     count: Annotated[

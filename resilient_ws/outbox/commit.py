@@ -139,7 +139,7 @@ class SQLiteLedger:
         return self._ask(Claim(sequences, kept), deliveries)
 
     def accuse(self, delivery: Delivery) -> None:
-        """Keep how many connections have ended with a message alone on its way."""
+        """Store how many connections ended while a message was alone in flight."""
         answer = self._ask(Accuse(delivery.sequence, delivery.accused), (delivery,))
         # A failure was reported, and costs no more than one more try after a restart.
         answer.add_done_callback(_retrieved)

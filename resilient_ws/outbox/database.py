@@ -88,7 +88,7 @@ class Forget:
 
 @attrs.frozen
 class Accuse:
-    """Keep how many connections have ended with a message alone on its way."""
+    """Store how many connections ended while a message was alone in flight."""
 
     sequence: int
     count: int
@@ -340,7 +340,7 @@ class Database:
         if isinstance(failure, OSError | sqlite3.Error):
             return StoreError(f"{self._path} cannot be used: {failure}.")
         return StoreError(
-            f"{self._path} cannot keep what it was given, or not give it back: "
+            f"{self._path} could not store or return a message: "
             f"{type(failure).__name__}."
         )
 
@@ -355,9 +355,9 @@ class Database:
 
     def _moved(self) -> StoreError:
         return StoreError(
-            f"{self._path} (or its log beside it) was deleted or replaced while this "
-            "session had it open, so nothing can be kept in it any more; what waits is "
-            "sent as long as the session lives. Put it back, or open a new session."
+            f"{self._path}, or its log beside it, was deleted or replaced while this "
+            "session was using it. It can store no new messages; those accepted before "
+            "are sent while the session lives. Put it back, or open a new session."
         )
 
     def _at_its_limit(self) -> bool:

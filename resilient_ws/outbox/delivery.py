@@ -60,7 +60,7 @@ class Delivery:
             loop, and in Unix seconds with a durable store.
         epoch: The connection that it was last handed to, ``None`` before that.
         transmissions: How often it was handed to a connection.
-        accused: How many connections ended with it alone on its way.
+        accused: How many connections ended while it was alone in flight.
         accepted_at: When it was accepted, in Unix seconds.
         written_at: When it was last handed to a connection, in Unix seconds.
         confirmed_at: When its confirmation came, in Unix seconds.
@@ -199,5 +199,6 @@ class Delivery:
         if self.transmissions == 0:
             return "its store could not give it back, and has set it aside"
         if self.accused:
-            return f"{self.accused} connections ended with it alone on its way"
+            ends = f"{self.accused} connections ended"
+            return f"{ends} while it was the only message in flight"
         return "its connection ended before it was confirmed"

@@ -47,8 +47,8 @@ def located(path: Path) -> Path:
     link = _seen(path)
     if link is not None and stat.S_ISLNK(link.st_mode) and not _trusted(link):
         raise StoreError(
-            f"{path} is a link of another user (uid {link.st_uid}), who chooses where "
-            "it leads; remove it, or choose another path."
+            f"{path} is a link of another user (uid {link.st_uid}), who could make it "
+            "point anywhere; remove it, or choose another path."
         )
     return Path(os.path.realpath(path))
 
@@ -82,9 +82,9 @@ def check_readable(path: Path) -> None:
     journal = beside(path, JOURNAL)
     if _seen(journal) is not None:
         raise StoreError(
-            f"{journal} lies beside {path.name}: another program was changing the file "
-            "when it was stopped, and SQLite would undo that first; both were left as "
-            "they are. Repair the file with sqlite3, or move both away."
+            f"{journal} exists: another program was stopped while it changed "
+            f"{path.name}, and SQLite would undo that change first. Both were left as "
+            "they are. Repair the store with sqlite3, or move both files away."
         )
 
 
@@ -97,7 +97,7 @@ def check_usable(path: Path) -> None:
     folder = path.parent.stat()
     if _POSIX and folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
         raise StoreError(
-            f"{path} cannot be used: everybody may replace files in its folder; "
+            f"{path} cannot be used: any user can replace files in its folder; run "
             f"chmod o-w {path.parent}, or choose another folder."
         )
     check_readable(path)
@@ -110,9 +110,9 @@ def check_usable(path: Path) -> None:
             _check_ours(companion, there)
             if ending == LOG and there.st_size and not (found and found.st_size):
                 raise StoreError(
-                    f"{path} is gone or empty, and its log {companion.name} is there "
-                    "with messages; both were left as they are. Put the file back, or "
-                    "move the log away to begin anew."
+                    f"{path} is missing or empty, but its log {companion.name} holds "
+                    "messages; both were left as they are. Put the file back, or move "
+                    "the log away to start with an empty store."
                 )
 
 
@@ -123,18 +123,18 @@ def _check_ours(path: Path, found: os.stat_result) -> None:
     if not _trusted(found):
         raise StoreError(
             f"{path} cannot be used: it belongs to another user (uid {found.st_uid}); "
-            f"if what is in it can be trusted, chown it to uid {os.geteuid()}."
+            f"if you trust its contents, chown it to uid {os.geteuid()}."
         )
     if found.st_mode & _OTHERS:
         raise StoreError(
-            f"{path} cannot be used: others may write to it (mode "
-            f"{stat.S_IMODE(found.st_mode):o}); if what is in it can be trusted, "
-            "chmod go-w it."
+            f"{path} cannot be used: other users can write to it (mode "
+            f"{stat.S_IMODE(found.st_mode):o}); if you trust its contents, run chmod "
+            "go-w on it."
         )
     if found.st_nlink > 1:
         raise StoreError(
-            f"{path} cannot be used: it has {found.st_nlink} names (hard links), and a "
-            "lock protects one; remove the others, or use a copy."
+            f"{path} cannot be used: it has {found.st_nlink} names (hard links), and "
+            "the lock protects only one of them; remove the others, or use a copy."
         )
 
 

@@ -43,9 +43,9 @@ def check_message_id(message_id: str) -> None:
     require(message_id, str, "message_id", "a str")
     if len(message_id) > MAX_MESSAGE_ID:
         raise ValueError(
-            f"message_id has {len(message_id)} characters, and may have "
-            f"{MAX_MESSAGE_ID}; put what is longer into the message, and name it by a "
-            "hash of that"
+            f"message_id has {len(message_id)} characters, and at most "
+            f"{MAX_MESSAGE_ID} are allowed; put longer data into the message, and use "
+            "a hash of it as the id"
         )
     try:
         message_id.encode()

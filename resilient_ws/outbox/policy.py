@@ -56,8 +56,8 @@ def _deliver_acks(instance: Outbox, _: attrs.Attribute[Any], value: object) -> N
     require(value, bool, "Outbox.deliver_acks", "True or False")
     if value and not callable(instance.confirm):
         raise ValueError(
-            "Outbox.deliver_acks=True needs confirm to be a callable: without one no "
-            "message is an acknowledgement."
+            "Outbox.deliver_acks=True needs confirm to be a callable: only a callable "
+            "can tell which messages are acknowledgements."
         )
 
 
@@ -96,8 +96,8 @@ class Outbox:
             is reported as ``ConfirmationOverdue`` (default 20). It ends nothing.
         max_in_flight: Messages that may be written and not confirmed (default 1000);
             more wait in the outbox.
-        max_transmissions: With ``resend``, how many connections may end with a message
-            alone on its way (default 5) before it is ``FAILED``, so that a message
+        max_transmissions: With ``resend``, how many connections may end while a message
+            is alone in flight (default 5) before it is ``FAILED``, so that a message
             that breaks the link is not met for ever. Others wait their turn meanwhile,
             and an end that has another reason does not count.
         store: Where messages wait: ``MemoryStore()``, or ``SQLiteStore(path)`` to have

@@ -41,9 +41,9 @@ WITHDRAWAL: Final = 1.0
 #: So many messages of an earlier session are taken over in one turn of the loop.
 MANY: Final = 1000
 _NO_ID: Final = (
-    "message_id is needed: Outbox.confirm is a callable, and it is by the id that an "
-    "acknowledgement finds its message; for one that is never acknowledged give "
-    "confirm='write'"
+    "message_id is needed, because Outbox.confirm is a callable: an acknowledgement "
+    "finds its message by this id. If the server never acknowledges this message, "
+    "send it with confirm='write'"
 )
 
 

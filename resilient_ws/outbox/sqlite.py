@@ -46,18 +46,20 @@ def _absolute(value: object) -> Path:
         raise _no_file("a str, such as 'outbox.db'")
     if Path(path).name == ":memory:":
         raise _no_file(
-            "a file, and ':memory:' means none; for an outbox that does not outlive "
-            "its process leave store out, or give MemoryStore()"
+            "a file, which ':memory:' does not; for an outbox that ends with its "
+            "process, leave store out or give MemoryStore()"
         )
     if _URL.match(path):
-        raise _no_file("the path of a file as it is, such as 'outbox.db', not a URL")
+        raise _no_file("a plain path, such as 'outbox.db', not a URL")
     if os.path.basename(path) in ("", ".", ".."):  # noqa: PTH119 - Path drops them
         raise _no_file("a file, such as 'outbox.db', not a folder")
     try:
         if b"\0" in os.fsencode(path):
-            raise _no_file("a file, and no name of one holds a NUL")
+            raise _no_file("a file, and a file name cannot contain NUL")
     except UnicodeEncodeError:
-        raise _no_file("a file, and no name of one holds a lone surrogate") from None
+        raise _no_file(
+            "a file, and a file name cannot contain a lone surrogate"
+        ) from None
     return Path(path).absolute()
 
 

@@ -35,7 +35,7 @@ class StoredMessage:
         accepted_at: When it was accepted, in Unix seconds.
         expires_at: When its ``ttl`` passes, in Unix seconds; ``None`` for never.
         transmissions: How often it was handed to a connection, or was about to be.
-        accused: How many connections ended with it alone on its way.
+        accused: How many connections ended while it was alone in flight.
         set_aside: Why it will not be sent; ``None`` for one that waits.
     """
 
@@ -55,7 +55,7 @@ class Row:
 
     Attributes:
         only_if_open: Whether it was for a connection that is gone.
-        accused: How many connections ended with it alone on its way.
+        accused: How many connections ended while it was alone in flight.
         awaited: Whether it has to be confirmed once it is written.
         poison: Why it cannot be sent and was set aside, ``None`` if it can.
     """
@@ -104,7 +104,7 @@ class Ledger(Protocol):
         """
 
     def accuse(self, delivery: Delivery) -> None:
-        """Keep how many connections have ended with a message alone on its way."""
+        """Store how many connections ended while a message was alone in flight."""
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
         """Keep messages again that were claimed and not written."""

@@ -171,8 +171,8 @@ class Reconnect:
         """
         if self.single and self.max_age is not None:
             raise ValueError(
-                "Reconnect.max_age replaces a connection, and Reconnect.single allows "
-                "one: leave max_age out."
+                "Reconnect.max_age must be left out with Reconnect.once(): there is no "
+                "second connection to replace the first."
             )
 
     @classmethod

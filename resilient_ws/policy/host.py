@@ -100,7 +100,7 @@ def _address_with_zone(text: str) -> Host:
     try:
         found = ipaddress.IPv6Address(address)
     except ValueError:
-        raise ValueError("what has colons must be an IPv6 address.") from None
+        raise ValueError("a host with colons must be an IPv6 address.") from None
     if zone and not found.is_link_local:
         raise ValueError("only a link-local address (fe80::/10) has a zone.")
     return Host(name=str(found), zone=zone)
@@ -119,8 +119,8 @@ def _encoded(name: str) -> str:
         return ".".join(map(_encoded_label, labels))
     except UnicodeError:  # the root of idna's errors, whose texts repeat the name
         raise ValueError(
-            "what is not ASCII must be encoded by IDNA 2008; if this name exists all "
-            "the same, write it as xn--."
+            "a name that is not ASCII must be valid in IDNA 2008; if this one exists "
+            "anyway, write it in its xn-- form."
         ) from None
 
 
@@ -137,6 +137,6 @@ def _in_four_parts(name: str) -> str:
         return str(ipaddress.IPv4Address(name))
     except ValueError:
         raise ValueError(
-            "what ends in a number must be an address in four decimal parts, like "
-            "127.0.0.1."
+            "a host that ends in a number must be an IPv4 address in four decimal "
+            "parts, like 127.0.0.1."
         ) from None

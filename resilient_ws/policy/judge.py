@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from resilient_ws.errors import Fatal, HandshakeRejected, ResilientWSError
+from resilient_ws.errors import Fatal, HandshakeRejected, ResilientWSError, mistake
 from resilient_ws.events import RetrySource
 from resilient_ws.policy.backoff import longest_wait
 from resilient_ws.policy.failures import Ending, Verdict, default_verdict, floor
@@ -170,9 +170,8 @@ def _in_the_tree(ending: Ending) -> Exception:
     because = ending.because
     if isinstance(because, ResilientWSError):
         return because
-    remedy = "mend it and connect again" if ending.bug else "classify calls that fatal"
-    kind = type(because).__name__
-    fatal = Fatal(f"The session cannot go on: on_open raised {kind}; {remedy}.")
+    what = f"on_open raised {type(because).__name__}"
+    fatal = mistake(what if ending.bug else f"{what}, which classify calls fatal")
     fatal.__cause__ = because
     return fatal
 

@@ -149,7 +149,7 @@ def _has_flag(left: dict[str, str | None], name: str) -> bool:
         return False
     value = left.pop(name)
     if value is not None:
-        raise _refused(f"{name} has the value {{}}, and must not have one", value)
+        raise _refused(f"{name} must not have a value, but has {{}}", value)
     return True
 
 

@@ -149,8 +149,8 @@ class HttpClient:
         except ValueError as wrong:
             text = str(wrong)
         raise ConnectFailed(
-            "The environment's proxy, which proxy='env' asks for, cannot be used: "
-            f"{text} Mend HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.",
+            f"The proxy that the environment sets cannot be used: {text} Fix "
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or leave proxy='env' out.",
             stage="proxy",
         )
 
@@ -310,7 +310,7 @@ def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> N
 
 def _lent_closed() -> Fatal:
     return Fatal(
-        "The session cannot go on: the aiohttp.ClientSession given as http is closed. "
+        "The session ended because the aiohttp.ClientSession given as http is closed. "
         "Keep it open for as long as the session, or leave http out."
     )
 
@@ -322,8 +322,8 @@ def check_client(http: ClientSession | None, *, allow_private: bool) -> None:
     require(http, ClientSession, "http", "an aiohttp.ClientSession")
     if http.closed:
         raise ValueError(
-            "http must be a client that is open, not a closed one: connect within its "
-            "async with, or leave http out."
+            "http must be an open client, but it is closed: call connect() inside its "
+            "async with block, or leave http out."
         )
     if not allow_private:
         raise ValueError(

@@ -168,7 +168,9 @@ async def test_a_pong_is_no_acknowledgement(server: ScriptedServer, store: Any) 
 
 async def test_an_id_is_needed(server: ScriptedServer, store: Any) -> None:
     async with acknowledged(server, store) as session:
-        with pytest.raises(ValueError, match=r"message_id is needed: Outbox\.confirm"):
+        with pytest.raises(
+            ValueError, match=r"message_id is needed, because Outbox\.confirm"
+        ):
             await session.send("x")
 
 

@@ -126,7 +126,7 @@ async def test_a_journal_that_sqlite_would_undo_the_file_by(
     await filled(server, path, 3)
     journal = path.with_name("outbox.db-journal")
     journal.write_bytes(bytes(512))
-    await refused(server, path, "Repair the file", names=journal)
+    await refused(server, path, "Repair the store", names=journal)
     with pytest.raises(StoreError, match="Repair"):
         inside(SQLiteStore(path))
 

@@ -244,7 +244,7 @@ def test_what_may_come_often_is_written_once_a_minute_with_a_count(
         assert book.after(event) == []
     book.now = 60
     ((_, text),) = book.after(event)
-    assert text.endswith(" (59 more like it since the last such line)")
+    assert text.endswith(" (59 more since the last such line)")
     book.now = 120
     ((_, text),) = book.after(event)
     assert "more like it" not in text

@@ -470,7 +470,9 @@ async def test_what_classify_calls_fatal_is_told_in_our_words(
     server.play(hold)
     policy = Reconnect(classify=lambda _: resilient_ws.FATAL)
     hook = plainly(TimeoutError())
-    with pytest.raises(resilient_ws.Fatal, match="on_open raised TimeoutError; class"):
+    with pytest.raises(
+        resilient_ws.Fatal, match="on_open raised TimeoutError, which class"
+    ):
         async with resilient_ws.connect(server.url(), on_open=hook, reconnect=policy):
             pytest.fail("it was open")
 
@@ -478,7 +480,7 @@ async def test_what_classify_calls_fatal_is_told_in_our_words(
 async def test_a_mistake_in_a_group_is_a_mistake(server: ScriptedServer) -> None:
     server.play(hold)
     hook = in_a_group(KeyError("price"))
-    with pytest.raises(resilient_ws.Fatal, match="mend it"):
+    with pytest.raises(resilient_ws.Fatal, match="Fix it"):
         async with resilient_ws.connect(server.url(), on_open=hook):
             pytest.fail("it was open")
 
@@ -555,6 +557,6 @@ async def test_what_is_wrong_with_the_answer_of_a_callable_is_told(
         async with resilient_ws.connect(**options):
             pytest.fail("it was open")
     assert str(caught.value) == (
-        f"The session cannot go on: of what the {option} callable returned, {what}; "
-        "mend it and connect again."
+        f"The session ended because the {option} callable returned a wrong value: "
+        f"{what}. Fix it and connect again."
     )

@@ -125,7 +125,7 @@ async def test_without_a_pong_in_time_it_says_so_and_the_connection_goes_on(
 ) -> None:
     server.play(black_hole)
     async with session_to(server) as session:
-        with pytest.raises(TimeoutError, match="No pong came within 3 s;"):
+        with pytest.raises(TimeoutError, match="No pong arrived within 3 s;"):
             await session.ping(timeout=3)
         assert now() == pytest.approx(3, abs=0.05)
         with pytest.raises(TimeoutError):

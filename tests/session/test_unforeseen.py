@@ -54,7 +54,7 @@ def unlike(server: ScriptedServer, **options: Any) -> resilient_ws.Session:
 
 def of_dials(caplog: pytest.LogCaptureFixture) -> list[str]:
     found = [record.getMessage() for record in caplog.records]
-    return [text for text in found if "not foreseen:\n" in text]
+    return [text for text in found if " with an unexpected " in text and ":\n" in text]
 
 
 @pytest.mark.parametrize("kind", [Unheard, ValueError, AssertionError])
@@ -176,7 +176,7 @@ async def test_a_bug_elsewhere_ends_the_session_in_the_tree(
 async def test_a_client_that_is_closed_is_refused_at_once() -> None:
     client = aiohttp.ClientSession()
     await client.close()
-    with pytest.raises(ValueError, match=r"^http must be a client that is open"):
+    with pytest.raises(ValueError, match=r"^http must be an open client"):
         resilient_ws.connect("wss://example.com", http=client)
 
 

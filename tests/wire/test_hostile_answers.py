@@ -602,11 +602,11 @@ async def test_thousands_of_cookies_do_not_add_up() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        pytest.param(b"", "no answer to the handshake came", id="nothing"),
-        pytest.param(OK * 100, "bytes came, and no whole answer", id="a byte a time"),
+        pytest.param(b"", "not answered the handshake", id="nothing"),
+        pytest.param(OK * 100, "bytes of an answer had arrived", id="a byte a time"),
         pytest.param(
             b"HTTP/1.1 102 Processing\r\n\r\n" * 100,
-            "bytes came, and no whole answer",
+            "bytes of an answer had arrived",
             id="slow interim answers",
         ),
     ],

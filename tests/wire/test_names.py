@@ -87,7 +87,7 @@ async def test_one_look_up_serves_every_attempt_of_every_session(
             for witness in seen:
                 failed = await witness.until(AttemptFailed, count=3, within=20.0)
                 assert isinstance(failed[0].because, OpenTimeout)
-                assert "still being looked up" in str(failed[0].because)
+                assert "host name had not been resolved" in str(failed[0].because)
             assert resolver.asked == [NAME]
             async with asyncio.timeout(SOON):
                 assert await asyncio.to_thread(lambda: "at once") == "at once"
