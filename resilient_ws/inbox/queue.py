@@ -1,12 +1,12 @@
 """Messages received and not yet taken: a bounded hand-over from wire to consumer.
 
 Rules: the inbox is a ``Line`` of *runs*, uninterrupted stretches of messages, with an
-``Interruption`` between two of them. The wire appends to ``arriving`` and nothing
-else; the consumer pops from ``reading``, and from ``arriving`` what is alone there, or
-takes a whole run; only the consumer moves a run from one to the other, so bytes are
-counted per run, not per message. A consumer takes a message in the same step in which
-it wakes: cancelling it loses nothing. One that always finds a message gives way to the
-loop now and then.
+``Interruption`` between two of them. The wire only appends to ``arriving``. The
+consumer pops from ``reading``, takes a whole run, or pops the only message from
+``arriving``. Only the consumer moves a run from ``arriving`` to ``reading``, so bytes
+are counted per run, not per message. A consumer takes a message in the same step in
+which it wakes, so cancelling it loses nothing. A consumer that always finds a message
+yields to the loop now and then.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 
 _NOT_ALONE: Final = (
-    "Another receive() or iteration is waiting on this session already; messages have "
-    "one consumer, and one call at a time."
+    "Another receive() or iteration is already waiting on this session; a session has "
+    "one consumer, which may make one call at a time."
 )
-#: What stands between two runs.
+#: The items that may stand between two runs.
 _BETWEEN: Final = (Interruption, ConnectionDropped)
-#: The most messages of one run that are read at once: a longer one is read in parts.
+#: Messages of one run that are read at once; a longer run is read in parts.
 MAX_PAGE: Final = 4096
-#: After so many messages a consumer gives way: whatever a server sends, others have
-#: their turn within some milliseconds, or what the consumer needs for them.
+#: After this many messages a consumer yields to the loop. However fast the server
+#: sends, other tasks wait only a few milliseconds plus the consumer's own time.
 MAX_AT_ONCE: Final = 4096
 T = TypeVar("T")
 
 
 class InboxQueue:
-    """The inbox at work. One loop, one wire at a time, one consumer."""
+    """The inbox of one session, with one wire at a time and one consumer."""
 
     __slots__ = (
         "_arriving",
@@ -87,48 +87,49 @@ class InboxQueue:
         self._wall = wall
         self._report = report
         self._bounded = policy.overflow in {"pause", "close"}
-        # Asked for with every chunk: what may wait before nothing more is delivered.
+        # The limits that stop delivery, precomputed because every chunk checks them.
         self._max_bytes = policy.max_bytes if self._bounded else sys.maxsize
         self._max_messages = policy.max_messages if self._bounded else sys.maxsize
         self._line = Line()
-        #: The run that is being read, the newest first, for consumers that take all but
-        #: its last message by themselves: the fast path, which leaves the accounts to
-        #: ``take_item``. A list, for most of the time it is empty, and an empty deque
-        #: has 760 bytes.
+        #: The run that is being read, newest first. On the fast path consumers pop all
+        #: but its last message directly; ``take_item`` pops the last and does the
+        #: accounting. A list, because it is usually empty and an empty deque takes 760
+        #: bytes.
         self.reading: list[Message] = []
         self._reading_size = 0
         self._arriving: list[Message] = []
         self._arriving_size = 0
-        #: Where the engine puts messages; asked for anew with each chunk.
+        #: The callable that the engine passes messages to, read again for each chunk.
         self.deliver: Callable[[Message], None] = self._arriving.append
-        # Messages whose reading has begun since the consumer gave way, lone ones aside.
+        # Messages in the runs that were begun since the consumer last yielded, except
+        # lone messages.
         self._at_once = 0
-        #: Whether the consumer has taken so many at once that others are due.
+        #: Whether the consumer has taken so many messages that it must yield.
         self.greedy = False
         self._size = 0  # payload bytes of every run
         self._epoch = 0
-        #: The connection that the newest message taken came on.
+        #: The epoch of the newest message that was taken.
         self.message_epoch = 0
         self._waiter: asyncio.Future[None] | None = None
         self._finished = False
         self._withheld = False
         self.failure: Exception | None = None
         self.discarded = 0
-        #: Called when a full inbox has room again; set by the supervisor.
+        #: Called when a full inbox has room again; the supervisor sets it.
         self.on_room: Callable[[], None] | None = None
 
     def __len__(self) -> int:
-        """Count the messages that wait."""
+        """Return how many messages are waiting."""
         return len(self.reading) + self._line.queued + len(self._arriving)
 
     @property
     def drops_discarded(self) -> int:
-        """Count the losses that a consumer wanted and will not see."""
+        """The number of drops that a consumer wanted but will not see."""
         return self._line.drops_discarded
 
     @property
     def full(self) -> bool:
-        """Whether a bound is reached."""
+        """Whether the inbox has reached a limit."""
         policy = self._policy
         return self._size >= policy.max_bytes or len(self) >= policy.max_messages
 
@@ -144,17 +145,17 @@ class InboxQueue:
     def space(self) -> int:
         """Return how many payload bytes may be delivered now.
 
-        An inbox that discards always takes one more message, and then is asked again,
-        so that what it is about to discard never adds up.
+        A full inbox that discards messages takes them one at a time, so that the ones
+        it will discard never fill the memory.
         """
         space = self._policy.max_bytes - self._size
         return space if self._bounded else max(space, 1)
 
     def arrived(self, size: int) -> bool:
-        """Take note of a chunk's messages, ``size`` payload bytes in all.
+        """Count the messages of a chunk, ``size`` payload bytes in all.
 
         Returns:
-            Whether that was the last byte there was room for.
+            Whether the inbox has no room for another byte.
         """
         self._arriving_size += size
         self._size += size
@@ -165,7 +166,7 @@ class InboxQueue:
         return self._size >= self._max_bytes
 
     def absorb(self, messages: list[Message], size: int) -> None:
-        """Take over what arrived while the connection was restored."""
+        """Take over the messages that arrived while the connection was restored."""
         if messages:
             self._arriving.extend(messages)
             messages.clear()
@@ -177,17 +178,17 @@ class InboxQueue:
         return self._policy.overflow == "close"
 
     def withhold(self) -> None:
-        """Take note that reading has stopped for want of room."""
+        """Report once that reading has stopped because the inbox is full."""
         if not self._withheld:
             self._withheld = True
             self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=0))
 
     def release(self) -> None:
-        """Take note that reading goes on."""
+        """Record that reading continues."""
         self._withheld = False
 
     def dropped(self, dropped: ConnectionDropped) -> None:
-        """Mark that a connection was lost here, for consumers that want to know."""
+        """Append a drop for consumers that asked for drops."""
         self._end_run()
         self._line.append_drop(dropped)
         self._wake()
@@ -195,18 +196,18 @@ class InboxQueue:
     def interrupt(
         self, cause: Exception | None, *, since: float, until: float, epoch: int
     ) -> None:
-        """Mark that a connection ended and ``epoch`` begins here."""
+        """Append a hole: a connection ended, and ``epoch`` begins here."""
         self._epoch = epoch
         self._append_hole(
             Interruption(cause=cause, since=since, until=until, epoch=epoch, drops=1)
         )
 
     def begin(self, epoch: int) -> None:
-        """Say that the first connection is open."""
+        """Set the epoch when the first connection opens."""
         self._epoch = self.message_epoch = epoch
 
     def finish(self, failure: Exception | None) -> None:
-        """Say that nothing more will arrive, and wake the consumer."""
+        """Record that nothing more will arrive, and wake the consumer."""
         self._finished = True
         self.failure = failure
         self._wake()
@@ -214,19 +215,19 @@ class InboxQueue:
     # The consumer's side.
 
     async def first(self, take: Callable[[], T | None]) -> T | None:
-        """Return what ``take`` finds as soon as it finds something, or at the end.
+        """Wait until ``take`` returns something; return ``None`` if the session ends.
 
         Args:
-            take: One of the calls below that take something.
+            take: One of the methods below that take an item.
 
         Raises:
-            RuntimeError: Another consumer waits.
+            RuntimeError: Another consumer is waiting.
 
         Cancellation:
             Safe: nothing was taken.
         """
         if self._waiter is not None:
-            # What comes next is for the one that waits.
+            # The next item belongs to the consumer that is already waiting.
             raise RuntimeError(_NOT_ALONE)
         if self.greedy:
             await self.give_way()
@@ -239,7 +240,7 @@ class InboxQueue:
         return found
 
     async def give_way(self) -> None:
-        """Let the loop go round once.
+        """Let the loop make one turn.
 
         Cancellation:
             Safe: nothing was taken.
@@ -253,31 +254,31 @@ class InboxQueue:
             self._waiter = None
 
     def _count(self, run: list[Message]) -> None:
-        """Take note that the consumer has a run to itself."""
+        """Count a run that the consumer has begun to read."""
         self._at_once += len(run)
         self.greedy = self._at_once >= MAX_AT_ONCE
 
     def take_nowait(self) -> Message | None:
-        """Return the next message, passing over holes; ``None`` when there is none."""
+        """Return the next message, skipping holes; ``None`` if there is none."""
         item = self.take_item()
         while isinstance(item, _BETWEEN):
             item = self.take_item()
         return item
 
     def take_message_or_hole(self) -> Message | Interruption | None:
-        """Return the next message or hole; ``None`` when there is none."""
+        """Return the next message or hole; ``None`` if there is none."""
         item = self.take_item()
         while isinstance(item, ConnectionDropped):
             item = self.take_item()
         return item
 
     def take_run(self) -> list[Message] | None:
-        """Return all messages up to the next hole; ``None`` when there are none."""
+        """Return all messages up to the next hole; ``None`` if there are none."""
         while not self.reading:
             if self._line.items:
                 self._pass(self._turn_page())
             elif self._arriving:
-                # As it came: it is not turned round for a consumer that takes it all.
+                # Not reversed: the consumer takes all of the run, in order of arrival.
                 run, size = self._arriving, self._arriving_size
                 self._begin_run()
                 self._count(run)
@@ -289,24 +290,25 @@ class InboxQueue:
         run.reverse()
         size, self._reading_size = self._reading_size, 0
         if self._line.items and isinstance(rest := self._line.items[0], Run):
-            # What was more than a page of it.
+            # The rest of a run that was longer than a page, or messages that came
+            # before the connection ended.
             self._line.pop()
-            run += reversed(rest.messages)
+            run += reversed(rest.messages) if rest.turned else rest.messages
             size += rest.size
         self._count(run)
         self._give_back(size)
         return run
 
     def keep_drops(self) -> None:
-        """Keep the losses of connections for a consumer that wants them."""
+        """Keep the drops from now on, for a consumer that wants them."""
         self._line.keep_drops()
 
     def notify(self, waiter: asyncio.Future[None]) -> None:
-        """Complete ``waiter`` when there may be something to take without waiting."""
+        """Complete ``waiter`` when there may be an item to take."""
         self._waiter = waiter
 
     def take_item(self) -> Message | Interruption | ConnectionDropped | None:
-        """Return the next message, hole or loss; ``None`` when there is none."""
+        """Return the next message, hole or drop; ``None`` if there is none."""
         if not self.reading:
             if not self._line.items and len(self._arriving) < 2:  # noqa: PLR2004 - one or none
                 return self._take_lone() if self._arriving else None
@@ -321,41 +323,41 @@ class InboxQueue:
         return message
 
     def _take_lone(self) -> Message:
-        """Take the one message that there is: no page is turned for it."""
+        """Take the only message directly, without making it the run being read."""
         message = self._arriving.pop()
         size, self._arriving_size = self._arriving_size, 0
         self._give_back(size)
         return message
 
     def _settle(self) -> None:
-        """Give the bytes of the run that was read back."""
+        """Free the bytes of the run that was just read."""
         size, self._reading_size = self._reading_size, 0
         self._give_back(size)
 
     def _give_back(self, size: int) -> None:
-        """Have room for so many bytes again, and say so where that was waited for."""
+        """Free ``size`` bytes, and call ``on_room`` if reading had stopped for them."""
         self._size -= size
         if self._withheld and not self.full and self.on_room is not None:
             self.on_room()
 
     def _begin_run(self) -> None:
-        """Collect what arrives from now on by itself."""
+        """Start a new run for the messages that arrive from now on."""
         self._arriving, self._arriving_size = [], 0
         self.deliver = self._arriving.append
 
     def _end_run(self) -> None:
-        """Put what has arrived in line: something stands between it and the rest."""
+        """Move the arrived messages to the line before a hole or drop follows them."""
         if self._arriving:
             self._line.append_run(self._arriving, self._arriving_size)
             self._begin_run()
 
     def _pass(self, passed: Interruption | ConnectionDropped | None) -> None:
-        """Take note that the consumer has passed what stands between two runs."""
+        """Update ``message_epoch`` after the consumer has passed a hole."""
         if isinstance(passed, Interruption):
             self.message_epoch = passed.epoch
 
     def _turn_page(self) -> Interruption | ConnectionDropped | None:
-        """Make the next run the one being read, or return what stands before it."""
+        """Begin to read the next run, or return the hole or drop before it."""
         if self._reading_size:
             self._settle()
         if not self._line.items:
@@ -374,7 +376,7 @@ class InboxQueue:
         return None
 
     def _split_page(self) -> None:
-        """Leave what is more than a page in the line."""
+        """Keep one page of the run being read, and put the rest back in the line."""
         rest, page = self.reading, self.reading[-MAX_PAGE:]
         del rest[-MAX_PAGE:]
         size = sum(map(size_of, page))
@@ -388,13 +390,13 @@ class InboxQueue:
     # Holes and overflow.
 
     def _append_hole(self, hole: Interruption) -> None:
-        """Put a hole after all that has arrived."""
+        """Put a hole after all messages that have arrived."""
         self._end_run()
         self._line.append_hole(hole)
         self._wake()
 
     def _prepend_hole(self, hole: Interruption, drops: list[ConnectionDropped]) -> None:
-        """Put a hole, behind the losses in it, before all that waits."""
+        """Put drops and their hole before all waiting messages."""
         if self.reading:
             self._line.prepend_run(self.reading, self._reading_size)
             self.reading, self._reading_size = [], 0
@@ -405,7 +407,7 @@ class InboxQueue:
         return self._size > policy.max_bytes or len(self) > policy.max_messages
 
     def _discard(self) -> None:
-        """Discard down to the bounds, and leave a hole where messages are missing."""
+        """Discard messages until the limits hold, and mark the hole that they leave."""
         self._recount()
         if not self._over():
             return
@@ -430,13 +432,13 @@ class InboxQueue:
         self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=count))
 
     def _recount(self) -> None:
-        """Give back the bytes of the present run that were read, before any is lost."""
+        """Free the bytes of the current run's read messages, before discarding any."""
         left = sum(map(size_of, self.reading))
         self._size -= self._reading_size - left
         self._reading_size = left
 
     def _drop_last(self) -> None:
-        """Discard the newest message: always one of the chunk that just arrived."""
+        """Discard the newest message, which came with the chunk that just arrived."""
         lost = size_of(self._arriving.pop())
         self._arriving_size -= lost
         self._size -= lost
@@ -444,11 +446,11 @@ class InboxQueue:
     def _drop_first(
         self, hole: Interruption, drops: list[ConnectionDropped]
     ) -> Interruption:
-        """Discard the oldest message; return ``hole`` with those it then touches.
+        """Discard the oldest message; return ``hole`` merged with the holes before it.
 
         Args:
-            hole: What the messages discarded so far leave behind.
-            drops: The losses that are in it; those that it then touches are added.
+            hole: The hole left by the messages discarded so far.
+            drops: The drops inside that hole; any before the message are added.
         """
         while not self.reading:
             passed = self._turn_page()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from resilient_ws import ConnectionDropped, ConnectionLost, Inbox, Interruption
 from resilient_ws.inbox import InboxQueue
@@ -98,6 +98,18 @@ def life_of(loop: asyncio.AbstractEventLoop, most: int, overflow: Any) -> Life:
     steps=st.lists(STEP, max_size=40),
     overflow=st.sampled_from(["pause", "drop_oldest", "drop_newest"]),
     most=st.integers(1, 6),
+)
+@example(
+    # One message read, more of the same connection behind it, then its end.
+    steps=[
+        ("arrive", 2),
+        ("take", "message"),
+        ("arrive", 2),
+        ("lose", 0),
+        ("take", "run"),
+    ],
+    overflow="pause",
+    most=6,
 )
 def test_every_message_is_taken_or_counted_in_its_place(
     loop: VirtualLoop, steps: list[tuple[str, Any]], overflow: str, most: int
