@@ -1,10 +1,10 @@
-"""A file is used by one session at a time.
+"""The lock that lets one session at a time use a store.
 
-Rules: the lock is on a file beside the store, because a lock on the store itself would
-be lost with any descriptor that this process closes on it. It belongs to an open file,
-not to a process, so two sessions of one process exclude each other as well; it ends
-with the process, however that ends. Only an empty file is taken for one, and only the
-file that was locked is removed.
+Rules: the lock is on a file beside the store, because closing any descriptor of the
+store in this process would release a lock on the store itself. The lock belongs to an
+open file, not to a process, so two sessions of one process exclude each other as well.
+It ends with the process, however that ends. Only an empty file is accepted as a lock
+file, and only the file that was locked is removed.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-#: Others may make and remove it between two looks, but not for ever.
+#: Other sessions may create and remove the file meanwhile, but not this many times.
 _ATTEMPTS: Final = 100
 
 
 class FileLock:
-    """Held from ``acquire`` to ``release``."""
+    """A lock, held from ``acquire`` to ``release``."""
 
     def __init__(self, path: Path) -> None:
         self._store = path
@@ -46,24 +46,23 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock at once; that it is held already, changes nothing.
+        """Take the lock without waiting; do nothing if it is already held.
 
         Raises:
-            StoreError: Another session has it, or what lies there is no lock.
-            OSError: It cannot be made.
+            StoreError: Another session holds it, or its file is not a lock file.
+            OSError: The lock file cannot be created.
         """
         for _ in range(_ATTEMPTS):
             if self._descriptor is not None:
                 return
-            # What vanishes or appears between the look and the opening is looked at
-            # again.
-            with contextlib.suppress(FileExistsError):
-                self._try()
+            self._try()
         if self._descriptor is None:
             raise self._held()
 
     def _try(self) -> None:
         descriptor = self._open()
+        if descriptor is None:
+            return
         try:
             _lock(descriptor)
             if self._is_current(descriptor):
@@ -74,31 +73,34 @@ class FileLock:
             if self._descriptor is None:
                 os.close(descriptor)
 
-    def _open(self) -> int:
+    def _open(self) -> int | None:
+        """Open the file; return ``None`` if another session was quicker."""
         found = files.regular(self._path)
-        if found is None:
-            flags = os.O_CREAT | os.O_EXCL
-        elif found.st_size:
+        if found is not None and found.st_size:
             raise StoreError(
                 f"{self._path} is not empty, so it is not the lock of a store; it was "
                 "left as it is. Move it away, or choose another path for the store."
             )
-        else:
-            flags = 0
-        return os.open(self._path, os.O_RDWR | files.STRAIGHT | flags, 0o600)
+        flags, outrun = 0, FileNotFoundError
+        if found is None:
+            flags, outrun = os.O_CREAT | os.O_EXCL, FileExistsError
+        # Another session may create or remove the file after the look at it.
+        with contextlib.suppress(outrun):
+            return os.open(self._path, os.O_RDWR | files.STRAIGHT | flags, 0o600)
+        return None
 
     def _held(self) -> StoreError:
         return StoreError(
-            f"{self._store} is in use by another session, of this process or "
+            f"{self._store} is in use by another session, in this process or "
             "another; a store serves one session at a time."
         )
 
     def keep(self) -> None:
-        """Take the lock again if its file was removed, as cleaners of folders do.
+        """Take the lock again if its file was removed, say by a cleaner of temp files.
 
         Raises:
-            StoreError: Another session has it by now.
-            OSError: It cannot be made.
+            StoreError: Another session has taken it meanwhile.
+            OSError: The lock file cannot be created.
         """
         if self._descriptor is not None and not self._is_current(self._descriptor):
             os.close(self._descriptor)
@@ -106,11 +108,11 @@ class FileLock:
         self.acquire()
 
     def release(self) -> None:
-        """Give the lock back, and leave no file behind."""
+        """Release the lock, and remove its file."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            # While it is held, so that nobody's lock is on a file that is gone; where
-            # an open file cannot be removed it stays, and does no harm.
+            # Remove the file while the lock is held, so that nobody locks a removed
+            # file. Where an open file cannot be removed it stays, and does no harm.
             with contextlib.suppress(OSError):
                 if self._is_current(descriptor):
                     self._path.unlink()
