@@ -78,6 +78,8 @@ def pytest_of(
     code: str, folder: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(code)
+    # Or pytest would look for its settings in every folder above.
+    (folder / "pytest.ini").write_text("[pytest]\n")
     options = (*PLUGIN, "-p", "no:cacheprovider", *options)
     return python("-m", "pytest", "-q", *options, "test_it.py", cwd=folder)
 
