@@ -1,12 +1,12 @@
-"""From an attempt to a connection: queue, ask the user's callables, space out, dial.
+"""Turns an attempt into a connection: queue, ask the user's callables, pace, dial.
 
-Rules: an ``OSError``, a time-out or an aiohttp error of a user's callable is a failed
-attempt; whatever else it raises is a bug, and ends the session with it chained. What
-nobody foresaw, beneath the callables, is a failed attempt as well: a fault of ours or
-of aiohttp's must not end a session that lived for weeks. Two dials of a session to one
-host never start closer together than ``MIN_DIAL_SPACING``, whoever asks. A limiter that
-sessions share is asked first, so that a fresh token is still fresh when it is sent;
-``timeouts.open`` does not count that wait.
+Rules: if a user's callable raises an ``OSError``, a time-out or an aiohttp error, the
+attempt fails; any other exception is a bug and ends the session, with the exception
+chained. An unexpected exception in our code or aiohttp's only fails the attempt, so
+that a fault there cannot end a session that has run for weeks. A session never starts
+two dials to one host within ``MIN_DIAL_SPACING``, even when the user asks for them. An
+attempt waits for the shared limiter before it asks for a token, so that the token is
+still fresh when it is sent; ``timeouts.open`` does not count that wait.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How far a dial had come that ran out of time.
+#: Error texts: what a dial had been waiting for when its time ran out.
 _PROGRESS: Final[Mapping[Progress, str]] = {
     "resolve": "the host name had not been resolved, so check the DNS",
-    "connect": "nothing had answered at its address",
-    "proxy": "the proxy had accepted the connection but not answered",
-    "handshake": "it had accepted the connection but not answered the handshake",
+    "connect": "the TCP connection or TLS handshake had not completed",
+    "proxy": "the proxy accepted the connection but did not answer",
+    "handshake": "the server accepted the connection but did not answer the handshake",
 }
 
 
@@ -105,28 +105,28 @@ class Dialler:
             deflate=settings.deflate,
         )
         self._dialled_at: dict[tuple[str, str, int], float] = {}
-        # What was not foreseen and has been logged, by class.
-        self._known: set[str] = set()
-        #: Whether it is the user's callables that the attempt at hand waits for.
+        # Classes of unexpected exceptions that have been logged.
+        self._known: tuple[str, ...] = ()
+        #: Whether the current attempt is waiting for a callable of the user.
         self._asking = False
-        #: Where the attempt at hand leads, ``None`` while that is being asked.
+        #: The endpoint of the current attempt, ``None`` until ``url`` has returned it.
         self.endpoint: Endpoint | None = None
 
     @property
     def where(self) -> str:
-        """The endpoint of the attempt at hand, without secrets."""
+        """The endpoint of the current attempt, without secrets."""
         return self._settings.where if self.endpoint is None else self.endpoint.redacted
 
     async def dial(
         self, wire: Wire, attempt: Attempt, *, member: int, url: Endpoint | None
     ) -> Negotiated:
-        """Connect ``wire``, once there is a slot, and then within ``timeouts.open``.
+        """Wait for a slot, then connect ``wire`` within ``timeouts.open``.
 
         Args:
-            wire: What to connect.
-            attempt: What the user's callables are told.
-            member: Which of several endpoints to dial.
-            url: Where to go instead, on request.
+            wire: The wire to connect.
+            attempt: The argument for the user's callables.
+            member: The index of the endpoint to dial.
+            url: The endpoint that the user asked for instead, or ``None``.
 
         Raises:
             ResilientWSError: The attempt failed.
@@ -141,7 +141,7 @@ class Dialler:
                 return await self._dial(wire, attempt, member, slot)
         except ResilientWSError:
             raise
-        except Exception as failure:  # noqa: BLE001 - told; aiohttp raises what it likes
+        except Exception as failure:  # noqa: BLE001 - reported; aiohttp raises anything
             if not scope.expired():
                 error: ResilientWSError = self._unforeseen(failure)
             else:
@@ -151,20 +151,20 @@ class Dialler:
                     kind="open",
                     after=limit,
                 )
-        # Outside the except block: what was raised must not be its context.
+        # Raised outside the except block, so that its __context__ stays empty.
         raise error
 
     def _unforeseen(self, failure: Exception) -> ConnectFailed:
-        """Return the error for what nobody foresaw; log where it was, once each."""
+        """Return the error for an unexpected exception; log each class of them once."""
         stage: Stage = "internal"
         whose = "resilient_ws"
         if isinstance(failure, Unforeseen):
             stage, whose, failure = "handshake", "aiohttp", failure.failure
-        # Its text stays out: aiohttp prints URLs, passwords and headers.
+        # Name only the class: aiohttp's texts can hold URLs, passwords and headers.
         kind = type(failure).__name__
         text = f"Dialling {self.where} failed with an unexpected {kind} in {whose}"
         if kind not in self._known:
-            self._known.add(kind)
+            self._known += (kind,)
             self._log.say(logging.ERROR, "%s:\n%s", text, where_raised(failure))
         return ConnectFailed(
             f"{text}. Please report this, with the traceback from the log.",
@@ -172,7 +172,7 @@ class Dialler:
         )
 
     def _slot(self, attempt: Attempt, scope: asyncio.Timeout) -> Slot:
-        """Return this attempt's slot, at once where no limiter is named."""
+        """Return this attempt's slot, which is free at once if there is no limiter."""
 
         def queued(ahead: int) -> None:
             self._report(AttemptQueued(attempt=attempt.number, ahead=ahead))
@@ -188,7 +188,7 @@ class Dialler:
         self._asking = False
         await self._space_out(self.endpoint)
         if wire.ended.done():
-            # A callable that would not be cancelled came back when it was too late.
+            # A callable ignored its cancellation and returned after the wire had ended.
             raise wire.ended.result()
         return await dial(
             self.endpoint,
@@ -202,11 +202,11 @@ class Dialler:
         )
 
     def _led_to(self, endpoint: Endpoint) -> None:
-        """Know that a redirect leads elsewhere: what is told names where we are."""
+        """Take the target of a redirect, so that errors and logs name it."""
         self.endpoint = endpoint
 
     async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:
-        """Return where to go."""
+        """Return the endpoint to dial."""
         endpoints = self._settings.endpoints
         if not callable(endpoints):
             return endpoints[member]
@@ -215,7 +215,7 @@ class Dialler:
             return self._settings.endpoint(url)
         except (TypeError, ValueError) as bug:
             why = str(bug).rstrip(".")
-            raise mistake(f"the url callable returned a wrong value: {why}") from bug
+            raise mistake(f"the url callable returned an invalid value: {why}") from bug
 
     async def _headers(self, attempt: Attempt) -> Sequence[tuple[str, str]]:
         """Return the user's headers."""
@@ -227,11 +227,11 @@ class Dialler:
             return check_headers(answer)
         except (TypeError, ValueError) as bug:
             why = str(bug).rstrip(".")
-            what = f"the headers callable returned a wrong value: {why}"
+            what = f"the headers callable returned an invalid value: {why}"
             raise mistake(what) from bug
 
     async def _space_out(self, endpoint: Endpoint) -> None:
-        """Keep the distance to the last dial to the same host."""
+        """Wait for ``MIN_DIAL_SPACING`` to pass since the last dial to the host."""
         last = self._dialled_at.get(endpoint.origin)
         if last is not None:
             await asyncio.sleep(last + MIN_DIAL_SPACING - self._loop.time())
@@ -241,16 +241,16 @@ class Dialler:
         self._dialled_at[endpoint.origin] = now
 
     def _progress(self) -> str:
-        """How far the attempt at hand has come, to end a sentence with."""
+        """Return what the current attempt is waiting for, as the end of a sentence."""
         if self._asking:
             return "the url or headers callable had not returned"
         heard = self._client.heard
         if heard is not None and heard.size:
-            return f"only {heard.size:,} bytes of an answer had arrived"
+            return f"only {heard.size:,} bytes of a response had arrived"
         return _PROGRESS[self._client.stage]
 
     async def close(self) -> None:
-        """Close what is ours of aiohttp."""
+        """Close our own aiohttp client, if there is one."""
         await self._client.close()
 
 
@@ -260,7 +260,7 @@ async def _asked(
     attempt: Attempt,
     log: SessionLog,
 ) -> T:
-    """Ask a user's callable, synchronous or not."""
+    """Call a user's callable, synchronous or not, and return its result."""
     try:
         result = answer(attempt)
         if inspect.isawaitable(result):
@@ -280,7 +280,7 @@ async def _asked(
             raise mistake(msg) from failure
         number = errno_of(failure)
     raise ConnectFailed(
-        f"The {name} callable could not say where and how to connect ({kind}).",
+        f"The {name} callable failed with a network error ({kind}).",
         stage="resolve",
         errno=number,
     )

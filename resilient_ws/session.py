@@ -1,9 +1,9 @@
-"""``connect()`` and ``Session``: what a user holds.
+"""Define ``connect()`` and ``Session``, which users call.
 
-Rules: nothing runs before the ``async with``; a session belongs to the loop that it was
-entered on; everything here checks that, and hands on to the part that does the work.
-What is raised to the user has the frame of the call at most, and no secret among its
-variables: whoever tracks errors records those.
+Rules: Nothing runs before the ``async with``. A session belongs to the loop on which it
+was entered. Each method checks that and passes the call to the part that does the work.
+A traceback shows no frame of ours but the method's, and no variable of that frame holds
+a secret, because error trackers record the variables.
 """
 
 from __future__ import annotations
@@ -99,13 +99,13 @@ def connect(
         url: ``wss://`` or ``ws://`` (``ws`` only to this machine, unless ``access``
             allows more); or several, to fail over between; or a callable, sync or
             async, that takes an ``Attempt`` and returns one, for a fresh URL or token
-            with each attempt. Path and query are sent byte for byte; names are encoded
-            by IDNA 2008.
+            with each attempt. Path and query are sent byte for byte; host names are
+            encoded by IDNA 2008.
         headers: Sent with the handshake; or a callable, sync or async, that takes an
-            ``Attempt`` and returns them. Cookies that the server has set follow your
-            own ``Cookie``, but for names that stand there. They last as long as the
-            session, and go to the host that set them, which may be an address, at
-            whatever port (RFC 6265).
+            ``Attempt`` and returns them. The session adds the cookies that the server
+            set to your own ``Cookie``; yours win where both have a name. It keeps them
+            until it ends and sends them only to the host (a name or an address) that
+            set them, at any port (RFC 6265).
         subprotocols: Offered to the server, best first (RFC 6455 §1.9).
         origin: The Origin header, for servers that ask for it.
         compression: ``"deflate"`` (default) offers permessage-deflate (RFC 7692); where
@@ -114,23 +114,23 @@ def connect(
         ssl: A context for ``wss://``; by default the system's trusted issuers.
         proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
             ``"env"`` to read the environment, which is not read otherwise. SOCKS
-            needs the extra ``socks``. ``NO_PROXY`` may hold names, each for all below
-            it, addresses and networks, with a port or without, and ``*``.
+            needs the extra ``socks``. ``NO_PROXY`` may list domains (with all their
+            subdomains), addresses and networks, each with or without a port, or ``*``.
         http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
-            its headers, cookies and authorization are sent along. How large an answer
-            may be, and who looks names up, is then its own affair.
+            its headers, cookies and authorization are sent along. Its own settings
+            then decide how large a response may be and how names are resolved.
         on_open: ``async`` hook that gets each new ``Connection`` before anything else
-            may use it: authenticate and subscribe here. What it raises is a failed
-            attempt; ``Fatal`` ends the session.
-        wait_open: Entering waits so many seconds (default 60) for the first open
-            connection and raises the last error after them; ``True`` waits for ever;
-            ``False`` enters at once, offline.
+            may use it: authenticate and subscribe here. If it raises, the attempt has
+            failed; if it raises ``Fatal``, the session ends.
+        wait_open: Seconds that entering waits for the first open connection (default
+            60) before it raises the last error; ``True`` waits for ever; ``False``
+            enters at once, offline.
         reconnect: When to dial again, and when to give up: ``Reconnect()``.
         limiter: A limit on dials that sessions share: ``ConnectLimiter(rate, per)``.
         liveness: How a dead link is noticed: ``Liveness()``.
         timeouts: Seconds for opening, restoring, closing: ``Timeouts()``.
-        outbox: What is kept while it cannot be sent: ``Outbox()``.
-        inbox: What is kept until it is read: ``Inbox()``.
+        outbox: How messages wait until they can be sent: ``Outbox()``.
+        inbox: How messages wait until you read them: ``Inbox()``.
         access: Where the session may connect to: ``Access()``.
         max_message_size: Bytes of the largest message accepted (default 4 MiB);
             ``None`` for no limit. A larger one ends the connection with 1009.
@@ -138,8 +138,8 @@ def connect(
             endpoint, without secrets.
 
     Raises:
-        TypeError: An argument is of another type.
-        ValueError: An argument is wrong; the message says which and what is right.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is wrong; the message says which, and what is allowed.
         SecurityError: ``access`` does not allow the URL.
     """
     with NoFrames():
@@ -170,10 +170,10 @@ def connect(
 class Session:
     """A logical link to a WebSocket server; connections come and go beneath it.
 
-    Made by ``connect()``. It belongs to the loop it was entered on. It runs until it is
-    closed: one that is entered and then dropped, so that nothing refers to it any more,
-    is ended with a ``ResourceWarning``. Whatever iterates over it, and every callback
-    that refers to it, holds it.
+    ``connect()`` makes it. It belongs to the loop on which it was entered, and it runs
+    until it is closed. A session that was entered and then dropped, so that nothing
+    refers to it any more, ends with a ``ResourceWarning``. An iterator over it and a
+    callback that refers to it keep it alive.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -194,13 +194,13 @@ class Session:
         )
 
     def __del__(self) -> None:
-        """End what nobody can end any more, and say so."""
+        """End a session that nobody can close any more, and warn."""
         supervisor = self._supervisor
-        # What its tasks run on knows the supervisor, and not the session: so this comes
-        # while they run.
+        # The session's tasks refer to the supervisor and not to the session, so this
+        # method is called while they still run.
         if supervisor is not None and supervisor.forsake():
             warnings.warn(
-                f"{self!r} was dropped without close(), and is ended: hold it with "
+                f"{self!r} was dropped without close(), so it ends: use "
                 "'async with connect(...) as session', or await session.close().",
                 ResourceWarning,
                 stacklevel=2,
@@ -213,10 +213,10 @@ class Session:
         """Start, and wait for the first open connection as ``wait_open`` says.
 
         Raises:
-            ResilientWSError: No connection was open in time: the last error.
+            ResilientWSError: No connection opened in time; this is the last error.
             RuntimeError: The session was entered or closed before; or its limiter
                 belongs to another loop.
-            StoreError: The store of the outbox is in use, damaged or not a store.
+            StoreError: The outbox's store is in use, damaged, or not a store.
 
         Cancellation:
             Ends the session at once; nothing is left behind.
@@ -249,26 +249,33 @@ class Session:
                 raise
         else:
             return
-        limiter = self._settings.limiter
-        queue = ""
-        if limiter is not None and limiter.waiting:
-            queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
-        error = supervisor.journal.last_error
-        if not isinstance(error, ResilientWSError):
-            # None, or what on_open raised, which says nothing of where it was raised.
-            why = "" if error is None else f": on_open raised {type(error).__name__}"
-            msg = (
-                f"No open connection to {self._settings.where} within {wait:g} s "
-                f"(wait_open){why}.{queue}"
-            )
-            cause, error = error, OpenTimeout(msg, kind="open", after=float(wait))
-            error.__cause__ = cause
+        error = self._not_open(supervisor, wait)
         supervisor.fail(error)
         await self._ended(supervisor)
         raise error
 
+    def _not_open(self, supervisor: Supervisor, wait: float) -> ResilientWSError:
+        """Return why no connection opened within ``wait`` seconds."""
+        error = supervisor.journal.last_error
+        if isinstance(error, ResilientWSError):
+            return error
+        # There was no error, or on_open raised an error of its own, which does not
+        # tell the reader that it came from on_open.
+        why = "" if error is None else f": on_open raised {type(error).__name__}"
+        limiter = self._settings.limiter
+        queue = ""
+        if limiter is not None and limiter.waiting:
+            queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
+        msg = (
+            f"No open connection to {self._settings.where} within {wait:g} s "
+            f"(wait_open){why}.{queue}"
+        )
+        timeout = OpenTimeout(msg, kind="open", after=float(wait))
+        timeout.__cause__ = error
+        return timeout
+
     async def _prepared(self) -> Supervisor:
-        """Return a supervisor that has all it needs to start."""
+        """Return a supervisor that is ready to start."""
         supervisor = Supervisor(self._settings, self._dispatcher, home=Home.here())
         self._entering = True
         try:
@@ -287,7 +294,7 @@ class Session:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close; drain the outbox first, unless an exception is on its way.
+        """Close the session; drain the outbox first, unless the block raised.
 
         Cancellation:
             Aborts at once; nothing is left behind.
@@ -297,7 +304,7 @@ class Session:
         await self._ended(supervisor)
 
     async def _ended(self, supervisor: Supervisor) -> None:
-        """Wait for the session's end; being cancelled aborts it."""
+        """Wait for the session's end; abort the session when this is cancelled."""
         try:
             await supervisor.wait()
         except asyncio.CancelledError:
@@ -305,7 +312,7 @@ class Session:
             raise
 
     async def _abort(self, supervisor: Supervisor) -> None:
-        """End at once and see it through, however often this task is cancelled."""
+        """Abort and wait for the end, however often this task is cancelled."""
         supervisor.abort()
         while not supervisor.done:
             with contextlib.suppress(asyncio.CancelledError):
@@ -316,27 +323,27 @@ class Session:
     ) -> CloseRecord | None:
         """End the session; safe to call again, from anywhere, at any time.
 
-        An open connection drains its outbox and waits for confirmations where
-        ``Outbox.confirm`` asks for them (at most half of the time), then exchanges
-        close frames and waits for the server's end, all within ``timeouts.close`` plus
-        ``drain`` seconds; then it is aborted (RFC 6455 §7). A fifth of
-        ``timeouts.close`` is kept for the closing handshake. Called from a callback or
-        from ``on_open`` it starts the end and returns.
+        With an open connection, the session drains its outbox, waits for confirmations
+        where ``Outbox.confirm`` asks for them (at most half of the time), exchanges
+        close frames and waits for the server to end the connection. It has
+        ``timeouts.close`` plus ``drain`` seconds for all of that, and keeps a fifth of
+        ``timeouts.close`` for the closing handshake; after them it aborts (RFC 6455
+        §7). In a callback or in ``on_open``, this starts closing and returns.
 
         Args:
             code: The close code, 1000 by default.
             reason: The close reason, at most 123 bytes of UTF-8.
-            drain: Seconds that the outbox gets beyond ``timeouts.close``; 0 leaves
-                what waits.
+            drain: Seconds that the outbox gets beyond ``timeouts.close``; with 0,
+                messages that still wait are not sent.
 
         Returns:
-            The record of the closing handshake, ``None`` when there was none.
+            The record of the closing handshake, or ``None`` if there was none.
 
         Raises:
             ValueError: The code may not be sent, or the reason is too long.
 
         Cancellation:
-            Cancels this wait; the session still closes.
+            Ends only this wait; the session still closes.
         """
         require(code, int, "code", "a whole number, such as 1000")
         require(reason, str, "reason", "a str")
@@ -356,7 +363,7 @@ class Session:
         """Wait for the end of the session.
 
         Raises:
-            Exception: What ended it, when it was not closed on request.
+            Exception: The error that ended it, unless ``close`` did.
 
         Cancellation:
             Safe.
@@ -365,7 +372,10 @@ class Session:
             return
         supervisor = self._entered()
         if supervisor.owns(asyncio.current_task()):
-            msg = "wait_closed() inside on_open or a callback would wait for itself"
+            msg = (
+                "wait_closed() inside on_open or a callback would wait for itself: "
+                "call it in another task."
+            )
             raise RuntimeError(msg)
         await supervisor.wait()
         if supervisor.life.failure is not None:
@@ -376,8 +386,8 @@ class Session:
         """Wait until the session is in ``state``.
 
         Raises:
-            SessionClosed: It was closed, and the state can no longer come.
-            Exception: What ended the session, likewise.
+            SessionClosed: The session was closed and cannot reach the state any more.
+            Exception: An error ended the session, likewise.
 
         Cancellation:
             Safe.
@@ -401,43 +411,44 @@ class Session:
         epoch: int | None = None,
         confirm: Literal["write"] | None = None,
     ) -> Delivery:
-        """Accept one message for sending: ``str`` as text, the rest as binary.
+        """Accept one message for sending: ``str`` as text, all else as binary.
 
-        While open it leaves at once, or waits for the transport to have room; while
-        not open it waits in the outbox, whose ``overflow`` decides when that is full.
+        While the session is open, the message leaves at once or waits until the
+        transport has room. Otherwise it waits in the outbox; when that is full,
+        ``Outbox.overflow`` decides.
 
         Args:
             data: The message.
-            ttl: Seconds after which it is too old to be written; by default the
-                outbox's.
-            message_id: A name of yours for it (at most 1,024 characters), by which it
-                is acknowledged where ``Outbox.confirm`` is a callable, and told apart
-                from a repeat.
-            only_if_open: Drop it at once unless the session is open, and when the
-                connection ends before it is written.
-            epoch: The one connection it may go out on, as ``session.epoch`` counts
-                them: on another it is dropped. An acknowledgement belongs to the
-                connection that brought what it acknowledges.
-            confirm: ``"write"`` for a message that the server never acknowledges:
-                written is delivered then, whatever ``Outbox.confirm`` says.
+            ttl: Seconds after which the message is too old to be written; by default,
+                ``Outbox.ttl``.
+            message_id: Your name for the message (at most 1,024 characters). Where
+                ``Outbox.confirm`` is a callable, acknowledgements refer to the message
+                by it, and it tells a repeat from a new message.
+            only_if_open: Drop the message at once unless the session is open, and drop
+                it when the connection ends before it is written.
+            epoch: The only connection on which the message may go out, as
+                ``session.epoch`` counts them; on any other it is dropped. Give it with
+                an acknowledgement, which is of no use on a later connection.
+            confirm: ``"write"`` for a message that the server never acknowledges: it
+                counts as delivered once written, whatever ``Outbox.confirm`` says.
 
         Returns:
-            What becomes of it.
+            The message's delivery: await it to learn what became of the message.
 
         Raises:
-            GaveUp: The session gave up; likewise whatever else ended it.
-            MessageTooBig: It is larger than ``Outbox.max_bytes``.
+            GaveUp: The session gave up. Any other error that ended it is raised too.
+            MessageTooBig: The message is larger than ``Outbox.max_bytes``.
             OutboxFull: There is no room, and ``Outbox.overflow`` is ``"raise"``.
             SessionClosed: The session is closed.
-            StoreError: The outbox's store could not keep it; the link lives on.
-            TypeError: ``data`` is of another type.
+            StoreError: The store could not keep the message; the session goes on.
+            TypeError: ``data`` has a type that cannot be sent.
             ValueError: ``message_id`` is missing, and ``Outbox.confirm`` needs it; or
-                UTF-8 cannot carry it or ``data``; or ``epoch`` or ``confirm`` is not
-                one of those.
+                UTF-8 cannot encode it or ``data``; or ``epoch`` or ``confirm`` is
+                wrong.
 
         Cancellation:
             Safe: a cancelled ``send`` was not accepted and is never transmitted. With
-            a durable store that may take until its row is deleted.
+            a durable store, cancelling may wait until the store has deleted its row.
         """
         try:
             outbox = self._entered().outbox
@@ -451,10 +462,10 @@ class Session:
             accepted = outbox.send(data, ttl, message_id, epoch, confirm)
             return accepted if isinstance(accepted, Delivery) else await accepted
         except Exception as failure:  # noqa: BLE001 - raised anew, without our frames
-            # Nor is the message in this one.
+            # This frame stays in the traceback, so it must not hold the message.
             del data
             why = without_frames(failure)
-        # Nearly what NoFrames does, which would cost each message two calls.
+        # NoFrames does the same, but would cost each message two calls.
         try:
             raise why
         finally:
@@ -463,9 +474,9 @@ class Session:
     def outstanding(self) -> list[Delivery]:
         """Return the messages that are neither delivered nor lost yet, in order.
 
-        First what was written and waits for its confirmation (unless ``Outbox.confirm``
-        is ``"write"``), then what waits to be written, with what an earlier session
-        left in a durable store.
+        Written messages that wait for their confirmation come first (there are none
+        where ``Outbox.confirm`` is ``"write"``). Messages that wait to be written
+        follow, those that an earlier session left in a durable store included.
         """
         return (
             []
@@ -479,9 +490,9 @@ class Session:
         """Return the next message: ``str`` for text, ``bytes`` for binary.
 
         Raises:
-            GaveUp: The session gave up, and every message was taken; likewise whatever
-                else ended it.
-            RuntimeError: Another consumer is waiting, or it is called in ``on_open``.
+            GaveUp: The session gave up, and every message was taken. Any other error
+                that ended it is raised too.
+            RuntimeError: Another consumer waits, or this was called in ``on_open``.
             SessionClosed: The session is closed, and every message was taken.
 
         Cancellation:
@@ -496,18 +507,18 @@ class Session:
         return message
 
     async def receive_many(self) -> list[Message]:
-        """Return all messages that are there, in order; wait for one if none is.
+        """Return all waiting messages, in order; wait for the first if there is none.
 
-        For streams of many small messages: it hands over the inbox's own list, so that
-        a message costs next to nothing. The list ends where there is a hole, and the
-        next call goes on behind it: all messages of one list came on one connection,
-        ``message_epoch``. They are at most as many as the inbox holds,
-        ``Inbox.max_messages``, and what a connection brought as it ended.
+        Use it for streams of many small messages: it hands over the inbox's own list,
+        so a message costs next to nothing. The list ends where messages may be missing,
+        and the next call goes on from there, so all messages of a list came on one
+        connection, ``message_epoch``. The inbox limits the length of the list, to
+        ``Inbox.max_messages`` and what a connection brought as it ended.
 
         Raises:
-            GaveUp: The session gave up, and every message was taken; likewise whatever
-                else ended it.
-            RuntimeError: Another consumer is waiting, or it is called in ``on_open``.
+            GaveUp: The session gave up, and every message was taken. Any other error
+                that ended it is raised too.
+            RuntimeError: Another consumer waits, or this was called in ``on_open``.
             SessionClosed: The session is closed, and every message was taken.
 
         Cancellation:
@@ -523,8 +534,8 @@ class Session:
         """Iterate over messages, across reconnects, until the session ends.
 
         Raises:
-            GaveUp: After the last message, if the session gave up; likewise whatever
-                else ended it. Nothing is raised after ``close``.
+            GaveUp: The session gave up, and this was the last message. Any other error
+                that ended it is raised too. After ``close``, nothing is raised.
 
         Cancellation:
             Safe: no message is lost, and iterating may go on.
@@ -545,23 +556,23 @@ class Session:
     def with_interruptions(
         self, *, drops: bool = False
     ) -> AsyncIterator[Message | Interruption | ConnectionDropped]:
-        """Iterate as ``async for`` over the session does, with the holes in place.
+        """Iterate as ``async for`` does, and show where messages may be missing.
 
-        After every unread message of a connection that ended, and before the first
-        one of the next, comes an ``Interruption``; so does one where the inbox
-        discarded messages. It comes when the next connection is open, and names its
-        ``epoch``; what comes before the first belongs to ``message_epoch``.
+        An ``Interruption`` follows the last message of a connection that ended and
+        precedes the first of the next. Another stands where the inbox discarded
+        messages. It arrives once the next connection is open, and its ``epoch`` names
+        that connection; messages before the first one belong to ``message_epoch``.
 
         Args:
-            drops: Yield the ``ConnectionDropped`` too, as soon as a connection is lost,
-                behind every message that came on it. Whoever waits for an answer, or
-                acts on a feed, must know then, not when the next one opens. At most
-                the newest 100 wait to be read, the newest one alone before the first
-                call; the ``Interruption`` behind them counts them all.
+            drops: Yield a ``ConnectionDropped`` too, as soon as a connection is lost
+                and its messages were read. An application that waits for a response or
+                acts on a feed needs to know then, not when the next connection opens.
+                At most the newest 100 wait to be read, and only the newest one before
+                the first call; the ``Interruption`` that follows counts all of them.
 
         Raises:
-            GaveUp: After the last message, if the session gave up; likewise whatever
-                else ended it. Nothing is raised after ``close``.
+            GaveUp: The session gave up, and this was the last message. Any other error
+                that ended it is raised too. After ``close``, nothing is raised.
 
         Cancellation:
             Safe: nothing is lost, and iterating may go on.
@@ -575,7 +586,7 @@ class Session:
         return Iteration(inbox, home, inbox.take_item, self)
 
     def _consume(self) -> Supervisor:
-        """Return the supervisor, unless the messages of its inbox go to a callback."""
+        """Return the supervisor, unless the messages go to a callback."""
         supervisor = self._entered()
         if not self._pulled and self._dispatcher.consumes:
             msg = (
@@ -599,20 +610,21 @@ class Session:
     ) -> object:
         """Register a callback, sync or async: ``@session.on(ConnectionDropped)``.
 
-        Callbacks run one at a time, off the reader, in the order of what happened:
-        where ``MessageReceived`` has one, an event comes behind the messages that were
-        received before it. What one raises is logged and reported as ``HandlerFailed``;
-        ``Fatal`` ends the session. At its end what still waits gets a second; messages
-        are left then, which is logged, so that ``SessionClosed`` comes last and comes.
+        Callbacks run one at a time, in the order of events, and never hold up the
+        reader. Where ``MessageReceived`` has a callback, it gets the messages received
+        before an event first. An error that a callback raises is logged and reported as
+        ``HandlerFailed``; ``Fatal`` ends the session. When the session ends, the events
+        that still wait get one second. After it, the messages among them are dropped,
+        with a log line, so that ``SessionClosed`` always comes, and comes last.
 
         Args:
             event: The class of event; ``Event`` for all but ``MessageReceived``.
-            callback: The callback, where it is not decorated.
+            callback: The callback, unless this is used as a decorator.
 
         Raises:
-            RuntimeError: Messages have another consumer already; or it is called from
-                another loop or thread.
-            TypeError: It is not a class of event, or not a callable.
+            RuntimeError: Messages have another consumer already; or this was called
+                from another loop or thread.
+            TypeError: ``event`` is not a class of event, or ``callback`` not callable.
         """
         require(event, type, "event", "a class from resilient_ws.events")
         if Event not in event.__mro__:
@@ -635,14 +647,14 @@ class Session:
     def reconnect(self, reason: str, url: str | None = None) -> None:
         """Replace the connection now, without backoff; the session goes on.
 
-        While one is being dialled already, only another ``url`` changes anything.
+        While the session is dialling already, this only changes the ``url``, if given.
 
         Args:
             reason: Why, for the log and the events.
             url: Where the next attempt goes; later ones go where ``connect`` said.
 
         Raises:
-            RuntimeError: The session is to have one connection (``Reconnect.once()``).
+            RuntimeError: ``Reconnect.once()`` allows only one connection.
             SecurityError: ``access`` does not allow the URL.
             SessionClosed: The session is closed.
             ValueError: The URL is wrong.
@@ -660,7 +672,7 @@ class Session:
             supervisor.orders.give(Replace(reason=reason, url=endpoint))
 
     def retry_now(self) -> None:
-        """Cut the wait for the next attempt; do nothing in other states.
+        """End the wait before the next attempt; do nothing in other states.
 
         Raises:
             SessionClosed: The session is closed.
@@ -676,28 +688,29 @@ class Session:
 
     @property
     def state(self) -> State:
-        """Where the session stands."""
+        """The session's present state."""
         if self._supervisor is None:
             return State.CLOSED if self._closed_unentered else State.IDLE
         return self._supervisor.life.state
 
     @property
     def epoch(self) -> int:
-        """The ordinal of the newest connection that was open; 0 before the first."""
+        """How many connections have opened so far; 0 before the first."""
         return 0 if self._supervisor is None else self._supervisor.journal.epoch
 
     @property
     def message_epoch(self) -> int:
-        """The epoch of the connection that the newest message taken came on.
+        """The epoch of the connection that brought the newest message you took.
 
-        It may be over: then ``epoch`` is higher, or ``state`` is not ``OPEN``.
+        That connection may have ended: then ``epoch`` is higher, or ``state`` is not
+        ``OPEN``.
         """
         supervisor = self._supervisor
         return 0 if supervisor is None else supervisor.inbox.message_epoch
 
     @property
     def latency(self) -> float | None:
-        """Seconds that the newest pong took, ``None`` before the first."""
+        """Round-trip time of the newest ping, in seconds; ``None`` before the first."""
         supervisor = self._supervisor
         if supervisor is None:
             return None
@@ -706,22 +719,22 @@ class Session:
         return supervisor.journal.latency if newest is None else newest
 
     async def ping(self, *, timeout: float | None = None) -> float:
-        """Ping the server now, and return the seconds that the pong took.
+        """Ping the server now, and return the round-trip time in seconds.
 
-        Its pong also updates ``latency``, and may confirm what was sent before it. A
-        pong of a later ping answers for this one too (RFC 6455 §5.5.3). Messages are
-        not touched, and any number of tasks may ask at once. Behind an inbox that is
-        full no pong can be read. Liveness pings by itself: nothing needs to call this.
+        The pong also updates ``latency``, and may confirm messages sent before it. The
+        pong of a later ping answers this one too (RFC 6455 §5.5.3). No message is
+        taken, and any number of tasks may call this at once. While the inbox is full,
+        no pong can be read. Liveness pings by itself, so you need not call this.
 
         Args:
             timeout: The most seconds to wait; ``None`` (default) waits for the pong or
                 the end of the connection. Some servers answer only while they read,
-                some never do.
+                and some never do.
 
         Raises:
-            ConnectionLost: The session is not open, or its connection ended before.
-            GaveUp: The session gave up; likewise whatever else ended it.
-            RuntimeError: It is called in ``on_open``.
+            ConnectionLost: The session is not open, or its connection ended first.
+            GaveUp: The session gave up. Any other error that ended it is raised too.
+            RuntimeError: This was called in ``on_open``.
             SessionClosed: The session is closed.
             TimeoutError: No pong came in time; the connection goes on.
 
@@ -751,13 +764,13 @@ class Session:
 
     @property
     def subprotocol(self) -> str | None:
-        """What the server of the newest open connection selected, or ``None``."""
+        """The subprotocol that the server selected last, or ``None``."""
         supervisor = self._supervisor
         return None if supervisor is None else supervisor.journal.subprotocol
 
     @property
     def failure(self) -> Exception | None:
-        """What ended the session; ``None`` while it lives or when it was closed."""
+        """The error that ended the session; ``None`` while it runs or if closed."""
         return None if self._supervisor is None else self._supervisor.life.failure
 
     def statistics(self) -> Statistics:
@@ -773,22 +786,24 @@ class Session:
             self._dispatcher,
         )
 
-    # Belonging.
+    # Checking.
 
     def _entered(self) -> Supervisor:
-        """Return the supervisor, if this is the loop and process of the session."""
+        """Return the supervisor; refuse another loop or process."""
         supervisor = self._supervisor
         if supervisor is None:
             if self._closed_unentered:
                 raise SessionClosed
-            msg = "The session is not entered; use: async with connect(...) as session"
+            msg = (
+                "The session was not entered; use: async with connect(...) as session."
+            )
             raise RuntimeError(msg)
         supervisor.home.check()
         return supervisor
 
 
 def _check_terms(epoch: object, confirm: object) -> None:
-    """Check what one message may be sent with."""
+    """Check the arguments that concern one message alone."""
     if epoch is not None:
         whole_number("epoch", epoch, at_least=1)
     if confirm is not None and confirm != "write":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from resilient_ws.dialler import Dialler
 from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError, mistake
 from resilient_ws.events import (
-    ConnectionStable,
     ConnectionTimedOut,
     RetryScheduled,
     SessionClosed,
@@ -31,20 +29,16 @@ from resilient_ws.lifecycle import Lifecycle
 from resilient_ws.log import SessionLog
 from resilient_ws.orders import Close, Orders, Replace, RetryNow
 from resilient_ws.outbox.queue import OutboxQueue
-from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.recovery import Pause, Recovery, Surrender
-from resilient_ws.policy.silence import Silence
-from resilient_ws.probe import Prober
-from resilient_ws.protocol.engine import Engine
 from resilient_ws.restore import Connection, RestoreBuffer, Window
-from resilient_ws.screen import Screen
+from resilient_ws.serving import Serving
 from resilient_ws.settings import Attempt
 from resilient_ws.state import State
 from resilient_ws.suspend import ticker_of
 from resilient_ws.tasks import ended
 from resilient_ws.tracebacks import by_the_user, where_raised, without_frames
-from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.wire import Wire
+from resilient_ws.wiring import new_wire
 
 
 if TYPE_CHECKING:
@@ -56,12 +50,12 @@ if TYPE_CHECKING:
     from resilient_ws.settings import Settings
 
 
-#: Seconds that what waits for callbacks gets at the end of the session.
+#: Seconds for callbacks to finish when the session ends.
 LAST_CALL: Final = 1.0
-#: Seconds that events get after that, where messages were in their way.
+#: Seconds after that for the events behind messages that nobody took in time.
 LAST_WORD: Final = 0.1
-#: The part of ``timeouts.close`` that is kept for the closing handshake, however long
-#: the outbox drains.
+#: The share of ``timeouts.close`` that is reserved for the closing handshake, so that a
+#: slow outbox cannot use up all of it.
 HANDSHAKE_SHARE: Final = 0.2
 
 
@@ -77,8 +71,8 @@ class Supervisor:
         "_loop",
         "_recovery",
         "_report",
+        "_serving",
         "_settings",
-        "_silence",
         "_task",
         "home",
         "hook",
@@ -128,9 +122,17 @@ class Supervisor:
         self._recovery = Recovery(
             settings.reconnect, members=settings.members, now=loop.time()
         )
-        self._silence = Silence(restores=settings.on_open is not None)
+        self._serving = Serving(
+            settings,
+            orders=self.orders,
+            journal=self.journal,
+            recovery=self._recovery,
+            log=self._log,
+            loop=loop,
+            report=report,
+        )
         self.wire: Wire | None = None
-        # Where the next attempt goes on request, instead of where it would go.
+        # The order that sends the next attempt elsewhere, if ``reconnect`` named a URL.
         self._detour: Replace | None = None
         self._callbacks: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -138,16 +140,16 @@ class Supervisor:
     # Beginning and end.
 
     async def prepare(self) -> None:
-        """Open what must be there before anything starts: the store of the outbox."""
+        """Open the store of the outbox, which must be there before anything starts."""
         await self.outbox.open()
 
     def start(self) -> None:
-        """Begin: the loop, and the dispatcher if it is needed, in a task each."""
+        """Start the loop in a task, and the dispatcher in another if it is needed."""
         self.listen()
         self._task = self._loop.create_task(self._run(), name="resilient_ws session")
 
     def listen(self) -> None:
-        """Run callbacks from now on, if there are any; without, that takes no task."""
+        """Start the dispatcher, once there are callbacks to run."""
         if self._callbacks is None and self._dispatcher.needed:
             callbacks = self._dispatcher.run(on_fatal=self.fail)
             self._callbacks = self._loop.create_task(
@@ -156,7 +158,7 @@ class Supervisor:
 
     @property
     def done(self) -> bool:
-        """Whether nothing of the session runs any more."""
+        """Whether the session has ended and all its tasks are done."""
         return self._task is not None and self._task.done()
 
     async def wait(self) -> None:
@@ -170,7 +172,7 @@ class Supervisor:
         return task is not None and task in own
 
     def close(self, order: Close) -> None:
-        """End the session; nothing is accepted for sending from now on."""
+        """End the session, and accept no more messages for sending."""
         self.orders.give(order)
         self.outbox.refuse(order.failure)
 
@@ -190,9 +192,9 @@ class Supervisor:
             self._callbacks.cancel()
 
     def forsake(self) -> bool:
-        """End the session because nobody holds it; say whether it was running.
+        """End the session because its owner dropped it; return whether it was running.
 
-        It may be called from any thread, and when the loop is closed.
+        May be called from any thread, and after the loop was closed.
         """
         ends = self.done or self.orders.closing() is not None
         if ends or not self.home.in_this_process:
@@ -203,7 +205,7 @@ class Supervisor:
 
     def _forsaken(self) -> None:
         self._log.say(
-            logging.WARNING, "the session was dropped without close(), and ends"
+            logging.WARNING, "the session was dropped without close(), so it ends"
         )
         self.close(Close(drain=0))
 
@@ -214,7 +216,7 @@ class Supervisor:
         try:
             failure = await self._supervise()
         except Exception as bug:  # noqa: BLE001 - logged; whoever waits hears of it
-            # As text: a log takes the frames with it, and what is in them.
+            # Only as text: log handlers keep the frames of exc_info, and their secrets.
             kind = type(bug).__name__
             self._log.say(
                 logging.CRITICAL,
@@ -223,15 +225,15 @@ class Supervisor:
                 where_raised(bug),
             )
             failure = Fatal(
-                f"The session ends because of a bug in resilient_ws ({kind}); the log "
-                "says where it is: please report it."
+                f"The session ended because of a bug in resilient_ws ({kind}). Please "
+                "report it, with the traceback from the log."
             )
         finally:
             ticker.unsubscribe(self._slept)
             await self._end(failure)
 
     async def _end(self, failure: Exception | None) -> None:
-        """Leave nothing behind: no socket, no task, nobody who waits."""
+        """Close every socket, end every task and wake everyone who waits."""
         if not self.life.state.ending:
             self.life.become(State.CLOSING, because=failure)
         self.outbox.refuse(failure)
@@ -252,15 +254,14 @@ class Supervisor:
         await self._last_call()
 
     async def _last_call(self) -> None:
-        """Have callbacks run for all that waits, in bounded time."""
+        """Give callbacks a bounded time for the events that still wait."""
         if self._callbacks is None:
             return
         await asyncio.wait({self._callbacks}, timeout=LAST_CALL)
         if self._callbacks.done():
             return
         await ended(self._callbacks, self._log)
-        # However many messages wait, and however slow their callback is, it is told of
-        # the end.
+        # SessionClosed must reach its callback even if messages are left before it.
         if self._dispatcher.leave_messages():
             self._callbacks = self._loop.create_task(
                 self._dispatcher.run(on_fatal=self.fail), name="resilient_ws callbacks"
@@ -269,12 +270,14 @@ class Supervisor:
             await ended(self._callbacks, self._log)
 
     async def _supervise(self) -> Exception | None:
-        """Connect, and again, until told to end or to give up; return the failure."""
+        """Connect again and again; return the failure that ends this, if one does."""
         while self.orders.closing() is None:
             ending = await self._connect()
-            # Not in one: what it took to open is not held while it is open.
+            # Two steps rather than one, so that the frames and buffers of dialling are
+            # freed while the connection is open.
             if isinstance(ending, Wire):
-                ending = await self._serve(ending)
+                opened = await self._serving.hold(ending)
+                ending = await self._served(ending, opened)
             if self.orders.closing() is not None:
                 break
             if ending is None:
@@ -290,7 +293,7 @@ class Supervisor:
         return None if order is None else order.failure
 
     def _judge(self, ending: Ending) -> Pause | Surrender:
-        """Ask the policy what follows; a wait or a stop that raises is a bug."""
+        """Ask the policy what follows; if the user's wait or stop raises, give up."""
         try:
             return self._recovery.after(
                 ending, now=self._loop.time(), now_wall=time.time()
@@ -306,7 +309,7 @@ class Supervisor:
     async def _back_off(
         self, delay: float, source: RetrySource, because: Exception | None
     ) -> None:
-        """Wait for the next attempt, or for an order that cuts the wait."""
+        """Wait until the next attempt is due, or an order ends the wait."""
         until = self._loop.time() + delay
         self.life.become(State.BACKOFF, because=because, retry_in=delay)
         attempt = self._recovery.attempt
@@ -318,7 +321,7 @@ class Supervisor:
             await self.orders.first(timeout=until - self._loop.time())
 
     async def _let_go(self) -> None:
-        """Be done with the connection, if there is one."""
+        """Finish the connection, if there is one, and count what it carried."""
         wire = self.wire
         if wire is not None:
             try:
@@ -333,8 +336,7 @@ class Supervisor:
         """Make one connection.
 
         Returns:
-            The open connection, or why there is none; ``None`` when that was on
-            request.
+            The open connection, or why it failed; ``None`` if an order ended it.
         """
         began = self._loop.time()
         attempt = self._next_attempt()
@@ -345,7 +347,7 @@ class Supervisor:
             negotiated = await self.orders.unless_given(self._dial(wire, attempt))
         except ResilientWSError as failure:
             if self.orders.closing() is not None:
-                # Not a failure: the dial ended because the session does.
+                # Not a failure: the dial was cancelled because the session ends.
                 return None
             return self._attempt_failed(attempt, failure, began)
         if negotiated is None:
@@ -360,6 +362,17 @@ class Supervisor:
             return None
         self._open(wire, buffer, negotiated)
         return wire
+
+    def _new_wire(self, buffer: RestoreBuffer) -> Wire:
+        return new_wire(
+            self._settings,
+            buffer,
+            loop=self._loop,
+            report=self._report,
+            acknowledge=self.outbox.traffic.acknowledge,
+            complain=self.journal.complain,
+            on_fatal=self.fail,
+        )
 
     def _attempt_failed(
         self, attempt: Attempt, because: Exception, began: float
@@ -382,45 +395,6 @@ class Supervisor:
             fresh=recovery.fresh,
         )
 
-    def _new_wire(self, buffer: RestoreBuffer) -> Wire:
-        settings = self._settings
-        wire = Wire(
-            Engine(
-                max_message_size=settings.max_message_size,
-                keys=keys_of(self._loop),
-                mask=MASK,
-            ),
-            buffer,
-            settings.liveness,
-            loop=self._loop,
-            report=self._report,
-        )
-        wire.incoming.screen = self._screen()
-        wire.watchman.probe = self._prober()
-        return wire
-
-    def _prober(self) -> Prober | None:
-        """Return what makes our pings to the application, if there are any."""
-        probe = self._settings.liveness.probe
-        if probe is None:
-            return None
-        return Prober(probe, complain=self.journal.complain, on_fatal=self.fail)
-
-    def _screen(self) -> Screen | None:
-        """Return what looks at each message first, if any callable is to."""
-        is_answer = self._settings.liveness.is_answer
-        ack_of = self._settings.outbox.ack_of
-        if is_answer is None and ack_of is None:
-            return None
-        return Screen(
-            is_answer=is_answer,
-            ack_of=ack_of,
-            deliver_acks=self._settings.outbox.deliver_acks,
-            acknowledge=self.outbox.traffic.acknowledge,
-            complain=self.journal.complain,
-            on_fatal=self.fail,
-        )
-
     async def _dial(self, wire: Wire, attempt: Attempt) -> Negotiated:
         detour, self._detour = self._detour, None
         return await self._dialler.dial(
@@ -433,25 +407,25 @@ class Supervisor:
     async def _restore(
         self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
     ) -> Exception | None:
-        """Run ``on_open``; return what it, or its connection, failed with."""
+        """Run ``on_open``; return the failure of it or of its connection, if any."""
         window = Window()
         connection = Connection(
             wire,
             buffer,
             window=window,
             epoch=self.journal.epoch + 1,
-            endpoint=self._dialler.where,
+            endpoint=self._log.endpoint,
             negotiated=negotiated,
         )
         return await self.hook.run(connection, window, wire.ended)
 
     def _open(self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated) -> None:
-        """Let messages flow: one step, so that nothing comes between."""
+        """Let messages flow, in one step that nothing can interrupt."""
         resumed_after = self.journal.begin_epoch(self.inbox)
         self._recovery.opened()
         self.life.become(State.OPEN)
-        self.journal.opened(self._dialler.where, negotiated, resumed_after)
-        # What came meanwhile is received from now on, so it is behind the event.
+        self.journal.opened(self._log.endpoint, negotiated, resumed_after)
+        # After the event: messages of the restore phase count as received from now on.
         buffer.join(self.inbox)
         wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
         wire.outgoing.on_writable = self.outbox.resume
@@ -465,39 +439,11 @@ class Supervisor:
     def _lost(self, wire: Wire, because: asyncio.Future[ConnectionLost]) -> None:
         self.outbox.traffic.detach(wire.outgoing, because.result())
 
-    async def _serve(self, wire: Wire) -> Ending | None:
-        """Hold an open connection until it ends, or until told otherwise."""
-        policy = self._settings.reconnect
-        opened = self._loop.time()
-        stable_at = opened + policy.stable_after
-        retire_at = math.inf
-        if policy.max_age is not None:
-            retire_at = opened + jittered_age(policy.max_age, policy.rng)
-        tally = self.journal.tally
-        quiet_at = opened + self._silence.due_after(
-            sent=tally.messages_sent, received=tally.messages_received
-        )
-        while not wire.ended.done() and self.orders.waiting() is None:
-            now = self._loop.time()
-            if now >= stable_at:
-                stable_at = math.inf
-                self._recovery.stable()
-                self._report(ConnectionStable(epoch=self.journal.epoch))
-            if now >= retire_at:
-                self.orders.give(Replace(reason="it has reached max_age"))
-            if now >= quiet_at:
-                quiet_at = now + self._listen_for(wire)
-            due = min(stable_at, retire_at, quiet_at)
-            timeout = None if due == math.inf else due - now
-            await self.orders.first(wire.ended, timeout=timeout)
-            if isinstance(self.orders.waiting(), RetryNow):
-                self.orders.take()
-        self._silence.ended(
-            received=wire.incoming.messages_received, uptime=self._loop.time() - opened
-        )
+    async def _served(self, wire: Wire, opened: float) -> Ending | None:
+        """Return why a connection ended; end it first if an order says so."""
         if wire.ended.done():
             lost = wire.ended.result()
-            # It may have been lost before it was open, and nobody been told yet.
+            # If it was lost before it was open, its callback has not run yet.
             self.outbox.traffic.detach(wire.outgoing, lost)
             suspected = self.outbox.traffic.suspected
             return self.journal.dropped(
@@ -510,25 +456,8 @@ class Supervisor:
             await self._hang_up(wire)
         return None
 
-    def _listen_for(self, wire: Wire) -> float:
-        """Say so where a subscription seems to have died with an earlier connection.
-
-        Returns:
-            The seconds after which to look again, maybe infinity.
-        """
-        incoming = wire.incoming
-        seconds = self._silence.ask_after(
-            sent=wire.outgoing.messages_written,
-            received=incoming.messages_received,
-            paused=incoming.paused,
-        )
-        if seconds == 0.0:
-            self._log.fell_silent()
-            return math.inf
-        return seconds
-
     async def _replace(self, wire: Wire, order: Replace, opened: float) -> None:
-        """End an open connection, because another one is wanted."""
+        """Replace an open connection, without backoff."""
         self._detour = order
         self.orders.take()
         why = f"The connection is replaced: {order.reason}."
@@ -537,7 +466,7 @@ class Supervisor:
         self.journal.replaced(wire, order.reason, opened)
 
     async def _hang_up(self, wire: Wire) -> None:
-        """Drain if the session closes, then shake hands, all in bounded time."""
+        """Drain the outbox if the session closes, then close the connection."""
         closing = self.orders.closing()
         order = closing or Close(drain=0)
         limit = self._settings.timeouts.close + (order.drain or 0.0)
@@ -562,12 +491,12 @@ class Supervisor:
     # What the parts ask of the supervisor.
 
     def _happened(self, event: Event) -> None:
-        """Write and tell what happened."""
+        """Log an event, and hand it to the callbacks."""
         self._log.happened(event)
         self._dispatcher.post(event)
 
     def _slept(self, seconds: float) -> None:
-        """Find out at once whether the link outlived the machine's sleep."""
+        """Probe the link at once: it may not have survived the machine's sleep."""
         text = "the machine slept for %.0f s, or its clock was set"
         self._log.say(logging.INFO, text, seconds)
         if self.wire is not None:
