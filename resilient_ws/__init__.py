@@ -20,10 +20,10 @@
 
     asyncio.run(main())
 
-``on_open`` runs on each new connection; what is sent elsewhere is sent once, and kept
-while offline. The iteration goes on across reconnects. ``connect``
-tells what can be set, ``Session`` what can be done, ``resilient_ws.events`` what is
-reported and ``resilient_ws.errors`` what can go wrong.
+``on_open`` runs on each new connection. A message sent outside it is sent once, and is
+kept while the session is offline. The iteration continues across reconnects.
+``connect`` documents the settings, ``Session`` the methods, ``resilient_ws.events``
+what a session reports and ``resilient_ws.errors`` what it raises.
 """
 
 from importlib.metadata import version
@@ -160,6 +160,6 @@ __all__ = [
     "printable",
 ]
 
-# A traceback reads resilient_ws.ConnectionLost, wherever the class was written.
+# So that a traceback shows resilient_ws.ConnectionLost rather than the inner module.
 for _public in [globals()[name] for name in __all__ if not name.isupper()]:
     _public.__module__ = __name__

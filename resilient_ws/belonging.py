@@ -1,4 +1,4 @@
-"""Where a session is at home: one event loop, in one thread of one process."""
+"""Which event loop, thread and process a session belongs to."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import weakref
 from typing import Final
 
 
-#: The running loop, or ``None``: as ``asyncio.get_running_loop``, which raises there.
+#: Returns the running loop, or ``None`` where ``asyncio.get_running_loop`` raises.
 running_loop = asyncio._get_running_loop  # noqa: SLF001 - it is in asyncio's __all__
 
 
 class Home:
-    """The loop that sessions were entered on, its thread and its process.
+    """The loop, thread and process in which sessions were entered.
 
     Attributes:
         loop: The loop.
-        thread: The thread's identity; 0, which none has, in a forked child.
+        thread: The thread's identity. In a forked child 0, which no thread has.
     """
 
     __slots__ = ("__weakref__", "_pid", "loop", "thread")
@@ -30,7 +30,7 @@ class Home:
 
     @staticmethod
     def here() -> Home:
-        """Return the home of what is entered now."""
+        """Return the home of a session that is entered here and now."""
         place = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
         home = _homes.get(place)
         if home is None:
@@ -39,23 +39,23 @@ class Home:
 
     @property
     def in_this_process(self) -> bool:
-        """Whether this is not a forked child."""
+        """Whether this process is the one that entered the session."""
         return os.getpid() == self._pid
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` unless called from there."""
+        """Raise ``RuntimeError`` unless the home's loop is running this call."""
         if running_loop() is not self.loop:
             raise self.stranger()
 
     def stranger(self) -> RuntimeError:
-        """Return what to raise for a call from elsewhere."""
+        """Return the error for a call from another loop, thread or process."""
         if not self.in_this_process:
             return RuntimeError(
-                "The session belongs to the parent process; make one of its own in "
-                "the child, with connect()."
+                "The session belongs to the parent process; call connect() in the "
+                "child to make a new one."
             )
         return RuntimeError(
-            "The session belongs to another event loop or thread; from there use "
+            "The session belongs to another event loop or thread; call it with "
             "asyncio.run_coroutine_threadsafe(session.send(...), loop)."
         )
 
@@ -66,7 +66,7 @@ _homes: Final[
 
 
 def _move_out() -> None:
-    """Leave no session at home in a forked child, whose main thread looks the same."""
+    """Disown all sessions in a forked child: its main thread has the same identity."""
     for home in _homes.values():
         home.thread = 0
 

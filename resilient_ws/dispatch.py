@@ -1,11 +1,11 @@
 """One ordered dispatcher for the user's callbacks.
 
-Rules: callbacks run one at a time, in the order of what happened, in the context they
-were registered in, and off the reader, so that a slow one delays nothing but other
-callbacks. Events are queued, and bounded; messages are not queued here: they are taken
-from the inbox one by one, so that its back-pressure holds. The order of both is kept by
-a *mark*: each event knows how many messages had been received before it, and its turn
-is when so many have been passed, to the callback or by the inbox's ``overflow``.
+Rules: callbacks run one at a time, in the order in which things happened and in the
+context they were registered in. They run outside the reader, so that a slow one delays
+only other callbacks. Events wait in a bounded queue. Messages do not: the dispatcher
+takes them from the inbox one by one, which keeps the inbox's back-pressure. Each event
+has a *mark*, the number of messages received before it; it is delivered once that many
+messages have gone to the callback or been discarded by the inbox's ``overflow``.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from resilient_ws.log import SessionLog
 
 
-#: The most events that wait; then the oldest go, and are counted.
+#: Events that may wait; beyond that the oldest are discarded and counted.
 MAX_WAITING: Final = 1000
-#: Seconds after which a callback that is still running is logged.
+#: Seconds that a callback may run before a warning is logged.
 SLOW_AFTER: Final = 30.0
 
-#: Events that are merged, with a count, while one of their kind waits.
+#: Events that are merged with a waiting one of their class, which counts them.
 _MERGED: Final = (PongReceived, LoopLagged, OutboxOverflowed, InboxOverflowed)
-#: Events over which none is merged: what is of one connection is not told with another.
+#: Events across which nothing is merged, so that no report spans two connections.
 _BORDERS: Final = (ConnectionOpened, ConnectionDropped)
 
 
 @attrs.frozen
 class _Registration:
-    """One callback, and the context it was registered in."""
+    """A callback and the context it was registered in."""
 
     callback: Callable[[Any], Awaitable[object] | object]
     context: contextvars.Context
@@ -67,28 +67,28 @@ class Dispatcher:
     """Runs callbacks; its task belongs to the supervisor.
 
     Args:
-        name: What the events call the session.
+        name: The session's name in its events.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._registered: dict[type[Event], list[_Registration]] = {}
-        # Events and their marks. A list, for it is empty most of the time, and never
-        # long.
+        # Marks and their events. A list is fast enough, because it is short and
+        # usually empty.
         self._waiting: list[tuple[int, Event]] = []
-        #: Messages that went to a callback, and those passed that were discarded.
+        #: Messages that went to the callback, and those the inbox discarded.
         self._taken = self._skipped = 0
         self._wake: asyncio.Future[None] | None = None
         self._finishing = False
-        # Whether the messages that wait are left alone, for the session is over.
+        # Whether the session is over and the waiting messages stay in the inbox.
         self._left = False
-        #: The task that runs an asynchronous callback right now.
+        #: The task of the asynchronous callback that is running, or ``None``.
         self.running: asyncio.Task[object] | None = None
         #: Events that were discarded because callbacks were too slow.
         self.discarded = 0
 
     def attach(self, inbox: InboxQueue, log: SessionLog) -> None:
-        """Say where the messages are that events share one order with, and the log."""
+        """Set the log, and the inbox whose messages share one order with the events."""
         self._inbox = inbox
         self._log = log
 
@@ -97,19 +97,19 @@ class Dispatcher:
         kind: type[Event],
         callback: Callable[[Any], Awaitable[object] | object],
     ) -> None:
-        """Have ``callback`` run for each event of this class and its subclasses."""
+        """Run ``callback`` for each event of this class and its subclasses."""
         registration = _Registration(callback, contextvars.copy_context())
         self._registered.setdefault(kind, []).append(registration)
         self._notify()
 
     @property
     def needed(self) -> bool:
-        """Whether there is anything to run, now or later."""
+        """Whether the dispatcher has callbacks to run, now or later."""
         return bool(self._registered) and not self._finishing
 
     @property
     def consumes(self) -> bool:
-        """Whether a callback is the consumer of the messages."""
+        """Whether a callback consumes the messages."""
         return MessageReceived in self._registered
 
     def wants(self, kind: type[Event]) -> bool:
@@ -118,12 +118,12 @@ class Dispatcher:
 
     def post(self, event: Event) -> None:
         """Queue an event; never waits, never raises."""
-        # Also where no callback wants it: the inbox may hold it for its consumer.
+        # Even if no callback wants the event: the inbox may keep it for its consumer.
         object.__setattr__(event, "session", self._name)
         if not self.wants(type(event)) or self._merge(event):
             return
         if isinstance(event, HandlerFailed):
-            # Of the user's own code, and not of the stream: it waits for no message.
+            # Its cause is the user's code, not the stream, so it waits for no message.
             due = [mark for mark, _ in self._waiting if self._is_due(mark)]
             self._waiting.insert(len(due), (self._passed, event))
         else:
@@ -137,14 +137,14 @@ class Dispatcher:
         self._notify()
 
     def _merge(self, event: Event) -> bool:
-        """Fold an event into one of its class that waits; say whether there was one."""
+        """Merge an event with a waiting one of its class; return whether it was."""
         if not isinstance(event, _MERGED):
             return False
         for place in reversed(range(len(self._waiting))):
             mark, waiting = self._waiting[place]
             if type(waiting) is type(event):
-                # In the place of the first: moved back with each that follows, it
-                # might never be told while messages keep coming.
+                # The merged event keeps the place of the first. If each new one moved
+                # it back, it might never be delivered while messages keep coming.
                 self._waiting[place] = mark, _merged(waiting, event)
                 return True
             if isinstance(waiting, _BORDERS):
@@ -153,31 +153,31 @@ class Dispatcher:
 
     @property
     def _feeds(self) -> bool:
-        """Whether messages go to a callback now."""
+        """Whether the dispatcher takes messages from the inbox now."""
         return self.consumes and not self._left
 
     @property
     def _passed(self) -> int:
-        """Count the messages that are no longer to come."""
+        """The number of messages that a callback got or the inbox discarded."""
         return self._taken + self._skipped
 
     def _is_due(self, mark: int) -> bool:
-        """Whether all messages before an event were passed.
+        """Whether the messages before an event have been passed.
 
-        A consumer that pulls is not waited for: it may never come back.
+        Events do not wait for a consumer that pulls messages: it may never come back.
         """
         return not self._feeds or mark <= self._passed
 
     def finish(self) -> None:
-        """Let ``run`` return once nothing waits."""
+        """Let ``run`` return once nothing is waiting."""
         self._finishing = True
         self._notify()
 
     def leave_messages(self) -> bool:
-        """Leave the messages that still wait, so that the events behind them are told.
+        """Leave the remaining messages in the inbox and deliver the events behind them.
 
         Returns:
-            Whether events wait that had to wait for messages.
+            Whether any events were waiting for those messages.
         """
         self._left = self.consumes
         count = len(self._inbox) if self._left else 0
@@ -185,7 +185,7 @@ class Dispatcher:
             self._log.say(
                 logging.WARNING,
                 "the callback for MessageReceived was too slow at the end of the "
-                "session: %d messages that had arrived were left",
+                "session: %d received messages were not passed to it",
                 count,
             )
         return self._left and bool(self._waiting)
@@ -198,7 +198,7 @@ class Dispatcher:
         """Run callbacks for events and messages, in one order, until ``finish``.
 
         Args:
-            on_fatal: Told when a callback raises ``Fatal``.
+            on_fatal: Called with each ``Fatal`` that a callback raises.
         """
         self._loop = asyncio.get_running_loop()
         self._on_fatal = on_fatal
@@ -222,7 +222,7 @@ class Dispatcher:
     def _received(
         self, item: Message | Interruption | ConnectionDropped
     ) -> MessageReceived | None:
-        """Count what was taken from the inbox; return the event of a message."""
+        """Count an item taken from the inbox; if it is a message, return its event."""
         if isinstance(item, Interruption):
             self._skipped += item.discarded
             return None
@@ -241,7 +241,7 @@ class Dispatcher:
         for registration in wanted:
             try:
                 await self._call(registration, event)
-            except Exception as failure:  # noqa: BLE001 - whatever a callback raises is its own, and is reported
+            except Exception as failure:  # noqa: BLE001 - a callback may raise anything; it is reported
                 fatal = fatal_of(failure)
                 if fatal is not None:
                     self._on_fatal(fatal)
@@ -252,9 +252,9 @@ class Dispatcher:
         try:
             result = registration.context.run(registration.callback, event)
         except asyncio.CancelledError:
-            # The callback's own: it must not look as if the dispatcher were cancelled.
+            # The callback raised it; the dispatcher itself was not cancelled.
             raise RuntimeError("the callback raised CancelledError") from None
-        # Most return None, and to look for more in it takes longer than all the rest.
+        # Most callbacks return None, and isawaitable is slow: test for None first.
         if result is None or not inspect.isawaitable(result):
             return
         task = self._loop.create_task(
@@ -265,8 +265,8 @@ class Dispatcher:
         alarm = self._loop.call_later(SLOW_AFTER, self._warn_slow, registration.name)
         self.running = task
         try:
-            # Not awaited itself: a callback that cancels itself must not look as if
-            # the dispatcher had been cancelled.
+            # Awaiting the task directly would cancel the dispatcher when a callback
+            # cancels itself.
             await asyncio.wait({task})
         finally:
             self.running = None
@@ -290,7 +290,7 @@ class Dispatcher:
         kind = type(event).__name__
         self._log.raised(f"the callback {registration.name} for {kind}", failure)
         without_frames(failure)
-        # A callback that fails on HandlerFailed itself must not feed itself for ever.
+        # Otherwise a callback for HandlerFailed that fails would be called for ever.
         if not isinstance(event, HandlerFailed):
             self.post(
                 HandlerFailed(handler=registration.name, event=kind, because=failure)
@@ -302,7 +302,7 @@ async def _awaited(result: Awaitable[object]) -> object:
 
 
 def _merged(waiting: Event, event: Event) -> Event:
-    """Return one event that stands for both: the newest figures, counts added up."""
+    """Return one event for both: the newer one's values, with the counts added up."""
     match waiting, event:
         case PongReceived(), PongReceived():
             return attrs.evolve(event, count=waiting.count + event.count)

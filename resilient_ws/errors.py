@@ -1,25 +1,25 @@
-"""What can go wrong, as one tree.
+"""The exceptions of this library, as one tree.
 
 ::
 
     ResilientWSError
-    ├── SecurityError          a destination or redirect that Access refuses
+    ├── SecurityError          Access refused a destination or a redirect
     ├── HandshakeRejected      an HTTP answer other than 101
     ├── OpenTimeout            dialling or restoring took too long
     ├── ConnectionLost         a connection could not be made, or ended
     │   ├── ConnectFailed      DNS, TCP, TLS or a proxy failed before the handshake
-    │   ├── LivenessTimeout    it fell silent, or carried no message
+    │   ├── LivenessTimeout    the peer fell silent, or sent no message
     │   └── ProtocolError      the peer broke RFC 6455
     ├── SessionClosed          the session has ended (an event as well: see events)
     ├── GaveUp                 the retry policy said stop
     ├── OutboxFull             no room for another message
-    ├── DeliveryError          a message ended otherwise than delivered
+    ├── DeliveryError          a message was not delivered
     ├── StoreError             the store of the outbox failed
-    ├── MessageTooBig          a message that can never fit
+    ├── MessageTooBig          a message is larger than the outbox may hold
     └── Fatal                  raised by user code to end the session
 
-No text here ever holds a secret: URLs come redacted, headers and payloads never come.
-Nor can a peer write a line of a log with one: whatever is not printable is escaped.
+No error text holds a secret: URLs are redacted, headers and payloads are left out. All
+characters that are not printable are escaped, so that a peer cannot forge a log line.
 Every error can be copied and pickled, with its attributes and its cause.
 """
 
@@ -59,8 +59,8 @@ __all__ = [
 #: How a connection was lost: ``close`` (a closing handshake), ``reset`` (RST),
 #: ``eof`` (the stream ended and the peer is gone), ``half_close`` (the stream ended
 #: and the peer still takes our bytes), ``silence`` (liveness), ``protocol``
-#: (RFC 6455 broken), ``write`` (sending failed), ``dial`` (it never stood),
-#: ``local`` (we ended it).
+#: (the peer broke RFC 6455), ``write`` (sending failed), ``dial`` (there was never a
+#: connection), ``local`` (we ended it).
 How = Literal[
     "close",
     "reset",
@@ -73,7 +73,7 @@ How = Literal[
     "local",
 ]
 
-#: Where a dial failed; ``internal`` is a fault of this library's own.
+#: Where a dial failed; ``internal`` is a bug in this library.
 Stage = Literal[
     "resolve", "connect", "tls", "certificate", "proxy", "handshake", "internal"
 ]
@@ -86,22 +86,22 @@ E = TypeVar("E", bound="ResilientWSError")
 
 
 class ResilientWSError(Exception):
-    """The root of everything that this library raises on purpose."""
+    """The base class of all exceptions that this library raises on purpose."""
 
     def __str__(self) -> str:
-        """Say it on one line, in characters that can be seen: see ``printable``."""
+        """Return the text on one line, escaped as ``printable`` does."""
         return printable(super().__str__())
 
     def __copy__(self) -> Self:
         return _revived(type(self), self.args, self._state())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By default the text alone would be handed to __init__, which wants more.
+        # The default would call __init__ with the text alone, but it needs more.
         state = {name: _portable(value) for name, value in self._state().items()}
         return _revived, (type(self), self.args, state)
 
     def _state(self) -> dict[str, Any]:
-        """Return all but the text and the frames."""
+        """Return everything except the text and the frames."""
         return {
             **self.__dict__,
             "__cause__": self.__cause__,
@@ -114,15 +114,15 @@ class SecurityError(ResilientWSError):
 
 
 class HandshakeRejected(ResilientWSError):
-    """The server, or a proxy before it, answered something else than 101.
+    """The server, or a proxy in front of it, answered with a status other than 101.
 
     Attributes:
         status: The HTTP status.
-        headers: The headers of the answer, names in lower case, without ``set-cookie``
-            and ``location``: at most 64, each with at most 1 KiB of name and value,
+        headers: The response headers, names in lower case, without ``set-cookie`` and
+            ``location``: at most 64, each with at most 1 KiB of name and value,
             8 KiB in all; ``retry-after`` and ``date`` come first.
         body: The first KiB of the body.
-        by: Who answered, ``"server"`` or ``"proxy"``.
+        by: Which of the two answered, ``"server"`` or ``"proxy"``.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class ConnectionLost(ResilientWSError):
         close: The record of the closing handshake, as far as it went; ``None`` when
             no close frame was seen (RFC 6455 calls that 1006; nobody sent it).
         errno: The errno of the loss, or ``None``.
-        how: In one word, how it was lost.
+        how: How the connection was lost, in one word.
     """
 
     def __init__(
@@ -185,8 +185,8 @@ class ConnectFailed(ConnectionLost):
     """DNS, TCP, TLS or a proxy failed before there was a WebSocket connection.
 
     Attributes:
-        stage: Where it failed; ``"certificate"`` is the one that time does not heal,
-            ``"internal"`` a fault of this library's own.
+        stage: Where the dial failed. Retrying does not help with ``"certificate"``;
+            ``"internal"`` is a bug in this library.
     """
 
     def __init__(self, message: str, *, stage: Stage, errno: int | None = None) -> None:
@@ -195,10 +195,10 @@ class ConnectFailed(ConnectionLost):
 
 
 class LivenessTimeout(ConnectionLost):
-    """The link fell silent, or carried no message for too long.
+    """The peer fell silent, or sent no message for too long.
 
     Attributes:
-        kind: ``"ping"`` (no byte came back) or ``"idle"`` (no message came).
+        kind: ``"ping"`` (nothing came back) or ``"idle"`` (no message came).
         after: The seconds of silence.
     """
 
@@ -219,7 +219,7 @@ class ProtocolError(ConnectionLost):
     """The peer broke RFC 6455, in the handshake or after it.
 
     Attributes:
-        code: The close code that was, or would be, sent for it.
+        code: The close code that we sent, or would have sent, in response.
     """
 
     def __init__(self, message: str, *, code: int, close: Close | None = None) -> None:
@@ -228,12 +228,12 @@ class ProtocolError(ConnectionLost):
 
 
 class GaveUp(ResilientWSError):
-    """The retry policy said stop; the session is closed.
+    """The retry policy stopped retrying; the session is closed.
 
     Attributes:
         attempts: How many attempts failed in this outage.
         elapsed: The seconds since the outage began.
-        history: What the last attempts (at most 20) failed with, oldest first.
+        history: The exceptions of the last attempts, at most 20, oldest first.
     """
 
     def __init__(
@@ -251,16 +251,16 @@ class GaveUp(ResilientWSError):
 
 
 class OutboxFull(ResilientWSError):
-    """There is no room in the outbox and its ``overflow`` is ``"raise"``."""
+    """The outbox is full and its ``overflow`` is ``"raise"``."""
 
 
 class DeliveryError(ResilientWSError):
-    """A message ended in a state that is not delivery.
+    """A message was not delivered, or may not have been.
 
     Attributes:
-        state: The state it ended in.
+        state: The final state of the message.
         maybe_delivered: Whether the peer may have received it all the same.
-        stored: Whether a durable store still holds it, to be sent later.
+        stored: Whether a durable store still holds the message, to send it later.
     """
 
     def __init__(
@@ -278,22 +278,22 @@ class DeliveryError(ResilientWSError):
 
 
 class StoreError(ResilientWSError):
-    """The store of the outbox could not do what was asked; the link lives on."""
+    """The outbox's store failed; the connection stays open."""
 
 
 class MessageTooBig(ResilientWSError):
-    """A message larger than the outbox's ``max_bytes``: it could never be kept."""
+    """A message is larger than the outbox's ``max_bytes``, so it can never fit."""
 
 
 class Fatal(ResilientWSError):
     """Raise this from any callable you gave to ``connect()`` to end the session.
 
-    The session closes with this very exception as its ``failure``; no retry follows.
+    The session closes with this exception as its ``failure`` and does not retry.
     """
 
 
 def leaves(failure: BaseException) -> list[BaseException]:
-    """Return what an exception group holds, at any depth; a plain exception alone."""
+    """Return the exceptions in a group, at any depth, or a list of the one given."""
     waiting, found = [failure], list[BaseException]()
     while waiting:
         one = waiting.pop()
@@ -305,12 +305,12 @@ def leaves(failure: BaseException) -> list[BaseException]:
 
 
 def fatal_of(failure: BaseException) -> Fatal | None:
-    """Return the ``Fatal`` that was raised, by itself or inside a ``TaskGroup``."""
+    """Return the ``Fatal`` that is or is inside ``failure``, ``None`` without one."""
     return next((one for one in leaves(failure) if isinstance(one, Fatal)), None)
 
 
 def _revived(kind: type[E], args: tuple[object, ...], state: Mapping[str, object]) -> E:
-    """Return an error that was copied or pickled."""
+    """Return an error made from its copied or unpickled state."""
     error = kind.__new__(kind, *args)
     for name, value in state.items():
         setattr(error, name, value)
@@ -318,22 +318,22 @@ def _revived(kind: type[E], args: tuple[object, ...], state: Mapping[str, object
 
 
 def mistake(what: str) -> Fatal:
-    """Return what ends a session because of a mistake in a callable of the user's."""
+    """Return the ``Fatal`` that ends a session after a bug in a user's callable."""
     return Fatal(f"The session ended because {what}. Fix it and connect again.")
 
 
 def _portable(value: object) -> object:
-    """Return what can be pickled: an exception that cannot be is told by its class.
+    """Return the value, or a stand-in for an exception that cannot be pickled.
 
-    Those of other hands may be beyond pickling, and then a pool of processes dies of
-    the error that they stand in.
+    Without it, an error with such a cause would break the process pool in which it was
+    raised.
     """
     if isinstance(value, tuple):
         return tuple(map(_portable, cast("tuple[object, ...]", value)))
     if isinstance(value, ResilientWSError) or not isinstance(value, BaseException):
         return value
     try:
-        pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes, of a moment ago
-    except Exception:  # noqa: BLE001 - whatever its class does when it is pickled
+        pickle.loads(pickle.dumps(value))  # noqa: S301 - bytes that we just made
+    except Exception:  # noqa: BLE001 - a user's class may raise anything here
         return RuntimeError(f"{type(value).__name__}, which cannot be pickled")
     return value

@@ -1,9 +1,9 @@
-"""What a session reports: frozen values, named in the past tense.
+"""The events that a session reports: frozen values, named in the past tense.
 
-Rules: an event is a fact and never changes; ``because`` is the exception that caused
-it; nothing here holds a payload (but ``MessageReceived``) or a secret. An event with
-``count`` above 1 stands for as many alike that came while the dispatcher was busy, and
-is told in the place of the first of them.
+Rules: an event never changes. ``because`` is the exception that caused it. No event
+holds a secret, and only ``MessageReceived`` holds a payload. An event with ``count``
+above 1 stands for that many events of its class that came while the dispatcher was
+busy; callbacks get it in the place of the first of them.
 """
 
 from __future__ import annotations
@@ -49,25 +49,25 @@ __all__ = [
     "StoreFailed",
 ]
 
-#: What steered the delay of a retry: the policy's wait, the server's ``Retry-After``,
-#: a raised floor (close 1012 and 1013, a fatal verdict that is not final yet),
-#: the change to another URL, or a request by the user.
+#: What decided the delay of a retry: the policy's ``wait``, the server's
+#: ``Retry-After``, a minimum (after close 1012 or 1013, or a fatal verdict that is not
+#: final yet), a failover to another URL, or a request by the user.
 RetrySource = Literal["wait", "retry_after", "floor", "failover", "request"]
 
 
 class Event:
-    """The root of all events: the argument of a callback.
+    """The base class of all events; callbacks take one as their argument.
 
     Attributes:
-        session: The ``name`` of the session that tells it, for a callback that is
-            registered with several.
+        session: The ``name`` of the session that reports the event, for a callback
+            that is registered with several sessions.
     """
 
-    # Not a field: what happened is the same, whoever tells it.
+    # Not a field, so that equal events of two sessions compare equal.
     session: str = ""
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
-        """Travel with the name of the session, of which attrs knows nothing."""
+        """Pickle the session's name as well, which is not a field and attrs skips."""
         reduced = super().__reduce_ex__(protocol)
         if isinstance(self, BaseException) or isinstance(reduced, str):
             return reduced
@@ -88,9 +88,9 @@ class StateChanged(Event):
     """The session moved from one state to another.
 
     Attributes:
-        previous: The state it left.
-        current: The state it is in.
-        because: What caused the move, ``None`` for plain progress.
+        previous: The state that the session left.
+        current: The state that the session is in now.
+        because: The exception that caused the move, ``None`` for normal progress.
         retry_in: With ``BACKOFF``, the seconds until the next attempt.
     """
 
@@ -102,11 +102,11 @@ class StateChanged(Event):
 
 @attrs.frozen(kw_only=True)
 class AttemptQueued(Event):
-    """An attempt waits for a slot of the session's ``ConnectLimiter``.
+    """An attempt has to wait for a slot of the session's ``ConnectLimiter``.
 
     Attributes:
-        attempt: Its number in this outage, from 1.
-        ahead: How many attempts, of all sessions, get a slot before it.
+        attempt: The attempt's number in this outage, from 1.
+        ahead: How many attempts, of all sessions, get a slot before this one.
     """
 
     attempt: int
@@ -118,10 +118,10 @@ class AttemptFailed(Event):
     """A connection was not opened, or was lost before it was open.
 
     Attributes:
-        attempt: Its number in this outage, from 1.
+        attempt: The attempt's number in this outage, from 1.
         endpoint: The URL, without secrets.
-        because: Why.
-        elapsed: The seconds it took, with the wait for a ``ConnectLimiter``.
+        because: The exception that the attempt failed with.
+        elapsed: How many seconds it took, including any wait for a ``ConnectLimiter``.
     """
 
     attempt: int
@@ -132,16 +132,16 @@ class AttemptFailed(Event):
 
 @attrs.frozen(kw_only=True)
 class ConnectionOpened(Event):
-    """A connection is open: restored, and messages flow.
+    """A connection is open: it has been restored, and messages flow.
 
     Attributes:
-        epoch: Its ordinal in the session, from 1.
+        epoch: The connection's ordinal in the session, from 1.
         endpoint: The URL, without secrets.
-        subprotocol: What the server selected, or ``None``.
-        extensions: What was negotiated, by name, each with its parameters.
-        headers: Those of the server's answer, names in lower case: 8 KiB of them at
-            most. ``repr`` hides what may be a secret.
-        resumed_after: The seconds without an open connection, ``None`` at first.
+        subprotocol: The subprotocol that the server selected, or ``None``.
+        extensions: The negotiated extensions by name, each with its parameters.
+        headers: The headers of the server's response, names in lower case, 8 KiB at
+            most. ``repr`` hides values that may be secret.
+        resumed_after: The seconds without an open connection, ``None`` for the first.
     """
 
     epoch: int
@@ -154,10 +154,10 @@ class ConnectionOpened(Event):
 
 @attrs.frozen(kw_only=True)
 class ConnectionStable(Event):
-    """A connection has been open for ``stable_after`` seconds; attempts count anew.
+    """A connection was open for ``stable_after`` seconds; attempts count from 1 again.
 
     Attributes:
-        epoch: Its ordinal.
+        epoch: The connection's ordinal.
     """
 
     epoch: int
@@ -165,15 +165,15 @@ class ConnectionStable(Event):
 
 @attrs.frozen(kw_only=True)
 class ConnectionDropped(Event):
-    """An open connection ended, and the user had not asked for it.
+    """An open connection ended although the user had not asked for it.
 
     Attributes:
-        epoch: Its ordinal.
-        because: Why; ``because.how`` says it in one word.
+        epoch: The connection's ordinal.
+        because: The exception that says why; ``because.how`` is the reason in one word.
         close: The record of the closing handshake, ``None`` when no close frame came.
-        uptime: The seconds it was open.
+        uptime: How many seconds the connection was open.
         clean: Whether both close frames were exchanged.
-        unconfirmed: Messages written since the last ping that came back.
+        unconfirmed: How many messages were written since the last answered ping.
     """
 
     epoch: int
@@ -186,15 +186,15 @@ class ConnectionDropped(Event):
 
 @attrs.frozen(kw_only=True)
 class ConnectionReplaced(Event):
-    """An open connection was ended because another one is wanted in its place.
+    """The session ended an open connection in order to replace it.
 
-    By ``session.reconnect()`` or at ``Reconnect.max_age``. It is not a drop.
+    ``session.reconnect()`` and ``Reconnect.max_age`` do this. It is not a drop.
 
     Attributes:
-        epoch: Its ordinal.
-        reason: Why, in the words of whoever asked.
+        epoch: The connection's ordinal.
+        reason: The reason given to ``reconnect()``, or the session's own.
         close: The record of the closing handshake, ``None`` when no close frame came.
-        uptime: The seconds it was open.
+        uptime: How many seconds the connection was open.
     """
 
     epoch: int
@@ -205,11 +205,11 @@ class ConnectionReplaced(Event):
 
 @attrs.frozen(kw_only=True)
 class ConnectionTimedOut(Event):
-    """Something took longer than was allowed.
+    """A timeout passed.
 
     Attributes:
         kind: ``open``, ``restore``, ``ping``, ``idle`` or ``close``.
-        after: The seconds waited.
+        after: How many seconds the session waited.
     """
 
     kind: TimeoutKind
@@ -221,9 +221,9 @@ class ServerTerminated(Event):
     """The server sent a close frame.
 
     Attributes:
-        code: Its code; 1005 when it held none.
-        reason: Its reason, as sent; ``printable`` makes it fit for a log.
-        meaning: What the code means, in words.
+        code: The close code, 1005 when the frame held none.
+        reason: The reason, as sent; pass it through ``printable`` before logging it.
+        meaning: The meaning of the code, in words.
     """
 
     code: int
@@ -233,12 +233,12 @@ class ServerTerminated(Event):
 
 @attrs.frozen(kw_only=True)
 class RetryScheduled(Event):
-    """The next attempt has its time.
+    """The next attempt has been scheduled.
 
     Attributes:
-        delay: The seconds until then.
-        attempt: The number it will have.
-        because: What made it necessary, ``None`` for a replacement that was asked for.
+        delay: How many seconds remain until the attempt.
+        attempt: The attempt's number.
+        because: The exception that made it necessary, ``None`` for a replacement.
         source: What decided the delay.
     """
 
@@ -250,12 +250,12 @@ class RetryScheduled(Event):
 
 @attrs.frozen(kw_only=True)
 class MessageReceived(Event):
-    """A message arrived. Its callback is the session's one consumer.
+    """A message arrived. A callback for this event is the session's only consumer.
 
     Attributes:
         data: ``str`` for text, ``bytes`` for binary.
-        epoch: The ordinal of the connection that it came on; 0 in an event that you
-            made yourself.
+        epoch: The ordinal of the connection that the message came on; 0 in an event
+            that you made yourself.
     """
 
     data: str | bytes
@@ -264,11 +264,11 @@ class MessageReceived(Event):
 
 @attrs.frozen(kw_only=True)
 class PongReceived(Event):
-    """The answer to one of our pings came back.
+    """The peer answered one of our pings.
 
     Attributes:
-        latency: The seconds it took.
-        count: How many it stands for.
+        latency: How many seconds the answer took.
+        count: How many answers this event stands for.
     """
 
     latency: float
@@ -277,11 +277,11 @@ class PongReceived(Event):
 
 @attrs.frozen(kw_only=True)
 class LoopLagged(Event):
-    """The event loop was blocked, so a verdict on the link was put off.
+    """The event loop was blocked, so a verdict on the link was postponed.
 
     Attributes:
-        by: The seconds by which a timer came late.
-        count: How many it stands for.
+        by: How many seconds late a timer was.
+        count: How many lags this event stands for.
     """
 
     by: float
@@ -293,9 +293,9 @@ class OutboxOverflowed(Event):
     """The outbox was full and its ``overflow`` discarded messages.
 
     Attributes:
-        overflow: The rule that decided.
-        discarded: How many messages.
-        count: How many reports it stands for.
+        overflow: The value of ``Outbox.overflow``.
+        discarded: How many messages were discarded.
+        count: How many reports this event stands for.
     """
 
     overflow: str
@@ -308,9 +308,9 @@ class InboxOverflowed(Event):
     """The inbox was full. With ``pause`` nothing is lost, but reading has stopped.
 
     Attributes:
-        overflow: The rule that decided.
-        discarded: How many messages.
-        count: How many reports it stands for.
+        overflow: The value of ``Inbox.overflow``.
+        discarded: How many messages were discarded.
+        count: How many reports this event stands for.
     """
 
     overflow: str
@@ -320,11 +320,11 @@ class InboxOverflowed(Event):
 
 @attrs.frozen(kw_only=True)
 class DeliveryFailed(Event):
-    """A message that was accepted will not be delivered.
+    """An accepted message will not be delivered.
 
     Attributes:
-        state: What became of it.
-        message_id: The id it was sent with, or ``None``.
+        state: The final state of the message.
+        message_id: The id that the message was sent with, or ``None``.
         maybe_delivered: Whether the peer may have received it all the same.
     """
 
@@ -335,14 +335,14 @@ class DeliveryFailed(Event):
 
 @attrs.frozen(kw_only=True)
 class ConfirmationOverdue(Event):
-    """Messages were written and are not confirmed; once per connection.
+    """Messages were written but are not confirmed; reported once per connection.
 
-    The connection goes on: whether it is alive is for ``Liveness`` to say. Some servers
-    answer pings only while their application reads, and some never do.
+    The connection stays open, because only ``Liveness`` decides whether it is alive.
+    Some servers answer pings only while their application reads, and some never do.
 
     Attributes:
-        after: The seconds for which the oldest of them has waited.
-        unconfirmed: How many there are.
+        after: How many seconds the oldest of these messages has waited.
+        unconfirmed: How many messages are not confirmed.
     """
 
     after: float
@@ -351,12 +351,12 @@ class ConfirmationOverdue(Event):
 
 @attrs.frozen(kw_only=True)
 class StoreFailed(Event):
-    """The store of the outbox could not do its work; it is asked again.
+    """The store of the outbox failed; the session will try it again.
 
-    Reported once, until the store works again. What waits in it stays there meanwhile.
+    Reported once until the store works again. Messages in the store stay there.
 
     Attributes:
-        because: Why.
+        because: The exception that the store failed with.
     """
 
     because: StoreError
@@ -364,12 +364,12 @@ class StoreFailed(Event):
 
 @attrs.frozen(kw_only=True)
 class HandlerFailed(Event):
-    """A callable of yours raised; the session goes on.
+    """One of your callables raised an exception; the session continues.
 
     Attributes:
-        handler: Its name.
-        event: The class of event it was called for, or the policy it serves.
-        because: What it raised.
+        handler: The name of the callable.
+        event: The class of the event it was called for, or the policy it belongs to.
+        because: The exception.
     """
 
     handler: str
@@ -382,9 +382,9 @@ class SessionClosed(ResilientWSError, Event):
 
     Attributes:
         close: The record of the last closing handshake, or ``None``.
-        failure: What ended the session, ``None`` when it was closed on request.
-        dropped: Messages that were still in the outbox and are lost.
-        stored: Messages that stay in a durable outbox.
+        failure: The exception that ended the session, ``None`` after ``close()``.
+        dropped: How many messages were still in the outbox and are lost.
+        stored: How many messages stay in a durable outbox.
     """
 
     def __init__(
@@ -404,9 +404,9 @@ class SessionClosed(ResilientWSError, Event):
 
 
 def signal_of(because: Exception) -> Event | None:
-    """Return the event that goes before the one for the loss itself, if there is one.
+    """Return the event to report before the loss itself, or ``None``.
 
-    A time-out and a termination by the server each have an event of their own.
+    Only a timeout and a close frame from the server have such an event.
     """
     if isinstance(because, LivenessTimeout):
         return ConnectionTimedOut(kind=because.kind, after=because.after)

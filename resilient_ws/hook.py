@@ -1,8 +1,8 @@
 """Runs ``on_open``: the restore step of each connection.
 
-Rules: the hook runs in a task of its own, which ends with the step, whatever ends that:
-the hook itself, its connection, the time it has, or an order to the session. While it
-runs, code that it calls can be told from other code of the user's.
+Rules: the hook runs in its own task. That task ends with the restore step, whether the
+hook returns, its connection is lost, its time runs out or the session gets an order.
+While the hook runs, a context variable marks the code that it calls.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from resilient_ws.settings import OnOpen
 
 
-#: The connection whose ``on_open`` the running task belongs to.
+#: The connection whose ``on_open`` called the running code, or ``None``.
 _restoring: Final[contextvars.ContextVar[Connection | None]] = contextvars.ContextVar(
     "resilient_ws.restoring", default=None
 )
 
 
 class Hook:
-    """The user's ``on_open``, run for one connection at a time."""
+    """Runs the user's ``on_open`` for one connection at a time."""
 
     __slots__ = (
         "_connection",
@@ -59,7 +59,7 @@ class Hook:
         self._loop = loop
         #: The task of the hook, while it runs.
         self.task: asyncio.Task[None] | None = None
-        # The connection that the hook holds, while it does.
+        # The connection that the hook is restoring, or ``None``.
         self._connection: Connection | None = None
 
     async def run(
@@ -68,18 +68,18 @@ class Hook:
         window: Window,
         lost: asyncio.Future[ConnectionLost],
     ) -> Exception | None:
-        """Restore one connection; an order that comes meanwhile ends it.
+        """Restore one connection, until the hook returns or an order interrupts it.
 
         Args:
-            connection: The connection, for the hook to use.
-            window: When the hook may use it; shut at its end.
-            lost: Done when the connection is lost, with the loss.
+            connection: The argument for the hook.
+            window: The time in which the hook may use the connection; closed here.
+            lost: Completes with the loss when the connection is lost.
 
         Returns:
-            What the hook, or the connection, failed with.
+            The failure of the hook or the connection, ``None`` if there was none.
         """
         if self._on_open is None:
-            # Nothing to restore: it is open, however short it may live.
+            # Without a hook the connection counts as open, even if it was just lost.
             return None
         self._connection = connection
         task = self.task = self._loop.create_task(
@@ -106,12 +106,12 @@ class Hook:
         return OpenTimeout(msg, kind="restore", after=limit)
 
     def check_outside(self) -> None:
-        """Raise where a wait could never end: inside this session's ``on_open``."""
+        """Raise ``RuntimeError`` inside this session's ``on_open``: it would block."""
         connection = _restoring.get()
         if connection is not None and connection is self._connection:
             msg = (
-                "inside on_open nothing of the session moves; use "
-                "connection.send() and connection.receive(matching=...)"
+                "This call cannot finish inside on_open; use "
+                "connection.send() and connection.receive(matching=...)."
             )
             raise RuntimeError(msg)
 
@@ -119,15 +119,15 @@ class Hook:
         _restoring.set(connection)
         result: object = on_open(connection)
         if not inspect.isawaitable(result):
-            msg = "on_open must be an async function; it returned something else"
+            msg = "on_open must be an async function, but its result is not awaitable"
             raise Fatal(msg)
         await result
 
 
 def _outcome(task: asyncio.Task[None]) -> Exception | None:
-    """Return what a finished hook failed with, ``None`` if it did not."""
+    """Return the failure of a finished hook, ``None`` if it succeeded."""
     if task.cancelled():
-        return RuntimeError("on_open was cancelled from within")
+        return RuntimeError("on_open was cancelled, but not by the session")
     failure = task.exception()
     if failure is None:
         return None

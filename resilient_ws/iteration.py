@@ -1,7 +1,7 @@
-"""Iterating over what was received; ``Session`` makes these.
+"""Iterators over what was received; ``Session`` makes them.
 
-Rules: an iterator may be cancelled and asked again; the common case, a message that is
-there, takes no detour; whoever iterates holds the session.
+Rules: an iterator can be cancelled and used again. A message that has already arrived
+takes the fast path. An iterator holds a reference to its session.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Iteration:
-    """Iterates over messages, and over what stands between them, as ``take`` does."""
+    """Iterates over the items that ``take`` returns: messages, holes and drops."""
 
     __slots__ = ("_home", "_inbox", "_session", "_take")
 
@@ -36,15 +36,15 @@ class Iteration:
         self._inbox = inbox
         self._home = home
         self._take = take
-        # A session that nobody holds is ended, and this one is in use.
+        # A session without references is ended, so keep one while it is iterated over.
         self._session = session
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message | Interruption | ConnectionDropped:
-        # In another thread than at first, the loop may have moved there. Waiting makes
-        # the whole of the check in any case.
+        # The loop may have moved to another thread since the session was entered. This
+        # cheap test catches that; the slow path below always runs the full check.
         if get_ident() != self._home.thread:
             self._home.check()
         reading = self._inbox.reading

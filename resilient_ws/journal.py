@@ -1,8 +1,8 @@
-"""What a session remembers of its connections, and reports of them.
+"""Records and reports what happens to a session's connections.
 
-Rules: a time-out or a termination by the server is reported before the loss that it
-led to, and each loss exactly once. Every failure of an attempt or a connection passes
-through here on its way to whatever remembers it, and leaves its frames behind.
+Rules: a timeout or a close frame from the server is reported before the loss that it
+led to. Each loss is reported exactly once. Every failure of an attempt or a connection
+loses its traceback here, before anything keeps a reference to it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Counts, remembers and reports; decides nothing."""
+    """Counts, records and reports, but decides nothing."""
 
     __slots__ = (
         "_clock",
@@ -66,22 +66,24 @@ class Journal:
         self._log = log
         self._clock = loop.time
         self._report = report
-        # Since the last open connection: what ended it, and when, on both clocks.
+        # The end of the last open connection while there is no new one: the cause, and
+        # the time on the wall clock and on the loop's.
         self._hole: tuple[Exception | None, float, float] | None = None
         self.tally = Tally()
         #: The ordinal of the newest open connection.
         self.epoch = 0
-        #: What its server selected. No more is kept for weeks of what it said.
+        #: The subprotocol that its server selected. Nothing else of the handshake is
+        #: kept, because a session can run for weeks.
         self.subprotocol: str | None = None
-        #: Why the newest attempt or connection failed.
+        #: The exception that the newest attempt or connection failed with.
         self.last_error: Exception | None = None
-        #: The newest closing handshake.
+        #: The record of the newest closing handshake.
         self.close_record: Close | None = None
-        #: The newest round trip of a ping.
+        #: The newest round trip of a ping, in seconds.
         self.latency: float | None = None
 
     def begin_epoch(self, inbox: InboxQueue) -> float | None:
-        """Count the next epoch, and put the hole before it in its place.
+        """Count the next epoch and mark the hole before it in the inbox.
 
         Returns:
             The seconds without an open connection, ``None`` for the first.
@@ -115,11 +117,11 @@ class Journal:
         )
 
     def interrupted(self, cause: Exception | None) -> None:
-        """Take note that an open connection ended, whoever wanted it."""
+        """Record that an open connection ended, on request or not."""
         self._hole = (cause, time.time(), self._clock())
 
     def closed(self, wire: Wire) -> None:
-        """Keep what is to be kept of a connection."""
+        """Keep the closing handshake and the latency of a connection that ended."""
         self.close_record = wire.engine.record()
         if wire.watchman.latency is not None:
             self.latency = wire.watchman.latency
@@ -133,14 +135,14 @@ class Journal:
         *,
         suspected: bool,
     ) -> Ending:
-        """Report the loss of an open connection, and put it in its place.
+        """Report the loss of an open connection and mark it in the inbox.
 
         Args:
             wire: The connection.
-            because: Why it ended.
-            opened_at: When it was open, on the clock of the loop.
-            inbox: Where its messages are, and the loss belongs behind them.
-            suspected: Whether a message of ours may be the reason.
+            because: The loss.
+            opened_at: When the connection opened, on the loop's clock.
+            inbox: The inbox with its messages; the loss goes behind them.
+            suspected: Whether one of our messages may be the reason.
         """
         because = without_frames(because)
         self.closed(wire)
@@ -164,7 +166,7 @@ class Journal:
         )
 
     def replaced(self, wire: Wire, reason: str, opened_at: float) -> None:
-        """Report that an open connection was ended for another one."""
+        """Report that an open connection was ended in order to replace it."""
         self.interrupted(None)
         self._report(
             ConnectionReplaced(
@@ -184,10 +186,10 @@ class Journal:
         state: State,
         began: float,
     ) -> Ending:
-        """Report an attempt that led to no open connection."""
+        """Report an attempt that failed before its connection was open."""
         bug = False
         if not isinstance(because, ResilientWSError):
-            # Whatever fails but the hook fails with an error of the tree.
+            # Only on_open raises errors that are not ours.
             self._log.raised("on_open", because)
             bug = not is_network_error(because)
         self.last_error = because = without_frames(because)
@@ -204,7 +206,7 @@ class Journal:
         return ending
 
     def complain(self, handler: str, event: str, complaint: Exception) -> None:
-        """Report that a callable of the user's failed, and was passed over."""
+        """Report that a user's callable failed and was ignored."""
         self._log.raised(handler, complaint)
         because = without_frames(complaint)
         self._report(HandlerFailed(handler=handler, event=event, because=because))

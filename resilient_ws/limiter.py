@@ -1,9 +1,9 @@
-"""The governor of dials, shared by all sessions of a process that name it.
+"""Limits the dials of all sessions of a process that share a ``ConnectLimiter``.
 
-Rules: a session waits for a *slot* before each attempt, and meanwhile the attempt's
-clock stands still; whoever is cancelled gives back what it had, at once; a slot is
-released when the dial ends, however that ends. ``policy.admission`` decides who is
-next.
+Rules: a session waits for a *slot* before each attempt, and the attempt's timeout is
+suspended while it waits. A cancelled attempt leaves the line or gives back its slot at
+once. A slot is released when the dial ends, successfully or not. ``policy.admission``
+decides which attempt is next.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ if TYPE_CHECKING:
 class ConnectLimiter:
     """A limit on dials that many sessions share: ``connect(..., limiter=limiter)``.
 
-    A server that counts connections (say, 300 in 5 minutes from one address) bans an
-    address that comes back from an outage with a thousand sessions at once. Sessions
-    that name one limiter stand in one line for it, first come, first served, and one
-    whose attempt fails goes to the end of the line. Make one for each such server.
+    A server that limits connections (say, 300 in 5 minutes from one address) may ban an
+    address from which a thousand sessions reconnect at once after an outage. Sessions
+    that share a limiter wait in one line, first come, first served; one whose attempt
+    fails goes to the end of the line. Make one limiter for each such server.
 
-    No window of ``per`` seconds, wherever it begins, ever holds more than ``rate``
-    dials: as they leave here, and as they arrive. For that a dial counts until ``per``
-    seconds after its end, so slow handshakes make the pace a little slower than
+    No window of ``per`` seconds ever holds more than ``rate`` dials, neither as they
+    leave this machine nor as they reach the server. To ensure this, a dial counts until
+    ``per`` seconds after its end, so slow handshakes make the pace a little slower than
     ``rate`` suggests. A burst of ``rate`` dials is within the limit; ``rate=1`` with a
-    smaller ``per`` spaces them out. Each redirect is a dial of its own.
+    smaller ``per`` spaces them out. Each redirect counts as another dial.
 
-    The slot is for the dial and not for what follows: ``on_open`` runs after its
-    release. The wait for it comes after the backoff, in state ``CONNECTING``;
-    ``AttemptQueued`` tells of it, and ``repr`` how long the line is. It does not count
+    An attempt holds its slot only for the dial: ``on_open`` runs after the release. It
+    waits for the slot after the backoff, in state ``CONNECTING``. ``AttemptQueued``
+    reports the wait, and ``repr`` shows the length of the line. The wait does not count
     against ``timeouts.open``, but it does against ``wait_open``. ``retry_now`` and
-    ``reconnect`` do not jump the line. Your ``url`` and ``headers`` callables are asked
-    when the wait is over.
+    ``reconnect`` do not jump the line. Your ``url`` and ``headers`` callables are
+    called when the wait is over.
 
     A limiter belongs to the loop on which it was first used, and to one process.
 
     Attributes:
-        rate: How many dials any window of ``per`` seconds may hold.
+        rate: How many dials may fall within any window of ``per`` seconds.
         per: The length of the window, in seconds.
         concurrency: How many dials may be under way at once (callables, DNS, TCP,
-            proxy, TLS and handshake); ``None``, the default, for as many as ``rate``
+            proxy, TLS and handshake); ``None``, the default, means as many as ``rate``
             allows.
 
     Raises:
@@ -83,22 +83,22 @@ class ConnectLimiter:
 
     @property
     def waiting(self) -> int:
-        """How many attempts wait for a slot."""
+        """How many attempts are waiting for a slot."""
         return 0 if self._governor is None else self._governor.admission.waiting
 
     @property
     def in_use(self) -> int:
-        """How many attempts have a slot."""
+        """How many attempts hold a slot."""
         return 0 if self._governor is None else self._governor.admission.under_way
 
 
 def governor_of(limiter: ConnectLimiter, loop: asyncio.AbstractEventLoop) -> Governor:
-    """Return what governs the dials of a loop, to which the limiter then belongs.
+    """Return the limiter's governor; the first call binds the limiter to the loop.
 
     Raises:
-        RuntimeError: It belongs to another loop.
+        RuntimeError: The limiter belongs to another loop.
     """
-    # Its own, and out of sight of the user's.
+    # A private attribute, so that the limiter's public interface stays small.
     governor = limiter._governor  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     if governor is None:
         admission: Admission[Slot] = Admission(
@@ -109,17 +109,17 @@ def governor_of(limiter: ConnectLimiter, loop: asyncio.AbstractEventLoop) -> Gov
     elif governor.loop is not loop:
         raise RuntimeError(
             "The limiter belongs to the event loop on which it was first used; "
-            "make a ConnectLimiter of its own for each loop."
+            "make one ConnectLimiter for each loop."
         )
     return governor
 
 
 class Governor:
-    """Hands out the slots to the attempts of all sessions.
+    """Hands out slots to the attempts of all sessions.
 
     Args:
-        admission: What decides.
-        loop: Whose clock counts.
+        admission: The rules that decide which attempt is next.
+        loop: The loop whose clock counts.
     """
 
     def __init__(
@@ -135,19 +135,19 @@ class Governor:
         self._proceed(self.loop.time())
 
     def dial_again(self, slot: Slot) -> None:
-        """Have an attempt wait for another dial, which a redirect asks for."""
+        """Queue an attempt for another dial, which a redirect needs."""
         now = self.loop.time()
         self.admission.dial_again(slot, now)
         self._proceed(now)
 
     def leave(self, slot: Slot, *, dialled: bool) -> None:
-        """Take an attempt out, wherever it stands."""
+        """Remove an attempt, whether it is waiting or holds a slot."""
         now = self.loop.time()
         self.admission.leave(slot, now, dialled=dialled)
         self._proceed(now)
 
     def _proceed(self, now: float) -> None:
-        """Admit whom the time allows, and set the alarm for the next."""
+        """Admit every attempt that is due, and set the alarm for the next."""
         while (slot := self.admission.admit(now)) is not None:
             slot.admitted()
         if self._alarm is not None:
@@ -158,17 +158,18 @@ class Governor:
             self._alarm = self.loop.call_at(due, self._ring, due)
 
     def _ring(self, due: float) -> None:
-        # A timer may come early by the grain of the clock, and would be set in vain.
+        # A timer may fire early by the clock's resolution. Without max(), nothing would
+        # be due yet.
         self._proceed(max(due, self.loop.time()))
 
 
 class Slot:
-    """The slot of one attempt: waited for when entered, released when left.
+    """The slot of one attempt: a context manager that waits for it and releases it.
 
     Args:
-        governor: Who admits it; ``None`` for no wait at all.
-        scope: The time-out of the attempt, which stands still during each wait.
-        queued: Told how many are ahead, when the attempt has to wait in line.
+        governor: The governor that admits the attempt; ``None`` to never wait.
+        scope: The timeout of the attempt, which is suspended during each wait.
+        queued: Called with the number of attempts ahead, if this one has to wait.
     """
 
     def __init__(
@@ -184,10 +185,10 @@ class Slot:
         self._dialled = False
 
     async def __aenter__(self) -> Self:
-        """Wait in line.
+        """Wait in line for the slot.
 
         Cancellation:
-            Leaves the line at once.
+            The attempt leaves the line at once.
         """
         governor = self._governor
         if governor is None:
@@ -207,7 +208,7 @@ class Slot:
         self._leave()
 
     async def dial(self) -> None:
-        """Say that a dial begins; the second, a redirect's, may have to wait.
+        """Begin a dial; a second one, for a redirect, may have to wait.
 
         Cancellation:
             Safe.
@@ -220,13 +221,13 @@ class Slot:
         self._dialled = True
 
     def admitted(self) -> None:
-        """Hear that the wait is over."""
-        # One that was just cancelled has not left yet, and will give this back.
+        """End the wait; the governor calls this."""
+        # An attempt that was just cancelled is still in line; it gives the slot back.
         if self._go is not None and not self._go.done():
             self._go.set_result(None)
 
     async def _wait(self, go: asyncio.Future[None]) -> None:
-        """Wait for the governor, while the clock of the attempt stands still."""
+        """Wait for the governor, with the attempt's timeout suspended."""
         until = self._scope.when()
         if until is None or self._scope.expired():
             await go

@@ -1,11 +1,11 @@
-"""What a session says in the log: one table, from what happened to what is written.
+"""Writes a session's log: one table maps each class of event to its log line.
 
-Rules: an open connection that was lost, a failed attempt, and whatever is dropped, full
-or overdue is a WARNING. What may come often is written at once and then once a minute,
-with a count of what it stands for; before the first open connection each failed attempt
-is written. Each change of state is an INFO, and the rest is DEBUG, which costs nothing
-where it is off. Payloads and secrets are never written. Each record carries
-``session``, ``epoch`` and ``endpoint``.
+Rules: the loss of an open connection, a failed attempt, and anything dropped, full or
+overdue is a WARNING. Lines that may repeat are written at once and then at most once a
+minute, with a count; before the first open connection, every failed attempt is written.
+Each change of state is an INFO. Everything else is DEBUG, which costs nothing when it
+is off. Payloads and secrets are never written. Each record carries ``session``,
+``epoch`` and ``endpoint``.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resilient_ws")
 
-#: Seconds for which what was said once is not said again.
+#: Seconds for which a line is not repeated.
 SAY_AGAIN_AFTER: Final = 60.0
 
-#: How many kinds of lines are told apart, for classes of exceptions can be made.
+#: How many kinds of lines are kept apart. Without a limit, exception classes that are
+#: made at run time would fill the memory.
 MAX_KINDS: Final = 100
 
 
@@ -57,8 +58,8 @@ class SessionLog:
     """The log of one session.
 
     Args:
-        name: What the session is called.
-        clock: The time of its loop.
+        name: The session's name.
+        clock: The clock of its loop.
     """
 
     __slots__ = ("_clock", "_said", "endpoint", "epoch", "failed", "name")
@@ -66,13 +67,13 @@ class SessionLog:
     def __init__(self, name: str, *, clock: Callable[[], float]) -> None:
         self.name: Final = name
         self._clock = clock
-        # Of what is said once a minute: when it was, and how many it kept back since.
+        # By kind of line: when one was last written, and how many were left out since.
         self._said: dict[str, tuple[float, int]] = {}
-        #: Attempts that failed since a connection was open.
+        #: Attempts that have failed since the last open connection.
         self.failed = 0
         #: The ordinal of the newest open connection.
         self.epoch = 0
-        #: Where the newest attempt led, without secrets.
+        #: The endpoint of the newest attempt, without secrets.
         self.endpoint = name
 
     def say(
@@ -93,10 +94,10 @@ class SessionLog:
         """Write a line, unless one of its kind was written within the last minute.
 
         Args:
-            level: How grave it is.
-            what: The kind.
-            text: The line.
-            args: What belongs into it.
+            level: The logging level.
+            what: The kind of line.
+            text: The line, a format string.
+            args: The arguments of the format string.
         """
         now = self._clock()
         said, kept = self._said.get(what, (-math.inf, 0))
@@ -108,11 +109,11 @@ class SessionLog:
         self.say(level, f"{text}%s", *args, more)
 
     def say_anew(self, what: str) -> None:
-        """Let the next line of a kind be written, whenever the last one was."""
+        """Write the next line of a kind without waiting for the minute to pass."""
         self._said.pop(what, None)
 
     def happened(self, event: Event) -> None:
-        """Write what is to be written of an event."""
+        """Write the line for an event, if it has one."""
         write = _WRITERS.get(type(event))
         if write is not None:
             write(self, event)
@@ -120,9 +121,9 @@ class SessionLog:
             self.say(logging.DEBUG, "%s", _in_numbers(event))
 
     def raised(self, where: str, failure: Exception) -> None:
-        """Write what a callable of the user's raised; the traceback the first time.
+        """Log the exception of a user's callable, with a traceback the first time.
 
-        Call it while the exception still has its frames.
+        Call this while the exception still has its traceback.
         """
         line = ("%s raised %s", where, type(failure).__name__)
         seen = f"{where} raised {type(failure).__qualname__}"
@@ -133,12 +134,12 @@ class SessionLog:
             self.say(logging.ERROR, *line, exc_info=by_the_user(failure))
 
     def fell_silent(self) -> None:
-        """Write that nobody seems to have subscribed again."""
+        """Warn that the user seems to have forgotten to subscribe again."""
         self.say(
             logging.WARNING,
-            "no message for %.0f s on connection %d, although earlier connections "
-            "brought some. A subscription ends with its connection, and messages sent "
-            "on an earlier one are not sent again: subscribe in connect(on_open=...), "
+            "no message for %.0f s on connection %d, although messages came on earlier "
+            "ones. A subscription ends with its connection, and messages sent on an "
+            "earlier one are not sent again: subscribe in connect(on_open=...), "
             "which runs on each connection",
             QUIET_AFTER,
             self.epoch,
@@ -146,13 +147,16 @@ class SessionLog:
 
 
 def told(because: BaseException) -> str:
-    """Return what a log may say: a text that is not ours may hold a secret."""
+    """Return the text to log; only the class if the error is not ours.
+
+    The text of a foreign exception may hold a secret.
+    """
     if isinstance(because, ResilientWSError):
         return str(because)
     return type(because).__name__
 
 
-# One function for each row of the table.
+# The functions of the table, one for each class of event.
 
 
 def _state_changed(log: SessionLog, event: StateChanged) -> None:
@@ -171,7 +175,7 @@ def _attempt_failed(log: SessionLog, event: AttemptFailed) -> None:
     because = event.because
     why = told(because)
     if not isinstance(because, ResilientWSError):
-        # Whatever else fails, fails with an error of the tree.
+        # Only on_open raises errors that are not ours.
         why = f"on_open raised {why}"
     line = ("attempt %d failed: %s", event.attempt, why)
     if log.epoch == 0:
@@ -206,7 +210,7 @@ def _dropped(log: SessionLog, event: ConnectionDropped) -> None:
 def _replaced(log: SessionLog, event: ConnectionReplaced) -> None:
     log.say(
         logging.INFO,
-        "connection %d is replaced after %.1f s: %s",
+        "connection %d was replaced after %.1f s: %s",
         event.epoch,
         event.uptime,
         printable(event.reason),
@@ -216,7 +220,7 @@ def _replaced(log: SessionLog, event: ConnectionReplaced) -> None:
 def _queued(log: SessionLog, event: AttemptQueued) -> None:
     log.say(
         logging.INFO,
-        "attempt %d waits for the limiter, with %d ahead",
+        "attempt %d is waiting for the limiter, with %d ahead",
         event.attempt,
         event.ahead,
     )
@@ -228,22 +232,22 @@ def _lagged(log: SessionLog, event: LoopLagged) -> None:
 
 
 def _outbox_full(log: SessionLog, event: OutboxOverflowed) -> None:
-    text = "the outbox was full (overflow=%r): %s gone"
-    what = _counted(event.discarded, "message", was="are")
+    text = "the outbox was full (overflow=%r): %s discarded"
+    what = _counted(event.discarded, "message", was="were")
     log.say_paced(logging.WARNING, "outbox", text, event.overflow, what)
 
 
 def _inbox_full(log: SessionLog, event: InboxOverflowed) -> None:
     discarded = event.discarded
-    gone = f"{_counted(discarded, 'message', was='are')} gone"
-    what = gone if discarded else "read faster, or drop"
+    gone = f"{_counted(discarded, 'message', was='were')} discarded"
+    what = gone if discarded else "read faster, or set overflow='drop_oldest'"
     text = "the inbox was full (overflow=%r): %s"
     log.say_paced(logging.WARNING, "inbox", text, event.overflow, what)
 
 
 def _delivery_failed(log: SessionLog, event: DeliveryFailed) -> None:
-    maybe = ", and may have arrived" if event.maybe_delivered else ""
-    text = "a message that was accepted is %s%s"
+    maybe = "; the peer may have received it" if event.maybe_delivered else ""
+    text = "the delivery of an accepted message ended as %s%s"
     what = f"delivery {event.state.value}"
     log.say_paced(logging.WARNING, what, text, event.state.value, maybe)
 
@@ -267,7 +271,7 @@ def _closed(log: SessionLog, event: SessionClosed) -> None:
         log.say(logging.WARNING, "the session ended: %s", told(event.failure))
 
 
-#: What happened, and who writes of it. Whatever is missing here is a DEBUG line.
+#: The function that logs each class of event. Other classes get a DEBUG line.
 _WRITERS: Final[dict[type[Event], Callable[[SessionLog, Any], None]]] = {
     AttemptFailed: _attempt_failed,
     AttemptQueued: _queued,
@@ -285,7 +289,7 @@ _WRITERS: Final[dict[type[Event], Callable[[SessionLog, Any], None]]] = {
 }
 
 
-#: Of a verb for many, the one for a single one.
+#: The singular form of each verb, with a leading space.
 _FOR_ONE: Final = {"are": " is", "were": " was", "": ""}
 
 
@@ -297,7 +301,7 @@ def _counted(number: int, noun: str, *, was: str = "") -> str:
 
 
 def _in_numbers(event: Event) -> str:
-    """Return an event by its name and its numbers; its texts may be anything."""
+    """Return an event's name and numbers; its strings may hold secrets."""
     kind = type(event)
     fields = attrs.fields_dict(kind) if attrs.has(kind) else ()
     values = [(name, getattr(event, name)) for name in fields]

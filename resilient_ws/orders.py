@@ -1,7 +1,7 @@
-"""What a user asks of a running session, and how the supervisor hears of it.
+"""Orders from the user to a running session, and how the supervisor gets them.
 
-Rules: an order is noted and the loop is woken; the loop takes it where it stands. An
-order to end outranks all others and stays: nothing can follow it.
+Rules: giving an order stores it and wakes the supervisor, which takes it at its next
+wait. ``Close`` outranks all other orders and stays, because nothing can follow it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Close:
     Attributes:
         code: The close code for an open connection.
         reason: The close reason.
-        drain: Seconds beyond ``timeouts.close`` for the outbox; ``None`` for none
-            beyond it, 0 to leave what waits.
-        failure: Why, if it is not by request.
+        drain: Seconds beyond ``timeouts.close`` for sending the outbox; ``None`` for no
+            extra time, 0 to leave what waits.
+        failure: The exception that ends the session, ``None`` for a request.
     """
 
     code: int = 1000
@@ -45,11 +45,11 @@ class Close:
 
 @attrs.frozen(kw_only=True)
 class Replace:
-    """Exchange the connection for a new one, without backoff.
+    """Replace the connection with a new one, without backoff.
 
     Attributes:
-        reason: Why, in the user's words.
-        url: Where the next attempt goes, ``None`` for where it would go anyway.
+        reason: The reason that the user gave.
+        url: The endpoint of the next attempt; ``None`` to leave the choice as it is.
     """
 
     reason: str
@@ -58,14 +58,14 @@ class Replace:
 
 @attrs.frozen
 class RetryNow:
-    """Cut the wait for the next attempt."""
+    """Make the next attempt now instead of waiting for it."""
 
 
 Order: TypeAlias = Close | Replace | RetryNow
 
 
 class Orders:
-    """The order that waits to be carried out, at most one."""
+    """Holds the order that waits to be carried out, at most one."""
 
     __slots__ = ("_bell", "_log", "_loop", "_order")
 
@@ -73,19 +73,19 @@ class Orders:
         self._loop = loop
         self._log = log
         self._order: Order | None = None
-        #: What the loop of the session waits for, while it waits.
+        #: The future that the supervisor is waiting for, or ``None``.
         self._bell: asyncio.Future[None] | None = None
 
     def waiting(self) -> Order | None:
-        """The order that waits."""
+        """Return the waiting order, or ``None``."""
         return self._order
 
     def closing(self) -> Close | None:
-        """The order to end, once there is one."""
+        """Return the order to end the session, or ``None``."""
         return self._order if isinstance(self._order, Close) else None
 
     def give(self, order: Order) -> None:
-        """Note an order, unless a weightier one waits."""
+        """Store an order, unless one that outranks it is waiting."""
         if self.closing() is not None:
             return
         if isinstance(order, RetryNow) and self._order is not None:
@@ -95,7 +95,7 @@ class Orders:
             _ring(self._bell)
 
     def take(self) -> Order | None:
-        """Take the order away to carry it out; one to end stays."""
+        """Remove and return the waiting order; ``Close`` stays."""
         order = self._order
         if order is not None and self.closing() is None:
             self._order = None
@@ -104,11 +104,11 @@ class Orders:
     async def first(
         self, *futures: asyncio.Future[Any], timeout: float | None = None
     ) -> None:
-        """Wait for any of these, an order, or the time to pass; cancel nothing.
+        """Wait for a future, an order or the timeout, and cancel nothing.
 
-        What has come already is seen in the next turn of the loop, not before: what was
-        just begun gets its first step. Open sessions wait here for weeks, thousands of
-        them: ``asyncio.wait`` would take twice the memory.
+        Even if one has come already, this returns in the next turn of the loop, so that
+        a task that was just created gets its first step. Thousands of open sessions may
+        wait here for weeks, and ``asyncio.wait`` would take twice the memory.
         """
         bell = self._bell = self._loop.create_future()
         ring = partial(_ring, bell)
@@ -129,7 +129,7 @@ class Orders:
                 timer.cancel()
 
     async def unless_given(self, work: Coroutine[object, object, T]) -> T | None:
-        """Do some work in a task of its own; an order cancels it and gives ``None``."""
+        """Run ``work`` in its own task; return ``None`` if an order cancelled it."""
         task = self._loop.create_task(work)
         try:
             await self.first(task)
@@ -137,7 +137,7 @@ class Orders:
         finally:
             await ended(task, self._log)
         if task.cancelled() and finished:
-            msg = "The attempt was cancelled from within, by a callable of yours."
+            msg = "The attempt was cancelled by one of your callables."
             raise ConnectFailed(msg, stage="resolve")
         return task.result() if finished else None
 

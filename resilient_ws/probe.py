@@ -1,7 +1,7 @@
-"""What goes to the application in place of a ping, made anew each time if need be.
+"""Makes the application-level probes that ``Liveness`` sends in place of pings.
 
-Rule: a callable that makes it is the user's: it may fail, and breaks nothing by it. A
-failure is reported, and there is no probe that time.
+Rule: the callable that makes a probe is the user's, so its failure must not break the
+session. The failure is reported, and no probe is sent that time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Prober:
-    """Makes probes."""
+    """Returns the user's probe, or calls the user's callable for one."""
 
     __slots__ = ("_complain", "_on_fatal", "_probe")
 
@@ -36,18 +36,18 @@ class Prober:
         self._on_fatal = on_fatal
 
     def __call__(self) -> Message | None:
-        """Return the next probe, ``None`` when there is none this time."""
+        """Return the next probe, ``None`` if the user's callable failed."""
         if isinstance(self._probe, str | bytes):
             return self._probe
         try:
             made = self._probe()
-            name = "what Liveness.probe returns"
+            name = "the return value of Liveness.probe"
             require(made, (str, bytes), name, "str or bytes")
             if isinstance(made, str):
                 check_encodable(name, made)
         except Fatal as fatal:
             self._on_fatal(fatal)
-        except Exception as failure:  # noqa: BLE001 - the user's own, reported
+        except Exception as failure:  # noqa: BLE001 - the user's error is reported
             self._complain("probe", "Liveness", failure)
         else:
             return made

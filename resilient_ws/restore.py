@@ -1,8 +1,8 @@
-"""What ``on_open`` holds: one connection, before it is open to anything else.
+"""The argument of ``on_open``: a connection that only the hook may use.
 
-Rules: messages that arrive while a connection is restored wait in a buffer of its own,
-so that a full inbox cannot starve the hook; what the hook does not take joins the
-inbox, in order, when the connection opens.
+Rules: messages that arrive while a connection is being restored wait in its own buffer,
+so that a full inbox cannot starve the hook. Messages that the hook does not take join
+the inbox, in order, when the connection opens.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class RestoreBuffer:
-    """Where the messages of a connection go until it is open; a sink of the wire."""
+    """Holds the messages of a connection until it is open; a sink of the wire."""
 
     __slots__ = ("_arrival", "_messages", "_policy", "_size", "_taken", "on_room")
 
-    #: A connection that is not open yet is never ended for want of room.
+    #: A connection that is not open yet is never ended because its buffer is full.
     closes = False
 
     def __init__(self, policy: Inbox) -> None:
@@ -45,7 +45,7 @@ class RestoreBuffer:
 
     @property
     def deliver(self) -> Callable[[Message], None]:
-        """Where the engine puts messages."""
+        """The callable that the engine passes each message to."""
         return self._messages.append
 
     def room(self) -> int:
@@ -59,10 +59,10 @@ class RestoreBuffer:
         return self._policy.max_bytes - self._size
 
     def arrived(self, size: int) -> bool:
-        """Take note of a chunk's messages, ``size`` payload bytes in all.
+        """Count the messages of a chunk, ``size`` payload bytes in all.
 
         Returns:
-            Whether that was the last byte there was room for.
+            Whether the buffer has no room for another byte.
         """
         self._size += size
         if self._arrival is not None:
@@ -71,24 +71,24 @@ class RestoreBuffer:
         return self._size >= self._policy.max_bytes
 
     def withhold(self) -> None:
-        """Take note that reading has stopped for want of room."""
+        """Do nothing when reading stops because the buffer is full."""
 
     def release(self) -> None:
-        """Take note that reading goes on."""
+        """Do nothing when reading continues."""
 
     async def take(
         self,
         matching: Callable[[Message], object] | None,
         ended: asyncio.Future[ConnectionLost],
     ) -> Message:
-        """Return the first message that matches; raise when no more will come."""
+        """Return the first message that matches; raise if the connection has ended."""
         if self._taken % MAX_AT_ONCE == MAX_AT_ONCE - 1:
-            # Whoever always finds a message must not hold the loop.
+            # A hook that always finds a message must not block the loop.
             await asyncio.sleep(0)
         seen = taken = 0
         while True:
             if taken != self._taken:
-                # Another receive of the hook took one: places have changed.
+                # Another receive() of the hook took a message and shifted the indexes.
                 seen, taken = 0, self._taken
             for place in range(seen, len(self._messages)):
                 message = self._messages[place]
@@ -112,13 +112,13 @@ class RestoreBuffer:
             self.on_room()
 
     def join(self, inbox: InboxQueue) -> None:
-        """Move what is left to the inbox, in order."""
+        """Move the remaining messages to the inbox, in order."""
         inbox.absorb(self._messages, self._size)
         self._size = 0
 
 
 class Window:
-    """The time in which ``on_open`` may use its connection; the hook shuts it."""
+    """Whether ``on_open`` may still use its connection; ``Hook`` closes it."""
 
     __slots__ = ("is_open",)
 
@@ -129,16 +129,16 @@ class Window:
 class Connection:
     """One connection while it is being restored: the argument of ``on_open``.
 
-    What is sent here goes out at once, before anything in the outbox. What is not
-    received here is received by the session, in order.
+    Messages sent with it go out at once, before anything in the outbox. The session
+    receives, in order, all messages that are not received here.
 
     Attributes:
-        epoch: The ordinal that this connection has when it opens.
+        epoch: The ordinal that this connection will have when it opens.
         endpoint: The URL, without secrets.
-        subprotocol: What the server selected, or ``None``.
-        extensions: What was negotiated, by name, each with its parameters.
-        headers: Those of the server's answer, names in lower case: 8 KiB of them at
-            most. ``repr`` hides what may be a secret.
+        subprotocol: The subprotocol that the server selected, or ``None``.
+        extensions: The negotiated extensions by name, each with its parameters.
+        headers: The headers of the server's response, names in lower case, 8 KiB at
+            most. ``repr`` hides values that may be secret.
     """
 
     def __init__(
@@ -161,31 +161,32 @@ class Connection:
         self.headers: Mapping[str, str] = negotiated.headers
 
     def __repr__(self) -> str:
-        """Show where it leads, without secrets."""
+        """Show the epoch and the endpoint, without secrets."""
         doing = "being restored" if self.restoring else "restored"
         return f"<Connection {self.epoch} to {self.endpoint}, {doing}>"
 
     @property
     def restoring(self) -> bool:
-        """Whether ``on_open`` still runs."""
+        """Whether ``on_open`` is still running."""
         return self._window.is_open
 
     async def send(self, data: Sendable) -> None:
-        """Send one message at once: ``str`` as text, the rest as binary.
+        """Send one message at once: ``str`` as text, other types as binary.
 
         Raises:
-            ConnectionLost: The connection ended; let it pass, the session sees to it.
-            RuntimeError: ``on_open`` is over; use ``session.send``.
+            ConnectionLost: The connection ended; do not catch this, the session
+                handles it.
+            RuntimeError: ``on_open`` has finished; use ``session.send``.
             TypeError: ``data`` is of another type.
 
         Cancellation:
-            Safe; a cancelled ``send`` was not sent.
+            Safe; the message of a cancelled ``send`` was not sent.
         """
         self._check_restoring("send")
         message, _ = payload_of(data)
         await self._wire.outgoing.wait_writable()
         if self._wire.ended.done():
-            # No frame of ours holds it: a login is sent here.
+            # The message may be a login: keep it out of the frames of the traceback.
             del data, message
             raise without_frames(self._wire.ended.result())
         self._wire.outgoing.send(message)
@@ -193,13 +194,14 @@ class Connection:
     async def receive(
         self, matching: Callable[[Message], object] | None = None
     ) -> Message:
-        """Take the first message for which ``matching`` is true, or the first at all.
+        """Receive the first message, or the first for which ``matching`` is true.
 
         Messages that do not match stay, in order, for the session's consumer.
 
         Raises:
-            ConnectionLost: The connection ended; let it pass, the session sees to it.
-            RuntimeError: ``on_open`` is over; use ``session.receive``.
+            ConnectionLost: The connection ended; do not catch this, the session
+                handles it.
+            RuntimeError: ``on_open`` has finished; use ``session.receive``.
             TypeError: ``matching`` is not a callable.
 
         Cancellation:
@@ -207,7 +209,7 @@ class Connection:
         """
         self._check_restoring("receive")
         if matching is not None:
-            # Checked here, for it is called when a message comes, which may be never.
+            # Checked now, because the first call is when a message comes, maybe never.
             require_callable(matching, "matching")
         try:
             return await self._buffer.take(matching, self._wire.ended)
@@ -220,5 +222,5 @@ class Connection:
 
     def _check_restoring(self, call: str) -> None:
         if not self.restoring:
-            msg = f"on_open is over for this connection; use session.{call}() now."
+            msg = f"on_open has finished; use session.{call}() instead."
             raise RuntimeError(msg)

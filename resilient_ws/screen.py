@@ -1,7 +1,7 @@
-"""What each message is looked at for before it goes to the inbox.
+"""Keeps acknowledgements and answers to probes out of the inbox.
 
-Rule: the callables that look are the user's: they may fail, and break nothing by it.
-A failure is reported, and counts as "no".
+Rule: the callables that recognise them are the user's, so their failures must not break
+the session. A failure is reported, and counts as "no".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Finds acknowledgements, and answers to the probe: neither is for the user."""
+    """Recognises the acknowledgements and probe answers among received messages."""
 
     __slots__ = (
         "_ack_of",
@@ -49,22 +49,22 @@ class Screen:
         self._on_fatal = on_fatal
 
     def __call__(self, message: Message) -> bool:
-        """Say whether a message is not for the user."""
+        """Return whether to keep a message from the user."""
         if self._ack_of is not None and self._acknowledges(message, self._ack_of):
             return not self._deliver_acks
         try:
             return self._is_answer is not None and bool(self._is_answer(message))
-        except Exception as failure:  # noqa: BLE001 - the user's own, reported
+        except Exception as failure:  # noqa: BLE001 - the user's error is reported
             self._failed("is_answer", failure)
             return False
 
     def _acknowledges(self, message: Message, ack_of: AckOf) -> bool:
-        """Say whether a message is an acknowledgement, and pass that on."""
+        """Return whether a message is an acknowledgement; if so, pass its id on."""
         try:
             message_id = ack_of(message)
             if message_id is not None:
-                require(message_id, str, "what ack_of returns", "a str, or None")
-        except Exception as failure:  # noqa: BLE001 - the user's own, reported
+                require(message_id, str, "the return value of ack_of", "a str, or None")
+        except Exception as failure:  # noqa: BLE001 - the user's error is reported
             self._failed("ack_of", failure)
             return False
         if message_id is None:

@@ -1,4 +1,4 @@
-"""What ``connect()`` was given, checked before anything starts."""
+"""The arguments of ``connect()``, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """What your callables for ``url`` and ``headers`` are told.
+    """The argument of your callables for ``url`` and ``headers``.
 
     Attributes:
-        number: 1 for the first attempt of an outage, or of the session.
+        number: The attempt's number, from 1, in this outage or since the session began.
         epoch: The epoch that the connection would have.
-        because: What ended the connection or attempt before; ``None`` at first.
-        fresh: Whether the server refused the credentials given last time, so that a
-            cached token must not be given again.
+        because: The failure of the connection or attempt before; ``None`` at first.
+        fresh: Whether the server refused the credentials given last time, so that you
+            must not return a cached token again.
     """
 
     number: int
@@ -63,7 +63,7 @@ Headers: TypeAlias = Mapping[str, str]
 HeadersCallable: TypeAlias = Callable[[Attempt], Headers | Awaitable[Headers]]
 OnOpen: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
-#: Characters of the longest name of a session.
+#: Characters that a session's name may have.
 MAX_NAME: Final = 200
 
 T = TypeVar("T")
@@ -71,14 +71,14 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True, repr=False)
 class Settings:
-    """The arguments of one session, parsed and found good."""
+    """The arguments of one session, parsed and validated."""
 
-    #: The endpoints to fail over between, or the callable that names one.
+    #: The endpoints to fail over between, or the callable that returns one.
     endpoints: tuple[Endpoint, ...] | UrlCallable
     headers: tuple[tuple[str, str], ...] | HeadersCallable
     subprotocols: tuple[str, ...]
     origin: str | None
-    #: What is offered for compression, if anything.
+    #: The compression to offer, or ``None``.
     deflate: Offer | None
     ssl: SSLContext | bool
     proxy: Proxy | None
@@ -93,12 +93,12 @@ class Settings:
     inbox: Inbox
     access: Access
     max_message_size: int | None
-    #: What the session is called, ``None`` for its first endpoint.
+    #: The session's name, ``None`` to use its first endpoint.
     given_name: str | None
 
     @property
     def name(self) -> str:
-        """What logs, events and ``repr`` call the session."""
+        """The session's name in logs, events and ``repr``."""
         return self.where if self.given_name is None else self.given_name
 
     @property
@@ -109,7 +109,7 @@ class Settings:
         return self.endpoints[0].redacted
 
     def endpoint(self, url: str) -> Endpoint:
-        """Parse and vet a URL that was not known from the start."""
+        """Parse and check a URL that was not known when the session was made."""
         borrowed = self.http is not None
         return check_endpoint(url, self.access, self.proxy, borrowed=borrowed)
 
@@ -147,7 +147,7 @@ def check_endpoint(
     borrowed: bool,
     name: str = "url",
 ) -> Endpoint:
-    """Parse one URL and vet it, before any packet."""
+    """Parse one URL and check it, before any packet is sent."""
     endpoint = parse_endpoint(url, name=name)
     access.check_endpoint(endpoint, proxied=chosen_proxy(endpoint, proxy) is not None)
     check_proxy(endpoint, proxy, borrowed=borrowed)
@@ -165,7 +165,7 @@ def check_header_argument(
     return tuple(check_headers(headers))
 
 
-#: What holds where nothing is said. Policies count nothing, so one serves all sessions.
+#: The defaults. Policies hold no state, so all sessions can share one.
 _ACCESS: Final = Access()
 _RECONNECT: Final = Reconnect()
 _LIVENESS: Final = Liveness()
@@ -249,7 +249,7 @@ def _checked_subprotocols(value: object, origin: str | None) -> tuple[str, ...]:
         require(name, str, f"subprotocols[{place}]", "a str")
     if origin is not None:
         require(origin, str, "origin", "a str")
-    # A handshake checks both; the one made here is thrown away.
+    # Handshake checks both arguments; this instance is not used for anything else.
     Handshake(subprotocols=subprotocols, origin=origin)
     return subprotocols
 
@@ -288,7 +288,7 @@ def _checked_name(value: str | None) -> str | None:
     require(value, str, "name", "a str")
     if not value.strip() or len(value) > MAX_NAME or printable(value) != value:
         raise ValueError(
-            f"name must be 1 to {MAX_NAME} printable characters on one line, because "
-            f"every line of the log shows it, not {value[: MAX_NAME + 1]!r}."
+            f"name must be 1 to {MAX_NAME} printable characters on one line, "
+            f"not {value[: MAX_NAME + 1]!r}; every log line shows the name."
         )
     return value

@@ -1,4 +1,4 @@
-"""What a session has counted so far."""
+"""The counters of a session."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ class Statistics:
     Attributes:
         opened_at: When the newest connection opened, in Unix seconds, or ``None``.
         last_message_at: When the newest message came, in Unix seconds, or ``None``.
-        outage_seconds: Seconds without an open connection, from entering on; the
-            present outage is counted, the time that the machine slept is not.
-        backoff_seconds: Seconds of them spent waiting for the next attempt.
+        outage_seconds: Seconds without an open connection since the session was
+            entered, including the current outage; time asleep does not count.
+        backoff_seconds: The part of those seconds spent waiting for the next attempt.
         attempts: Connections attempted.
-        opened: Connections that were open.
+        opened: Connections that became open.
         drops: Open connections that were lost, not counting replacements.
-        messages_received: Messages taken off the wire.
+        messages_received: Messages received on all connections.
         messages_sent: Messages handed to a connection.
-        bytes_received: Bytes read, frames and all, after TLS.
-        bytes_sent: Bytes written, frames and all, before TLS.
+        bytes_received: Bytes read, including frame headers, after TLS.
+        bytes_sent: Bytes written, including frame headers, before TLS.
         inbox_messages: Messages that wait to be read.
         inbox_discarded: Messages that were received and discarded.
         outbox_messages: Messages that wait to be sent.
-        outbox_bytes: Their payload bytes.
-        outbox_oldest_age: Seconds since the oldest message that is neither delivered
-            nor lost was accepted; 0 when there is none.
-        outbox_unconfirmed: Messages written and not confirmed, where ``Outbox.confirm``
+        outbox_bytes: The payload bytes of those messages.
+        outbox_oldest_age: The age in seconds of the oldest accepted message that is
+            neither delivered nor lost; 0 when there is none.
+        outbox_unconfirmed: Messages written but not confirmed, if ``Outbox.confirm``
             asks for more than ``"write"``.
         outbox_lost: Messages that were accepted and will not be sent (again).
-        events_discarded: Events that no callback saw because callbacks were slow, and
-            losses of connections that ``with_interruptions(drops=True)`` did not yield
-            because nobody read on.
+        events_discarded: Events that were discarded because callbacks were too slow,
+            and drops that ``with_interruptions(drops=True)`` did not yield because
+            nobody read them in time.
     """
 
     opened_at: float | None = None
@@ -84,12 +84,12 @@ class Tally:
     #: In Unix seconds.
     opened_at: float | None = None
     last_message_at: float | None = None
-    # The newest message that came before the machine slept: on the loop's clock, which
-    # then stood still, and in Unix seconds.
+    # When the newest message before the machine slept came: on the loop's clock, which
+    # stops during sleep, and in Unix seconds.
     _before_sleep: tuple[float, float] | None = None
 
     def add(self, wire: Wire, now: float) -> None:
-        """Add what a connection counted, once it has ended; ``now`` by the loop."""
+        """Add the counters of an ended connection; ``now`` is on the loop's clock."""
         self.last_message_at = self._last_message_at(wire, now)
         self._before_sleep = None
         self.messages_received += wire.incoming.messages_received
@@ -98,7 +98,7 @@ class Tally:
         self.bytes_sent += wire.outgoing.bytes_sent
 
     def slept(self, wire: Wire, now: float, seconds: float) -> None:
-        """Keep when the newest message came, for the loop's clock does not know now."""
+        """Keep the time of the newest message, because the loop's clock stood still."""
         at = wire.incoming.message_at
         came = self._last_message_at(wire, now)
         known = self._before_sleep
@@ -111,7 +111,7 @@ class Tally:
             return self.last_message_at
         if self._before_sleep is not None and self._before_sleep[0] == at:
             return self._before_sleep[1]
-        # One reading of the wall clock for whoever asks, and none for each message.
+        # Reading the wall clock here saves reading it for each message.
         return time.time() - (now - at)
 
     def snapshot(
@@ -122,7 +122,7 @@ class Tally:
         outbox: OutboxQueue,
         dispatcher: Dispatcher,
     ) -> Statistics:
-        """Return everything as it stands, the living connection included."""
+        """Return all counters, including those of the current connection."""
         total = attrs.evolve(self)
         if wire is not None:
             total.add(wire, life.now())

@@ -1,4 +1,4 @@
-"""The tasks that a session owns besides its loop: how they begin and surely end."""
+"""Ends the tasks that run user code and dials, and logs any that will not end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 async def ended(task: asyncio.Task[T], log: SessionLog) -> None:
-    """Cancel a task and wait until it has ended; log one that will not."""
+    """Cancel a task and wait for its end; log a warning if it does not end in time."""
     if task.done():
         return
     task.cancel()

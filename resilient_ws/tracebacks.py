@@ -1,9 +1,9 @@
-"""What is remembered of a failure, and what may be seen of where it was raised.
+"""Removes our frames from the tracebacks of failures.
 
-Rules: a failure that is remembered, or leaves us, holds no frames of ours. Frames hold
-all that there was: the failure before, and so the whole of an outage; and the URL, the
-headers and the credentials, for whoever records the locals of frames to see. Frames of
-ours reach a log as text alone, file and line; frames of the user's are theirs to see.
+Rules: a failure that is kept or passed to the user holds no frames of ours. Frames keep
+their locals alive: the failure before, and so all failures of an outage; and the URL,
+headers and credentials, which an error reporter would record. A log shows our frames
+only as text, with file and line. It shows the user's own frames in full.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ E = TypeVar("E", bound=BaseException)
 #: What ``logging`` takes for ``exc_info``.
 ExcInfo: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None]"
 
-#: How many causes, one beneath the other, are kept. A callable that raises its failure
-#: from the one before would otherwise chain a whole outage together.
+#: How many causes of a failure are kept, each the cause of the one before. A callable
+#: that raises each failure ``from`` the last would otherwise chain a whole outage.
 MAX_CAUSES: Final = 5
 
 _OURS: Final = __name__.partition(".")[0]
 
 
 def without_frames(failure: E) -> E:
-    """Return a failure with its causes and their texts, and with no frame.
+    """Remove the frames from a failure and its causes, and return the failure.
 
-    The one door to whatever outlives the moment of a failure (events, endings, the
-    history, the end of a session) and to the user's own frames. What Python noted as
-    its context goes as well: that is whatever happened to be handled just then, and
-    where it mattered, the failure was raised ``from`` it.
+    Every failure passes through here before an event, an ending, the history or the end
+    of a session keeps it, and before it is raised to the user. Its ``__context__`` is
+    removed as well: Python sets it to any exception being handled at the time. Where
+    the context matters, we raise ``from`` it.
     """
     waiting: list[tuple[BaseException, int]] = [(failure, 0)]
     while waiting:
         one, depth = waiting.pop()
-        # Not by assignment: an exception class of the user's may be frozen.
+        # An exception class of the user may be frozen, so do not assign attributes.
         one.with_traceback(None)
         object.__setattr__(one, "__context__", None)
         beneath = [] if one.__cause__ is None else [one.__cause__]
@@ -54,10 +54,10 @@ def without_frames(failure: E) -> E:
 
 
 class NoFrames:
-    """``with NoFrames():`` around what is done for a call of the user's.
+    """A context manager that removes our frames from a failure that leaves it.
 
-    A failure comes to the user's frames without one of ours, so that no variable of
-    ours can be recorded. What the user was handling meanwhile stays its context.
+    It wraps the body of public methods, so that an error reporter cannot record our
+    variables. An exception that the user was handling stays the failure's context.
     """
 
     __slots__ = ("_handled",)
@@ -77,9 +77,9 @@ class NoFrames:
 
 
 def by_the_user(failure: BaseException) -> ExcInfo:
-    """Return what a log is to show of an exception that a user's callable raised.
+    """Return the ``exc_info`` with which to log an exception of a user's callable.
 
-    The frames through which we called it are left out.
+    It leaves out the frames through which we called the callable.
     """
     place = failure.__traceback__
     while place is not None and _is_ours(place):
@@ -88,7 +88,7 @@ def by_the_user(failure: BaseException) -> ExcInfo:
 
 
 def where_raised(failure: BaseException) -> str:
-    """Return file and line of each frame; not the text, which may hold a secret."""
+    """Return file and line of each frame, without the error text and its secrets."""
     return "".join(traceback.format_tb(failure.__traceback__)).rstrip()
 
 

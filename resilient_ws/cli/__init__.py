@@ -1,6 +1,6 @@
 """The ``resilient-ws`` command: listen to a feed, or watch a session survive.
 
-It needs the extra ``cli`` (typer and rich); ``main`` says so where they are missing.
+The command needs the extra ``cli`` (typer and rich); ``main`` says so if it is missing.
 """
 
 import sys
@@ -26,7 +26,8 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command and exit.
 
-    0 for done, 1 for given up or a stream that fails, 2 for wrong arguments.
+    Exits with 0 when done, with 1 when the session gave up or a stream failed, and with
+    2 for wrong arguments.
     """
     occupy_closed()
     problem = unusable()
@@ -41,7 +42,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        # Here and not above, so that this module loads without the extra.
+        # Imported here, so that this module loads without the extra.
         from resilient_ws.cli.command import run  # noqa: PLC0415
 
         code = run()
@@ -52,11 +53,11 @@ def _run() -> int:
         complain(_MISSING)
         return _WRONG
     except BrokenPipeError:
-        # Whoever read has had enough.
+        # The reader of the output has closed it, which is not an error.
         let_go(sys.stdout, sys.stderr)
         return 0
     except OSError as failure:
-        # Files and sockets have handlers of their own: this is what was printed.
+        # Errors of files and sockets are handled elsewhere: this one is from printing.
         complain(str(stream_failed("stdout", failure)))
         let_go(sys.stdout, sys.stderr)
         return _FAILED

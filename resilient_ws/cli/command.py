@@ -1,7 +1,7 @@
-"""What can be typed: the commands, their options, and what is wrong with them.
+"""The commands, their options, and the errors about wrong arguments.
 
-Rules: whatever is wrong with the arguments is said in one line on stderr, and the
-exit code is 2; nothing of it reaches the network.
+Rules: a wrong argument is reported in one line on stderr, and the exit code is 2. The
+command does not touch the network before all arguments are checked.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ BAD_ARGUMENTS = 2
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    # A traceback with the values of variables would show headers.
+    # Its tracebacks show the values of variables, such as headers.
     pretty_exceptions_enable=False,
     help="Hold a WebSocket session that survives its connections.",
 )
 
 
 def run() -> int:
-    """Run what the command line says, and return the exit code."""
+    """Run the command line, and return the exit code."""
     try:
         result = app(standalone_mode=False, prog_name="resilient-ws")
     except typer.Abort:
-        # What it makes of Ctrl-C, and of a broken pipe: who called decides on both.
+        # Typer turns Ctrl-C into Abort and a broken pipe into SystemExit. Turn both
+        # back: the caller handles them.
         raise KeyboardInterrupt from None
     except SystemExit:
         raise BrokenPipeError from None
     except Exception as error:
-        # Typer raises click's exceptions, or those of a copy of its own: this is
-        # what both have.
+        # Typer raises click's exceptions or those of its own copy of click. Both have
+        # this method.
         told = getattr(error, "format_message", None)
         if told is None:
             raise
-        # No arguments at all is a question, and the answer was the help text.
+        # Without any arguments, Typer has already shown the help text.
         message = told().strip()
         if message and not message.startswith("Usage:"):
             complain(message.splitlines()[0])
@@ -95,14 +96,14 @@ def listen(
     *,
     url_file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Read the URL from a file of one line."),
+        typer.Option(metavar="FILE", help="Read the URL from a file with one line."),
     ] = None,
     header: Annotated[
         list[str] | None,
         typer.Option(
             metavar="'NAME: VALUE'|@FILE",
-            help="Send a header with the handshake, or those of a file, one a line; "
-            f"repeatable. {HEADERS_VARIABLE} may hold more, one a line.",
+            help="Send a header with the handshake, or all headers in a file, one per "
+            f"line; repeatable. {HEADERS_VARIABLE} may hold more, one per line.",
         ),
     ] = None,
     subprotocol: Annotated[
@@ -116,15 +117,15 @@ def listen(
         typer.Option(
             metavar="TEXT|@FILE",
             help="Send this message, or each line of a file, on every new connection, "
-            "to log in or subscribe; repeatable. Lines of stdin are sent only once.",
+            "to log in or subscribe; repeatable. Lines from stdin are sent only once.",
         ),
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="End after so many messages."),
+        typer.Option(min=1, metavar="N", help="Exit after N messages."),
     ] = None,
     binary: Annotated[
-        Binary, typer.Option(help="How binary messages are written.")
+        Binary, typer.Option(help="How to print binary messages.")
     ] = Binary.BASE64,
     json_events: Annotated[
         bool,
@@ -134,24 +135,24 @@ def listen(
         bool,
         typer.Option(
             "--allow-insecure",
-            help="Allow unencrypted ws:// to other machines than this one.",
+            help="Allow unencrypted ws:// to other machines.",
         ),
     ] = False,
     give_up_after: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Give up when an outage lasts longer; by default never.",
+            help="Give up when an outage lasts longer; never by default.",
         ),
     ] = None,
 ) -> int:
-    """Print the messages of a server, one a line, and send it the lines of stdin.
+    """Print the messages of a server, one per line, and send it the lines of stdin.
 
     Messages go to stdout and everything else to stderr. Lines read while offline are
-    kept and sent later. A line break inside a message becomes a space where the
-    message is JSON, and backslash n elsewhere. Exits with 0 when the count is reached
-    or on Ctrl-C, with 1 when the session gave up or stdin or stdout failed, with 2 when
-    an argument is wrong. A signal that was ignored at the start (nohup) stays ignored.
+    kept and sent later. A line break inside a message becomes a space if the message is
+    JSON, and a backslash and an n otherwise. Exits with 0 when the count is reached or
+    on Ctrl-C, with 1 when the session gave up or stdin or stdout failed, with 2 when an
+    argument is wrong. A signal that was ignored at the start (nohup) stays ignored.
     """
     try:
         job = Listen(
@@ -179,14 +180,14 @@ def outbox(
     ],
     *,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Write messages whole, as JSON objects.")
+        bool, typer.Option("--json", help="Print whole messages, as JSON objects.")
     ] = False,
 ) -> int:
     """List the messages that wait in a durable outbox, in order, then those set aside.
 
-    Changes nothing, and may be used while a session uses the file. With --json each
-    line is a JSON object with the whole message as "text", or as "base64" where it is
-    binary. Exits with 2 when the file is not there or not an outbox.
+    Changes nothing, and is safe while a session uses the file. With --json each line is
+    a JSON object with the whole message as "text", or as "base64" if it is binary.
+    Exits with 2 if the file does not exist or is not an outbox.
     """
     try:
         outbox_command.show(resilient_ws.SQLiteStore(file), as_json=as_json)
@@ -201,6 +202,6 @@ def demo() -> int:
     """Watch a session survive a server that is killed, frozen, restarted and busy.
 
     Everything happens on this machine and takes less than half a minute. Exits with 1
-    if anything was lost in silence.
+    if anything was lost without a report.
     """
     return demo_command.run()

@@ -1,7 +1,7 @@
-"""``resilient-ws demo``: a session, a server that is mistreated, and the accounts.
+"""``resilient-ws demo``: a session, a server that is mistreated, and the summary.
 
-Rules: the server is a process of its own, on this machine; the figures of the summary
-come from what it logged and from what the session did, and from nowhere else.
+Rules: the server is a process of its own on this machine. The figures in the summary
+come only from the server's log and from the session.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def run() -> int:
     if not hasattr(signal, "SIGSTOP"):
         complain("The demo needs signals that Windows does not have.")
         return BROKEN
-    # The story tells what the log would.
+    # The screen already shows what the log would say.
     logging.getLogger("resilient_ws").addHandler(logging.NullHandler())
     failure: BaseException | None = None
     try:
@@ -77,14 +77,14 @@ def run() -> int:
     except BaseExceptionGroup as group:
         failure = _first_of(group)
     if not isinstance(failure, DemoFailed):
-        # What was printed could not be: that is told where all of it is.
+        # Most likely stdout failed. The caller reports that for every command.
         raise failure
     complain(str(failure))
     return BROKEN
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what the tasks of the demo ended with first."""
+    """Return the first error of the demo's tasks."""
     first = group.exceptions[0]
     if isinstance(first, BaseExceptionGroup):
         return _first_of(cast("BaseExceptionGroup[BaseException]", first))
@@ -92,7 +92,7 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def _interruptible(screen: Screen) -> int:
-    """Play, and leave in good order when told to."""
+    """Play the demo, and end it cleanly on a signal."""
     playing = asyncio.create_task(play(screen, SCENARIO))
     on_ending_signals(playing.cancel)
     await asyncio.wait({playing})
@@ -100,7 +100,7 @@ async def _interruptible(screen: Screen) -> int:
 
 
 async def play(screen: Screen, scenario: Sequence[Step]) -> int:
-    """Play the scenario and show what came of it; return the exit code."""
+    """Play the scenario, show the summary, and return the exit code."""
     ledger = Ledger()
     idle, answer = LIVENESS.ping_interval, LIVENESS.ping_timeout
     async with FeedProcess() as feed:

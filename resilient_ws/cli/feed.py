@@ -80,7 +80,7 @@ class FeedProcess:
             await self.kill()
 
     async def start(self) -> None:
-        """Start a server that counts on where the last one ended."""
+        """Start a server that continues the numbers of the last one."""
         numbers = [entry["number"] for entry in self.entries("sent")]
         began = len(self.log)
         try:
@@ -93,13 +93,13 @@ class FeedProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                # Ctrl-C is for the demo, which then ends the server. A group of its own
-                # in the same terminal is woken and hung up by the kernel when the demo
-                # itself is killed while this server is frozen.
+                # Ctrl-C must reach only the demo, which then ends the server. If the
+                # demo is killed while the server is frozen, the kernel wakes and hangs
+                # up the orphaned process group.
                 process_group=0,
             )
         except OSError as failure:
-            msg = f"The demo's server could not be started: {failure.strerror}."
+            msg = f"The demo could not start its server: {failure.strerror}."
             raise DemoFailed(msg) from None
         self._reading = asyncio.create_task(self._read(self._process))
         await self.until(

@@ -1,7 +1,7 @@
-"""``resilient-ws listen``: a session between a server and this process' streams.
+"""``resilient-ws listen``: a session between a server and this process's streams.
 
-Rules: stdout carries messages and nothing else; what is read from stdin while offline
-is kept, and not read on when the outbox is full; the end of stdin ends nothing.
+Rules: stdout carries only messages. Lines from stdin are kept while offline, and stdin
+is not read while the outbox is full. The end of stdin does not end the command.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from resilient_ws.errors import ResilientWSError
 DONE: Final = 0
 GAVE_UP: Final = 1
 
-#: With "wait", stdin is read no further while the outbox is full.
+#: With "wait", stdin is not read while the outbox is full.
 _OUTBOX: Final = Outbox(overflow="wait")
 
 
@@ -57,7 +57,7 @@ class Binary(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Listen:
-    """What was asked for on the command line."""
+    """The arguments of the command."""
 
     url: str
     headers: Mapping[str, str]
@@ -84,12 +84,12 @@ class Listen:
             access=Access() if not self.allow_insecure else Access(allow_insecure=True),
             reconnect=Reconnect(max_outage=self.give_up_after),
             outbox=_OUTBOX,
-            # So that stdin is read, and kept, from the start.
+            # Read stdin, and keep its lines, from the start.
             wait_open=False,
         )
 
     async def _restore(self, connection: Connection) -> None:
-        """Say on each new connection what a server forgets with the one before."""
+        """Send the --on-open messages, which a server forgets with each connection."""
         for message in self.on_open:
             await connection.send(message)
 
@@ -97,8 +97,8 @@ class Listen:
 def one_line(text: str) -> str:
     """Return a text message without line breaks.
 
-    White space between the tokens of JSON means nothing, and inside its strings
-    there is no line break: a space keeps it the same JSON.
+    In JSON, line breaks occur only as white space between tokens, so a space in their
+    place keeps the value the same.
     """
     if "\n" not in text and "\r" not in text:
         return text
@@ -110,12 +110,12 @@ def one_line(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a message that cannot steer a terminal; its tabs stay."""
+    """Return a message with escapes for what could control a terminal; tabs stay."""
     return "\t".join(map(printable, text.split("\t")))
 
 
 class _Teller:
-    """Tells on stderr what is no message."""
+    """Writes events and problems to stderr."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._output: LineOutput | None = LineOutput(sys.stderr.fileno(), "stderr")
@@ -123,14 +123,14 @@ class _Teller:
         self._lost = asyncio.get_running_loop().create_future()
 
     async def event(self, event: Event) -> None:
-        """Tell of an event."""
+        """Write an event."""
         if self._as_json:
             await self._write(as_json(event, time=time.time()))
         elif (line := in_words(event)) is not None:
             await self._write(f"resilient-ws: {line}")
 
     async def trouble(self, message: str) -> None:
-        """Tell of something that is not the session's doing."""
+        """Write a problem that is not an event of the session."""
         if self._as_json:
             complaint = {"event": "Trouble", "time": time.time(), "message": message}
             await self._write(json.dumps(complaint))
@@ -147,9 +147,9 @@ class _Teller:
                     self._lost.set_result(failure)
 
     async def lost(self) -> None:
-        """Raise what stderr failed with, where it was asked to be a stream of events.
+        """Wait for stderr to fail, and raise its error if it carries --json-events.
 
-        Otherwise nobody listens, and the messages are what counts.
+        Without --json-events, the command goes on: the messages are what counts.
         """
         failure = await self._lost
         if not self._as_json:
@@ -158,9 +158,9 @@ class _Teller:
 
 
 async def _print_messages(session: Session, job: Listen) -> None:
-    """Print messages until there were enough, or the session ends."""
+    """Print messages until the count is reached or the session ends."""
     output = LineOutput(sys.stdout.fileno(), "stdout")
-    # A program gets what was sent; a terminal would obey what is in it.
+    # A program gets the message as sent. A terminal would obey escapes in it.
     made = shown if sys.stdout.isatty() else str
     printed = 0
     async for message in session:
@@ -174,7 +174,7 @@ async def _print_messages(session: Session, job: Listen) -> None:
 
 
 async def _send_lines(session: Session, teller: _Teller) -> None:
-    """Send the lines of stdin until its end; being without one is an end, too."""
+    """Send the lines of stdin until its end; return at once if there is no stdin."""
     if sys.stdin is None:
         return
     number = 0
@@ -194,7 +194,7 @@ async def _send_lines(session: Session, teller: _Teller) -> None:
 
 
 def _on_signal(stopped: asyncio.Event, task: asyncio.Task[int]) -> None:
-    """End in good order; at once when told a second time."""
+    """End cleanly on the first signal, and at once on the second."""
     if stopped.is_set():
         task.cancel()
     stopped.set()
@@ -202,7 +202,7 @@ def _on_signal(stopped: asyncio.Event, task: asyncio.Task[int]) -> None:
 
 async def listen(job: Listen, session: Session) -> int:
     """Print and send until the end; return the exit code."""
-    # What the session logs, it reports as events, too.
+    # The events on stderr say everything that the log would.
     logging.getLogger("resilient_ws").addHandler(logging.NullHandler())
     stopped = asyncio.Event()
     current: asyncio.Task[int] | None = asyncio.current_task()
@@ -216,7 +216,7 @@ async def listen(job: Listen, session: Session) -> int:
     except asyncio.CancelledError:
         return DONE
     except BrokenPipeError:
-        # Whoever read has gone, and has had enough.
+        # The reader of stdout has closed it, which is not an error.
         let_go(sys.stdout)
         return DONE
     except StreamFailed as failure:
@@ -232,7 +232,7 @@ async def listen(job: Listen, session: Session) -> int:
 async def _until_the_end(
     job: Listen, session: Session, teller: _Teller, stopped: asyncio.Event
 ) -> None:
-    """Hold the streams to the session until one of them ends it."""
+    """Connect the streams to the session until one of them ends it."""
     create = asyncio.get_running_loop().create_task
     printing = create(_print_messages(session, job))
     sending = create(_send_lines(session, teller))
@@ -246,7 +246,7 @@ async def _until_the_end(
             done, pending = await asyncio.wait(
                 pending, return_when=asyncio.FIRST_COMPLETED
             )
-            # The end of stdin ends nothing; the session's own end is printing's.
+            # Go on after the end of stdin. Printing ends when the session does.
             if done != {sending} or not _ended_well(sending):
                 break
     finally:

@@ -1,4 +1,4 @@
-"""What is inside a durable outbox, for people and for programs."""
+"""Print what is inside a durable outbox, for people and for programs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from resilient_ws import SQLiteStore, StoredMessage
 
 
-#: So many characters of a message are shown; --json has all of them.
+#: The most characters shown of a message; --json shows all of them.
 SHOWN: Final = 60
 
 
 def show(store: SQLiteStore, *, as_json: bool) -> None:
-    """Write each message of a store on a line of stdout, and the sum to stderr.
+    """Print each message of a store on a line of stdout, and the total to stderr.
 
     Raises:
         OSError: stdout cannot be written.
-        StoreError: There is no such file, or it is not a store.
+        StoreError: The file does not exist or is not a store.
     """
     waiting = aside = 0
     write = json_line if as_json else line
@@ -36,13 +36,13 @@ def show(store: SQLiteStore, *, as_json: bool) -> None:
     sys.stdout.flush()
     plural = "message waits" if waiting == 1 else "messages wait"
     also = f", {aside} set aside" if aside else ""
-    # The messages are there: a stderr that takes nothing does not matter.
+    # The messages are printed, so a failing stderr does not matter.
     with contextlib.suppress(OSError):
         print(f"{waiting} {plural}{also}", file=sys.stderr, flush=True)
 
 
 def line(message: StoredMessage) -> str:
-    """Return a message as a person reads it."""
+    """Return a line about a message, for people."""
     parts = [f"{message.sequence:>6}", when(message.accepted_at)]
     if message.message_id is not None:
         parts.append(f"id {printable(message.message_id)}")
@@ -60,7 +60,7 @@ def line(message: StoredMessage) -> str:
 
 
 def json_line(message: StoredMessage) -> str:
-    """Return a message whole, as a JSON object."""
+    """Return a whole message as a JSON object."""
     data = message.data
     payload = (
         {"text": data}
@@ -81,7 +81,7 @@ def json_line(message: StoredMessage) -> str:
 
 
 def when(seconds: object) -> str:
-    """Return Unix seconds as a date and a time; anything else is a damaged row's."""
+    """Return Unix seconds as a date and time, or a damaged row's value as text."""
     try:
         moment = dt.datetime.fromtimestamp(float(str(seconds)), dt.UTC)
     except (ValueError, OverflowError, OSError):

@@ -32,10 +32,10 @@ _STATE_STYLES: Final = {
 
 
 class _Console(Console):
-    """A console that says what became of it, instead of ending the process."""
+    """A console that raises on a broken pipe instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
-        """Let the error through; rich calls this where it is handled."""
+        """Raise the error again: rich calls this while it handles it."""
         raise  # noqa: PLE0704
 
 
@@ -66,7 +66,7 @@ class Screen:
 
     def _panel(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
-        # Of fixed widths, so that nothing jumps.
+        # Fixed widths, so that nothing jumps.
         for width in _PANEL_WIDTHS:
             grid.add_column(min_width=10, style="dim")
             grid.add_column(min_width=width, style="bold")
@@ -79,14 +79,14 @@ class Screen:
         return Panel(grid, title="the session", title_align="left", box=box.ROUNDED)
 
     def title(self, text: str, notes: Sequence[str]) -> None:
-        """Say what is about to be seen."""
+        """Say what the demo is about to show."""
         self._console.print(Text(text, style="bold"))
         for note in notes:
             self._console.print(Text(note, style="dim"))
         self._console.print()
 
     def deed(self, text: str) -> None:
-        """Say what is done to the server."""
+        """Say what happens to the server."""
         self._console.print()
         self._line(Text(text, style="bold yellow"))
 
@@ -104,7 +104,7 @@ class Screen:
         self._console.print(row)
 
     def summary(self, outages: Sequence[Outage], report: Report, drops: int) -> None:
-        """Show what it all came to."""
+        """Show the summary."""
         self._console.print()
         self._console.print(
             Group(_outage_table(outages), Text(), _message_table(report, drops), Text())

@@ -1,7 +1,7 @@
-"""URLs, headers and messages from files and from the environment.
+"""Read URLs, headers and messages from files and from the environment.
 
-What stands on a command line, every user of the machine can read. A file and the
-environment are for those who started the command.
+Every user of the machine can read a command line. A file and the environment can be
+kept private.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 URL_VARIABLE: Final = "RESILIENT_WS_URL"
 HEADERS_VARIABLE: Final = "RESILIENT_WS_HEADERS"
 
-#: The most bytes of a file: headers and URLs are far shorter.
+#: The largest file, in bytes. Headers and URLs are far shorter.
 _MAX_SIZE: Final = 64 * 1024
 
 
 def read_url(url: str | None, file: str | None) -> str:
-    """Return the URL of the argument, the file or the environment, in this order.
+    """Return the URL from the argument, the file or the environment, in this order.
 
     Raises:
-        ValueError: There is none, or two, or the file cannot be read.
+        ValueError: There is no URL, or two, or the file cannot be read.
     """
     if url is not None and file is not None:
         raise ValueError("give URL or --url-file, not both")
@@ -33,20 +33,20 @@ def read_url(url: str | None, file: str | None) -> str:
     if file is None:
         given = os.environ.get(URL_VARIABLE, "")
         if not given:
-            msg = f"URL is missing: give it, or --url-file FILE, or {URL_VARIABLE}"
+            msg = f"URL is missing: give URL or --url-file FILE, or set {URL_VARIABLE}"
             raise ValueError(msg)
         return given
     lines = _lines_of(file, "--url-file")
     if len(lines) != 1:
-        raise ValueError(f"--url-file: {file} must hold one line, the URL")
+        raise ValueError(f"--url-file: {file} must hold one line, which is the URL")
     return lines[0]
 
 
 def read_headers(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the headers of ``Name: value`` arguments, ``@FILE`` and the environment.
+    """Return the headers from ``Name: value`` arguments, files and the environment.
 
     Raises:
-        ValueError: One has no name, a name comes twice, or a file cannot be read.
+        ValueError: A header has no name, a name is repeated, or a file cannot be read.
     """
     headers: dict[str, str] = {}
     for source, line in _header_lines(arguments):
@@ -63,7 +63,7 @@ def read_headers(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def read_messages(arguments: Sequence[str]) -> list[str]:
-    """Return the messages of ``TEXT`` arguments, and of ``@FILE``, one a line.
+    """Return the messages from ``TEXT`` arguments and from files, one per line.
 
     Raises:
         ValueError: A file cannot be read.
@@ -80,7 +80,7 @@ def read_messages(arguments: Sequence[str]) -> list[str]:
 
 
 def _header_lines(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield where each header stands, and its line."""
+    """Yield the source and the line of each header."""
     for line in os.environ.get(HEADERS_VARIABLE, "").splitlines():
         if line.strip():
             yield HEADERS_VARIABLE, line
@@ -94,9 +94,9 @@ def _header_lines(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _lines_of(file: str, option: str) -> list[str]:
-    """Return the lines of a file that hold anything."""
+    """Return the lines of a file, without the empty ones."""
     try:
-        with open(file, "rb") as opened:  # noqa: PTH123 - "" is no path, and is told
+        with open(file, "rb") as opened:  # noqa: PTH123 - Path("") is ".", and "" must fail
             content = opened.read(_MAX_SIZE + 1)
     except (OSError, ValueError) as failure:
         why = getattr(failure, "strerror", None) or "not a path"
@@ -104,7 +104,7 @@ def _lines_of(file: str, option: str) -> list[str]:
     if len(content) > _MAX_SIZE:
         raise ValueError(f"{option}: {file} is larger than {_MAX_SIZE // 1024} KiB")
     try:
-        # Some editors begin a file with a mark of its encoding.
+        # Some editors begin a file with a byte order mark.
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{option}: {file} is not UTF-8") from None

@@ -1,8 +1,8 @@
-"""What this process was given: three streams, and the signals that end it.
+"""The standard streams of this process, and the signals that end it.
 
-Rules: what is said goes to stderr, a printable line at a time, and saying it never
-fails; a stream that fails ends the command, in good order; a signal that was ignored
-when the command started stays ignored, for ``nohup`` and a shell's ``&`` mean that.
+Rules: messages about problems go to stderr, one printable line each, and never raise. A
+stream that fails ends the command cleanly. A signal that was ignored when the command
+started stays ignored, because that is what ``nohup`` and a shell's ``&`` ask for.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _ENDING: Final = tuple(
 
 
 class StreamFailed(Exception):
-    """A stream cannot be read or written any more; the text says which, and why."""
+    """Standard input or output cannot be read or written any more."""
 
 
 def stream_failed(name: str, failure: OSError) -> StreamFailed:
-    """Return what is to be said of a stream that failed."""
+    """Return the error that says which stream failed, and why."""
     done = "read" if name == "stdin" else "written"
     why = failure.strerror or type(failure).__name__
     return StreamFailed(f"{name} cannot be {done}: {why}")
 
 
 def complain(message: str) -> None:
-    """Say one line on stderr, if that is possible."""
+    """Write one line to stderr, if possible."""
     stream = cast("TextIO | None", sys.stderr)
     if stream is not None:
         with contextlib.suppress(OSError):
@@ -48,9 +48,9 @@ def complain(message: str) -> None:
 
 
 def occupy_closed() -> None:
-    """Open the null device where a stream is closed.
+    """Open the null device for each closed stream.
 
-    The next file or socket would get its descriptor, and what is meant for the stream.
+    Otherwise the next file or socket would get its descriptor, and the stream's output.
     """
     for descriptor in range(3):
         try:
@@ -60,8 +60,8 @@ def occupy_closed() -> None:
 
 
 def unusable() -> str | None:
-    """Return what is wrong with the streams, before anything is done with them."""
-    # They are None where the descriptor was closed when Python started.
+    """Return the problem with stdout or stderr, ``None`` if both can be used."""
+    # Python sets a stream to None if its descriptor was closed at the start.
     if cast("TextIO | None", sys.stdout) is None or (
         cast("TextIO | None", sys.stderr) is None
     ):
@@ -70,14 +70,14 @@ def unusable() -> str | None:
 
 
 def write_anything() -> None:
-    """Have stdout escape what its encoding lacks, as stderr does."""
+    """Make stdout escape characters that its encoding lacks, as stderr does."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
 
 
 def let_go(*streams: TextIO) -> None:
-    """Give up what is buffered: Python would complain when it flushes that at exit."""
+    """Discard buffered output, which Python would fail to flush at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         os.dup2(nowhere, stream.fileno())
@@ -85,7 +85,7 @@ def let_go(*streams: TextIO) -> None:
 
 
 def drop_unwritten() -> None:
-    """Give up what stderr does not take, or Python would exit with 120 for it."""
+    """Discard output that stderr does not take, or Python would exit with 120."""
     stream = cast("TextIO | None", sys.stderr)
     if stream is not None:
         try:
@@ -95,7 +95,7 @@ def drop_unwritten() -> None:
 
 
 def on_ending_signals(callback: Callable[[], object]) -> None:
-    """Have the running loop call back on each signal that asks the command to end."""
+    """Make the running loop call back on each signal that ends the command."""
     loop = asyncio.get_running_loop()
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -1,8 +1,8 @@
-"""Lines in and out of the process, without holding up the loop and without threads.
+"""Read and write lines without blocking the loop and without threads.
 
-Rules: a descriptor is asked whether it is ready before every call, so that a file, a
-pipe, a terminal and /dev/null are all served alike, and none is made non-blocking,
-which other processes that share it would notice.
+Rules: every call first checks that the descriptor is ready, so files, pipes, terminals
+and /dev/null all work alike. No descriptor is made non-blocking, because other
+processes that share it would notice.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def _writable(descriptor: int) -> None:
 
 
 class LineOutput:
-    """Writes lines to a descriptor, each whole and at once."""
+    """Writes whole lines to a descriptor, without a buffer."""
 
     def __init__(self, descriptor: int, name: str) -> None:
         self._descriptor = descriptor
@@ -69,11 +69,11 @@ class LineOutput:
         self._writing = asyncio.Lock()
 
     async def write(self, line: str) -> None:
-        """Write a line; wait for whoever reads it.
+        """Write a line, waiting for a slow reader.
 
         Raises:
-            BrokenPipeError: Nobody reads any more.
-            StreamFailed: It cannot be written: a full disk, say.
+            BrokenPipeError: The reader has closed the pipe.
+            StreamFailed: The stream cannot be written, for example on a full disk.
         """
         rest = memoryview(line.encode(errors="backslashreplace") + b"\n")
         async with self._writing:
@@ -91,11 +91,11 @@ class LineOutput:
                 rest = rest[taken:]
 
     async def hung_up(self) -> None:
-        """Wait until nobody reads any more; for ever where that cannot be told."""
+        """Wait until the reader closes a pipe; for ever if it is not a pipe."""
         loop = asyncio.get_running_loop()
         if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
             await loop.create_future()
-        # Nothing ever comes in at this end of a pipe, but the other end's closing.
+        # This end of a pipe becomes readable only when the other end is closed.
         while not _is_ready(self._descriptor, 0):
             await _turn(self._descriptor, loop.add_reader, loop.remove_reader)
 
@@ -112,12 +112,12 @@ async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
-        # A file is always ready, and the loop has other work.
+        # A file is always ready: let the loop do other work.
         await asyncio.sleep(0)
 
 
 async def read_lines(descriptor: int, *, max_size: int) -> AsyncIterator[bytes | None]:
-    """Give every line without its end, ``None`` for one above ``max_size`` bytes.
+    """Yield every line without its end, ``None`` for one above ``max_size`` bytes.
 
     Raises:
         StreamFailed: The descriptor cannot be read.

@@ -1,4 +1,4 @@
-"""What a person, and what a program, is told of an event."""
+"""Put events into words for people, and into JSON for programs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _SOURCES: Final = {
     "failover": ", at the next URL",
     "request": ", on request",
 }
-#: What the library calls what an option sets; it stands where a sentence begins, or has
-#: a name that nothing else has.
+#: How the library's errors name what an option sets. Common words are replaced only at
+#: the start of the text.
 _OPTIONS: Final = {
     re.compile(r"Reconnect\.max_outage"): "--give-up-after",
     re.compile(r"Access\(allow_insecure=\s*True\)"): "--allow-insecure",
@@ -48,7 +48,7 @@ _OPTIONS: Final = {
     re.compile(r"^subprotocols\b"): "--subprotocol",
     re.compile(r"^url\b"): "URL",
 }
-#: The headers of an answer that a server has no reason to repeat a secret in.
+#: Headers of an answer in which a server has no reason to repeat a secret.
 _TELLING: Final = frozenset(
     {
         "connection",
@@ -72,13 +72,13 @@ _TIMEOUTS: Final = {
 
 
 def told(because: BaseException) -> str:
-    """Return what may be said of an exception: a stranger's text may hold a secret."""
+    """Return the text of one of our errors, else its class: the text may be secret."""
     ours = isinstance(because, ResilientWSError)
     return in_options(str(because)) if ours else type(because).__name__
 
 
 def in_options(text: str) -> str:
-    """Return a text of the library in terms of the command's options."""
+    """Return a text of the library with the names of the command's options."""
     for argument, option in _OPTIONS.items():
         text = argument.sub(option, text)
     return text
@@ -90,7 +90,7 @@ def counted(number: int, what: str) -> str:
 
 
 def in_words(event: Event) -> str | None:
-    """Return a line for a person, ``None`` for what only a program wants to know."""
+    """Return a line for people, ``None`` for events that only programs need."""
     line = _in_words(event)
     return None if line is None else printable(line)
 
@@ -135,7 +135,7 @@ def _dropped(event: ConnectionDropped) -> str:
 
 
 def _trouble(event: Event) -> str | None:
-    """Return a line for what goes wrong beside the connection."""
+    """Return a line for a problem that is not the connection's, or None."""
     match event:
         case InboxOverflowed(overflow="pause"):
             return "not reading on: the messages come faster than they are taken"
@@ -153,8 +153,8 @@ def as_json(event: Event, *, time: float) -> str:
     """Return an event as a JSON object on one line.
 
     Its fields are the event's own; an exception is an object with ``type``,
-    ``message`` and its attributes. A server may repeat a token in what it refuses it
-    with, so of a refusal's body only the size is told, and of most headers the names.
+    ``message`` and its attributes. A server may repeat a token in a refusal, so only
+    the size of its body is written, and only the names of most headers.
     """
     fields = dict(_fields(event))
     return json.dumps({"event": type(event).__name__, "time": time, **fields})
@@ -191,7 +191,7 @@ def _masked(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _plain(value: object) -> object:  # noqa: PLR0911 - one line for each type
-    """Return a value as something JSON has."""
+    """Return a value as a type that JSON has."""
     match value:
         case None | bool() | int() | float() | str():
             return value

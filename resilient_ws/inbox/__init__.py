@@ -1,4 +1,4 @@
-"""What was received and not yet taken."""
+"""The inbox: messages that were received and not yet taken."""
 
 from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.inbox.message import Message, size_of

@@ -1,4 +1,4 @@
-"""A hole in what was received."""
+"""A hole in the received stream."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Interruption:
     """A hole in the received stream, at its place in the order.
 
     Attributes:
-        cause: What ended the connection before; ``None`` when messages were
-            discarded by the inbox's ``overflow`` or the connection was replaced on
+        cause: The failure that ended the connection before; ``None`` if the inbox's
+            ``overflow`` discarded messages, or if the connection was replaced on
             request.
         since: When the hole began, in Unix seconds.
         until: When it ended, in Unix seconds.
@@ -31,7 +31,8 @@ class Interruption:
         """Return the hole that begins with this one and ends with ``later``."""
         return Interruption(
             cause=later.cause or self.cause,
-            # Later in the stream, but what overflowed there may have gone earlier.
+            # ``later`` comes after this hole in the stream, but may have begun earlier:
+            # the inbox can discard messages behind a hole before the hole is read.
             since=min(self.since, later.since),
             until=max(self.until, later.until),
             epoch=later.epoch,

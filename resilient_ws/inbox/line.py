@@ -1,10 +1,9 @@
-"""What waits in an inbox behind the run that arrives: runs, and what stands between.
+"""The waiting part of an inbox: runs of messages, with drops and holes between them.
 
 Rules: a *run* is an uninterrupted stretch of messages of one connection. Between two
-runs stand the losses of connections, each as its ``ConnectionDropped``, and behind them
-one ``Interruption``, which ends with the next connection: holes with no message between
-them are one. Of the losses that nobody has read only the newest are kept; the hole
-behind them counts them all.
+runs there is a ``ConnectionDropped`` for each drop, and after them one ``Interruption``
+that ends with the next connection. Holes without a message between them are merged into
+one. Only the newest unread drops are kept; the hole behind them counts them all.
 """
 
 from __future__ import annotations
@@ -18,55 +17,55 @@ from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.inbox.message import Message
 
 
-#: The most unread losses of connections that are kept for a consumer that wants them.
+#: Unread drops that are kept for a consumer that wants them.
 MAX_DROPS: Final = 100
 
 
 @attrs.frozen
 class Run:
-    """Messages that arrived without a hole, and their payload bytes."""
+    """Messages that arrived without a hole between them, and their payload bytes."""
 
     messages: list[Message]
     size: int
-    #: Whether it was read from already: its newest message is the first one then.
-    #: To turn it again would cost as much as it is long, for each that is discarded.
+    #: Whether the list is reversed, newest first, because reading has begun. Reversing
+    #: it back would cost its whole length for each message that is discarded.
     turned: bool
 
 
 class Line:
-    """Runs of messages in order, with the losses and holes between them."""
+    """Holds runs of messages in order, with the drops and holes between them."""
 
     __slots__ = ("_max_drops", "drops_discarded", "items", "queued")
 
     def __init__(self) -> None:
-        #: What waits. A list, for it is short where there is anything.
+        #: The waiting items. A list is fast enough, because it is short.
         self.items: list[Run | Interruption | ConnectionDropped] = []
-        #: Messages in the runs.
+        #: How many messages the runs hold.
         self.queued = 0
-        # Until a consumer asks for losses, one is kept: it may tell, then, that there
-        # is no connection.
+        # Until a consumer asks for drops, keep one: if it asks during an outage, it
+        # learns that there is no connection.
         self._max_drops = 1
-        #: Losses that a consumer wanted and will not see, for it was too slow.
+        #: Drops that a consumer wanted but will not see, because it was too slow.
         self.drops_discarded = 0
 
     def keep_drops(self) -> None:
-        """Keep more than the newest loss: a consumer has asked for them."""
+        """Keep more than the newest drop from now on, because a consumer wants them."""
         self._max_drops = MAX_DROPS
 
     def pop(self) -> Run | Interruption | ConnectionDropped:
-        """Take the first."""
+        """Remove and return the first item."""
         head = self.items.pop(0)
         if isinstance(head, Run):
             self.queued -= len(head.messages)
         return head
 
     def append_run(self, messages: list[Message], size: int) -> None:
-        """Put messages after all that waits."""
+        """Append messages as a new run."""
         self.items.append(Run(messages, size, turned=False))
         self.queued += len(messages)
 
     def append_drop(self, dropped: ConnectionDropped) -> None:
-        """Put the loss of a connection after all that waits."""
+        """Append a drop; beyond the limit, discard the oldest one."""
         self.items.append(dropped)
         drops = [item for item in self.items if isinstance(item, ConnectionDropped)]
         if len(drops) > self._max_drops:
@@ -74,7 +73,7 @@ class Line:
             self.drops_discarded += self._max_drops == MAX_DROPS
 
     def append_hole(self, hole: Interruption) -> None:
-        """Put a hole after all that waits, or widen the one that is there."""
+        """Append a hole, or merge it with the one at the end."""
         place = len(self.items)
         while place and isinstance(self.items[place - 1], ConnectionDropped):
             place -= 1
@@ -85,12 +84,12 @@ class Line:
         self.items.append(hole)
 
     def prepend_run(self, messages: list[Message], size: int) -> None:
-        """Put messages back that were turned to be read, before all that waits."""
+        """Put the rest of a reversed run back, before everything else."""
         self.items.insert(0, Run(messages, size, turned=True))
         self.queued += len(messages)
 
     def prepend_hole(self, hole: Interruption, drops: list[ConnectionDropped]) -> None:
-        """Put a hole, behind the losses in it, before all that waits, or widen one."""
+        """Put drops and their hole first; merge the hole with one that follows it."""
         self.items[:0] = drops
         place = 0
         while place < len(self.items) and isinstance(
@@ -104,7 +103,11 @@ class Line:
             self.items.insert(place, hole)
 
     def first_epoch(self, newest: int) -> int:
-        """Return the epoch of what is read before the line; ``newest`` is the last."""
+        """Return the epoch of the messages before the line.
+
+        Args:
+            newest: The epoch to return if the line holds no hole.
+        """
         for item in self.items:
             if isinstance(item, Interruption):
                 return item.epoch - item.drops

@@ -1,4 +1,4 @@
-"""What is received, and how its size is told."""
+"""The type of a received message, and its size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ Message = str | bytes
 
 
 def size_of(message: Message) -> int:
-    """Return the payload bytes of a message as they were on the wire."""
+    """Return how many payload bytes a message had on the wire."""
     if isinstance(message, bytes) or message.isascii():
         return len(message)
     return len(message.encode())

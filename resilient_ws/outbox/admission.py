@@ -1,8 +1,8 @@
-"""Whether a message is accepted, and who waits until it is.
+"""Admission of messages to the outbox, and the line of senders that wait for it.
 
-Rules: senders are served in the order in which they came; the next one looks only after
-the message of the one before has taken its place. While the link is open a sender waits
-for the transport, and for confirmations that may come; otherwise ``overflow`` decides.
+Rules: senders are served in order of arrival. The next sender is tried only after the
+message of the one before has taken its place. While the link is open a sender waits for
+the transport, and for confirmations that may come; otherwise ``overflow`` decides.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.traffic import Traffic
 
 
-#: Who waits where nobody ever had to: an empty deque for each would be 760 bytes.
+#: Shared by every outbox that has no waiting senders: an empty deque of its own would
+#: cost 760 bytes a session.
 _NOBODY: Final[deque[asyncio.Future[None]]] = deque(maxlen=0)
 
 
 class Admission:
-    """Lets messages in, one after the other."""
+    """Admits messages to the outbox, one after the other."""
 
     __slots__ = (
         "_bounded",
@@ -67,20 +68,20 @@ class Admission:
         self._bounded = bounded
         self._loop = loop
         self._report = report
-        #: Who waits, in the order in which they came.
+        #: The senders that wait, in order of arrival.
         self.senders: deque[asyncio.Future[None]] = _NOBODY
-        #: Why nothing is accepted any more.
+        #: Why nothing is accepted any more; ``None`` while messages are.
         self.end: Exception | None = None
 
     def too_big(self, size: int) -> MessageTooBig:
-        """Return what to raise for a message that would never fit."""
+        """Return the error for a message that can never fit."""
         return MessageTooBig(
             f"A message of {size} bytes cannot be kept: Outbox.max_bytes is "
             f"{self._policy.max_bytes}; raise it or send less at once"
         )
 
     async def wait(self, size: int, only_epoch: int | None) -> bool:
-        """Wait until a message may come in; say whether it is kept at all."""
+        """Wait until a message is admitted or discarded; return whether to keep it."""
         if not self.senders:
             answer = self._decide(size, only_epoch)
             if answer is not None:
@@ -98,22 +99,22 @@ class Admission:
                 turn = self.senders[0] = self._loop.create_future()
         finally:
             self.senders.remove(turn)
-            # The next one looks only after this message has taken its place.
+            # Try the next sender only after this message has taken its place.
             self._loop.call_soon(self.call_next)
 
     def call_next(self) -> None:
-        """Let the first sender in line look again."""
+        """Let the first sender in line try again."""
         if self.senders and not self.senders[0].done():
             self.senders[0].set_result(None)
 
     def refuse(self, why: Exception | None) -> None:
-        """Let nothing in from now on."""
+        """Refuse all messages from now on."""
         if self.end is None:
             self.end = why or SessionClosed()
         self.call_next()
 
     def _decide(self, size: int, only_epoch: int | None) -> bool | None:
-        """Answer whether to keep a message of this size now; ``None`` means wait."""
+        """Return whether to keep a message of this size now; ``None`` means wait."""
         if self.end is not None:
             raise self.end
         if not self._pump.takes(only_epoch):
@@ -129,7 +130,7 @@ class Admission:
         return True if fits else self._overflow(size)
 
     def _overflow(self, size: int) -> bool | None:
-        """Decide for a message that finds the outbox full."""
+        """Apply ``overflow`` to a message that finds the outbox full."""
         overflow = self._policy.overflow
         if overflow == "wait":
             return None
@@ -142,7 +143,7 @@ class Admission:
                 self._fates.lose([oldest], DeliveryState.DROPPED)
                 discarded += 1
             if not self._room.fits(size):
-                return None  # a store has what would make room in its hands
+                return None  # the store is busy with the messages that take the room
         self._report(OutboxOverflowed(overflow=overflow, discarded=discarded))
         return overflow == "drop_oldest"
 

@@ -1,9 +1,9 @@
 """Group commit: a durable store at work for one session.
 
-Rules: the file belongs to one worker thread, which gets everything that was asked for
-since its last commit and makes one commit of it. What could not be forgotten is tried
-again until the store is closed; whoever asked for anything else hears of the failure
-at once. Whether the file holds a message is written here alone.
+Rules: the file belongs to one worker thread, which carries out all requests since its
+last commit in one commit. A deletion that failed is retried until the store is closed;
+any other failure is reported to the caller at once. Only this module sets
+``Delivery.stored`` while the session runs.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds after which what could not be forgotten is tried again.
+#: Seconds before a deletion that failed is retried.
 PAUSE: Final = 1.0
 
 
 @attrs.frozen(eq=False)
 class _Asked:
-    """A request, the messages it is about, and who waits for it."""
+    """A request, its messages, and the future that its caller waits for."""
 
     request: Request
     deliveries: Sequence[Delivery]
@@ -49,7 +49,7 @@ class _Asked:
 
 
 class SQLiteLedger:
-    """The loop's side of a store: asks its thread, and hears what came of it."""
+    """The loop's side of a store: passes requests to the store's thread."""
 
     durable = True
 
@@ -65,7 +65,7 @@ class SQLiteLedger:
         self._report = report
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilient_ws store")
         self._asked: list[_Asked] = []
-        # What could not be forgotten, for the next try.
+        # Deletions that failed, to be retried.
         self._again: list[_Asked] = []
         self._retry: asyncio.TimerHandle | None = None
         self._commit: asyncio.Future[list[Answer | StoreError]] | None = None
@@ -75,7 +75,7 @@ class SQLiteLedger:
         self.last = 0
 
     def clock(self) -> float:
-        """Return Unix seconds: a ttl goes on while no process runs."""
+        """Return Unix seconds, because a ttl also passes while no process runs."""
         return time.time()
 
     # Beginning and end.
@@ -84,7 +84,7 @@ class SQLiteLedger:
         """Open the file, and return what an earlier session left in it.
 
         Raises:
-            StoreError: It is in use, or not a sound store.
+            StoreError: The file is in use, or is not a sound store.
 
         Cancellation:
             Waits for the thread, and leaves the file closed.
@@ -101,7 +101,7 @@ class SQLiteLedger:
         return rows
 
     async def close(self) -> None:
-        """Carry out what was asked for, and let go of the file."""
+        """Carry out the pending requests, and close the file."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -127,13 +127,13 @@ class SQLiteLedger:
     # Asking.
 
     def put(self, delivery: Delivery) -> asyncio.Future[None]:
-        """Keep a message that is being accepted."""
+        """Store a message that is being accepted."""
         return self._ask(_put((delivery,)), (delivery,))
 
     def claim(
         self, deliveries: Sequence[Delivery]
     ) -> asyncio.Future[list[Message | None]]:
-        """Give the payloads of messages that are about to be written."""
+        """Return the payloads of messages that are about to be written."""
         sequences = [delivery.sequence for delivery in deliveries]
         kept = [delivery.awaited for delivery in deliveries]
         return self._ask(Claim(sequences, kept), deliveries)
@@ -141,23 +141,23 @@ class SQLiteLedger:
     def accuse(self, delivery: Delivery) -> None:
         """Store how many connections ended while a message was alone in flight."""
         answer = self._ask(Accuse(delivery.sequence, delivery.accused), (delivery,))
-        # A failure was reported, and costs no more than one more try after a restart.
+        # A failure was reported already, and costs one more attempt after a restart.
         answer.add_done_callback(_retrieved)
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep messages again that were claimed and not written.
+        """Store messages again that were claimed but not written.
 
-        If that fails they stay in memory alone, as the fate of each will say.
+        If that fails they stay in memory only, and ``Delivery.stored`` is false.
         """
         taken = [delivery for delivery in deliveries if not delivery.stored]
         for delivery in taken:
-            # From now on: who loses it before the commit must have it forgotten too.
+            # Set before the commit: a message lost meanwhile must be deleted too.
             delivery.stored = True
         answer = self._ask(_put(deliveries), deliveries)
         answer.add_done_callback(partial(_put_back, taken))
 
     def forget(self, deliveries: Sequence[Delivery]) -> asyncio.Future[None]:
-        """Keep messages no longer."""
+        """Delete messages from the store."""
         request = Forget([delivery.sequence for delivery in deliveries])
         return self._ask(request, deliveries)
 
@@ -172,7 +172,7 @@ class SQLiteLedger:
     # Committing.
 
     def _schedule(self) -> None:
-        """Commit at the end of this turn of the loop, with all that it asks for."""
+        """Schedule one commit for all requests of this turn of the loop."""
         if self._commit is None and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._begin)
@@ -186,7 +186,7 @@ class SQLiteLedger:
                 self._commit = self._loop.run_in_executor(
                     self._thread, self._database.carry_out, requests
                 )
-            except RuntimeError as refused:  # the interpreter ends
+            except RuntimeError as refused:  # the interpreter is shutting down
                 self._settle(group, [_not_done(refused)] * len(group))
             else:
                 self._commit.add_done_callback(lambda commit: self._end(group, commit))
@@ -198,7 +198,7 @@ class SQLiteLedger:
         group: Sequence[_Asked],
         commit: asyncio.Future[list[Answer | StoreError]],
     ) -> None:
-        """Tell everyone what came of it, and go on with what came meanwhile."""
+        """Answer the requests of a commit, and start the next commit."""
         self._commit = None
         bug = asyncio.CancelledError() if commit.cancelled() else commit.exception()
         if bug is None:
@@ -245,7 +245,7 @@ class SQLiteLedger:
     def _given(
         self, deliveries: Sequence[Delivery], messages: Sequence[Message | None]
     ) -> list[Message | None]:
-        """Return what was claimed; memory has what could not be put back."""
+        """Return claimed payloads; memory has those that could not be put back."""
         given: list[Message | None] = []
         for delivery, message in zip(deliveries, messages, strict=True):
             given.append(delivery.data if message is None else message)
@@ -267,15 +267,15 @@ class SQLiteLedger:
         self._schedule()
 
     def _tell(self, failures: Sequence[StoreError]) -> None:
-        """Report that the store fails, once until it does not."""
+        """Report that the store fails, once until it works again."""
         if failures and not self._failing:
             self._report(StoreFailed(because=failures[0]))
         self._failing = bool(failures)
 
 
 def _not_done(bug: BaseException) -> StoreError:
-    """Return what to say where the store's thread itself has failed."""
-    return StoreError(f"The store of the outbox failed: {type(bug).__name__}.")
+    """Return the error for requests that the store's thread failed to carry out."""
+    return StoreError(f"The thread of the outbox's store failed: {type(bug).__name__}.")
 
 
 def _put(deliveries: Sequence[Delivery]) -> Put:
@@ -283,20 +283,20 @@ def _put(deliveries: Sequence[Delivery]) -> Put:
 
 
 def _put_back(taken: Sequence[Delivery], answer: asyncio.Future[Any]) -> None:
-    """Take note of a failure, which was reported already."""
+    """Mark messages as not stored if the store refused them; that was reported."""
     if answer.exception() is not None:
         for delivery in taken:
             delivery.stored = False
 
 
 def _retrieved(answer: asyncio.Future[Any]) -> None:
-    """Take a failure off a future that nobody waits for."""
+    """Retrieve the error of a future that nobody awaits, or asyncio logs it."""
     if not answer.cancelled():
         answer.exception()
 
 
 async def _seen_through(job: asyncio.Future[T]) -> T:
-    """Wait for the thread, however often this is cancelled meanwhile."""
+    """Wait until the thread is done, even if this is cancelled meanwhile."""
     cancelled: asyncio.CancelledError | None = None
     while not job.done():
         try:

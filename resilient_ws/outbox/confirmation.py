@@ -1,12 +1,11 @@
-"""How it becomes known that messages arrived, or that nobody says so.
+"""Confirmation of written messages, and the report that it is overdue.
 
-Rules: a barrier goes out behind the messages of a turn, at most one per
-``confirm_interval``; whatever pong comes back confirms all that was written before its
-ping. A confirmation that is overdue is reported, once per connection, and ends nothing:
-whether the link is alive is for liveness to say; a late one gives hope for the next.
-Where messages are suspected, a new connection is asked for a pong before anything is
-written to it; one that answers no ping gets the head after ``confirm_timeout`` all the
-same.
+Rules: a ping (the *barrier*) follows the messages of a turn, at most one per
+``confirm_interval``; any pong confirms everything written before its ping. An overdue
+confirmation is reported once per connection and ends nothing, because liveness decides
+whether the link is alive. A late confirmation restarts the wait. Where messages are
+suspected, a new connection has to answer a ping before anything is written to it; if no
+pong comes within ``confirm_timeout``, the head is written anyway.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Confirmation:
-    """What is on its way, and what is done to learn that it arrived."""
+    """The messages in flight, with the pings and timers for their confirmation."""
 
     __slots__ = (
         "_barrier",
@@ -67,36 +66,36 @@ class Confirmation:
         self._report = report
         self.flight = flight
         self.suspects = Suspects(policy.max_in_flight)
-        #: Called when a confirmation is overdue; set by the writer.
+        #: Called when a confirmation is overdue; set by ``OutboxQueue``.
         self.on_overdue: Callable[[], None] | None = None
-        #: Called when the head may be written although no pong came; likewise.
+        #: Called when more may be written although no pong came; also set by it.
         self.on_proceed: Callable[[], None] | None = None
         self._link: Link | None = None
         self._ping: Callable[[], None]
         self._barrier: asyncio.Handle | None = None
-        # When the next barrier may go out, and what the newest one covers.
+        # When the next barrier may go out, and how many messages the last one covers.
         self._barrier_from = 0.0
         self._covered = 0
         self._overdue: asyncio.TimerHandle | None = None
-        # Until when the pong of a new connection is waited for.
+        # Ends the wait for the first pong of a new connection.
         self._proceed: asyncio.TimerHandle | None = None
-        # What this connection was handed first, and how much its pongs have passed.
+        # The first message of this connection, and how many messages its pongs cover.
         self._first: Delivery | None = None
         self._passed = 0
-        # Whether it was reported that it confirms nothing in time, and when it last
-        # did after that.
+        # Whether this connection was reported as overdue, and when it last confirmed
+        # a message after that.
         self._reported = False
         self._progress = 0.0
-        #: Whether nothing was confirmed in time, nor since.
+        #: Whether a confirmation is overdue, and none has come since.
         self.overdue = False
 
     @property
     def hopeful(self) -> bool:
-        """Whether there is something to confirm, and a peer that may confirm it."""
+        """Whether messages are in flight that the peer may still confirm."""
         return bool(self.flight) and not self.overdue
 
     def begin(self, link: Link, ping: Callable[[], None]) -> None:
-        """Confirm what is written to a new connection from now on."""
+        """Start tracking what is written to a new connection."""
         self._link = link
         self._ping = ping
         self._barrier_from = 0.0
@@ -112,7 +111,7 @@ class Confirmation:
             )
 
     def _wait_no_longer(self) -> None:
-        """Let the head be written to a peer that answers no ping."""
+        """Stop waiting for the first pong, and let the head be written."""
         self._proceed = None
         self.suspects.proceed()
         if self.on_proceed is not None:
@@ -123,7 +122,7 @@ class Confirmation:
         return self.suspects.window - len(self.flight)
 
     def end(self) -> list[Delivery]:
-        """Return, in order, what the connection leaves unconfirmed."""
+        """Stop the timers; return the unconfirmed messages in order."""
         self._link = None
         for timer in (self._barrier, self._overdue, self._proceed):
             if timer is not None:
@@ -132,10 +131,10 @@ class Confirmation:
         return self.flight.land()
 
     def wrote(self, deliveries: Sequence[Delivery], link: Link) -> list[Delivery]:
-        """Take note of messages that were just handed to the connection, in order.
+        """Record messages that were just handed to the connection, in order.
 
         Returns:
-            Those whose confirmation is awaited.
+            The messages that still have to be confirmed.
         """
         when = self._loop.time()
         mark = link.messages_written - len(deliveries)
@@ -152,7 +151,7 @@ class Confirmation:
         return awaited
 
     def _expect(self, when: float) -> None:
-        """See to it that a confirmation comes for what was written at ``when``."""
+        """Schedule the ping and the deadline for messages written at ``when``."""
         if self._overdue is None and not self.overdue:
             self._watch(when)
         if self._policy.confirm == "pong" and self._barrier is None:
@@ -163,7 +162,7 @@ class Confirmation:
                 self._barrier = self._loop.call_soon(self.ask)
 
     def ask(self) -> None:
-        """Send a barrier now, if there is anything that none covers yet."""
+        """Send a barrier now, unless the last one covers all messages."""
         if self._barrier is not None:
             self._barrier.cancel()
             self._barrier = None
@@ -176,7 +175,7 @@ class Confirmation:
             self._ping()
 
     def passed(self, link: Link, mark: int) -> list[Delivery]:
-        """Return what a connection's pong confirms: its first ``mark`` messages."""
+        """Record a pong that covers ``mark`` messages; return those it confirms."""
         if link is not self._link:
             return []
         self.suspects.vouch()
@@ -187,7 +186,7 @@ class Confirmation:
         return []
 
     def confirmed(self, count: int) -> None:
-        """Take note of confirmations, when what they confirm has left the flight."""
+        """Record confirmations, after the messages have left the flight."""
         first = self._first is not None and self._first is not self.flight.first()
         self.suspects.confirmed(count, len(self.flight), first=first)
         if self._reported:
@@ -197,7 +196,7 @@ class Confirmation:
                 self._watch(self._progress)
 
     def _outwait(self, link: Link) -> None:
-        """Let the others go when a head that the peer has read stays unconfirmed."""
+        """Release the others if the peer has read the head but not confirmed it."""
         if self.overdue and self.suspects.holds_up:
             if self._passed >= link.messages_written:
                 self.suspects.outwait()
@@ -210,7 +209,7 @@ class Confirmation:
         self._overdue = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
-        """Report that a confirmation is overdue, or look again when one may be."""
+        """Report an overdue confirmation, or check again when one may be due."""
         self._overdue = None
         oldest = self.flight.since
         if oldest is None:

@@ -1,10 +1,10 @@
 """The file of a durable store, as its one worker thread uses it.
 
-Rules: several requests are one transaction, and so one flush of the disk; when that
-fails, for whatever reason, each is tried alone, so that one which cannot be carried out
-spoils no other. A request that failed has changed nothing. A message is accepted only
-into the file that the next session will find; to let go of one is possible as well when
-the disk is full or the file has been moved away.
+Rules: several requests are one transaction, and so one flush of the disk. If it fails,
+for whatever reason, each request is tried alone, so that a bad one does not fail the
+others. A request that failed has changed nothing. A message is accepted only into the
+file that the next session will find. Messages can be deleted even when the disk is full
+or the file has been moved away.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The write-ahead log goes back to the file when it has grown to so many pages.
+#: Pages of the write-ahead log after which SQLite copies it into the file.
 LOG_PAGES: Final = 200
-#: A message needs room in the log and then in the file, and some for the tables.
+#: A message needs room in the log and then in the file; the tables need more bytes.
 _ROOM_FACTOR: Final = 2
 _ROOM_BESIDE: Final = 64 * 1024
 
 _MARKS: Final = ", ".join("?" * 12)
-# Nothing but names of columns is put together here.
+# Only names of columns are interpolated here.
 _PUT: Final = f"INSERT OR REPLACE INTO messages ({HEAD}, {BODY}) VALUES ({_MARKS})"  # noqa: S608
 _SPAN: Final = f"SELECT {HEAD}, {BODY} FROM messages WHERE id BETWEEN ? AND ?"  # noqa: S608
 _HEADS: Final = f"SELECT {HEAD}, {WHOLE} FROM messages ORDER BY id"  # noqa: S608
@@ -66,14 +66,14 @@ _SET_ASIDE: Final = (
 
 @attrs.frozen
 class Put:
-    """Keep messages, each at its place."""
+    """Store messages, each under its number."""
 
     rows: Sequence[Values]
 
 
 @attrs.frozen
 class Claim:
-    """Give the payloads of messages, and keep each marked as written, or not at all."""
+    """Return the payloads of messages; mark each as written, or delete it."""
 
     sequences: Sequence[int]
     kept: Sequence[bool]
@@ -81,7 +81,7 @@ class Claim:
 
 @attrs.frozen
 class Forget:
-    """Keep messages no longer."""
+    """Delete messages from the store."""
 
     sequences: Sequence[int]
 
@@ -95,7 +95,7 @@ class Accuse:
 
 
 Request: TypeAlias = Put | Claim | Forget | Accuse
-#: What a claim gives, for each message: ``None`` if it is poison or not there.
+#: A claim returns one payload per message, ``None`` if it is poison or missing.
 Answer: TypeAlias = "list[Message | None] | None"
 
 
@@ -109,18 +109,18 @@ class Database:
         self._lock: FileLock | None = None
         self._reserve: Reserve | None = None
         self._connection: sqlite3.Connection | None = None
-        # The file and its log, as they were opened.
+        # The identities of the file and its log when they were opened.
         self._opened: tuple[files.Identity | None, ...] = ()
-        # Whether the reserve is given up, so that messages can be let go of.
+        # Whether the reserve was released, so that messages can be deleted.
         self._strapped = False
 
     # Beginning and end.
 
     def open(self) -> tuple[list[Row], int]:
-        """Open the file, made if need be; return its messages and its last number.
+        """Open or create the file; return its messages and its last number.
 
         Raises:
-            StoreError: It is in use, or not what it should be.
+            StoreError: The file is in use, or is not a sound store.
         """
         try:
             self._path = path = files.located(self._path)
@@ -139,7 +139,7 @@ class Database:
     def _begin(self) -> tuple[list[Row], int]:
         path = self._path
         if self._connection is not None:
-            self._connection.close()  # of the first try
+            self._connection.close()  # from the first attempt
         found = files.regular(path)
         if found is None or found.st_size == 0:
             schema.create(path)
@@ -157,25 +157,26 @@ class Database:
         execute = connection.execute
         execute("PRAGMA journal_mode = WAL")
         execute(f"PRAGMA synchronous = {self._synchronous}")
-        execute("PRAGMA fullfsync = ON")  # elsewhere than on macOS it changes nothing
+        execute("PRAGMA fullfsync = ON")  # has an effect on macOS only
         (page_size,) = execute("PRAGMA page_size").fetchone()
         execute(f"PRAGMA journal_size_limit = {LOG_PAGES * page_size}")
         self._set_limits(connection)
-        # Finds out now, not at the first message, whether it can be written to.
+        # Find out now, not with the first message, whether the file is writable.
         execute("BEGIN IMMEDIATE")
         execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
         execute("COMMIT")
 
     def _set_limits(self, connection: sqlite3.Connection) -> None:
-        """Let the file grow as far as it may; while room is short, its log not at all.
+        """Limit the size of the file, and of its log while room is short.
 
-        What is deleted is overwritten with zeros where SQLite was built to do so, which
-        for a large message takes as much of the log as the message did.
+        Some builds of SQLite overwrite deleted rows with zeros. For a large message
+        that takes as much of the log as storing it did, so it is off while room is
+        short.
         """
         execute = connection.execute
         (page_size,) = execute("PRAGMA page_size").fetchone()
         pages = max(self._max_file_size // page_size, 1)
-        # To count a transmission may take a page more.
+        # Counting a transmission may take another page.
         execute(f"PRAGMA max_page_count = {pages * (1 + self._strapped)}")
         log_pages = 1 if self._strapped else LOG_PAGES
         execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
@@ -197,7 +198,7 @@ class Database:
         return rows, last[0] or 0
 
     def close(self) -> StoreError | None:
-        """Let go of the file; return an error if what is in it will not be found."""
+        """Close the file; return an error if a later session will miss its messages."""
         connection, self._connection = self._connection, None
         lock, self._lock = self._lock, None
         lost = None
@@ -223,7 +224,7 @@ class Database:
     # Working.
 
     def carry_out(self, requests: Sequence[Request]) -> list[Answer | StoreError]:
-        """Carry out what was asked, in order; each gets an answer, or its error."""
+        """Carry out requests in order; return an answer or an error for each."""
         try:
             if any(isinstance(request, Put) for request in requests):
                 self._check_room(requests)
@@ -235,7 +236,7 @@ class Database:
         return [answer for one in requests for answer in self.carry_out([one])]
 
     def _check_room(self, requests: Sequence[Request]) -> None:
-        """Raise unless what is accepted now can be sent later, also after a restart."""
+        """Raise unless new messages can be sent later, even after a restart."""
         path, connection = self._path, self._connection
         if self._lock is None or self._reserve is None or connection is None:
             raise sqlite3.ProgrammingError("the store is closed")
@@ -250,12 +251,12 @@ class Database:
         rows = [row for one in requests if isinstance(one, Put) for row in one.rows]
         disk = shutil.disk_usage(path.parent)
         needed = _ROOM_FACTOR * sum(len(row[-1]) for row in rows) + _ROOM_BESIDE
-        # A file system that does not know its size says 0.
+        # A file system that does not know its size reports 0.
         if disk.total and disk.free < needed:
             raise self._full()
 
     def _with_room(self, work: Callable[[], T]) -> T:
-        """Do what adds no message; for want of room, give the reserve up for it."""
+        """Do work that adds no message; on a full disk, free the reserve and retry."""
         try:
             return work()
         except (OSError, sqlite3.Error, StoreError) as failure:
@@ -280,7 +281,7 @@ class Database:
             ]
             connection.execute("COMMIT")
         except BaseException:
-            # After some errors SQLite has rolled back by itself.
+            # After some errors SQLite has already rolled back.
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
             raise
@@ -332,7 +333,7 @@ class Database:
         connection.execute(_FORGET, (sequence,))
 
     def _error(self, failure: Exception) -> StoreError:
-        """Return what to say of a failure: nothing that holds the messages of it."""
+        """Return the error for a failure; its text never quotes a message."""
         if isinstance(failure, StoreError):
             return StoreError(str(failure))
         if _means_full(failure):
@@ -351,13 +352,13 @@ class Database:
                 f"({self._max_file_size} bytes); raise it, or lower Outbox.max_bytes "
                 "and max_messages."
             )
-        return StoreError(f"The disk of {self._path} is full; make room on it.")
+        return StoreError(f"The disk that holds {self._path} is full; free some space.")
 
     def _moved(self) -> StoreError:
         return StoreError(
-            f"{self._path}, or its log beside it, was deleted or replaced while this "
-            "session was using it. It can store no new messages; those accepted before "
-            "are sent while the session lives. Put it back, or open a new session."
+            f"{self._path} or its log was deleted or replaced while this session was "
+            "using it. The session stores no new messages, but still sends those "
+            "accepted before. Put the file back, or open a new session."
         )
 
     def _at_its_limit(self) -> bool:
@@ -382,7 +383,7 @@ def _means_full(failure: Exception) -> bool:
 
 
 def _wants_room(failure: Exception) -> bool:
-    """Whether it may be for want of room: SQLite knows only some of such errors."""
+    """Whether the disk may be full; SQLite does not always report that as such."""
     cause = failure.__cause__ if isinstance(failure, StoreError) else failure
     if isinstance(cause, sqlite3.Error):
         name = getattr(cause, "sqlite_errorname", "")
@@ -391,7 +392,7 @@ def _wants_room(failure: Exception) -> bool:
 
 
 def _cause(failure: Exception) -> BaseException | None:
-    """Return what an error may be chained to: others hold what they were about."""
+    """Return the exception to chain an error to; other types may hold a message."""
     if isinstance(failure, StoreError):
         return failure.__cause__
     return failure if isinstance(failure, OSError | sqlite3.Error) else None

@@ -1,8 +1,8 @@
 """What happened to one sent message.
 
-Rules: ``Fates`` is the one writer of a delivery's state; a state that means *lost* is
-final, and what is lost is never transmitted afterwards. Its time stamps are Unix
-seconds, as in an ``Interruption``, for they may be compared across restarts.
+Rules: only ``Fates`` writes a delivery's state. A state that means *lost* is final, and
+a lost message is never transmitted afterwards. Time stamps are Unix seconds, as in an
+``Interruption``, so that they can be compared across restarts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resilient_ws.state import DeliveryState
 if TYPE_CHECKING:
     from resilient_ws.inbox import Message
 
-#: To look a member of an enum up costs ten times as much, and each message begins here.
+#: Every message starts here, and looking up the enum member costs ten times as much.
 _QUEUED: Final = DeliveryState.QUEUED
 
 
@@ -31,7 +31,7 @@ class Terms:
 
     Attributes:
         goal: The state in which a message counts as delivered.
-        check_waiting: Raises where waiting for a delivery could never end.
+        check_waiting: A callable that raises if waiting could never end.
     """
 
     goal: DeliveryState
@@ -39,7 +39,7 @@ class Terms:
 
     @property
     def awaited(self) -> bool:
-        """Whether a message is written and then still has to be confirmed."""
+        """Whether a written message still has to be confirmed."""
         return self.goal is DeliveryState.CONFIRMED
 
 
@@ -51,20 +51,20 @@ class Delivery:
 
     Attributes:
         message_id: The id given to ``send``, or ``None``.
-        data: The message, while this process has to hold it: not once it is written
-            for the last time or lost, nor while a durable store holds it.
+        data: The message; ``None`` once it is lost or written for the last time, and
+            while a durable store holds it.
         size: Its payload bytes.
         sequence: Its place in the order of the outbox.
-        only_epoch: The one connection that it may go out on, ``None`` for any.
+        only_epoch: The epoch of the only connection it may go out on; ``None`` for any.
         expires_at: When its ``ttl`` passes, ``None`` for never: on the clock of the
             loop, and in Unix seconds with a durable store.
-        epoch: The connection that it was last handed to, ``None`` before that.
+        epoch: The epoch of the connection it was last handed to; ``None`` before that.
         transmissions: How often it was handed to a connection.
         accused: How many connections ended while it was alone in flight.
         accepted_at: When it was accepted, in Unix seconds.
         written_at: When it was last handed to a connection, in Unix seconds.
         confirmed_at: When its confirmation came, in Unix seconds.
-        stored: Whether a durable store holds it; if so when the session ends, the next
+        stored: Whether a durable store holds it. If so when the session ends, the next
             session on the store sends it.
     """
 
@@ -101,7 +101,7 @@ class Delivery:
         self._terms = terms
         self._state = _QUEUED
         self._waiters: tuple[asyncio.Future[None], ...] = ()
-        #: Whether it stands in the line of the outbox; written by the line alone.
+        #: Whether the message is in the line of the outbox; only the line sets this.
         self.in_line = False
         self.sequence = sequence
         self.data = data
@@ -129,13 +129,13 @@ class Delivery:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more will become of it: delivered, or lost."""
+        """Whether the outcome is final: delivered, or lost."""
         state = self._state
         return state is self._terms.goal or state.final
 
     @property
     def awaited(self) -> bool:
-        """Whether it still has to be confirmed once it is written."""
+        """Whether the message has to be confirmed after it is written."""
         return self._terms.awaited
 
     @property
@@ -155,11 +155,11 @@ class Delivery:
         Raises:
             DeliveryError: The message will not be delivered by this session.
             TimeoutError: It is still on its way after ``timeout``.
-            RuntimeError: Called inside ``on_open``, where nothing of the outbox can
-                move, or from another loop or thread.
+            RuntimeError: Called inside ``on_open``, where the outbox cannot send yet,
+                or from another loop or thread.
 
         Cancellation:
-            Safe; the message goes on.
+            Safe; the message is still sent.
         """
         self._terms.check_waiting()
         async with asyncio.timeout(timeout):
@@ -186,7 +186,7 @@ class Delivery:
 
     @property
     def _left(self) -> bool:
-        """Whether the next session on the store sends it."""
+        """Whether the next session on the store will send the message."""
         return self.stored and self._state is DeliveryState.DROPPED
 
     def _why(self) -> str:
@@ -197,7 +197,7 @@ class Delivery:
         if self._state is DeliveryState.DROPPED:
             return "it was dropped before it was written"
         if self.transmissions == 0:
-            return "its store could not give it back, and has set it aside"
+            return "the store could not read it back, and set it aside"
         if self.accused:
             ends = f"{self.accused} connections ended"
             return f"{ends} while it was the only message in flight"

@@ -1,9 +1,10 @@
-"""The one writer of what becomes of a message.
+"""The only writer of delivery states.
 
-Rules: every change of a delivery's state is made here, once it is a fact. What is
-reported as lost cannot be transmitted later, not even after a crash: it has left the
-outbox, and its store, unless the store has it marked as written for the only time. That
-is reported first, so that a crash meanwhile has it reported twice rather than never.
+Rules: every change of a delivery's state is made here, after the fact. A message that
+was reported as lost is never transmitted later, not even after a crash: it has left the
+outbox and the store before the report. A stored message that was written and may not be
+written again is reported before it is deleted: a crash in between causes a second
+report, rather than none.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.room import Room
     from resilient_ws.outbox.store import Ledger
 
-#: To look a member of an enum up costs ten times as much, and each message gets here.
+#: Every message gets here, and looking up the enum member costs ten times as much.
 _WRITTEN: Final = DeliveryState.WRITTEN
 
 
 class Fates:
-    """Writes the state of deliveries, counts, and reports losses.
+    """Writes the state of deliveries, and counts and reports losses.
 
     Args:
-        policy: The outbox.
-        line: Where a message may stand whose fate is sealed.
-        flight: Where it may be on its way.
-        room: Where it may take room.
-        ledger: What may hold it.
-        report: Where losses are reported to.
+        policy: The settings of the outbox.
+        line: The messages that wait.
+        flight: The messages written and not confirmed.
+        room: The bounds of the outbox.
+        ledger: The store at work.
+        report: Called with an event for each loss.
     """
 
     __slots__ = (
@@ -72,30 +73,30 @@ class Fates:
         self._ledger = ledger
         self._report = report
         self._resend = policy.resend
-        #: Whether memory holds what is written, to write it again.
+        #: Whether written messages stay in memory, to be written again.
         self._keeps_data = policy.resend and not ledger.durable
         self.lost = 0
-        #: Messages that stay in the store beyond the session.
+        #: Number of messages that stay in the store for the next session.
         self.left = 0
 
     # On their way.
 
     def write_at_once(self, delivery: Delivery, epoch: int) -> None:
-        """Say that a message was handed to a connection as it was accepted."""
+        """Mark a message as handed to a connection when it was accepted."""
         delivery.transmissions = 1
         delivery.written_at = delivery.accepted_at
         delivery.epoch = epoch
         if not (self._keeps_data and delivery.awaited):
             delivery.data = None
-        # Nobody has it yet, and so nobody waits for it.
+        # ``send`` has not returned it yet, so nobody can be waiting for it.
         delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def write(self, deliveries: Sequence[Delivery], now: float, epoch: int) -> None:
-        """Say that messages were handed to a connection.
+        """Mark messages as handed to a connection.
 
         Args:
             deliveries: The messages.
-            now: When, in Unix seconds.
+            now: The time, in Unix seconds.
             epoch: The ordinal of the connection.
         """
         keeps_data = self._keeps_data
@@ -105,20 +106,20 @@ class Fates:
             delivery.epoch = epoch
             if not (keeps_data and delivery.awaited):
                 delivery.data = None
-            # As _settle does, without a call for each message.
+            # The same as _settle, without a call for each message.
             delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             if delivery._waiters:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _wake(delivery)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Say that messages were written and are to be written again."""
+        """Mark written messages as waiting to be written again."""
         for delivery in deliveries:
             _settle(delivery, DeliveryState.QUEUED)
 
     # At the end.
 
     def confirm(self, deliveries: Sequence[Delivery]) -> None:
-        """Say that messages are known to have arrived."""
+        """Mark messages as confirmed, and delete them from the store."""
         self._take_out(deliveries)
         now = time.time()
         for delivery in deliveries:
@@ -130,7 +131,7 @@ class Fates:
             self._ledger.forget(stored)
 
     def lose(self, deliveries: Sequence[Delivery], state: DeliveryState) -> None:
-        """Let messages never be transmitted (again), and say so once it is certain."""
+        """Give up on messages, and report each loss once it is certain."""
         if not deliveries:
             return
         self._take_out(deliveries)
@@ -144,18 +145,18 @@ class Fates:
             forgotten.add_done_callback(partial(self._forgotten, rest, state))
 
     def _is_spent(self, delivery: Delivery) -> bool:
-        """Whether the store has a message marked as written for the only time."""
+        """Whether a stored message was written and may not be written again."""
         return delivery.stored and delivery.transmissions > 0 and not self._resend
 
     def leave(self, deliveries: Sequence[Delivery]) -> None:
-        """Say that messages stay in a durable store, for the next session."""
+        """Mark messages as left in the store for the next session."""
         self.left += len(deliveries)
         for delivery in deliveries:
             delivery.data = None
             _settle(delivery, DeliveryState.DROPPED)
 
     def _take_out(self, deliveries: Sequence[Delivery]) -> None:
-        """Let messages leave the line and the flight, and give their room back."""
+        """Remove messages from the line and the flight, and release their room."""
         for delivery in deliveries:
             if delivery.in_line:
                 self._line.remove(delivery)
@@ -169,7 +170,7 @@ class Fates:
         state: DeliveryState,
         forgotten: asyncio.Future[None],
     ) -> None:
-        # The store could not let go of them before it was closed.
+        # The store could not delete these before it was closed.
         stuck = forgotten.cancelled() or forgotten.exception() is not None
         self._lost([d for d in deliveries if not (stuck and d.stored)], state)
         self.leave([d for d in deliveries if stuck and d.stored])
@@ -188,7 +189,7 @@ class Fates:
             )
 
 
-# A delivery shows its state to the user, and this module alone writes it.
+# Users only read a delivery's state; this module is the only one to write it.
 def _settle(delivery: Delivery, state: DeliveryState) -> None:
     delivery._state = state  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     _wake(delivery)

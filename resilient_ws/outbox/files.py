@@ -1,9 +1,9 @@
-"""What lies at the path of a store and beside it, and whether a session may use it.
+"""Checks of a store's files before a session uses them.
 
-Rules: nothing but a regular file is ever opened; a device, a FIFO or a link beside the
-store is refused by what the folder says of it, untouched. Nobody but this process's
-user (and root) may be able to write to what a session uses. What lies under a name that
-a store needs, and is not a store's, is left as it was.
+Rules: only a regular file is ever opened; a device, a FIFO or a link beside the store
+is refused after ``lstat``, unopened. Only this process's user (and root) may be able to
+write to the files that a session uses. A file that has a name the store needs, but does
+not belong to a store, is left as it was.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from typing import Final, TypeAlias
 from resilient_ws.errors import StoreError
 
 
-#: Beside the store: what SQLite keeps there while it is in use (the newest of it, and
-#: an index to that), what it would keep there in another mode, and what is ours.
+#: Endings of the files beside the store: SQLite's write-ahead log and the index to it,
+#: the journal that SQLite keeps in another mode, and our lock and reserve.
 LOG: Final = "-wal"
 INDEX: Final = "-shm"
 JOURNAL: Final = "-journal"
 LOCK: Final = ".lock"
 RESERVE: Final = "-reserve"
 
-#: Which file it is, whatever its name.
+#: Device and inode: the same file whatever its name.
 Identity: TypeAlias = tuple[int, int]
 
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _POSIX: Final = os.name == "posix"
-#: Neither through a link nor waiting for the other end of a FIFO.
+#: Flags to open a file without following a link or waiting for the end of a FIFO.
 STRAIGHT: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def beside(path: Path, ending: str) -> Path:
-    """Return the path of a file that belongs to a store."""
+    """Return the path of a file that belongs beside a store."""
     return path.with_name(path.name + ending)
 
 
 def located(path: Path) -> Path:
-    """Return where a path leads.
+    """Return a path with its links resolved.
 
     Raises:
-        StoreError: It is a link that somebody else has put there.
+        StoreError: The path is a link that another user made.
     """
     link = _seen(path)
     if link is not None and stat.S_ISLNK(link.st_mode) and not _trusted(link):
         raise StoreError(
-            f"{path} is a link of another user (uid {link.st_uid}), who could make it "
-            "point anywhere; remove it, or choose another path."
+            f"{path} is a link owned by another user (uid {link.st_uid}), who could "
+            "point it anywhere; remove it, or choose another path."
         )
     return Path(os.path.realpath(path))
 
 
 def regular(path: Path) -> os.stat_result | None:
-    """Look at what is at a path without opening it; ``None`` if nothing is there.
+    """Return the status of a regular file, unopened; ``None`` if there is none.
 
     Raises:
-        StoreError: It is something else than a regular file.
+        StoreError: The path is something other than a regular file.
     """
     found = _seen(path)
     if found is None or stat.S_ISREG(found.st_mode):
@@ -69,13 +69,13 @@ def regular(path: Path) -> os.stat_result | None:
 
 
 def identity(path: Path) -> Identity | None:
-    """Say which file is at a path, if any is."""
+    """Return the identity of the file at a path, ``None`` if there is none."""
     found = _seen(path)
     return None if found is None else (found.st_dev, found.st_ino)
 
 
 def check_readable(path: Path) -> None:
-    """Raise ``StoreError`` unless a store and its log can be looked at without harm."""
+    """Raise ``StoreError`` unless a store can be read without changing any file."""
     regular(path)
     for ending in (LOG, INDEX):
         regular(beside(path, ending))
@@ -89,10 +89,10 @@ def check_readable(path: Path) -> None:
 
 
 def check_usable(path: Path) -> None:
-    """Raise ``StoreError`` unless a session may make or change what is at a path.
+    """Raise ``StoreError`` unless a session may create or change a store at a path.
 
     Raises:
-        OSError: Its folder cannot be looked at.
+        OSError: The folder is missing or cannot be examined.
     """
     folder = path.parent.stat()
     if _POSIX and folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
@@ -117,7 +117,7 @@ def check_usable(path: Path) -> None:
 
 
 def _check_ours(path: Path, found: os.stat_result) -> None:
-    """Raise ``StoreError`` if others have, or may have, a hand in a file."""
+    """Raise ``StoreError`` if another user owns a file or can change it."""
     if not _POSIX:
         return
     if not _trusted(found):

@@ -1,4 +1,4 @@
-"""Where messages wait when nothing needs to survive the process."""
+"""The store for messages that need not survive the process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class MemoryStore:
-    """Keep the outbox in memory: the fastest, and gone with the process."""
+    """Keep the outbox in memory: fastest, but lost when the process ends."""
 
     def ledger(
         self,
@@ -30,7 +30,7 @@ class MemoryStore:
 
 
 class MemoryLedger:
-    """Nothing to keep: a delivery holds its message itself."""
+    """A ledger that stores nothing: each delivery holds its own message."""
 
     __slots__ = ("clock",)
 
@@ -41,23 +41,23 @@ class MemoryLedger:
         self.clock: Callable[[], float] = loop.time
 
     async def open(self) -> list[Row]:
-        """Find nothing: an earlier session's memory is gone."""
+        """Return nothing: the memory of an earlier session is gone."""
         return []
 
     def put(self, delivery: Delivery) -> None:
-        """Have nothing to wait for."""
+        """Do nothing: a message in memory is stored as soon as it is queued."""
 
     def claim(self, deliveries: Sequence[Delivery]) -> None:
-        """Have nothing to wait for."""
+        """Do nothing: each delivery already holds its payload."""
 
     def accuse(self, delivery: Delivery) -> None:
-        """Have nothing to do."""
+        """Do nothing: the delivery holds the count."""
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Have nothing to do."""
+        """Do nothing: the deliveries still hold their payloads."""
 
     def forget(self, deliveries: Sequence[Delivery]) -> None:
-        """Have nothing to wait for."""
+        """Do nothing: there is no copy to delete."""
 
     async def close(self) -> None:
-        """Have nothing to finish."""
+        """Do nothing: there is nothing to finish."""

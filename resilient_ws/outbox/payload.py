@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 Sendable = str | bytes | bytearray | memoryview
 
-#: Characters; an id is a name, and is kept in memory as long as its message.
+#: The most characters in an id, which stays in memory as long as its message.
 MAX_MESSAGE_ID: Final = 1024
 
 
 def payload_of(data: object) -> tuple[Message, int]:
-    """Return what will be sent, free of the caller's buffer, and its payload size."""
+    """Return the message, independent of the caller's buffer, and its payload size."""
     if isinstance(data, str):
         if data.isascii():
             return data, len(data)
@@ -39,7 +39,7 @@ def payload_of(data: object) -> tuple[Message, int]:
 
 
 def check_message_id(message_id: str) -> None:
-    """Raise unless it is an id that every store can keep."""
+    """Raise unless an id is a ``str`` that every store can keep."""
     require(message_id, str, "message_id", "a str")
     if len(message_id) > MAX_MESSAGE_ID:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What is kept while it cannot be sent, and what happens beyond that."""
+"""The settings of the outbox."""
 
 from __future__ import annotations
 
@@ -63,44 +63,44 @@ def _deliver_acks(instance: Outbox, _: attrs.Attribute[Any], value: object) -> N
 
 @attrs.frozen(kw_only=True)
 class Outbox:
-    """What is kept while it cannot be sent, and what happens beyond the bounds.
+    """Settings of the outbox: what it keeps, what counts as delivered, what is resent.
 
     Attributes:
         max_messages: Messages that may wait (default 1000).
         max_bytes: Their payload bytes (default 8 MiB); a larger message is refused.
-        overflow: When the outbox is full and the session is not open, ``send``
-            raises ``OutboxFull`` (``"raise"``, default), waits for room (``"wait"``),
-            or drops the oldest or this newest message (``"drop_oldest"``,
+        overflow: What ``send`` does when the outbox is full and the session is not
+            open: raise ``OutboxFull`` (``"raise"``, default), wait for room
+            (``"wait"``), or drop the oldest or the new message (``"drop_oldest"``,
             ``"drop_newest"``). While open, ``send`` waits for the transport, and for
             confirmations that make room, until these are overdue.
-        ttl: Seconds after which a message is too old to be written, also to be written
-            again; ``None`` (default) keeps it. ``send(ttl=...)`` overrides it. With a
+        ttl: Seconds after which a message is too old to be written, or written again;
+            ``None`` (default) for no limit. ``send(ttl=...)`` overrides it. With a
             durable store they count on the wall clock, also while no session runs.
         confirm: What counts as delivered. ``"write"`` (default): it was handed to an
             open connection. ``"pong"``: a pong came back to a ping sent behind it, so
             the peer's WebSocket endpoint, which may be a gateway, has parsed it. A
-            callable: ``ack_of(message)`` returns, of each message received, the
-            ``message_id`` that it acknowledges, or ``None`` if it is no
-            acknowledgement. Every ``send`` then needs a ``message_id``, or
-            ``confirm="write"`` of its own.
+            callable: ``ack_of(message)`` is called with each message received, and
+            returns the ``message_id`` that it acknowledges, or ``None`` if it is not
+            an acknowledgement. Every ``send`` then needs a ``message_id`` or
+            ``confirm="write"``.
         deliver_acks: Whether messages for which ``ack_of`` returns an id also reach the
-            consumer; with ``False`` (default) they end there, so that nobody needs to
-            read for them to be heard.
-        resend: Whether what was written and not confirmed is sent again after a drop
-            (at least once); with ``False`` (default) it is ``FAILED``, with
+            consumer. With ``False`` (default) the session takes them itself, even
+            while the application does not read.
+        resend: Whether unconfirmed messages are sent again after a drop (at least
+            once); with ``False`` (default) they are ``FAILED``, with
             ``maybe_delivered`` (at most once). ``True`` needs ``"pong"`` or a callable,
-            and what is not confirmed then counts against the bounds.
-        confirm_interval: With ``"pong"``, the least seconds between two pings sent for
-            confirmation (default 0.1).
+            and unconfirmed messages then count against the bounds.
+        confirm_interval: With ``"pong"``, the minimum seconds between two pings sent
+            for confirmation (default 0.1).
         confirm_timeout: Seconds after which a message that is written and not confirmed
-            is reported as ``ConfirmationOverdue`` (default 20). It ends nothing.
+            is reported as ``ConfirmationOverdue`` (default 20). This ends nothing.
         max_in_flight: Messages that may be written and not confirmed (default 1000);
             more wait in the outbox.
         max_transmissions: With ``resend``, how many connections may end while a message
             is alone in flight (default 5) before it is ``FAILED``, so that a message
-            that breaks the link is not met for ever. Others wait their turn meanwhile,
-            and an end that has another reason does not count.
-        store: Where messages wait: ``MemoryStore()``, or ``SQLiteStore(path)`` to have
+            that breaks connections is not resent for ever. Other messages wait
+            meanwhile, and an end that has another reason does not count.
+        store: Where messages wait: ``MemoryStore()``, or ``SQLiteStore(path)`` to make
             them survive the process.
     """
 
@@ -142,5 +142,5 @@ class Outbox:
 
     @property
     def ack_of(self) -> AckOf | None:
-        """The callable that finds acknowledgements, if it is by these."""
+        """The callable that finds acknowledgements, ``None`` if there is none."""
         return self.confirm if callable(self.confirm) else None

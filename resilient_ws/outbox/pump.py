@@ -1,11 +1,11 @@
 """From the line to the link: what is written, when, and in which batches.
 
-Rules: the first message of a loop turn leaves at once; those that follow it in the same
-turn are joined, and leave at 64 KiB or at the end of the turn. Whether others follow is
-looked at until none did, and then again after ``LONERS`` messages. A message leaves the
-line in the step that hands it to the transport, or that claims it from a durable store;
-one claim at a time, so that the order is that of the line. What was claimed and cannot
-be written goes back to its old place.
+Rules: the first message of a loop turn leaves at once; later ones of the same turn are
+joined, and leave at 64 KiB or at the end of the turn. After a turn with a single
+message, the next ``LONERS`` leave without an end-of-turn callback. A message leaves the
+line in the step that hands it to the transport or claims it from a durable store; only
+one claim runs at a time, to keep the order. A claimed message that cannot be written
+goes back to its old place.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
 #: A joined write leaves when it has grown to this many bytes.
 JOINED_WRITE: Final = 64 * 1024
-#: The most that one turn of the loop may hand over, so that the loop stays free.
+#: Bytes that one turn of the loop may hand over, so that the loop stays free.
 TURN_LIMIT: Final = JOINED_WRITE
-#: So many messages leave, after one that came alone, before a turn is looked at again:
-#: to be called at its end costs more than half of what the rest of a small one does.
+#: After a turn with a single message, send this many more without scheduling an
+#: end-of-turn callback, which costs more than half as much as sending a small message.
 LONERS: Final = 16
-#: Seconds after which a store that failed is asked again.
+#: Seconds before a store that failed is asked again.
 STORE_PAUSE: Final = 1.0
 
 
 class Pump:
-    """Writes what waits to the connection that is open."""
+    """Writes waiting messages to the open connection."""
 
     __slots__ = (
         "_confirmation",
@@ -90,13 +90,13 @@ class Pump:
         self._loop = loop
         #: The open connection that messages are written to; set by ``Traffic``.
         self.link: Link | None = None
-        #: Its ordinal, or that of the one before; 0 before the first.
+        #: The epoch of the open connection, or of the last one; 0 before the first.
         self.epoch = 0
-        #: Whether what waited when it opened is still being written.
+        #: Whether messages that waited when it opened are still being written.
         self.draining = False
-        #: Messages that a store was asked for, to be written.
+        #: Messages being claimed from the store, to be written.
         self.claimed: list[Delivery] = []
-        #: Called when senders, or whoever waits for the end, should look again.
+        #: Called when waiting senders, or a waiting ``drained``, should check again.
         self.on_progress: Callable[[], None] | None = None
         self._turn_taken = False
         self._loners = 0
@@ -116,7 +116,7 @@ class Pump:
         return sys.maxsize if confirmation is None else confirmation.window()
 
     def takes(self, only_epoch: int | None) -> bool:
-        """Whether a message that may go out on one connection only still may."""
+        """Whether a message that is bound to a connection may still be sent."""
         if only_epoch is None:
             return True
         return self.link is not None and only_epoch == self.epoch
@@ -124,11 +124,11 @@ class Pump:
     def place(self, delivery: Delivery, *, ready: bool) -> None:
         """Give an accepted message its place: on the wire, or at the end of the line.
 
-        One that a store holds has no data here, and goes the way through the line.
+        A message that a store holds has no data here, so it always goes to the line.
 
         Args:
             delivery: The message.
-            ready: Whether it may be written now, if none stands before it.
+            ready: Whether it may be written now, if no other message waits.
         """
         line = self._line
         if (
@@ -156,7 +156,7 @@ class Pump:
             self._take_turn()
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Let messages wait again at their old places."""
+        """Put messages back in line, at their old places."""
         gone = [d for d in deliveries if not self.takes(d.only_epoch)]
         kept = [d for d in deliveries if self.takes(d.only_epoch)]
         self._fates.lose(gone, DeliveryState.DROPPED)
@@ -167,7 +167,7 @@ class Pump:
     # Writing.
 
     def run(self) -> None:
-        """Hand over what waits, as far as the transport and the loop's turn go."""
+        """Write waiting messages, up to the limits of the transport and the turn."""
         sent = 0
         while self._line and not self.claimed and self._pause is None and self.ready():
             if sent >= TURN_LIMIT:
@@ -187,7 +187,7 @@ class Pump:
         self.note_progress()
 
     def note_progress(self) -> None:
-        """Let those look again who wait for something to happen here."""
+        """Notify those that wait for progress here."""
         if not self._line:
             self.draining = False
         if self.on_progress is not None:
@@ -222,7 +222,7 @@ class Pump:
             self._await_confirmation(self.link, batch)
 
     def _await_confirmation(self, link: Link, batch: Sequence[Delivery]) -> None:
-        """Note that a batch was written, where that is not the end of it."""
+        """Record a batch that was written, if confirmations are awaited."""
         if self._confirmation is not None:
             awaited = self._confirmation.wrote(batch, link)
             if self._policy.resend:
@@ -233,7 +233,7 @@ class Pump:
     def _on_claimed(
         self, link: Link | None, claim: asyncio.Future[list[Message | None]]
     ) -> None:
-        """Write what the store gave, or let it wait again."""
+        """Write the payloads that the store returned, or put the messages back."""
         batch, self.claimed = self.claimed, []
         self._room.release(batch)
         if claim.cancelled() or claim.exception() is not None:
@@ -252,7 +252,7 @@ class Pump:
     def _fresh(
         self, batch: Sequence[Delivery], payloads: Sequence[Message | None]
     ) -> list[Delivery]:
-        """Return what is still to be written of what was claimed."""
+        """Return the claimed messages that are still to be written."""
         fresh: list[Delivery] = []
         stale: list[Delivery] = []
         poison: list[Delivery] = []
@@ -275,7 +275,7 @@ class Pump:
         self.run()
 
     def stop(self) -> None:
-        """Ask a store that failed no more."""
+        """Stop asking a store that failed."""
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None

@@ -2,8 +2,8 @@
 
 Rules: one queue, first in, first out; a message is accepted in one step, without a
 suspension between the decision and its place in the order. With a durable store that
-step comes when the message is on disk: its ``send`` waits, and the order is the one in
-which the store was asked.
+step comes when the message is on disk: its ``send`` waits, and the order is that of the
+requests to the store.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a cancelled ``send`` waits for a store to forget its message.
 WITHDRAWAL: Final = 1.0
-#: So many messages of an earlier session are taken over in one turn of the loop.
+#: Messages of an earlier session that are taken over in one turn of the loop.
 MANY: Final = 1000
 _NO_ID: Final = (
     "message_id is needed, because Outbox.confirm is a callable: an acknowledgement "
@@ -81,14 +81,14 @@ class OutboxQueue:
         check_waiting: Callable[[], None],
     ) -> None:
         self._policy = policy
-        # Asked for with every message.
+        # Copied, because every message needs them.
         self._max_bytes, self._ttl = policy.max_bytes, policy.ttl
         self._needs_id = policy.ack_of is not None
         self._terms = Terms(policy.goal, check_waiting)
-        # Those of messages that nobody will confirm, whatever the policy asks for.
+        # For messages that nobody will confirm, whatever the policy asks for.
         self._terms_of_write = Terms(DeliveryState.WRITTEN, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
-        # What is written at once takes no room, unless it is kept all the same.
+        # A message written at once takes no room, unless it is kept nevertheless.
         self._bounded = policy.resend or ledger.durable
         self._line = line = Line()
         self._flight = flight = Flight()
@@ -116,7 +116,7 @@ class OutboxQueue:
         self._pump.on_progress = self._on_progress
         if confirmation is not None:
             confirmation.on_proceed = self._pump.run
-        #: What connections mean for it: the way in for whoever makes them.
+        #: Where the session attaches and detaches its connections.
         self.traffic = Traffic(
             policy,
             line=line,
@@ -138,7 +138,7 @@ class OutboxQueue:
             report=report,
         )
         self._sequence = 0
-        # Messages that a store was asked to keep, so that they are accepted.
+        # How many messages are being stored, and will then be accepted.
         self._saving = 0
         self._closed = False
 
@@ -161,7 +161,7 @@ class OutboxQueue:
             raise
 
     async def _take_over(self, rows: Sequence[Row]) -> None:
-        """Let what is in the store wait again, without holding the loop up."""
+        """Queue the messages found in the store, without blocking the loop."""
         self._sequence = self._ledger.last
         for count, row in enumerate(rows):
             self._restore(row)
@@ -169,8 +169,8 @@ class OutboxQueue:
                 await asyncio.sleep(0)
 
     def _restore(self, row: Row) -> None:
-        """Let a message wait that an earlier session accepted, if it still may."""
-        # One without an id, from another confirm: nothing could acknowledge it.
+        """Queue a message that an earlier session accepted, if it may still be sent."""
+        # Stored under another confirm, without an id: nothing could acknowledge it.
         awaited = row.awaited and not (self._needs_id and row.message_id is None)
         terms = self._terms if awaited else self._terms_of_write
         delivery = Delivery(
@@ -187,7 +187,7 @@ class OutboxQueue:
         delivery.accused = row.accused
         delivery.stored = row.poison is None
         if row.transmissions:
-            # Nobody knows what became of it, also where it is not written again.
+            # It may have ended its connection, even if it is not written again.
             self.traffic.doubt()
         if row.only_if_open:
             self._fates.lose([delivery], DeliveryState.DROPPED)
@@ -200,7 +200,7 @@ class OutboxQueue:
                 self._flight.name(delivery)
 
     def _spent(self, row: Row) -> bool:
-        """Whether a message was written, and may not be again."""
+        """Whether a message was written and may not be written again."""
         if not self._policy.resend:
             return row.transmissions > 0
         return row.accused >= self._policy.max_transmissions
@@ -215,15 +215,15 @@ class OutboxQueue:
         only_epoch: int | None = None,
         confirm: Literal["write"] | None = None,
     ) -> Delivery | Awaitable[Delivery]:
-        """Accept a message: at once, or else what is returned accepts it in time.
+        """Accept a message at once, or return an awaitable that accepts it later.
 
         Args:
             data: The message.
-            ttl: Seconds after which it is not written any more.
-            message_id: Its name.
-            only_epoch: The one connection it may go out on.
-            confirm: ``"write"`` if nothing confirms it, ``None`` for what the policy
-                says.
+            ttl: Seconds after which the message is too old to be written.
+            message_id: The id of the message.
+            only_epoch: The epoch of the only connection that may carry it.
+            confirm: ``"write"`` if nothing will confirm it, ``None`` for what the
+                policy says.
         """
         admission = self._admission
         if admission.end is not None:
@@ -233,7 +233,7 @@ class OutboxQueue:
             raise admission.too_big(size)
         if self._needs_id and message_id is None and confirm is None:
             raise ValueError(_NO_ID)
-        # Before any wait: what is too old to matter may grow so while waiting.
+        # Computed before any wait, because the ttl also passes while ``send`` waits.
         if ttl is None:
             ttl = self._ttl
         expires_at = None if ttl is None else self._ledger.clock() + ttl
@@ -253,7 +253,7 @@ class OutboxQueue:
         return delivery
 
     async def _send_later(self, delivery: Delivery) -> Delivery:
-        """Accept a message when there is room for it, and the store has it."""
+        """Accept a message once there is room for it and the store holds it."""
         kept = await self._admission.wait(delivery.size, delivery.only_epoch)
         ready = self._pump.ready()
         self._sequence += 1
@@ -266,14 +266,14 @@ class OutboxQueue:
         if saved is not None:
             await self._save(delivery, saved)
         if self._closed:
-            # The store took it while the session ended.
+            # The store took the message while the session ended.
             self._fates.leave((delivery,))
         else:
             self._place_if_due(delivery, ready=ready)
         return delivery
 
     def _place_if_due(self, delivery: Delivery, *, ready: bool) -> None:
-        """Give an accepted message its place, unless its time or connection is gone."""
+        """Place an accepted message, unless its ttl or its connection has ended."""
         if self._expiry.is_stale(delivery):
             self._fates.lose((delivery,), DeliveryState.EXPIRED)
         elif not self._pump.takes(delivery.only_epoch):
@@ -282,7 +282,7 @@ class OutboxQueue:
             self._pump.place(delivery, ready=ready)
 
     async def _save(self, delivery: Delivery, saved: asyncio.Future[None]) -> None:
-        """Wait until a message is on disk, or see to it that it never was accepted."""
+        """Wait until a message is on disk; if cancelled, delete it from the store."""
         held = (delivery,)
         self._room.hold(held)
         self._saving += 1
@@ -299,10 +299,10 @@ class OutboxQueue:
             self._pump.note_progress()
 
     def resume(self) -> None:
-        """Go on, for the transport is below its high-water mark again."""
+        """Continue writing: the transport is below its high-water mark again."""
         self._pump.run()
 
-    # What the parts tell each other.
+    # Callbacks of the parts.
 
     def _on_expired(self, deliveries: list[Delivery]) -> None:
         self._fates.lose(deliveries, DeliveryState.EXPIRED)
@@ -319,14 +319,14 @@ class OutboxQueue:
 
     @property
     def epoch(self) -> int:
-        """The ordinal of the connection that is open, 0 when none is."""
+        """The epoch of the open connection, 0 if none is open."""
         return 0 if self._pump.link is None else self._pump.epoch
 
     @property
     def oldest_accepted_at(self) -> float | None:
-        """When the oldest message that is on its way or waits was accepted.
+        """When the oldest message that waits or is in flight was accepted.
 
-        In Unix seconds; ``None`` when there is none.
+        In Unix seconds; ``None`` if there is no message.
         """
         first = self.traffic.first()
         return None if first is None else first.accepted_at
@@ -347,26 +347,26 @@ class OutboxQueue:
 
     @property
     def unconfirmed(self) -> int:
-        """How many messages are written and not confirmed, where that is asked for."""
+        """How many written messages still have to be confirmed."""
         return len(self._flight)
 
     # Ending.
 
     def refuse(self, why: Exception | None) -> None:
-        """Let nothing in from now on."""
+        """Refuse all messages from now on."""
         self._admission.refuse(why)
 
     async def drained(self, limit: float, patience: float) -> None:
-        """Wait until all is written and confirmed, or there is no hope of that.
+        """Wait until all messages are written and confirmed, or cannot be.
 
         Args:
-            limit: The seconds that it may take.
-            patience: Those that confirmations may take when all is written.
+            limit: Seconds to wait at most.
+            patience: Seconds to wait for confirmations once all is written.
         """
         await self.traffic.drained(self._busy, limit, patience)
 
     async def close(self) -> tuple[int, int]:
-        """Send nothing any more, and let go of the store.
+        """Stop sending, and close the store.
 
         Returns:
             How many messages were dropped, and how many stay in the store.
@@ -376,7 +376,7 @@ class OutboxQueue:
         await self.traffic.settled()
         self._closed = True
         await self._ledger.close()
-        # Whoever waited for the store learns of it in this turn.
+        # A turn for the senders that waited for the store.
         await asyncio.sleep(0)
         waiting = list(self._line)
         dropped = [delivery for delivery in waiting if not delivery.stored]

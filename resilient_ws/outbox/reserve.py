@@ -1,8 +1,8 @@
-"""Room on the disk that is kept for the day when there is none.
+"""Disk space kept in reserve for when the disk is full.
 
-Rules: to let go of a message takes room as well, for SQLite writes what changes to its
-log first. So a file beside the store holds room for that; it is given up when the disk
-is full, and no message is accepted until it is there again.
+Rules: SQLite writes every change to its log first, so deleting a message takes room as
+well. A file beside the store reserves that room. It is removed when the disk is full,
+and no message is accepted until the file is there again.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Bytes: for the log's index, for what the log may hold that the file itself has no
-#: room for yet (``database.LOG_PAGES``), and for one commit more.
+#: Bytes: enough for the log's index, for pages in the log that the file has no room for
+#: yet (``database.LOG_PAGES``), and for one more commit.
 SIZE: Final = 1024 * 1024
 
 
 class Reserve:
-    """The room beside one store."""
+    """The reserve file beside one store."""
 
     def __init__(self, path: Path) -> None:
         self._path = files.beside(path, files.RESERVE)
 
     def check(self) -> None:
-        """Raise ``StoreError`` if something else lies under its name."""
+        """Raise ``StoreError`` if the file is something other than a reserve."""
         found = files.regular(self._path)
         if found is None:
             return
@@ -42,15 +42,15 @@ class Reserve:
                 if not file.read(SIZE).strip(b"\0"):
                     return
         raise StoreError(
-            f"{self._path} is not what a store keeps there; it was left as it is. Move "
-            "it away, or choose another path for the store."
+            f"{self._path} is not the reserve file of a store; it was left as it is. "
+            "Move it away, or choose another path for the store."
         )
 
     def hold(self) -> None:
-        """Take the room, unless it is taken.
+        """Create the file, unless it exists already.
 
         Raises:
-            OSError: There is none.
+            OSError: The disk has no room for it.
         """
         found = files.regular(self._path)
         if found is not None and found.st_size == SIZE:
@@ -66,13 +66,13 @@ class Reserve:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Give the room up."""
+        """Remove the file, to free its room."""
         with contextlib.suppress(OSError):
             self._path.unlink()
 
 
 def _fill(descriptor: int) -> None:
-    """Have the file system give a file its room, not the promise of it."""
+    """Allocate the blocks of a file, not just its size."""
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(descriptor, 0, SIZE)

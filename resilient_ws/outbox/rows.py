@@ -1,7 +1,7 @@
-"""A message as a row of the store, and back.
+"""Conversion of messages to rows of the store, and back.
 
-Rule: what is read is checked, for a disk may have changed it: a row that cannot be
-what was written is *poison*, and is told from a sound one here.
+Rule: every row that is read is checked, because a disk may have changed it. A row that
+cannot be what was written is *poison*.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.delivery import Delivery
 
 
-#: What is read when the store is opened: everything but the payload.
+#: The columns read when the store is opened: all but the payload.
 HEAD: Final = (
     "id, message_id, accepted_at, expires_at, only_if_open, transmissions, size, "
     "accused, awaited"
 )
 HEAD_SIZE: Final = HEAD.count(",") + 1
-#: What a message is written and sent from.
+#: The columns of the payload.
 BODY: Final = "is_text, checksum, data"
-#: Whether the payload can be what was written, told without reading it.
+#: Checks the type and size of the payload without reading it.
 WHOLE: Final = "typeof(data) = 'blob' AND length(data) = size"
 
 Values = tuple[Any, ...]
 
 
 class Poison(ValueError):
-    """A row cannot be what was written."""
+    """Raised for a row that cannot be what was written."""
 
 
 def values_of(delivery: Delivery, data: Message) -> Values:
@@ -57,10 +57,10 @@ def values_of(delivery: Delivery, data: Message) -> Values:
 
 
 def row_of(values: Values) -> Row:
-    """Read the values of ``HEAD`` and ``WHOLE``.
+    """Return the row with these values of ``HEAD`` and ``WHOLE``.
 
     Raises:
-        Poison: They cannot be what was written.
+        Poison: The values cannot be what was written.
     """
     *head, whole = values
     sequence, message_id, accepted_at, expires_at, only_if_open, *counts, awaited = head
@@ -74,9 +74,9 @@ def row_of(values: Values) -> Row:
         and all(isinstance(count, int) and count >= 0 for count in counts)
     )
     if not sound:
-        raise Poison("it holds values of other kinds than were written")
+        raise Poison("it holds values of the wrong type or range")
     if not whole:
-        raise Poison("its payload is not of its size")
+        raise Poison("its payload does not have the stored size")
     return Row(
         sequence=sequence,
         size=size,
@@ -95,14 +95,14 @@ def _is_time(value: object) -> bool:
 
 
 def message_of(message_id: object, size: object, body: Values) -> Message:
-    """Read the values of ``BODY``.
+    """Return the message with these values of ``BODY``.
 
     Raises:
-        Poison: They cannot be what was written.
+        Poison: The values cannot be what was written.
     """
     is_text, checksum, data = body
     if not isinstance(data, bytes) or len(data) != size:
-        raise Poison("its payload is not of its size")
+        raise Poison("its payload does not have the stored size")
     if checksum != _checksum(message_id, is_text, data):
         raise Poison("its checksum does not match")
     if not is_text:
@@ -114,7 +114,7 @@ def message_of(message_id: object, size: object, body: Values) -> Message:
 
 
 def stored_message(values: Values, *, reason: object) -> StoredMessage:
-    """Show a row, sound or not."""
+    """Return a row, sound or damaged, as ``pending()`` shows it."""
     head, data = values[:HEAD_SIZE], values[-1]
     try:
         message: Message = message_of(head[1], head[6], values[HEAD_SIZE:])

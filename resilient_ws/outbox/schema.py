@@ -1,9 +1,9 @@
-"""What a store looks like on disk, and whether a file is one.
+"""The tables of a store, and the checks that a file is one.
 
 Rules: a new file gets its name only when it is complete, so no crash leaves half a
-store; a file that is foreign, newer or damaged is refused before anything could be
-written to it. A file says what SQLite shall do with it (triggers, views), so one that
-holds anything but exactly our tables is refused before a row of it is read.
+store. A file that is foreign, newer or damaged is refused before anything is written to
+it. The schema in a file can make SQLite run code (triggers, views), so a file that does
+not hold exactly our tables is refused before a row of it is read.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from resilient_ws.outbox import files
 from resilient_ws.protocol.text import printable
 
 
-#: "rwso" in the header of the file says whose it is.
+#: "rwso" in the header of the file marks it as ours.
 APPLICATION_ID: Final = int.from_bytes(b"rwso")
 #: Grows with each change of the tables.
 SCHEMA_VERSION: Final = 2
 #: Seconds to wait for a reader that is in the way.
 BUSY_TIMEOUT: Final = 5.0
-#: No store that was written to, however fast and long, has come to this number.
+#: A number that no store reaches, however fast and long messages are written to it.
 LAST_SEQUENCE: Final = 2**62
-#: To read the schema of a store takes a few hundred steps of SQLite's machine.
+#: Steps of SQLite's virtual machine; reading a store's schema takes a few hundred.
 _SCHEMA_STEPS: Final = 100_000
 
 _MAGIC: Final = b"SQLite format 3\0"
-#: Of the header of a database file: the size of a page, how many there are, the
-#: version of the schema, and the application's id.
+#: Fields of the header of a database file: the size of a page, the number of pages,
+#: the version of the schema, and the application's id.
 _HEADER: Final = struct.Struct(">H 10x I 28x I 4x I")
 _HEADER_SIZE: Final = 100
 
-# SQLite keeps the words of a schema, and a store is known by them: to lay them out
-# anew is to change the schema.
+# SQLite stores this text in the file, and a store is recognized by it: reformatting it
+# changes the schema.
 _COLUMNS: Final = """
     message_id TEXT,
     accepted_at REAL NOT NULL,
@@ -65,7 +65,7 @@ _OBJECTS: Final = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
 def connect(path: Path, **options: str | int) -> sqlite3.Connection:
-    """Open a file as SQLite's options in a URL say, such as ``mode="ro"``."""
+    """Open a file with SQLite's URL options, such as ``mode="ro"``."""
     query = "&".join(f"{name}={value}" for name, value in options.items())
     connection = sqlite3.connect(
         f"file:{quote(os.fsencode(path))}?{query}",
@@ -73,9 +73,9 @@ def connect(path: Path, **options: str | int) -> sqlite3.Connection:
         timeout=BUSY_TIMEOUT,
         isolation_level=None,
     )
-    # What is damaged shall be looked at, not raise while it is read.
+    # Damaged text must not raise while it is read, so that it can be shown.
     connection.text_factory = _lenient
-    # Nothing that a file says is carried out, and what it says of itself is doubted.
+    # The file may be hostile: run no code from its schema, and check its pages.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
@@ -86,7 +86,7 @@ def _lenient(text: bytes) -> str:
 
 
 def create(path: Path) -> None:
-    """Make a new store under another name, and give it its own when it is complete."""
+    """Create a store under a temporary name, and rename it when it is complete."""
     descriptor, name = tempfile.mkstemp(".new", f"{path.name}.", path.parent)
     os.close(descriptor)
     unfinished = Path(name)
@@ -102,7 +102,7 @@ def create(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have a new name survive a power failure, where folders can be synced."""
+    """Make a new name survive a power failure, where folders can be synced."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -114,8 +114,8 @@ def _sync_folder(folder: Path) -> None:
 def check(path: Path) -> None:
     """Raise ``StoreError`` if a file is not a sound store; write nothing to it."""
     try:
-        # Its header first, and nothing but that: a file that is not ours is none of
-        # our business, nor is what lies beside it.
+        # Read only the header at first: a foreign file, and the files beside it, are
+        # not ours to touch.
         _check_header(path)
         reader(path).close()
     except sqlite3.DatabaseError as damage:
@@ -123,24 +123,24 @@ def check(path: Path) -> None:
 
 
 def reader(path: Path) -> sqlite3.Connection:
-    """Open a sound store to look at it, and change nothing by that.
+    """Open a sound store to read it, without changing any file.
 
     Raises:
-        StoreError: It is not one.
-        sqlite3.DatabaseError: It cannot be read.
+        StoreError: The file is not a sound store.
+        sqlite3.DatabaseError: The file cannot be read.
     """
     files.check_readable(path)
-    # With a log beside it a session is at work, or was killed: the newest is there.
-    # Without one a reader must not begin one.
+    # If there is a log, a session is at work or was killed, and the log holds the
+    # newest messages. If there is none, a reader must not create it.
     still = {} if files.regular(_log_of(path)) else {"immutable": 1}
     connection = connect(path, mode="ro", **still)
     with contextlib.ExitStack() as on_failure:
         on_failure.callback(connection.close)
-        # It reads the schema first, whose tree may be made to have no end.
+        # SQLite reads the schema first, and a planted one may loop for ever.
         connection.set_progress_handler(_enough, _SCHEMA_STEPS)
         try:
             _check_objects(path, connection)
-        except UnicodeDecodeError:  # SQLite quotes it, and Python cannot read that
+        except UnicodeDecodeError:  # SQLite's error quotes text that is not UTF-8
             damage = "its schema is not UTF-8"
             raise refusal(path, sqlite3.DatabaseError(damage)) from None
         connection.set_progress_handler(None, 0)
@@ -158,19 +158,19 @@ def _log_of(path: Path) -> Path:
 
 
 def refusal(path: Path, damage: sqlite3.DatabaseError) -> StoreError:
-    """Return what to say about a file that SQLite cannot read."""
+    """Return the error for a file that SQLite cannot read."""
     name = getattr(damage, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         return _foreign(path)
     # SQLite quotes what is in the file, such as the name of a table.
     words = printable(" ".join(str(damage).split()))
     if name == "SQLITE_INTERRUPT":
-        words = "its schema has no end"
+        words = "its schema loops without end"
     elif isinstance(damage, sqlite3.OperationalError):
         return StoreError(f"{path} cannot be read: {words}.")
     return StoreError(
-        f"{path} is damaged ({words}); it was left as it is. Move it away to begin "
-        "anew, or repair a copy with sqlite3's .recover."
+        f"{path} is damaged ({words}); it was left as it is. Move it away to start "
+        "with an empty store, or repair a copy with sqlite3's .recover."
     )
 
 
@@ -182,9 +182,9 @@ def _foreign(path: Path) -> StoreError:
 
 
 def _check_header(path: Path) -> None:
-    """Look at the first bytes without SQLite, which would want to see the rest.
+    """Check the first bytes without SQLite, which would read the rest as well.
 
-    They are the same all the file's life, whatever a crash left half done behind them.
+    They stay valid for the life of the file, whatever a crash left unfinished.
     """
     descriptor = os.open(path, os.O_RDONLY | files.STRAIGHT)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - opened with care
@@ -197,7 +197,7 @@ def _check_header(path: Path) -> None:
         raise _foreign(path)
     _check_version(path, version)
     if size != _in_bytes(page_size) * pages and not files.regular(_log_of(path)):
-        raise refusal(path, sqlite3.DatabaseError("its size is not what it should be"))
+        raise refusal(path, sqlite3.DatabaseError("its size does not match its header"))
 
 
 def _in_bytes(page_size: int) -> int:
@@ -207,19 +207,20 @@ def _in_bytes(page_size: int) -> int:
 def _check_version(path: Path, version: int) -> None:
     if 0 < version < SCHEMA_VERSION:
         raise StoreError(
-            f"{path} was written by an early resilient_ws (schema {version}, and this "
-            f"one knows {SCHEMA_VERSION}); it was left as it is. Send what it holds "
-            "with that version, or choose another path."
+            f"{path} was written by an early resilient_ws (its schema is {version}, "
+            f"this version reads {SCHEMA_VERSION}); it was left as it is. Send its "
+            "messages with that version, or choose another path."
         )
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path} was written by a newer resilient_ws (schema {version}, and this "
-            f"one knows {SCHEMA_VERSION}); it was left as it is. Upgrade resilient-ws."
+            f"{path} was written by a newer resilient_ws (its schema is {version}, "
+            f"this version reads {SCHEMA_VERSION}); it was left as it is. Upgrade "
+            "resilient-ws."
         )
 
 
 def _check_objects(path: Path, connection: sqlite3.Connection) -> None:
-    """Have a store hold what ours hold and nothing else, before a row of it is read."""
+    """Raise ``StoreError`` unless a file holds exactly our tables; read no row."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise _foreign(path)
@@ -231,30 +232,30 @@ def _check_objects(path: Path, connection: sqlite3.Connection) -> None:
     same = len(found) == len(right) and frozenset(found) == right
     if version != SCHEMA_VERSION or not same:
         raise StoreError(
-            f"{path} holds other tables, triggers, views or indices than a store of "
-            "resilient_ws; it was left as it is. Remove what was added, or move it "
-            "away to begin anew."
+            f"{path} holds other tables, triggers, views or indexes than a store of "
+            "resilient_ws; it was left as it is. Remove what was added, or move the "
+            "file away to start with an empty store."
         )
 
 
 @functools.cache
 def _objects() -> frozenset[object]:
-    """Return what the schema of a store consists of, in SQLite's own words."""
+    """Return the objects in the schema of a store, as SQLite lists them."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(_SCHEMA)
         return frozenset(connection.execute(_OBJECTS))
 
 
 def _check_soundness(path: Path, connection: sqlite3.Connection) -> None:
-    # In this order: SQLite's own check goes down a tree as deep as it is, to the end of
-    # its stack; to walk through a table goes 20 pages deep at most.
+    # Walk the tables first. SQLite's own check follows a planted tree to any depth, and
+    # exhausts its stack; walking a table goes 20 pages deep at most.
     _walk(path, connection, "sqlite_sequence")
     ends = [_walk(path, connection, table) for table in ("messages", "set_aside")]
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise refusal(path, sqlite3.DatabaseError(verdict))
-    # The next message gets the number behind the last: one that is used already would
-    # take another's place.
+    # The next message gets the number after the last. If that number were in use, the
+    # message would replace another.
     numbers = [number for pair in ends for number in pair]
     match connection.execute("SELECT name, seq FROM sqlite_sequence").fetchmany(2):
         case []:
@@ -268,7 +269,7 @@ def _check_soundness(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _walk(path: Path, connection: sqlite3.Connection, table: str) -> tuple[int, ...]:
-    """Go through the numbers of a table, which grow; return the first and the last."""
+    """Check that a table's numbers ascend; return the first and the last."""
     ids = connection.execute(
         f"SELECT rowid FROM {table} ORDER BY rowid"  # noqa: S608 - ours, all of it
     )
@@ -281,6 +282,4 @@ def _walk(path: Path, connection: sqlite3.Connection, table: str) -> tuple[int, 
 
 
 def _disordered(path: Path) -> StoreError:
-    return refusal(
-        path, sqlite3.DatabaseError("the numbers of its messages are out of order")
-    )
+    return refusal(path, sqlite3.DatabaseError("its message numbers are out of order"))

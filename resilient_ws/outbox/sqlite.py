@@ -1,4 +1,4 @@
-"""A store that survives the process: ``kill -9`` and, as disks go, power failures."""
+"""A store that survives ``kill -9`` and, if the disk keeps its word, power failures."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 MIB: Final = 1024 * 1024
-#: Rows that are read at a time, so that a slow reader never holds the store up.
+#: Rows that are read at a time, so that a slow reader never blocks the store.
 PAGE: Final = 256
-#: And no more than about so many bytes of them.
+#: Payload bytes that end a page early.
 PAGE_BYTES: Final = 4 * MIB
 
-#: What SQLite or another library would take for a URL; a drive is one letter.
+#: What SQLite or another library would take for a URL; one letter is a drive.
 _URL: Final = re.compile(r"file:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -46,8 +46,8 @@ def _absolute(value: object) -> Path:
         raise _no_file("a str, such as 'outbox.db'")
     if Path(path).name == ":memory:":
         raise _no_file(
-            "a file, which ':memory:' does not; for an outbox that ends with its "
-            "process, leave store out or give MemoryStore()"
+            "a file, which ':memory:' does not; for an outbox in memory, leave out "
+            "store or pass MemoryStore()"
         )
     if _URL.match(path):
         raise _no_file("a plain path, such as 'outbox.db', not a URL")
@@ -71,23 +71,24 @@ def _no_file(right: str) -> ValueError:
 class SQLiteStore:
     """Keep the outbox in a file, so that it survives the process and a power failure.
 
-    ``send`` returns when the message is on disk. It is deleted from the file once it is
-    confirmed; with ``confirm="write"``, before it is written to a connection. What was
-    written and not confirmed when the process ended, the next session on the file
-    reports as ``FAILED`` (``resend=False``) or sends again (``resend=True``), and goes
-    on where the last one was, whatever ended it. One session uses a file at a time.
+    ``send`` returns when the message is on disk. The message is deleted from the file
+    once it is confirmed or, with ``confirm="write"``, before it is written to a
+    connection. The next session on the file continues where the last one stopped,
+    however that ended: messages that were written but not confirmed are reported as
+    ``FAILED`` (``resend=False``) or sent again (``resend=True``). Only one session at a
+    time can use a file.
 
     Attributes:
-        path: The file; it is made if it does not exist, readable by its owner only.
-            It and its folder must be such that nobody else can replace or change it.
+        path: The file; it is created if it does not exist, readable by its owner only.
+            Other users must not be able to change it, or to replace it in its folder.
         synchronous: ``"FULL"`` (default) flushes the disk with each commit.
-            ``"NORMAL"`` is faster and survives ``kill -9``; a power failure may undo
-            its last commits: what was accepted then is lost, and what was sent then is
-            sent again, also with ``resend=False``.
-        max_file_size: Bytes that the file may grow to (default 64 MiB), beside about
-            1 MiB for its log and 1 MiB that is kept (``…-reserve``), so that what waits
-            can be sent when the disk is full; a message beyond them raises
-            ``StoreError``.
+            ``"NORMAL"`` is faster and survives ``kill -9``, but a power failure may
+            undo its last commits: messages accepted then are lost, and messages sent
+            then are sent again, even with ``resend=False``.
+        max_file_size: Bytes that the file may grow to (default 64 MiB); a message
+            beyond that raises ``StoreError``. The log takes about 1 MiB more, and a
+            reserve of 1 MiB (``…-reserve``) lets waiting messages be sent when the
+            disk is full.
     """
 
     path: Path = attrs.field(converter=_absolute)
@@ -110,13 +111,13 @@ class SQLiteStore:
         return SQLiteLedger(database, loop=loop, report=report)
 
     def pending(self) -> Iterator[StoredMessage]:
-        """Look inside: the messages that wait, in order, then those set aside.
+        """Iterate over the messages that wait, in order, then over those set aside.
 
-        It changes nothing, and may be done while a session uses the file, also from
-        another process; what comes and goes meanwhile may or may not be seen.
+        This changes nothing, and is safe while a session uses the file, even in another
+        process. Messages that come or go meanwhile may or may not be seen.
 
         Raises:
-            StoreError: There is no file, or it is not a sound store.
+            StoreError: There is no file, or the file is not a sound store.
         """
         path = self.path
         try:
@@ -149,7 +150,7 @@ def _rows(
 
 
 def _page(rows: sqlite3.Cursor) -> list[Values]:
-    """Read some rows, and let go of the store."""
+    """Read one page of rows, and release the store."""
     page: list[Values] = []
     size = 0
     with contextlib.closing(rows):

@@ -1,8 +1,8 @@
-"""What the outbox asks of a store, and what a durable one shows of itself.
+"""The interface between the outbox and a store, and the messages that a store shows.
 
-A ``Store`` is a setting; opened by a session it becomes that session's ``Ledger``. A
-ledger answers with a future when it has to write to a disk, and with ``None`` when
-there is nothing to wait for. It does things in the order in which it was asked to.
+A ``Store`` is a setting, which returns a ``Ledger`` to each session. A ledger returns a
+future when it has to write to a disk, and ``None`` when there is nothing to wait for.
+It carries out requests in order.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class StoredMessage:
     """A message in a durable store, as ``pending()`` shows it.
 
-    Of a row that is damaged the message is what can be read, a time that cannot is 0.0
-    or ``None``, and a count 0.
+    If its row is damaged, ``data`` is what can be read of it; an unreadable time is 0.0
+    or ``None``, and an unreadable count is 0.
 
     Attributes:
         sequence: Its place in the order of the store.
-        data: The message; what is left of it where it was set aside.
+        data: The message, or what is left of it if it was set aside.
         message_id: The id given to ``send``, or ``None``.
         accepted_at: When it was accepted, in Unix seconds.
         expires_at: When its ``ttl`` passes, in Unix seconds; ``None`` for never.
@@ -54,7 +54,7 @@ class Row:
     """A message found in a store when it was opened, without its payload.
 
     Attributes:
-        only_if_open: Whether it was for a connection that is gone.
+        only_if_open: Whether it was bound to a connection, which is gone by now.
         accused: How many connections ended while it was alone in flight.
         awaited: Whether it has to be confirmed once it is written.
         poison: Why it cannot be sent and was set aside, ``None`` if it can.
@@ -85,19 +85,19 @@ class Ledger(Protocol):
         ...
 
     async def open(self) -> list[Row]:
-        """Begin, and return what an earlier session left, in order."""
+        """Open the store; return what an earlier session left in it, in order."""
         ...
 
     def put(self, delivery: Delivery) -> asyncio.Future[None] | None:
-        """Keep a message that is being accepted."""
+        """Store a message that is being accepted."""
 
     def claim(
         self, deliveries: Sequence[Delivery]
     ) -> asyncio.Future[list[Message | None]] | None:
-        """Give the payloads of messages that are about to be written.
+        """Return the payloads of messages that are about to be written.
 
-        Those whose confirmation is awaited stay, marked as transmitted once more; the
-        others are gone from the store before anything is written.
+        Messages that have to be confirmed stay, marked as transmitted once more; the
+        others are deleted from the store before anything is written.
 
         Returns:
             The payloads, ``None`` for one that was set aside because it is poison.
@@ -107,13 +107,13 @@ class Ledger(Protocol):
         """Store how many connections ended while a message was alone in flight."""
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Keep messages again that were claimed and not written."""
+        """Store messages again that were claimed but not written."""
 
     def forget(self, deliveries: Sequence[Delivery]) -> asyncio.Future[None] | None:
-        """Keep messages no longer."""
+        """Delete messages from the store."""
 
     async def close(self) -> None:
-        """Finish what was asked for, and let go of the store."""
+        """Carry out the pending requests, and close the store."""
         ...
 
 
@@ -124,5 +124,5 @@ class Store(Protocol):
     def ledger(
         self, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
     ) -> Ledger:
-        """Return the ledger of one session, which opens it."""
+        """Return a ledger for one session, which still has to open it."""
         ...

@@ -1,13 +1,14 @@
-"""Which message may be what ends connections, and how slowly the next are written.
+"""Messages suspected of ending connections, and how slowly others are then written.
 
-Rules: an ending accuses what was in flight if what its connection was handed first was
-not confirmed, or if the server's close code speaks of messages; an end of ours, and a
-server that says why else it goes, accuse nothing. After an accusing end connections go
-slowly until all is well: nothing is written before a pong has shown that the peer
-reads, then the head alone, and each confirmation makes room for one more. An ending
-counts against a message only if that was alone in flight, behind such a pong or named
-by the code. A head that ends nothing and is not confirmed in time holds the others up
-no more; if none of them is confirmed either, the end still counts against the head.
+Rules: an ending accuses the messages in flight if the first message of its connection
+was not confirmed, or if the server's close code blames messages. It accuses nothing if
+we ended the connection, or if the server gives another reason. After an accusing end,
+connections go slowly until all is well: nothing is written before a pong has shown that
+the peer reads, then only the head, and each confirmation makes room for one more. An
+ending counts against a message only if that message was alone in flight, and either the
+peer was known to read or the code blames messages. A head that ends nothing and is not
+confirmed in time no longer holds up the others; if none of them is confirmed either,
+the end still counts against the head.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from typing import Final
 from resilient_ws.errors import ConnectionLost, ProtocolError
 
 
-#: Close codes by which a server says that credentials are the matter, not messages.
+#: Close codes by which a server rejects credentials, not messages.
 _CREDENTIALS: Final = frozenset({3000, 3003, 4401, 4403})
-#: Close codes that speak of what was received (RFC 6455 §7.4.1), with those that
-#: applications make up.
+#: Close codes that blame a message (RFC 6455 §7.4.1), with those that applications
+#: define.
 ACCUSING_CODES: Final = frozenset(
     {1003, 1007, 1008, 1009, *range(4000, 5000)} - _CREDENTIALS
 )
-#: Close codes by which a server gives another reason: going away, restarting, busy.
+#: Close codes that give another reason: going away, restarting, busy, credentials.
 EXCUSING_CODES: Final = frozenset({1001, 1012, 1013}) | _CREDENTIALS
 
 
 class Suspects:
-    """How many messages may be in flight, after what earlier connections ended with.
+    """The limit of messages in flight, after the way earlier connections ended.
 
     Args:
-        most: How many may be when nothing is suspected.
+        most: The limit when nothing is suspected.
     """
 
     __slots__ = (
@@ -51,14 +52,14 @@ class Suspects:
         self._slow = False
         #: How many messages may be in flight now.
         self.window = most
-        # Of the present connection: whether its peer is known to read, what was
-        # written since the last confirmation, whether what was written first is
+        # For the present connection: whether its peer is known to read, how many
+        # messages were written since the last confirmation, whether the first one is
         # confirmed, and whether the others no longer wait for a head that went alone.
         self._vouched = False
         self._since = 0
         self._cleared = False
         self._outwaited = False
-        #: Whether the last ending named the messages in flight as its reason.
+        #: Whether the close code of the last ending blamed the messages in flight.
         self.named = False
 
     @property
@@ -67,35 +68,35 @@ class Suspects:
         return self.window == 0
 
     def doubt(self) -> None:
-        """Go slowly: something that was written once may have ended a connection."""
+        """Go slowly: a message that was written before may have ended a connection."""
         self._slow = True
 
     def begin(self) -> None:
-        """Take note of a new connection."""
+        """Reset the state for a new connection."""
         self._vouched = self._cleared = self._outwaited = False
         self._since = 0
         self.window = 0 if self._slow else self._most
 
     def vouch(self) -> None:
-        """Take note of a pong: the peer reads."""
+        """Record a pong, which shows that the peer reads."""
         self._vouched = True
         self.proceed()
 
     def proceed(self) -> None:
-        """Let the head be written, whether or not the peer has shown that it reads."""
+        """Let the head be written, even if the peer has not shown that it reads."""
         self.window = max(self.window, 1)
 
     def wrote(self, count: int) -> None:
-        """Take note of messages written, also of those that nothing confirms."""
+        """Record written messages, including those that nothing confirms."""
         self._since += count
 
     def confirmed(self, count: int, in_flight: int, *, first: bool) -> None:
-        """Take note of confirmations.
+        """Record confirmations.
 
         Args:
-            count: How many there are.
+            count: How many messages were confirmed.
             in_flight: How many messages are left in flight.
-            first: Whether what the connection was handed first is not among these.
+            first: Whether the first message of the connection is confirmed.
         """
         self._vouched = True
         self._cleared = self._cleared or first
@@ -106,11 +107,11 @@ class Suspects:
 
     @property
     def holds_up(self) -> bool:
-        """Whether suspects that are in flight keep others waiting."""
+        """Whether suspected messages in flight keep others waiting."""
         return self._slow and self.window < self._most
 
     def outwait(self) -> None:
-        """Let the others go: the peer has read the suspects, and says nothing."""
+        """Release the others: the peer has read the suspects but confirms nothing."""
         self._outwaited = self._since == 1
         self.window = self._most
 
@@ -118,11 +119,11 @@ class Suspects:
         """Judge the end of the connection.
 
         Args:
-            because: Why it ended, ``None`` for an end of ours.
+            because: Why it ended, ``None`` if we ended it.
             in_flight: How many messages it leaves unconfirmed.
 
         Returns:
-            Whether that counts against the one message in flight.
+            Whether the end counts against the oldest message in flight.
         """
         named = in_flight > 0 and names_messages(because)
         self.named = named
@@ -131,26 +132,26 @@ class Suspects:
         if not (named or self._slow or not self._cleared):
             return False
         alone = in_flight == self._since == 1
-        # Nothing was confirmed since, or it would not go slowly any more.
+        # Going slowly still: nothing was confirmed since ``outwait``.
         alone = alone or (self._outwaited and self._slow)
         self._slow = True
         return alone and (named or self._vouched)
 
 
 def names_messages(because: Exception | None) -> bool:
-    """Whether an ending says that a message was the reason."""
+    """Whether the close code of an ending blames a message."""
     return _code(because) in ACCUSING_CODES
 
 
 def excuses(because: Exception | None) -> bool:
-    """Whether an ending has another reason than what was written."""
+    """Whether an ending has a reason other than the messages written."""
     if not isinstance(because, ConnectionLost) or because.how == "local":
         return True
     return _code(because) in EXCUSING_CODES
 
 
 def _code(because: Exception | None) -> int | None:
-    """Return the code that the peer closed with; ours says nothing of its reasons."""
+    """Return the peer's close code; one of ours says nothing about its reasons."""
     if not isinstance(because, ConnectionLost) or isinstance(because, ProtocolError):
         return None
     close = because.close

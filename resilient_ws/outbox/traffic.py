@@ -1,9 +1,9 @@
-"""What the coming, the answers and the going of connections mean for messages.
+"""What happens to messages when connections open, answer and end.
 
-Rules: one connection at a time is written to, and what was written to it is confirmed
-by it, also while it is only waited for; an answer that comes from another one confirms
-nothing. When it has gone, what it leaves unconfirmed waits to be written again, before
-anything newer, unless too many ends count against it.
+Rules: one connection at a time is written to. Its pongs confirm what was written to it,
+also after writing has stopped; a pong from another connection confirms nothing. When
+the connection has gone, its unconfirmed messages wait to be written again, before
+anything newer, unless too many ends count against them.
 """
 
 from __future__ import annotations
@@ -67,19 +67,19 @@ class Traffic:
         self._fates = fates
         self._pump = pump
         self._confirmation = confirmation
-        # Also while no more is written to it.
+        # The present connection, also after ``halt`` has stopped writing to it.
         self._link: Link | None = None
         self._progress: asyncio.Future[None] | None = None
 
     # Connections.
 
     def attach(self, link: Link, ping: Callable[[], None], *, epoch: int) -> None:
-        """Begin to write to an open connection, what waits first.
+        """Begin writing to an open connection, waiting messages first.
 
         Args:
             link: The connection.
-            ping: Sends a ping behind all that was written to it.
-            epoch: Its ordinal.
+            ping: Sends a ping after everything that was written to it.
+            epoch: The ordinal of the connection.
         """
         self._link = self._pump.link = link
         self._pump.epoch = epoch
@@ -89,7 +89,7 @@ class Traffic:
         self._pump.run()
 
     def halt(self, link: Link) -> None:
-        """Write no more to a connection; what it was handed may still be confirmed."""
+        """Stop writing to a connection; it may still confirm what it was handed."""
         if link is self._pump.link:
             self._pump.link = None
             self._pump.draining = False
@@ -100,12 +100,12 @@ class Traffic:
     def detach(
         self, link: Link | None = None, because: Exception | None = None
     ) -> None:
-        """Be done with the connection, if it is ``link`` (default: any).
+        """Forget the connection, if it is ``link`` (default: any).
 
         Args:
             link: The connection.
-            because: Why it ended, ``None`` for an end of ours; one that was halted
-                is ended by us, however its peer hangs up then.
+            because: Why it ended, ``None`` if we ended it. A halted connection counts
+                as ended by us, however its peer then hangs up.
         """
         if link is not None and link is not self._link:
             return
@@ -123,13 +123,13 @@ class Traffic:
         self._pump.note_progress()
 
     def _accuse(self, delivery: Delivery) -> None:
-        """Let the end of a connection count against a message, also after a restart."""
+        """Count the end of a connection against a message, also across restarts."""
         delivery.accused += 1
         if delivery.stored and self._policy.resend:
             self._ledger.accuse(delivery)
 
     def _land(self, landed: Sequence[Delivery]) -> None:
-        """See to what its connection has left unconfirmed."""
+        """Requeue or fail the messages that a connection left unconfirmed."""
         if not self._policy.resend:
             self._fates.lose(landed, DeliveryState.FAILED)
             return
@@ -149,7 +149,7 @@ class Traffic:
     # Answers.
 
     def passed(self, link: Link, mark: int) -> None:
-        """Take note that a connection's peer has passed its first ``mark`` messages."""
+        """Record a pong that covers the first ``mark`` messages of a connection."""
         confirmation = self._confirmation
         if confirmation is None:
             return
@@ -159,7 +159,7 @@ class Traffic:
             self._pump.run()
 
     def acknowledge(self, message_id: str) -> None:
-        """Take note that the peer's application has taken a message."""
+        """Record that the peer's application has acknowledged a message."""
         if self._confirmation is not None:
             self._confirm(self._confirmation, self._flight.named(message_id))
 
@@ -182,37 +182,37 @@ class Traffic:
     # Looking, and waiting for the end.
 
     def outstanding(self) -> list[Delivery]:
-        """Return what is on its way or waits, in order."""
+        """Return the messages in flight and those that wait, in order."""
         return [*self._flight.deliveries(), *self._pump.claimed, *self._line]
 
     def first(self) -> Delivery | None:
-        """Return the oldest message that is on its way or waits."""
+        """Return the oldest message that is in flight or waits."""
         return self._flight.first() or next(chain(self._pump.claimed, self._line), None)
 
     def doubt(self) -> None:
-        """Go slowly at first: what an earlier session wrote may have ended it."""
+        """Go slowly: a message of an earlier session may have ended its connection."""
         if self._confirmation is not None:
             self._confirmation.suspects.doubt()
 
     def oldest(self) -> Delivery | None:
-        """Return what has waited longest, or been on its way where that takes room."""
+        """Return the oldest waiting message, else the oldest in flight to be resent."""
         first = next(iter(self._line), None)
         return self._flight.first() if first is None and self._policy.resend else first
 
     def note_progress(self) -> None:
-        """Let whoever waits for the end look again."""
+        """Let ``drained`` and ``settled`` check again."""
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
 
     async def drained(
         self, busy: Callable[[], bool], limit: float, patience: float
     ) -> None:
-        """Wait until all is written and confirmed, or there is no hope of that.
+        """Wait until all messages are written and confirmed, or cannot be.
 
         Args:
-            busy: Whether messages wait, or are about to.
-            limit: The seconds that it may take.
-            patience: Those that confirmations may take when all is written.
+            busy: Tells whether messages wait or are being stored.
+            limit: Seconds to wait at most.
+            patience: Seconds to wait for confirmations once all is written.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
@@ -222,7 +222,7 @@ class Traffic:
                     await self._confirmed()
 
     async def _confirmed(self) -> None:
-        """Wait until what was written is confirmed, or there is no hope of that."""
+        """Wait until all written messages are confirmed, or cannot be."""
         confirmation = self._confirmation
         if confirmation is None:
             return
@@ -231,7 +231,7 @@ class Traffic:
             await self._next_progress()
 
     async def settled(self) -> None:
-        """Wait until no claim is open, when nothing can be written any more."""
+        """Wait until no claim is pending; nothing can be written any more."""
         self._pump.stop()
         while self._pump.claimed:
             await self._next_progress()

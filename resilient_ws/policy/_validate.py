@@ -1,8 +1,8 @@
-"""Checks shared by the policies: what is wrong, where, and what would be right.
+"""Checks shared by the policies. Each error names the argument and what it must be.
 
-A converter turns an ``int`` of seconds into a ``float`` and lets everything else
-through, because only the validator after it knows the name to put in the message. A
-wrong type is a ``TypeError``, a wrong value a ``ValueError``.
+A converter turns an ``int`` of seconds into a ``float`` and passes everything else on,
+because only the validator after it knows the name to put in the message. A wrong type
+is a ``TypeError``, a wrong value a ``ValueError``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def seconds(value: float) -> float:
-    """An ``int`` as a ``float``; anything else as it is."""
-    if type(value) is not int:  # a bool is an int as well, and no duration
+    """Return an ``int`` as a ``float``, and anything else unchanged."""
+    if type(value) is not int:  # a bool is an int as well, but not a duration
         return value
     try:
         return float(value)
@@ -30,12 +30,12 @@ def seconds(value: float) -> float:
 
 
 def seconds_or_none(value: float | None) -> float | None:
-    """As ``seconds``, for what may be switched off."""
+    """Convert as ``seconds`` does, but keep None."""
     return None if value is None else seconds(value)
 
 
 def positive(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """A finite number of seconds above 0."""
+    """Refuse all but a finite number of seconds above 0."""
     name = name_of(instance, attribute)
     if _number(name, "a positive number of seconds", value) <= 0:
         raise ValueError(f"{name} must be a positive number of seconds, not {value:g}.")
@@ -44,7 +44,7 @@ def positive(instance: object, attribute: attrs.Attribute[Any], value: object) -
 def not_negative(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """A finite number of seconds, 0 or above."""
+    """Refuse all but a finite number of seconds, 0 or more."""
     name = name_of(instance, attribute)
     if _number(name, "a number of seconds, 0 or more", value) < 0:
         raise ValueError(
@@ -55,13 +55,13 @@ def not_negative(
 def positive_or_none(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """As ``positive``, for what may be switched off."""
+    """Check as ``positive`` does, but allow None."""
     if value is not None:
         positive(instance, attribute, value)
 
 
 def check_positive(name: str, value: object, *, also: str = "") -> None:
-    """A finite number of seconds above 0, given as ``name``; ``also`` is right, too."""
+    """Refuse all but seconds above 0. The error names ``also`` as allowed, too."""
     right = f"a positive number of seconds{also}"
     if _number(name, right, value) <= 0:
         raise ValueError(f"{name} must be {right}, not {value}.")
@@ -70,7 +70,7 @@ def check_positive(name: str, value: object, *, also: str = "") -> None:
 def instance_of(
     kind: type, right: str
 ) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """Something of a type, which the message calls ``right``."""
+    """Return a validator for a type, which its error calls ``right``."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         require(value, kind, name_of(instance, attribute), right)
@@ -79,7 +79,7 @@ def instance_of(
 
 
 def check_duration(name: str, value: object) -> None:
-    """A finite number of seconds, 0 or above, given to a method as ``name``."""
+    """Refuse all but a finite number of seconds, 0 or more, for argument ``name``."""
     right = "a number of seconds, 0 or more"
     if _number(name, right, value) < 0:
         raise ValueError(f"{name} must be {right}, not {value}.")
@@ -88,20 +88,20 @@ def check_duration(name: str, value: object) -> None:
 def positive_int(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """A whole number above 0."""
+    """Refuse all but a whole number above 0."""
     whole_number(name_of(instance, attribute), value, at_least=1)
 
 
 def positive_int_or_none(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """As ``positive_int``, for what may be without a limit."""
+    """Check as ``positive_int`` does, but allow None."""
     if value is not None:
         positive_int(instance, attribute, value)
 
 
 def whole_number(name: str, value: object, *, at_least: int) -> None:
-    """A whole number; True and 2.0 are none."""
+    """Refuse all but a whole number of at least ``at_least``: no bool, no float."""
     right = "a positive whole number" if at_least else "a whole number, 0 or more"
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, right, value)
@@ -112,11 +112,11 @@ def whole_number(name: str, value: object, *, at_least: int) -> None:
 def one_of(
     *choices: object,
 ) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """One of a few words."""
+    """Return a validator that accepts only these values."""
     right = f"one of {', '.join(repr(choice) for choice in choices)}"
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        # By type too: 1 equals True, and is not it.
+        # Compare the types too: 1 == True.
         if any(type(value) is type(item) and value == item for item in choices):
             return
         name = name_of(instance, attribute)
@@ -130,20 +130,20 @@ def one_of(
 def synchronous(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """A callable that answers at once, for a decision cannot be awaited."""
+    """Refuse all but a plain callable: the library does not await its answer."""
     require_synchronous(value, name_of(instance, attribute))
 
 
 def synchronous_or_none(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """As ``synchronous``, for what may be left out."""
+    """Check as ``synchronous`` does, but allow None."""
     if value is not None:
         synchronous(instance, attribute, value)
 
 
 def is_coroutine_callable(value: object) -> bool:
-    """Whether calling it gives a coroutine, also through a partial or an object."""
+    """Return whether a call gives a coroutine, also through a partial or an object."""
     while isinstance(value, functools.partial):
         value = cast("functools.partial[object]", value).func
     called = getattr(type(value), "__call__", None)  # noqa: B004 - to look at, not call
@@ -153,13 +153,13 @@ def is_coroutine_callable(value: object) -> bool:
 def require(
     value: object, kind: type | tuple[type, ...], name: str, right: str
 ) -> None:
-    """A value of the right type, whatever a caller without a type checker gave."""
+    """Refuse a value of another type, for callers who run no type checker."""
     if not isinstance(value, kind):
         raise wrong_type(name, right, value)
 
 
 def check_encodable(name: str, text: str) -> None:
-    """A text that UTF-8 can carry; it is not repeated, for it may be a credential."""
+    """Refuse text that UTF-8 cannot encode, without repeating it: it may be secret."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -169,13 +169,13 @@ def check_encodable(name: str, text: str) -> None:
 
 
 def require_callable(value: object, name: str) -> None:
-    """Something to be called."""
+    """Refuse what cannot be called."""
     if not callable(value):
         raise wrong_type(name, "a callable", value)
 
 
 def require_synchronous(value: object, name: str, right: str = "a callable") -> None:
-    """Something to be called that answers at once."""
+    """Refuse what cannot be called, and coroutine functions."""
     if not callable(value):
         raise wrong_type(name, right, value)
     if is_coroutine_callable(value):
@@ -185,12 +185,12 @@ def require_synchronous(value: object, name: str, right: str = "a callable") -> 
 
 
 def name_of(instance: object, attribute: attrs.Attribute[Any]) -> str:
-    """How the user spells it: ``Timeouts.open``."""
+    """Return the name as the user writes it: ``Timeouts.open``."""
     return f"{type(instance).__name__}.{attribute.name}"
 
 
 def wrong_type(name: str, right: str, value: object) -> TypeError:
-    """The error for a value of another type than ``right``."""
+    """Return the error for a value whose type is not ``right``."""
     return TypeError(f"{name} must be {right}, not {_a(value)}.")
 
 

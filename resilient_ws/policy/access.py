@@ -1,11 +1,11 @@
 """Where a session may go.
 
-Rules: a destination is vetted by its host before any packet, and by address at the
-dial, because a name may resolve to anything; where a proxy resolves names, the address
-is not ours to see. Plain ``ws://`` is for loopback only, unless allowed; a redirect is
-vetted like a destination, stays within its origin unless allowed, and never leads from
-TLS to plain. For *refusing*, an address is what it finally reaches (NAT64 and 6to4
-unwrapped); for *trusting* it as loopback, only what stays in this machine counts.
+Rules: a destination is vetted by host before any packet is sent, and by address when it
+is dialled, because a name may resolve to anything. We see no address where a proxy
+resolves the name. Plain ``ws://`` may only go to loopback, unless allowed. A redirect
+is vetted like a destination, stays within its origin unless allowed, and never leads
+from TLS to plain. NAT64 and 6to4 addresses are unwrapped before they are *refused*; an
+address is *trusted* as loopback only if its packets stay in this machine.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from resilient_ws.policy.host import IPAddress
     from resilient_ws.policy.url import Endpoint
 
-#: The ports that browsers refuse, for other protocols listen there (WHATWG Fetch,
-#: "bad port"): a WebSocket handshake must not be read as a mail or an IRC command.
+#: The ports that browsers refuse because other protocols listen there (WHATWG Fetch,
+#: "bad port"): a mail or IRC server could take the handshake for commands.
 # fmt: off
 FETCH_BAD_PORTS: Final = frozenset((
     1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87,
@@ -40,10 +40,10 @@ FETCH_BAD_PORTS: Final = frozenset((
 
 _YES_OR_NO: Final = (True, False)
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-#: All that IANA has given out for the public (RFC 4291, section 2.4, and its registry);
-#: beside it lie mapped, local, site-local and multicast addresses, and the future.
+#: The only range of public addresses that IANA has assigned (RFC 4291, section 2.4).
+#: Mapped, local, site-local, multicast and unassigned addresses are outside it.
 _UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-#: Not public, and not known as such to every Python: RFC 6890, 7526 and 9637.
+#: Networks that are not public, though some Pythons think so: RFC 6890, 7526 and 9637.
 _RESERVED: Final = (
     ipaddress.IPv4Network("192.0.0.0/24"),
     ipaddress.IPv4Network("192.88.99.0/24"),
@@ -76,7 +76,7 @@ def _pattern(item: object) -> str:
 
 def _ports(value: Iterable[int]) -> frozenset[int]:
     if value is FETCH_BAD_PORTS:
-        return FETCH_BAD_PORTS  # the one for all: a copy of it has 8 KiB
+        return FETCH_BAD_PORTS  # shared: a copy would take 8 KiB
     items = _items(value, "Access.blocked_ports", "a collection of port numbers")
     for item in items:
         whole_number("Every item of Access.blocked_ports", item, at_least=0)
@@ -84,7 +84,7 @@ def _ports(value: Iterable[int]) -> frozenset[int]:
 
 
 def _items(value: object, name: str, right: str) -> list[object]:
-    # A str is iterable as well: its letters would become hosts.
+    # A str is iterable as well, and each letter would become a host.
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise wrong_type(name, right, value)
     return list(cast("Iterable[object]", value))
@@ -101,33 +101,32 @@ class Access:
     The defaults let a client reach its server in any network, encrypted. When the URL
     comes from somebody else, set ``allowed_hosts``, or ``allow_private=False``.
 
-    Hosts are vetted before any packet, and addresses again when they are dialled,
-    whatever name led to them. Behind a proxy it depends on who resolves names. With
-    ``socks4://`` and ``socks5://`` we do, and vet what we find before we ask for it.
-    With ``http://``, ``https://`` and ``socks5h://`` the proxy does: only the host is
-    vetted, and a name may lead the proxy to a private address of its network, which it
-    must refuse itself. Every proxy sees host and port, and with ``ws://`` all that
-    passes. The address of the proxy is your own choice, and never vetted.
+    Hosts are vetted before any packet is sent, and addresses again when they are
+    dialled. Behind a proxy, the check depends on who resolves names. With ``socks4://``
+    and ``socks5://`` the session does, and vets the address before it asks the proxy.
+    With ``http://``, ``https://`` and ``socks5h://`` the proxy does: the session can
+    vet only the host, and the proxy itself must refuse private addresses in its
+    network. Every proxy sees host and port, and all of a ``ws://`` connection. The
+    address of the proxy is your own choice, so it is never vetted.
 
     Attributes:
         allow_insecure: ``"loopback"`` allows ``ws://`` to this machine only, ``True``
             to anywhere, ``False`` to nowhere.
-        allowed_hosts: Exact hosts, or ``"*.example.com"`` for those below it; ``None``
+        allowed_hosts: Exact hosts, or ``"*.example.com"`` for its subdomains; ``None``
             for all.
         blocked_ports: Ports that are never dialled.
         allow_private: ``False`` refuses every address that is not public, and the
-            names of this machine (``localhost`` and what is below it).
-        allow_redirects: ``"same-origin"`` follows redirects of the server to itself
-            (scheme, host and port; from ``ws://`` to ``wss://`` of the same host at
-            their default ports counts as well), ``"any"`` to others too, ``"none"``
-            follows none. What you send after the handshake, ``on_open`` and the outbox
-            go to wherever it leads; headers, cookies, ``Authorization``, ``origin`` and
-            subprotocols do not leave their origin.
+            names of this machine (``localhost`` and its subdomains).
+        allow_redirects: ``"same-origin"`` follows a redirect to the same scheme, host
+            and port, or from ``ws://`` to ``wss://`` on the same host at their default
+            ports. ``"any"`` follows every redirect, ``"none"`` follows none. Headers,
+            cookies, ``Authorization``, ``origin`` and subprotocols are not sent to
+            another origin, but messages from ``on_open`` and the outbox are.
         max_redirects: How many redirects a handshake may follow.
 
     Raises:
         TypeError: A value of another type.
-        ValueError: A pattern that is no host, a negative number, or another word.
+        ValueError: A pattern that is not a host, a negative number, or an unknown word.
     """
 
     allow_insecure: Literal["loopback"] | bool = attrs.field(
@@ -150,7 +149,7 @@ class Access:
 
         Args:
             endpoint: Where to.
-            proxied: Whether a proxy will dial it. What is loopback there is another
+            proxied: Whether a proxy will dial it. Loopback then means the proxy's
                 machine, so it does not count as secure.
 
         Raises:
@@ -172,7 +171,7 @@ class Access:
 
         Args:
             ip: The address, resolved or as it stood in the URL.
-            endpoint: For whom.
+            endpoint: The destination it belongs to.
 
         Raises:
             SecurityError: It is not allowed.
@@ -193,8 +192,8 @@ class Access:
         """Vet a redirect before it is followed.
 
         Args:
-            source: Who redirects.
-            target: Where to.
+            source: The server that redirects.
+            target: Where it redirects to.
             hops: Which redirect of this handshake it is, from 1.
             proxied: As in ``check_endpoint``.
 
@@ -263,14 +262,14 @@ def _names_private(endpoint: Endpoint) -> bool:
 
 
 def _is_loopback(address: IPAddress) -> bool:
-    """Whether packets for it stay in this machine."""
+    """Return whether packets to an address stay in this machine."""
     mapped = getattr(address, "ipv4_mapped", None) or address
-    # The unspecified address, dialled, is this machine.
+    # Dialling the unspecified address reaches this machine.
     return bool(mapped.is_loopback or mapped.is_unspecified)
 
 
 def _reached(address: IPAddress) -> IPAddress:
-    """The address that packets finally reach, as far as its spelling tells."""
+    """Return the address that packets finally reach, as far as its bits tell."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:

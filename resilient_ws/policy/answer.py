@@ -1,8 +1,8 @@
-"""The headers of an answer that opened a connection, as its user may see them.
+"""The headers of the answer that opened a connection, as the user sees them.
 
-Rules: names are in lower case; of headers without end a bounded part is kept,
-as of a refusal. A user may read all of that; what is printed shows the values of those
-headers only in which a server has no reason to repeat a secret.
+Rules: names are in lower case. The number and size of the headers kept are bounded, as
+for a refusal. The user may read every value; ``repr`` shows only those of headers in
+which a server has no reason to repeat a secret.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-#: What a server has no reason to repeat a secret in. A subprotocol may be a login.
+#: Headers in which a server has no reason to repeat a secret. The subprotocol is not
+#: one of them: some clients put a token into it.
 _TELLING: Final = frozenset(
     {
         "connection",
@@ -37,8 +38,8 @@ _TELLING: Final = frozenset(
 class AnswerHeaders(Mapping[str, str]):
     """The headers of the 101, by their names in lower case; ``repr`` hides secrets.
 
-    The values of one name are joined with a comma, those of ``set-cookie``, which may
-    hold commas, with a line break.
+    Values of the same name are joined with a comma. Those of ``set-cookie`` are joined
+    with a line break, because they may contain commas.
     """
 
     __slots__ = ("_headers",)
@@ -53,7 +54,7 @@ class AnswerHeaders(Mapping[str, str]):
         self._headers = kept_headers(joined.items(), left_out=frozenset())
 
     def __getitem__(self, name: str) -> str:
-        """Return the value of a header; names are in lower case."""
+        """Return the value of a header, given its name in lower case."""
         return self._headers[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -65,7 +66,7 @@ class AnswerHeaders(Mapping[str, str]):
         return len(self._headers)
 
     def __repr__(self) -> str:
-        """Show the headers, but nothing that may be a secret."""
+        """Show all names, and only values that cannot be secret."""
         shown = {
             name: value if name in _TELLING else "***"
             for name, value in self._headers.items()

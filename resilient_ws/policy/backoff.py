@@ -2,9 +2,9 @@
 
 Rules: ``Reconnect`` is a frozen policy and counts nothing; an ``Outage`` is one run of
 it, from the loss of a stable connection (or the first dial) until the next stable one.
-The algebra of waits and stops is tenacity's; the clock is the caller's: every method
-is told ``now``. Floors (``Retry-After`` and the like) are added to the jittered wait,
-never put in its place, or a fleet that was told "in 60 s" would come back in step.
+Waits and stops are tenacity's. Every method is told ``now`` by its caller, who owns the
+clock. Floors (``Retry-After`` and the like) are added to the jittered wait and never
+replace it, or a fleet that was told "in 60 s" would come back in step.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from resilient_ws.policy.failures import Ending, Verdict
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-#: A user's opinion on an ending; ``None`` for the default.
+#: A user's verdict on an ending; ``None`` for the default.
 Classify: TypeAlias = Callable[[Ending], Verdict | None]
 
 #: Two dials to one endpoint never start closer together than this, whoever asks.
@@ -54,23 +54,23 @@ MAX_HISTORY: Final = 20
 
 _MEMBER_GAP: Final = 0.5
 _MIN_AGE_FACTOR: Final = 0.9
-#: For which attempts a wait is asked how long it gets. Some shrink. The last is late
-#: enough for every exponential one to have reached its maximum; a random one does not
-#: tell its bound, and the largest of a few draws comes near it.
+#: The attempts at which a wait is sampled to find its longest. Several, because some
+#: waits shrink. By the last, every exponential wait has reached its maximum; it is
+#: drawn 8 times, because the largest of a few draws is close to a random wait's bound.
 _PROBED: Final = (1, 2, 4, 8, 16, 32, 64, *(8 * (100,)))
 
 
 class FullJitter(wait_base):
     """Wait anything between 0 and a bound that doubles with each attempt.
 
-    The default of ``Reconnect``. Full jitter spreads a fleet that lost its server in
-    one moment evenly over the whole interval. Unlike tenacity's own random waits it
-    draws from a generator of its own: a bot that seeds the global ``random`` would
-    otherwise make all its copies dial in step.
+    The default of ``Reconnect``. Full jitter spreads a fleet that lost its server at
+    the same moment evenly over the whole interval. Unlike tenacity's own random waits
+    it has its own generator: otherwise all copies of a bot that seeds the global
+    ``random`` would dial in step.
 
     Args:
         initial: The bound for the first retry, in seconds.
-        maximum: What the bound grows to, in seconds.
+        maximum: The largest bound, in seconds.
         rng: Where to draw from; by default the operating system.
     """
 
@@ -88,7 +88,7 @@ class FullJitter(wait_base):
         self._rng = _rng(rng)
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        """The seconds to wait after this attempt."""
+        """Return the seconds to wait after this attempt."""
         try:
             bound = math.ldexp(self.initial, retry_state.attempt_number - 1)
         except OverflowError:  # after weeks of outage, far beyond any maximum
@@ -96,8 +96,8 @@ class FullJitter(wait_base):
         return self._rng.uniform(0.0, min(self.maximum, bound))
 
 
-#: The operating system's generator. It has no state that a forked worker could share
-#: with its siblings, so one may serve all, also in a policy that a module keeps.
+#: The operating system's generator. It has no state that forked workers could share,
+#: so one instance serves every policy.
 _SYSTEM: Final = random.SystemRandom()
 
 
@@ -111,22 +111,25 @@ class Reconnect:
 
     Attributes:
         wait: Any synchronous tenacity wait, or a callable that takes a
-            ``RetryCallState`` and answers with seconds. ``None`` is full jitter, 1 s
+            ``RetryCallState`` and returns seconds. ``None`` is full jitter, 1 s
             doubling to 60 s.
         stop: Any synchronous tenacity stop; its clock starts with the outage.
-        stable_after: Seconds a connection must stay open for attempts to count anew.
-        max_outage: Give up when an outage would last longer, in seconds.
-        max_age: Replace a connection at this age, jittered down by up to a tenth.
-        classify: Your verdict on an ending, or ``None`` from it for the default.
-        fatal_after: Once a connection has been open, seconds for which a fatal verdict
-            must have stood, dialled at the longest delay, before it ends the session.
-            Any other verdict, and a stable connection, start them anew.
+        stable_after: Seconds a connection must stay open before the count of attempts
+            starts again.
+        max_outage: The longest outage, in seconds; then the session gives up.
+        max_age: The age in seconds at which a connection is replaced, less a random
+            tenth at most.
+        classify: A callable that returns your verdict on an ending, or ``None`` for
+            the default.
+        fatal_after: Seconds for which a fatal verdict must stand before it ends a
+            session that has been open. Until then it dials at the longest delay. Any
+            other verdict, or a stable connection, starts the time again.
         retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds.
-        single: Whether there is exactly one connection: see ``once``.
-        rng: Where all jitter is drawn from, to make a test repeatable.
+        single: Whether the session has exactly one connection: see ``once``.
+        rng: The source of all jitter, to make a test repeatable.
 
     Raises:
-        TypeError: A callable is missing or a coroutine function, or a number is none.
+        TypeError: A value of another type, or a coroutine function as a callable.
         ValueError: A number is out of range.
     """
 
@@ -164,37 +167,37 @@ class Reconnect:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Check what is wrong only together.
+        """Check values that are wrong only in combination.
 
         Raises:
-            ValueError: A single connection is to be replaced.
+            ValueError: ``max_age`` is set for a single connection.
         """
         if self.single and self.max_age is not None:
             raise ValueError(
-                "Reconnect.max_age must be left out with Reconnect.once(): there is no "
+                "Reconnect.max_age must be None with Reconnect.once(): there is no "
                 "second connection to replace the first."
             )
 
     @classmethod
     def once(cls) -> Reconnect:
-        """Return the policy of exactly one connection, and then the end.
+        """Return a policy for exactly one connection, without reconnecting.
 
-        Each URL is dialled once, until a connection is open; where none opens,
-        entering raises the last error. When the connection ends, so does the session:
-        iteration stops after the last message. Where the server said goodbye, closing
-        with 1000, 1001 or no code, there is no ``failure``; otherwise iteration,
-        ``wait_closed`` and ``send`` raise what the connection was lost with.
+        The session dials each URL once, until a connection is open. If none opens,
+        entering the session raises the last error. The session ends with its
+        connection, and iteration stops after the last message. If the server closed
+        with 1000, 1001 or no code, ``failure`` is ``None``; otherwise iteration,
+        ``wait_closed`` and ``send`` raise the error that ended the connection.
         """
         return cls(single=True)
 
 
 @attrs.frozen(kw_only=True)
 class Retry:
-    """The answer of an outage that goes on.
+    """The decision to dial again.
 
     Attributes:
         delay: The seconds until the next attempt.
-        source: What decided them.
+        source: What decided the delay.
     """
 
     delay: float
@@ -221,7 +224,7 @@ class Outage:
 
     @property
     def history(self) -> tuple[Exception, ...]:
-        """What the last attempts, at most 20, failed with; the oldest first."""
+        """The errors of the last 20 attempts at most, the oldest first."""
         return tuple(self._history)
 
     def after_failure(
@@ -234,20 +237,20 @@ class Outage:
         gap: float | None = None,
         counted: bool = True,
     ) -> Retry | GaveUp:
-        """Count a failure, and say when to dial again or that it is over.
+        """Count a failure, and return when to dial again or the ``GaveUp``.
 
         Args:
-            because: What failed.
-            now: When, on the clock of ``started``.
+            because: The error of the attempt.
+            now: The time, on the clock of ``started``.
             floor: Seconds to add to the wait.
             source: What raised the floor.
-            gap: Instead of the policy's wait, the seconds before the next member of
-                a round is dialled.
-            counted: ``False`` for the loss of a stable connection: it begins an
-                outage, and no attempt has failed yet.
+            gap: The seconds before the next member of a round is dialled, instead of
+                the policy's wait.
+            counted: ``False`` for the loss of a stable connection, which begins an
+                outage before any attempt has failed.
 
         Raises:
-            ValueError: ``Reconnect.wait`` did not answer with a duration.
+            ValueError: ``Reconnect.wait`` did not return a duration.
         """
         if counted:
             self.attempts += 1
@@ -258,9 +261,9 @@ class Outage:
         wait = _waited(state) if gap is None else gap
         delay = wait + floor
         state.upcoming_sleep = delay
-        # A wait looks at the retry ahead and knows no attempt 0. A stop counts what
-        # has failed: after a drop that is nothing, so stop_after_attempt(1) still
-        # gets its one attempt.
+        # A wait looks at the retry ahead and knows no attempt 0. A stop counts failed
+        # attempts: after a drop there are none, so stop_after_attempt(1) still allows
+        # one attempt.
         state.attempt_number = self.attempts
         verdict = self._stopped(state, delay, now)
         if verdict is not None:
@@ -274,7 +277,7 @@ class Outage:
         if self.policy.stop(state):
             return "Reconnect.stop said so"
         limit = self.policy.max_outage
-        # Waiting for an attempt that may not be made any more helps nobody.
+        # Do not wait for an attempt that the limit would forbid.
         if limit is not None and now - self.started + delay >= limit:
             return f"Reconnect.max_outage ({limit:g} s) ends before the next attempt"
         return None
@@ -297,11 +300,11 @@ class Outage:
 
 
 def longest_wait(policy: Reconnect, because: Exception | None = None) -> float:
-    """What a policy waits at its longest, in seconds, at most 60.
+    """Return the longest wait of a policy, in seconds, at most 60.
 
     Args:
-        policy: Whose wait.
-        because: The failure at hand, for waits that look at it.
+        policy: The policy whose wait is sampled.
+        because: The last failure, for waits that look at it.
     """
     if policy.wait is None:
         return LONGEST_WAIT
@@ -310,23 +313,23 @@ def longest_wait(policy: Reconnect, because: Exception | None = None) -> float:
     answers: list[float] = []
     for attempt in _PROBED:
         _fill(state, failure, attempt=attempt, now=0.0)
-        # One that was written for a few attempts may raise beyond them, which says
-        # nothing about those it is asked for.
+        # A wait that was written for a few attempts may raise for later ones, which a
+        # session may never reach.
         with contextlib.suppress(Exception):
             answers.append(_waited(state))
     return min(LONGEST_WAIT, max(answers, default=LONGEST_WAIT))
 
 
 def jittered_age(max_age: float, rng: random.Random) -> float:
-    """The age at which to replace a connection: 0.9 to 1.0 of ``max_age``.
+    """Return the age at which to replace a connection: 0.9 to 1.0 of ``max_age``.
 
-    Connections made in one moment must not all be replaced in one moment.
+    Connections made at the same moment must not all be replaced at the same moment.
     """
     return max_age * rng.uniform(_MIN_AGE_FACTOR, 1.0)
 
 
 def member_gap(rng: random.Random) -> float:
-    """The pause between two members of one round: 0 to 0.5 s."""
+    """Return the pause between two members of one round: 0 to 0.5 s."""
     return rng.uniform(0.0, _MEMBER_GAP)
 
 
@@ -352,7 +355,7 @@ def _waited(state: RetryCallState) -> float:
 
 def _checked(answer: object) -> float:
     if inspect.iscoroutine(answer):
-        answer.close()  # nobody will await it, and Python would warn of that
+        answer.close()  # it is never awaited, and Python would warn about that
     if (
         isinstance(answer, bool)
         or not isinstance(answer, int | float)
@@ -361,7 +364,7 @@ def _checked(answer: object) -> float:
     ):
         got = answer if isinstance(answer, int | float) else type(answer).__name__
         raise ValueError(
-            "Reconnect.wait must answer with a finite number of seconds, 0 or more, "
+            "Reconnect.wait must return a finite number of seconds, 0 or more, "
             f"not {got}."
         )
     return float(answer)

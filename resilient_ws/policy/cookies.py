@@ -1,7 +1,7 @@
-"""Which cookies go with a request.
+"""The cookies sent with a request.
 
-Rules: the user's own goes out as it was given and stands for its name, whatever a
-server has set; what servers have set follows, as they set it.
+Rules: the user's own cookies are sent as given, and replace those that a server has set
+under the same names. The other cookies of servers follow, as the servers set them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def own_cookies(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Values by name of the user's own cookies (RFC 6265, section 4.2.1)."""
+    """Return the user's own cookies by name (RFC 6265, section 4.2.1)."""
     own: dict[str, str] = {}
     for header, value in headers:
         if header.lower() == "cookie":
@@ -26,11 +26,11 @@ def own_cookies(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 def with_cookies(
     headers: Sequence[tuple[str, str]], kept: Iterable[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """The headers of a request with one ``Cookie`` among them, if there is any.
+    """Return the headers of a request, with all cookies in one ``Cookie`` header.
 
     Args:
-        headers: What the user gave.
-        kept: Name and value of what servers have set for this request.
+        headers: The user's headers.
+        kept: Name and value of each cookie that servers have set for this request.
     """
     own = [value for name, value in headers if name.lower() == "cookie" and value]
     taken = own_cookies(headers)

@@ -1,10 +1,10 @@
-"""Which of several URLs is next.
+"""Which of several URLs to dial next.
 
-Rules: each failed attempt moves on to the next member; a member with a fatal verdict
-leaves, and one whose fatal verdict has yet to stand rests, and is passed over
-meanwhile; the policy's wait is taken once per round, and so are the floors that members
-asked for, because one server's "later" says nothing about its neighbour. A round
-belongs to one outage: the next outage makes a new one, and starts at the first again.
+Rules: each failed attempt moves on to the next member. A member with a final verdict
+leaves the round; one with a fatal verdict that is not final yet rests, and is skipped
+until its rest is over. The policy's wait and the members' floors apply once per round,
+because one server's "later" says nothing about its neighbour. A round belongs to one
+outage: the next outage makes a new one, which starts at the first member.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ T = TypeVar("T", bound="Hashable")
 
 @attrs.frozen(kw_only=True)
 class Turn(Generic[T]):
-    """Who is dialled next, and whether a round is complete.
+    """The member to dial next, and whether a round is complete.
 
     Attributes:
-        member: The next one.
-        wraps: Whether a round is over: the policy's wait is due, with ``floor``.
-            Otherwise a ``member_gap`` is enough.
+        member: The member to dial next.
+        wraps: Whether the round is over, so that the policy's wait is due, with
+            ``floor``. Otherwise a ``member_gap`` is enough.
         floor: Seconds to add to the wait; 0 within a round.
         source: What raised the floor.
     """
@@ -59,7 +59,7 @@ class Round(Generic[T]):
         self._position = 0
         self._floor = 0.0
         self._source: RetrySource = "wait"
-        # Who rests: until when, and what said so.
+        # The members that rest: until when, and what asked for it.
         self._resting: dict[T, tuple[float, RetrySource]] = {}
 
     @property
@@ -81,14 +81,14 @@ class Round(Generic[T]):
         rests: bool = False,
         now: float = 0.0,
     ) -> Turn[T] | None:
-        """Move on from the current member; ``None`` when nobody is left.
+        """Move on from the current member; return ``None`` when no member is left.
 
         Args:
-            fatal: Whether it leaves the round for this outage.
-            floor: The seconds it asked us to stay away.
-            source: Where that floor came from.
-            rests: Whether that concerns nobody else: the others go on without it.
-            now: The time, on the caller's clock, for those who rest.
+            fatal: Whether the member leaves the round for this outage.
+            floor: The seconds that the member asked us to stay away.
+            source: What raised the floor.
+            rests: Whether the floor delays this member only, and not the round.
+            now: The time, on the caller's clock.
         """
         failed = self.current
         self._resting.pop(failed, None)
@@ -108,12 +108,12 @@ class Round(Generic[T]):
         return self._wrap(now)
 
     def _wrap(self, now: float) -> Turn[T]:
-        """Begin again, with the first who does not rest."""
+        """Start the next round, at the first member that does not rest."""
         floor, source = self._floor, self._source
         self._position, self._floor, self._source = 0, 0.0, "wait"
         self._pass_over_resting(now)
         if self._position == len(self._members):
-            # All of them rest: whoever is ready first.
+            # All members rest: take the one whose rest ends first.
             first = min(self._members, key=lambda member: self._resting[member][0])
             self._position = self._members.index(first)
             until, why = self._resting[first]

@@ -1,9 +1,9 @@
 """What an ending means: try again, try again with fresh credentials, or stop.
 
-The default is the tables below, read top to bottom by ``default_verdict``. Whatever
+The default is the tables below, read top to bottom by ``default_verdict``. Anything
 they do not list is retried: a device behind a captive portal that answers 200 must
-still be there when the portal is gone. How long a verdict must stand before it is
-obeyed is the business of ``judge.py``.
+still try when the portal is gone. ``judge.py`` decides how long a verdict must stand
+before the session obeys it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Verdict(enum.Enum):
 
     #: Dial again, at the pace of the backoff.
     RETRY = "retry"
-    #: Dial again once, with a fresh URL and fresh headers; then it is fatal.
+    #: Dial again once, with a fresh URL and fresh headers. The next time it is fatal.
     RETRY_FRESH = "retry_fresh"
-    #: Dialling again cannot help. Before the first open connection that ends the
-    #: session; later it must stand for ``Reconnect.fatal_after``. ``raise Fatal`` ends
-    #: it at once.
+    #: Dialling again cannot help. This verdict ends the session before the first open
+    #: connection; later it must stand for ``Reconnect.fatal_after``. ``raise Fatal``
+    #: ends the session at once.
     FATAL = "fatal"
 
 
@@ -100,10 +100,10 @@ STAGE_VERDICTS: Final[Mapping[str, Verdict]] = {
     "internal": _RETRY,
 }
 
-#: Seconds added to the wait after a failed dial: a fault of ours does not pass soon.
+#: Seconds added to the wait after a failed dial: a bug of ours does not pass quickly.
 STAGE_FLOORS: Final[Mapping[str, float]] = {"internal": 60.0}
 
-#: Close codes of a server that is done: as it should be, going away, or none at all.
+#: Close codes that end a session normally: done, going away, or no code.
 GOODBYES: Final = frozenset({1000, 1001, 1005})
 
 #: Seconds added to the wait after close 1012 (restarting) and 1013 (overloaded).
@@ -112,16 +112,16 @@ CLOSE_FLOORS: Final[Mapping[int, float]] = {1012: 5.0, 1013: 5.0}
 
 @attrs.frozen(kw_only=True)
 class Ending:
-    """Why a connection ended: what your ``classify`` is asked about.
+    """Why a connection ended. Your ``classify`` takes one and returns a verdict.
 
     Attributes:
         because: The exception that ended it.
         state: How far it had got: ``CONNECTING``, ``RESTORING`` or ``OPEN``.
         uptime: The seconds it was open.
-        bug: Whether ``on_open`` raised what is neither an error of this library nor of
-            the network: most likely a mistake in it.
-        suspected: Whether the server's close code speaks of a message, and some were on
-            their way unconfirmed: the outbox finds out which, so the session goes on.
+        bug: Whether ``on_open`` raised an error that is neither this library's nor the
+            network's, which most likely means a mistake in ``on_open``.
+        suspected: Whether the server's close code blames a message and some messages
+            were unconfirmed. The session goes on: the outbox finds out which it was.
     """
 
     because: Exception
@@ -137,14 +137,14 @@ class Ending:
 
     @property
     def status(self) -> int | None:
-        """The HTTP status that came in place of a 101, if one came."""
+        """The HTTP status received instead of 101, if any."""
         if isinstance(self.because, HandshakeRejected):
             return self.because.status
         return None
 
     @property
     def goodbye(self) -> bool:
-        """Whether the server closed an open connection because it was done with it."""
+        """Whether the server closed the connection normally."""
         close = self.close
         by_peer = (
             close is not None and close.initiator == "peer" and self.how == "close"
@@ -160,12 +160,12 @@ class Ending:
 
     @property
     def how(self) -> str | None:
-        """In one word how the connection was lost; ``None`` if it was not."""
+        """How the connection was lost, in one word; ``None`` if it was not."""
         return self.because.how if isinstance(self.because, ConnectionLost) else None
 
     @property
     def stage(self) -> str | None:
-        """Where the dial failed, if it was the dial."""
+        """The stage at which the dial failed, if the dial failed."""
         return self.because.stage if isinstance(self.because, ConnectFailed) else None
 
     @property
@@ -173,14 +173,14 @@ class Ending:
         """The close code that explains the ending, if there is one."""
         if isinstance(self.because, ProtocolError):
             return self.because.code
-        # What we chose to close with says nothing about the peer.
+        # The code that we closed with says nothing about the peer.
         if self.close is None or self.how == "local":
             return None
         return self.close.code
 
 
 def default_verdict(ending: Ending) -> Verdict:
-    """The verdict of the tables, which holds when ``classify`` has none."""
+    """Return the verdict of the tables, for when ``classify`` gives none."""
     because = ending.because
     if isinstance(because, Fatal | SecurityError):
         return Verdict.FATAL
@@ -198,10 +198,10 @@ def default_verdict(ending: Ending) -> Verdict:
 
 
 def floor(ending: Ending, now_wall: float, cap: float) -> tuple[float, RetrySource]:
-    """How many seconds the server asked us to stay away, and how it said so.
+    """Return how many seconds the server asked us to stay away, and how it asked.
 
     Args:
-        ending: What the server said at the end.
+        ending: Why the connection ended.
         now_wall: The wall clock, as seconds since 1970.
         cap: The longest ``Retry-After`` to obey, in seconds.
     """
@@ -215,14 +215,14 @@ def floor(ending: Ending, now_wall: float, cap: float) -> tuple[float, RetrySour
 
 
 def _retry_after(headers: Mapping[str, str], now_wall: float) -> float:
-    """The seconds of a ``Retry-After`` (RFC 9110, 10.2.3); 0 for none or nonsense."""
+    """Return the seconds of a valid ``Retry-After`` (RFC 9110, 10.2.3), else 0."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return float(value)
     then = _timestamp(value)
     if then is None:
         return 0.0
-    # Its own Date header, if it has one: the clock of a device may be years off.
+    # Prefer the server's own Date header: the clock of a device may be years off.
     server_now = _timestamp(headers.get("date", ""))
     return max(0.0, then - (now_wall if server_now is None else server_now))
 

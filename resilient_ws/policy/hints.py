@@ -1,4 +1,4 @@
-"""Remedies, in a sentence each, for what time alone does not heal."""
+"""Advice, a sentence each, for failures that do not pass by themselves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATUS_HINTS: Final[Mapping[int, str]] = {
     401: _CREDENTIALS,
     403: _CREDENTIALS,
     404: "Nothing is served at this path: check the URL.",
-    405: "This path does not take a GET, so it is no WebSocket: check the URL.",
+    405: "This path does not take a GET, so it is not a WebSocket: check the URL.",
     410: "This path is gone for good: ask the service for its new URL.",
     426: "The server wants another protocol: check the URL, and that TLS is used.",
 }
@@ -32,7 +32,7 @@ _BEYOND_PROXY: Final = (
 )
 _PROXY_HINTS: Final[Mapping[int, str]] = {
     401: _PROXY_CREDENTIALS,
-    403: "The proxy does not allow this destination: ask who runs it, or do without.",
+    403: "The proxy does not allow this destination: ask its operator to allow it.",
     407: _PROXY_CREDENTIALS,
     500: _BEYOND_PROXY,
     502: _BEYOND_PROXY,
@@ -43,8 +43,8 @@ _CLOSE_HINTS: Final[Mapping[int, str]] = {
     1002: "One side broke RFC 6455: check that the URL leads to a WebSocket server.",
     1003: "The server does not take this kind of data: send str for text and bytes "
     "for binary messages.",
-    1007: "A message was not what it said to be, such as a text that is not UTF-8: "
-    "send binary data as bytes.",
+    1007: "A message did not match its type, such as a text message that is not "
+    "UTF-8: send binary data as bytes.",
     1008: _CREDENTIALS,
     1009: "A message was too big: make your messages smaller, or, if the server's are "
     "the big ones, raise your max_message_size.",
@@ -69,7 +69,7 @@ _OTHER_NAME: Final = (
 )
 #: By the verify code of OpenSSL.
 _CERTIFICATE_HINTS: Final[Mapping[int, str]] = {
-    9: "Check this machine's clock: the certificate is for later.",
+    9: "Check this machine's clock: the certificate is not valid yet.",
     10: "Have the certificate renewed, and check this machine's clock.",
     18: _UNKNOWN_ISSUER,
     19: _UNKNOWN_ISSUER,
@@ -78,7 +78,10 @@ _CERTIFICATE_HINTS: Final[Mapping[int, str]] = {
     62: _OTHER_NAME,
     64: _OTHER_NAME,
 }
-_TLS_HINT: Final = "Check the port, and whether TLS is spoken there: ws:// is without."
+_TLS_HINT: Final = (
+    "Check the port. If the server does not use TLS there, the URL must start with "
+    "ws://."
+)
 _NO_COMMON_VERSION: Final = (
     "The two sides have no TLS version in common: change minimum_version or "
     "maximum_version of the context given as ssl, or have the server updated."
@@ -87,7 +90,7 @@ _OWN_CERTIFICATE: Final = (
     "The server did not accept your client certificate: check its expiry, and which "
     "issuers the server trusts."
 )
-#: By what is in the name that OpenSSL gives the reason; the first match counts.
+#: By a part of OpenSSL's name for the reason. The first match counts.
 _TLS_HINTS: Final[Mapping[str, str]] = {
     "CERTIFICATE_REQUIRED": "The server wants a client certificate: load yours into "
     "the context given as ssl, with load_cert_chain().",
@@ -103,33 +106,33 @@ _TLS_HINTS: Final[Mapping[str, str]] = {
 
 
 def status_hint(status: int, by: Literal["server", "proxy"]) -> str | None:
-    """What to do about an HTTP status that came in place of a 101."""
+    """Return advice for an HTTP status received instead of 101, or None."""
     return (_PROXY_HINTS if by == "proxy" else _STATUS_HINTS).get(status)
 
 
 def stage_hint(stage: Stage, where: str) -> str | None:
-    """What to do about a dial that failed at a stage, on the way to a URL."""
+    """Return advice for a dial to a URL that failed at a stage, or None."""
     if stage == "handshake" and where.startswith("ws:"):
-        return "Check the port, and whether the server speaks TLS: wss:// is with."
+        return "Check the port. If the server uses TLS there, use wss://."
     if stage == "handshake":
-        # Under TLS 1.3 a client has shaken hands before the server looks at its
-        # certificate, and a reset may overtake the alert that would have said so.
+        # In TLS 1.3 the client's handshake ends before the server checks the client
+        # certificate, and a reset may overtake the alert.
         return "If it wants a client certificate, give ssl a context with yours."
     return None
 
 
 def certificate_hint(verify_code: int) -> str:
-    """What to do about a certificate that was not accepted, by OpenSSL's code."""
+    """Return advice for a certificate that failed OpenSSL's verification."""
     return _CERTIFICATE_HINTS.get(verify_code, CERTIFICATE_HINT)
 
 
 def tls_hint(reason: str) -> str:
-    """What to do about a TLS handshake that failed, by OpenSSL's word for it."""
+    """Return advice for a failed TLS handshake, given OpenSSL's reason."""
     return next(
         (hint for word, hint in _TLS_HINTS.items() if word in reason), _TLS_HINT
     )
 
 
 def close_hint(code: int) -> str | None:
-    """What to do about a close code."""
+    """Return advice for a close code, or None."""
     return _CLOSE_HINTS.get(code)

@@ -1,10 +1,10 @@
-"""Hosts: read in one way only, compared in one spelling.
+"""Hosts, which have one reading and one spelling.
 
 Rules: a name is mapped as browsers map it (UTS 46, non-transitional) and encoded by
-IDNA 2008; what that would drop without a trace, or cannot encode, is refused. What ends
-in a number is an address in its usual form, or refused: some resolvers read ``127.1``
-and ``0x7f000001`` as addresses, and some do not. The trailing dot and the zone belong
-to the dial, not to the name, so that hosts are compared without them.
+IDNA 2008. A name with characters that this would silently drop, or cannot encode, is
+refused. A host that ends in a number must be an address in its usual form, because only
+some resolvers read ``127.1`` and ``0x7f000001`` as addresses. The trailing dot and the
+zone matter for the dial but are not part of the name, so comparisons ignore them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _MAX_HOST: Final = 253
-#: WHATWG URL, "ends in a number": such a last label makes an address of the whole.
+#: WHATWG URL, "ends in a number": a host with such a last label is an address.
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-#: RFC 6874 without percent-encoding, which the names of interfaces do not need.
+#: RFC 6874 without percent-encoding, which interface names do not need.
 _ZONE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 _ZONE_MARK: Final = "%25"
 
@@ -34,8 +34,8 @@ class Host:
 
     Attributes:
         name: Lower-case IDNA without a trailing dot, or a compressed address without
-            brackets: what hosts are compared by.
-        rooted: Whether a trailing dot said that no search domain applies.
+            brackets. Hosts are compared by it.
+        rooted: Whether a trailing dot excludes search domains.
         zone: The interface of a link-local address (RFC 6874), or empty.
     """
 
@@ -48,8 +48,8 @@ def parse_host(text: str) -> Host:
     """Read a host, without brackets.
 
     Raises:
-        ValueError: It is neither a name nor an address; the text says what is, and
-            does not repeat it.
+        ValueError: It is neither a name nor an address. The error says what is allowed,
+            and does not repeat the host.
     """
     if ":" in text:
         return _address_with_zone(text)
@@ -59,18 +59,18 @@ def parse_host(text: str) -> Host:
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         return Host(name=_in_four_parts(name))
     if len(name) > _MAX_HOST or not all(map(_LABEL.fullmatch, name.split("."))):
-        raise ValueError("letters, digits, hyphens and dots.")
-    # No search domain applies to this machine, and hosts files do not know the dot.
+        raise ValueError("use letters, digits, hyphens and single dots.")
+    # Drop the dot of localhost: hosts files lack it, and no search domain applies.
     return Host(name=name, rooted=rooted and not is_localhost(name))
 
 
 def is_localhost(name: str) -> bool:
-    """Whether a name is one of this machine (RFC 6761, section 6.3)."""
+    """Return whether a name means this machine (RFC 6761, section 6.3)."""
     return name == "localhost" or name.endswith(".localhost")
 
 
 def canonical_host(text: str) -> str:
-    """The spelling of a host by which it is compared.
+    """Return the spelling of a host that it is compared by.
 
     Raises:
         ValueError: It is neither a name nor an address.
@@ -79,7 +79,7 @@ def canonical_host(text: str) -> str:
 
 
 def literal(host: str) -> IPAddress | None:
-    """A host as an address, ``None`` when it is a name."""
+    """Return a host as an address, ``None`` if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -87,7 +87,7 @@ def literal(host: str) -> IPAddress | None:
 
 
 def bracketed(host: str) -> str:
-    """A host as it stands before a port."""
+    """Return a host as it is written before a port."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -95,32 +95,32 @@ def _address_with_zone(text: str) -> Host:
     address, mark, zone = text.partition(_ZONE_MARK)
     if "%" in address or (mark and not _ZONE.fullmatch(zone)):
         raise ValueError(
-            "a zone is the name of an interface behind %25, as in [fe80::1%25eth0]."
+            "a zone must be an interface name after %25, as in [fe80::1%25eth0]."
         )
     try:
         found = ipaddress.IPv6Address(address)
     except ValueError:
         raise ValueError("a host with colons must be an IPv6 address.") from None
     if zone and not found.is_link_local:
-        raise ValueError("only a link-local address (fe80::/10) has a zone.")
+        raise ValueError("only a link-local address (fe80::/10) can have a zone.")
     return Host(name=str(found), zone=zone)
 
 
 def _encoded(name: str) -> str:
     if name.isascii():
         return name.lower()
-    # Bounded first: encoding takes more than linear time.
+    # Check the length first: encoding takes more than linear time.
     if len(name) > _MAX_HOST:
-        raise ValueError("at most 253 characters.")
+        raise ValueError("it may have at most 253 characters.")
     try:
         if not all(map(_mapped, name)):
-            raise ValueError("no invisible characters.")
+            raise ValueError("it must not contain invisible characters.")
         labels = _mapped(name).split(".")
         return ".".join(map(_encoded_label, labels))
-    except UnicodeError:  # the root of idna's errors, whose texts repeat the name
+    except UnicodeError:  # the base of idna's errors, whose texts repeat the name
         raise ValueError(
-            "a name that is not ASCII must be valid in IDNA 2008; if this one exists "
-            "anyway, write it in its xn-- form."
+            "a name that is not ASCII must be valid in IDNA 2008. If this one exists "
+            "all the same, write it in its xn-- form."
         ) from None
 
 

@@ -1,12 +1,12 @@
-"""How long a verdict must stand before it is obeyed.
+"""How long a verdict must stand before the session obeys it.
 
-Rules: before the first open connection a fatal verdict is final, for then the
-configuration is wrong. Later it is final only when it has *stood* for ``fatal_after``:
-a router that answers 404 for some minutes, while what is behind it is deployed, must
-not brick a fleet. It stands from the first fatal ending until an ending that is to be
-retried, or a stable connection; meanwhile the longest delay lies between the attempts.
-``Fatal`` from user code is final at once, and so, before the first open connection, is
-a mistake in ``on_open``. Every member of a round has its own record.
+Rules: before the first open connection a fatal verdict is final, because it means that
+the configuration is wrong. Later it is final only when it has *stood* for
+``fatal_after``: a router that answers 404 for some minutes during a deployment must not
+brick a fleet. A verdict stands from the first fatal ending until an ending that may be
+retried, or a stable connection; meanwhile the session dials at the longest delay.
+``Fatal`` from user code is final at once, and so is a mistake in ``on_open`` before the
+first open connection. Every member of a round has its own record.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
     from resilient_ws.policy.backoff import Reconnect
 
-#: What makes two endings the same: who, which kind, and its number or stage.
+#: Two endings with equal signatures are the same: who, what kind, number or stage.
 Signature: TypeAlias = tuple[object, ...]
 
 
 @attrs.frozen(kw_only=True)
 class Judgement:
-    """What becomes of a session after an ending.
+    """What a session does after an ending.
 
     Attributes:
-        final: Whether this is the end: for the session, or for a member of a round.
-        because: What to end it with: the ending's exception, a ``Fatal`` that
-            ``classify`` raised, or one that tells of a mistake in ``on_open``.
-        stands: Whether a fatal verdict stands, and is not final yet.
+        final: Whether the session, or this member of a round, is to end.
+        because: The error to end it with: the ending's exception, a ``Fatal`` that
+            ``classify`` raised, or a ``Fatal`` about a mistake in ``on_open``.
+        stands: Whether a fatal verdict stands but is not final yet.
         fresh: Whether the next attempt needs a fresh URL and fresh headers.
         floor: Seconds to add to the wait.
         source: What raised the floor.
@@ -57,11 +57,11 @@ class Judgement:
 
 @attrs.define
 class _Record:
-    """What was heard of one member since it last gave hope."""
+    """The verdicts on one member since its last plain retry or stable connection."""
 
-    #: When the first of the fatal verdicts came, ``None`` before it.
+    #: The time of the first fatal verdict, ``None`` before it.
     since: float | None = None
-    #: What had its one retry with fresh credentials.
+    #: The endings that have had their one retry with fresh credentials.
     refreshed: set[Signature] = attrs.Factory(set[Signature])
 
 
@@ -69,7 +69,7 @@ class Judge:
     """Turns endings into judgements, for the whole life of a session.
 
     Args:
-        policy: Whose ``classify``, waits and caps hold.
+        policy: The policy with the ``classify``, waits and caps to apply.
     """
 
     __slots__ = ("_opened", "_policy", "_records")
@@ -80,11 +80,11 @@ class Judge:
         self._records: dict[Hashable, _Record] = {}
 
     def opened(self) -> None:
-        """A connection is open: the configuration has worked once."""
+        """Note that a connection is open, so the configuration has worked once."""
         self._opened = True
 
     def stable(self) -> None:
-        """A connection is stable: what was heard before it counts no more."""
+        """Note that a connection is stable, and forget all verdicts before it."""
         self._records.clear()
 
     def judge(
@@ -93,10 +93,10 @@ class Judge:
         """Judge an ending, once.
 
         Args:
-            ending: What happened.
-            now: When, on the caller's clock.
+            ending: Why the connection, or the attempt at one, ended.
+            now: The time, on the caller's clock.
             now_wall: The wall clock, for a ``Retry-After`` that is a date.
-            member: Which of several endpoints it was.
+            member: The endpoint that was dialled.
         """
         verdict, complaint = self._classify(ending)
         fatal = next(
@@ -125,7 +125,7 @@ class Judge:
     def _weigh(
         self, verdict: Verdict, signature: Signature, member: Hashable, now: float
     ) -> tuple[bool, Verdict]:
-        """Whether it is final, and what the verdict has grown to by repetition."""
+        """Return whether the verdict is final, and what repetition has made of it."""
         if verdict is Verdict.RETRY:
             self._records.pop(member, None)
             return False, verdict
@@ -139,8 +139,8 @@ class Judge:
         return stood or not self._opened, Verdict.FATAL
 
     def _classify(self, ending: Ending) -> tuple[Verdict, Exception | None]:
-        # Retried for ever, a mistake in on_open would never be seen: who has just
-        # written it is there before the first open, and gone later.
+        # A mistake in on_open that is retried for ever would never be seen. The author
+        # is watching before the first open connection, but not later.
         mistaken = ending.bug and not self._opened
         default = Verdict.FATAL if mistaken else default_verdict(ending)
         classify = self._policy.classify
@@ -148,7 +148,7 @@ class Judge:
             return default, None
         try:
             return _verdict(classify(ending), default), None
-        except Exception as error:  # noqa: BLE001 - a bug of the user's ends no session
+        except Exception as error:  # noqa: BLE001 - a bug in classify must not end a session
             return default, error
 
 
@@ -158,15 +158,15 @@ def _verdict(answer: object, default: Verdict) -> Verdict:
     if isinstance(answer, Verdict):
         return answer
     if inspect.iscoroutine(answer):
-        answer.close()  # nobody will await it, and Python would warn of that
+        answer.close()  # it is never awaited, and Python would warn about that
     raise TypeError(
-        "Reconnect.classify must answer with a Verdict or None, not a value of "
+        "Reconnect.classify must return a Verdict or None, not a value of "
         f"type {type(answer).__name__}."
     )
 
 
 def _in_the_tree(ending: Ending) -> Exception:
-    """Return what a session ends with: never an exception that is not of the tree."""
+    """Return the error that ends a session, always a ``ResilientWSError``."""
     because = ending.because
     if isinstance(because, ResilientWSError):
         return because

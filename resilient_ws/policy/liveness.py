@@ -1,11 +1,11 @@
-"""Whether a link is still alive: what to ask, and when to give it up.
+"""Whether a link is still alive: when to ping, and when to give up.
 
-Rules: a ping goes out every ``ping_interval``, whatever flows, so that it is known how
-far the peer is; any byte received is a sign of life, and so is a backlog of ours that
-shrinks; our own delays (a blocked loop, a full inbox, a slow uplink, a sleeping
-machine) never count against the peer; a link without a sign of life is given up after
-``ping_interval + ping_timeout``, whatever is queued. ``Watch`` keeps no timer and no
-clock: its owner asks at ``due()``, and asks again after ``resumed`` and ``suspect``.
+Rules: a ping is sent every ``ping_interval``, even on a busy link, because its pong
+shows how far the peer has read. Any byte received is a sign of life, and so is a
+shrinking backlog of ours. Our own delays (a blocked loop, a full inbox, a slow uplink,
+a sleeping machine) never count against the peer. A link without a sign of life is given
+up after ``ping_interval + ping_timeout``, whatever is queued. ``Watch`` has no timer
+and no clock: its owner asks at ``due()``, and again after ``resumed`` and ``suspect``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from resilient_ws.policy.redaction import HIDDEN
 
 __all__ = ["Action", "Liveness", "Pings", "Probe", "Watch"]
 
-#: What is sent to the application in place of a ping, or what makes it each time.
+#: An application ping, or a callable that returns one each time.
 Probe = str | bytes | Callable[[], str | bytes]
 
 
@@ -45,22 +45,21 @@ class Liveness:
     """How a dead or silent link is noticed.
 
     Attributes:
-        ping_interval: A ping goes out every so many seconds (default 20), whatever
-            else flows: its pong tells the latency, and what has arrived. ``None`` sends
-            none.
-        ping_timeout: When nothing at all was received for ``ping_interval`` and then
-            for so many seconds more (default 20), the link is dead; ``None`` sends
-            pings and expects nothing.
-        idle_timeout: The link is useless after so many seconds without a message,
-            whatever its pongs say; ``None`` for feeds that may be quiet.
+        ping_interval: The seconds between two pings (default 20), also on a busy link:
+            each pong measures the latency and confirms what has arrived. ``None`` sends
+            no pings.
+        ping_timeout: The further seconds of silence after ``ping_interval`` until the
+            link is dead (default 20). ``None`` sends pings and does not wait for an
+            answer.
+        idle_timeout: The seconds without a message until the link is useless, even if
+            pongs arrive. ``None`` for feeds that may be quiet.
         probe: An application ping such as ``'{"op":"ping"}'``, sent every
-            ``ping_interval`` in place of the protocol's; or a callable, not a coroutine
-            function, that returns one, for pings that hold a time stamp or a nonce.
-            What it raises, and a value of another type, is reported as
-            ``HandlerFailed``, and a protocol ping goes out that time. It may hold a
-            token: no ``repr`` shows it.
-        is_answer: Whether a message is the answer to ``probe``; such messages stay
-            out of the inbox.
+            ``ping_interval`` instead of a protocol ping. Or a plain function that
+            returns one, for pings with a time stamp or a nonce. If the function raises
+            or returns another type, ``HandlerFailed`` reports the error and a protocol
+            ping is sent that time. No ``repr`` shows the probe, which may be secret.
+        is_answer: A function that returns whether a message answers ``probe``. Such
+            messages do not go into the inbox.
 
     Raises:
         TypeError: A value of another type.
@@ -83,7 +82,7 @@ class Liveness:
     )
 
     def __attrs_post_init__(self) -> None:
-        """Check what one value alone cannot tell."""
+        """Check values that depend on each other."""
         if not isinstance(self.probe, str | bytes | NoneType):
             right = "str, bytes, a callable that returns one, or None"
             require_synchronous(self.probe, "Liveness.probe", right)
@@ -91,11 +90,11 @@ class Liveness:
             check_encodable("Liveness.probe", self.probe)
         if self.probe is not None and self.ping_interval is None:
             raise ValueError(
-                "Liveness.probe needs a ping_interval: it says how often to send it."
+                "Liveness.probe needs a ping_interval, which says how often to send it."
             )
         if self.is_answer is not None and self.probe is None:
             raise ValueError(
-                "Liveness.is_answer needs a probe: without one nothing is answered."
+                "Liveness.is_answer needs a probe: without one there are no answers."
             )
 
 
@@ -105,24 +104,24 @@ class Action(enum.Enum):
     NOTHING = "nothing"
     #: Send a ping, or the probe.
     PING = "ping"
-    #: Send an unsolicited pong: we do not read, and the server must know we live.
+    #: Send an unsolicited pong: reading is paused, and the server must know we live.
     PONG = "pong"
     #: Give the loop two further turns with reading on, then ask ``confirm``.
     SETTLE = "settle"
-    #: No byte came back: the link is dead.
+    #: No byte was received: the link is dead.
     DEAD_PING = "dead_ping"
-    #: No message came: the link is useless.
+    #: No message was received: the link is useless.
     DEAD_IDLE = "dead_idle"
 
 
-#: A timer this late means that the loop was blocked. Less is ordinary scheduling, and
-#: what asyncio itself calls slow begins here.
+#: A timer that is this many seconds late means that the loop was blocked. asyncio's own
+#: threshold for a slow callback is the same.
 MAX_LAG: Final = 0.1
 
-#: For short timeouts a tenth of them: 0.1 s is much of half a second.
+#: A tenth of a short timeout: 0.1 s is too large a part of half a second.
 _LAG_SHARE: Final = 0.1
 
-#: How often a backlog is looked at, as a share of ``ping_timeout``, and at most.
+#: The time between two looks at a backlog: this share of ``ping_timeout``, at most 1 s.
 _LOOK_SHARE: Final = 0.125
 _MAX_LOOK_INTERVAL: Final = 1.0
 
@@ -130,8 +129,8 @@ _MAX_LOOK_INTERVAL: Final = 1.0
 class Watch:
     """The liveness of one connection, from the moment it is open.
 
-    The owner stores into ``heard_at`` when bytes come and into ``message_at`` when
-    they held a message: plain stores, for they happen with every chunk.
+    The owner sets ``heard_at`` when bytes arrive and ``message_at`` when they held a
+    message. Both are plain attributes, because they are set with every chunk.
 
     Args:
         policy: What to watch for.
@@ -164,20 +163,20 @@ class Watch:
         self.opened(0.0)
 
     def opened(self, now: float) -> None:
-        """The connection is open: all clocks start."""
+        """Start all clocks: the connection is open."""
         #: When the last byte was received.
         self.heard_at = now
         #: When the last message was received.
         self.message_at = now
         # The last ping, probe or unsolicited pong.
         self._kept_up_at = now
-        # heard_at as it was when an unanswered ping went out, else None.
+        # The value of heard_at when an unanswered ping was sent, else None.
         self._asked_after: float | None = None
-        # Where in our output that ping stands, and when it left our buffer.
+        # The position of that ping in our output, and when it left our buffer.
         self._mark = 0
         self._left_at: float | None = None
-        # When the silence that it asks about has lasted for ping_interval: its answer
-        # is due from then on, though it may have gone out just after the last byte.
+        # When the silence will have lasted for ping_interval. The timeout of the ping
+        # starts no earlier, even if the ping was sent just after the last byte.
         self._silent_at = now
         self._backlog = 0
         self._drained = 0
@@ -188,10 +187,10 @@ class Watch:
         self._idle_grace = Grace(self._policy.idle_timeout or 0.0)
 
     def due(self) -> float:
-        """The next moment at which to ``check``; infinity for none.
+        """Return the next time at which to ``check``, infinity if there is none.
 
-        Bytes that come later only move it away, so a timer need not be changed when
-        they come: asked too early, ``check`` says ``NOTHING``.
+        Bytes that arrive later only put it off, so the timer need not be changed:
+        ``check`` returns ``NOTHING`` when it is called too early.
         """
         if self._paused:
             return self._next_ping()
@@ -211,15 +210,15 @@ class Watch:
         outgoing: int = 0,
         written: int = 0,
     ) -> Action:
-        """Say what is to be done now.
+        """Return what is to be done now.
 
         Args:
             now: The time.
-            late_by: How many seconds after ``due()`` this is asked.
+            late_by: How many seconds after ``due()`` this call comes.
             reading_paused: Whether our own full inbox keeps us from reading.
             outgoing: The bytes that wait in the transport's write buffer.
-            written: All bytes ever given to the transport. Without it, a backlog that
-                is filled as fast as it drains does not look like a sign of life.
+            written: All bytes ever given to the transport. They show that a backlog
+                drains even if it is filled as fast.
         """
         self._paused = reading_paused
         self._look(now, outgoing, written)
@@ -233,7 +232,7 @@ class Watch:
             self._asked_after = None  # an older ping died with the sleep
             self._ping_grace.renew(now)
             self._ask(now, written)
-            self._silent_at = now  # nobody knows for how long
+            self._silent_at = now  # the length of the silence is unknown
             return Action.PING
         if self.confirm(now) is not Action.NOTHING:
             return Action.SETTLE
@@ -242,7 +241,7 @@ class Watch:
         return Action.NOTHING
 
     def confirm(self, now: float) -> Action:
-        """The verdict after ``SETTLE``; ``NOTHING`` when life showed after all."""
+        """Return the verdict after ``SETTLE``, ``NOTHING`` if the link lives."""
         if now >= self._ping_deadline():
             return Action.DEAD_PING
         if now >= self._idle_deadline():
@@ -250,16 +249,16 @@ class Watch:
         return Action.NOTHING
 
     def resumed(self, now: float) -> None:
-        """Reading goes on after a pause of our own.
+        """Note that reading goes on after a pause of our own.
 
-        Both verdicts get their full time again: what the peer sent meanwhile waits in
-        buffers of unknown size, and a link that is dead fills no inbox a second time.
+        Both timeouts start again: what the peer sent meanwhile waits in buffers of
+        unknown size, and a dead link cannot fill the inbox a second time.
         """
         self._paused = False
         self._renew(now)
 
     def suspect(self, now: float) -> None:
-        """The machine slept: the link may be gone. A ping is due at once."""
+        """Make a ping due at once: the machine slept, and the link may be gone."""
         if self._policy.ping_interval is not None:
             self._suspected_at = now
         self._renew(now)
@@ -290,7 +289,7 @@ class Watch:
         if now < self._next_ping():
             return Action.NOTHING
         self._kept_up_at = now
-        # A server that wants its probe wants it also while we do not read.
+        # A server that wants a probe wants it while reading is paused, too.
         return Action.PONG if self._policy.probe is None else Action.PING
 
     def _unanswered(self) -> bool:
@@ -304,11 +303,11 @@ class Watch:
         if timeout is None or interval is None or not self._unanswered():
             return math.inf
         if self._left_at is None:
-            # The ping is still behind our own bytes. The pong's clock has not started,
-            # but a backlog that does not move for the whole time is a black hole.
+            # The ping is still queued behind our own bytes, so its timeout has not
+            # started. But a backlog that does not move for that long is a black hole.
             return max(self.heard_at, self._drained_at) + interval + timeout
-        # What leaves after the ping proves nothing more: the kernel of a frozen peer
-        # goes on acknowledging for as long as it has room.
+        # Bytes that leave after the ping prove nothing: the kernel of a frozen peer
+        # acknowledges them for as long as it has room.
         return max(self._left_at, self._silent_at) + timeout
 
     def _natural_idle_deadline(self) -> float:
@@ -328,12 +327,11 @@ class Watch:
 
     def _look(self, now: float, outgoing: int, written: int) -> None:
         drained = written - outgoing
-        # Only bytes that were seen waiting count. What goes straight through to the
-        # kernel proves nothing: its buffer takes small messages for hours, with nobody
-        # at the other end.
+        # Only bytes that were seen waiting count. Those that go straight to the kernel
+        # prove nothing: its buffer takes small messages for hours without a peer.
         if self._backlog and drained > self._drained:
-            # They left at some time since the last look. Its time is the safe guess:
-            # a later one would let a black hole live longer than promised.
+            # They left at some time since the last look. Assume the earliest: a later
+            # time would let a black hole live longer than promised.
             self._drained_at = self._looked_at
         if self._left_at is None and (drained >= self._mark):
             self._left_at = now

@@ -1,9 +1,9 @@
-"""Which hosts the environment excepts from its proxy.
+"""The hosts that ``NO_PROXY`` excludes from the proxy of the environment.
 
-Rules: ``NO_PROXY`` has no standard; what is read here is what curl and Go agree on. An
-item is a name, for itself and all below it; an address; a network; or ``*`` for all. A
-port behind it restricts it to that port. Names are not resolved, so an address excepts
-no name. An item that is none of these excepts nothing.
+Rules: ``NO_PROXY`` has no standard, so this module follows what curl and Go agree on.
+An item is a name, which covers its subdomains; an address; a network; or ``*`` for all.
+A port after it restricts it to that port. Names are not resolved, so an address never
+matches a name. Any other item is ignored.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ITEM: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]*))(/\d+)?(?::(\d{1,5}))?
 
 
 def excepted(no_proxy: str, host: str, port: int) -> bool:
-    """Whether a destination is dialled without the proxy.
+    """Return whether a destination is dialled without the proxy.
 
     Args:
-        no_proxy: The variable: items between commas or spaces.
+        no_proxy: The value of the variable: items separated by commas or spaces.
         host: Lower-case IDNA without a trailing dot, or an address.
-        port: Where it listens.
+        port: The port of the destination.
     """
     items = _BETWEEN.split(no_proxy)
     return any(_excepts(item, host, port) for item in items if item)
@@ -48,7 +48,7 @@ def _excepts(item: str, host: str, port: int) -> bool:
 
 
 def _taken_apart(item: str) -> tuple[str, int | None]:
-    """Return host or network, and the port if there is one."""
+    """Split an item into its host or network, and its port, if any."""
     match = _ITEM.fullmatch(item)
     if match is None:  # more than one colon: an IPv6 address or network
         return item, None

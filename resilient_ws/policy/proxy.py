@@ -1,4 +1,4 @@
-"""Through whom to dial."""
+"""The proxy to dial through."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _DEFAULT_PORTS: Final[Mapping[str, int]] = {
 
 @attrs.frozen(kw_only=True, repr=False)
 class Proxy:
-    """A proxy, or the wish to ask the environment for one.
+    """A proxy, or ``env`` for the one that the environment names.
 
     Attributes:
         scheme: ``http``, ``https``, ``socks4``, ``socks5``, ``socks5h`` or ``env``.
         host: As it is dialled, without brackets; empty for ``env``.
         port: 0 for ``env``.
         authorization: The ``Basic`` header of its userinfo, or ``None``. Secret.
-        url: For a client to dial, with its host encoded. Secret: see ``redacted``.
+        url: The URL for an HTTP client, its host encoded. Secret: see ``redacted``.
     """
 
     scheme: str
@@ -48,22 +48,22 @@ class Proxy:
 
     @property
     def is_http(self) -> bool:
-        """Whether it is asked with CONNECT."""
+        """Whether the proxy takes CONNECT."""
         return self.scheme in ("http", "https")
 
     @property
     def is_socks(self) -> bool:
-        """Whether it needs the extra ``socks``."""
+        """Whether the proxy needs the extra ``socks``."""
         return self.scheme.startswith("socks")
 
     @property
     def server_name(self) -> str:
-        """What its certificate must be for: the dot is no part of a name."""
+        """The name to check its certificate against, without a trailing dot."""
         return self.host.removesuffix(".")
 
     @property
     def redacted(self) -> str:
-        """The proxy as it may be shown: without its password."""
+        """The URL to show, without user and password."""
         if self.from_environment:
             return "env"
         return f"{self.scheme}://{bracketed(self.host)}:{self.port}"
@@ -80,7 +80,7 @@ def parse_proxy(value: str | None) -> Proxy | None:
 
     Raises:
         TypeError: It is neither a ``str`` nor ``None``.
-        ValueError: It is no proxy that can be dialled through.
+        ValueError: It is not the URL of a proxy of a supported kind.
     """
     if value is None:
         return None
@@ -95,11 +95,12 @@ def parse_proxy(value: str | None) -> Proxy | None:
         raise ValueError(f"{right}.")
     if parts.path not in ("", "/") or "?" in value or "#" in value:
         raise ValueError(
-            f"{right} with nothing after the port: write # and ? there as %23, %3F."
+            f"{right} with nothing after the port. In a password, write # as %23 and "
+            "? as %3F."
         )
     found = host_of(parts, name="proxy")
     if found.zone:
-        raise ValueError(f"{right}, and not at an address with a zone (%25).")
+        raise ValueError(f"{right}, without a zone (%25) in its address.")
     host = f"{found.name}." if found.rooted else found.name
     port = port_of(parts, _DEFAULT_PORTS[parts.scheme], name="proxy")
     userinfo, at, _ = parts.netloc.rpartition("@")

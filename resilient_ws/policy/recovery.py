@@ -1,9 +1,9 @@
-"""What follows the end of a connection: a pause of so long, or the end of the session.
+"""What follows the end of a connection: a pause, or the end of the session.
 
 Rules: an outage lasts from the loss of a stable connection (or the start of the
-session) to the next stable one, and all its counters go with it; a connection that was
-open but not yet stable counts as a failed attempt; the first dial after the loss of a
-stable one has a wait as well, or a fleet would come back in one moment.
+session) to the next stable one, which resets all its counters. A connection that was
+open but not yet stable counts as a failed attempt. The session also waits before the
+first dial after the loss of a stable connection, or a fleet would come back at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Pause:
 
     Attributes:
         delay: The seconds until the next attempt.
-        source: What decided them.
+        source: What decided the delay.
         complaint: What went wrong in the user's ``classify``, to be reported.
     """
 
@@ -47,7 +47,8 @@ class Surrender:
     """Do not dial again.
 
     Attributes:
-        failure: What ends the session; ``None`` where its one connection was to end.
+        failure: The error that ends the session, ``None`` if its only connection ended
+            normally.
         complaint: What went wrong in the user's ``classify``, to be reported.
     """
 
@@ -132,7 +133,7 @@ class Recovery:
             failure = None if ending.goodbye else judgement.because
             return Surrender(failure=failure, complaint=judgement.complaint)
         answer = self._answer(judgement, now)
-        # A wait, a stop or a classify may have raised it, to look at it.
+        # A wait, a stop or a classify may have raised the error and caught it again.
         without_frames(ending.because)
         if isinstance(answer, Exception):
             return Surrender(failure=answer, complaint=judgement.complaint)

@@ -1,12 +1,12 @@
-"""What of a request target may be shown.
+"""Hide what may be secret in a request target.
 
-Rules: of the query names only, for every value may be a secret. Of the path everything
-but what looks like a key, because people tell endpoints apart by it. A key is *long*
-and *unreadable*: 16 characters or more in pieces that are neither words nor numbers
-(Infura, Alchemy, QuickNode, Slack, Telegram, listen keys, tokens in three parts). UUIDs
-count as keys, for providers use them so. A path that looks like one is hidden in vain
-now and then; that costs less than a key in a log. What is short, or all words, cannot
-be told from a name: a password in a path is shown.
+Rules: only the names in a query are shown, because every value may be a secret. A path
+is shown, because people tell endpoints apart by it, except segments that look like a
+key. A key is *long* and *unreadable*: at least 16 characters in pieces that are neither
+words nor numbers (Infura, Alchemy, QuickNode, Slack, Telegram, listen keys, tokens in
+three parts). UUIDs count as keys, because providers use them as such. Some harmless
+segments are hidden too, which costs less than a key in a log. A short password, or one
+of plain words, looks like a name and is shown.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from urllib.parse import unquote
 
 
 HIDDEN: Final = "***"
-#: From so many unreadable characters on, a segment is a key.
+#: A segment with this many unreadable characters is a key.
 LONG: Final = 16
 
-#: What people read: ``orders``, ``v2``, ``user1234``; ``100ms``, ``20240131``;
+#: Readable pieces: ``orders``, ``v2``, ``user1234``; ``100ms``, ``20240131``;
 #: ``BTCUSDT``, ``T00000000``; ``getOpenOrders``, ``btcUSDT``.
 _READABLE: Final = re.compile(
     r"[a-z]{1,24}\d{0,10}"
@@ -34,7 +34,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 
 def looks_like_key(segment: str) -> bool:
-    """Whether a segment of a path is long and unreadable."""
+    """Return whether a segment of a path is long and unreadable."""
     plain = unquote(segment, errors="replace")
     if _UUID.search(plain):
         return True
@@ -43,7 +43,7 @@ def looks_like_key(segment: str) -> bool:
 
 
 def shown_target(target: str) -> str:
-    """A request target without what may be a secret."""
+    """Return a request target with everything hidden that may be secret."""
     path, mark, query = target.partition("?")
     shown = "/".join(map(_shown_segment, path.split("/")))
     items = "&".join(map(_shown_item, query.split("&"))) if query else ""
@@ -53,7 +53,7 @@ def shown_target(target: str) -> str:
 def _shown_segment(segment: str) -> str:
     if looks_like_key(segment):
         return HIDDEN
-    # Parameters (RFC 3986, section 3.3) have names as well, as in ;jsessionid=1.
+    # Path parameters (RFC 3986, section 3.3) have names too, as in ;jsessionid=1.
     return ";".join(
         _shown_item(item) if "=" in item else item for item in segment.split(";")
     )
@@ -61,7 +61,7 @@ def _shown_segment(segment: str) -> str:
 
 def _shown_item(item: str) -> str:
     name, equals, value = item.partition("=")
-    # A bare item may be a token as well as a name, and what ends in = is Base64.
+    # An item without a value may be a token, and one that ends in = may be Base64.
     if not equals or (value and not value.strip("=")):
         return HIDDEN
     return f"{HIDDEN if looks_like_key(name) else name}={HIDDEN}"

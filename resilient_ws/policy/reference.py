@@ -1,7 +1,7 @@
-"""References resolved as RFC 3986, section 5.2.2, says, and otherwise left as they are.
+"""Resolve references by RFC 3986, section 5.2.2, and change nothing else in them.
 
-The standard library's ``urljoin`` drops an empty query and empty parameters, so that a
-signed URL is another one afterwards.
+The standard library's ``urljoin`` drops an empty query and empty parameters, which
+breaks a signed URL.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _PARTS: Final = re.compile(
 
 
 def resolved(base: str, reference: str) -> str:
-    """Where a reference leads from an absolute URL that has an authority.
+    """Return the URL that a reference leads to from an absolute URL with an authority.
 
-    Dot segments go where the RFC takes them out: from every path that the reference
-    brings, not from one that it inherits. A fragment goes as well.
+    As in the RFC, dot segments are removed from the reference's own path, but not from
+    an inherited one. The fragment is removed, too.
     """
     scheme, authority, path, query = _split(reference)
     if scheme is not None:
@@ -41,12 +41,12 @@ def resolved(base: str, reference: str) -> str:
 
 def _split(url: str) -> tuple[str | None, str | None, str, str | None]:
     match = _PARTS.match(url)
-    assert match is not None  # noqa: S101 - every part of it may be missing
+    assert match is not None  # noqa: S101 - every part is optional, so it always matches
     return match[1], match[2], match[3], match[4]
 
 
 def _without_dots(path: str) -> str:
-    """A path without its dot segments (RFC 3986, section 5.2.4)."""
+    """Return a path without its dot segments (RFC 3986, section 5.2.4)."""
     kept: list[str] = []
     segments = path.split("/")
     for segment in segments:

@@ -1,7 +1,7 @@
-"""What is kept of the headers of a refusal, of which there may be any number.
+"""Bound the headers that are kept of a refusal.
 
-Rule: what decides about the next attempt is kept before all else, then as much as fits;
-errors are remembered, and a history of them must stay small.
+Rule: the headers that time the next attempt are kept first, then as many others as fit.
+A session remembers its last errors, so each must stay small.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 
-#: How many headers are kept, how many characters of each, and how many of all.
+#: The most headers kept, the most characters of each, and the most of all together.
 MAX_HEADERS: Final = 64
 MAX_HEADER: Final = 1024
 MAX_SIZE: Final = 8 * 1024
 
-#: What the next attempt is timed by.
+#: The headers that time the next attempt.
 _FIRST: Final = ("retry-after", "date")
-#: Secrets, or what may hold some.
+#: Headers that are, or may hold, secrets.
 _LEFT_OUT: Final = frozenset({"location", "set-cookie"})
 
 
 def kept_headers(
     headers: Iterable[tuple[str, str]], *, left_out: Collection[str] = _LEFT_OUT
 ) -> dict[str, str]:
-    """Return what is kept of an answer's headers, names in lower case.
+    """Return the headers of an answer that are kept, by their names in lower case.
 
     Args:
-        headers: Names and values as they came; of repetitions the last counts.
-        left_out: Names that are not kept.
+        headers: Names and values as received. The last of several values counts.
+        left_out: Names of headers that are not kept.
     """
     found = {name.lower(): value for name, value in headers}
     order = [*(name for name in _FIRST if name in found), *found]

@@ -1,11 +1,11 @@
-"""Whether a session has fallen silent because nobody subscribed again.
+"""Detect a session that fell silent because it did not subscribe again.
 
-Rules: a subscription dies with its connection. A session that sent something and was
-sent something on an earlier connection, has no ``on_open``, and then for
-``QUIET_AFTER`` seconds is sent nothing, nor sends anything, has most likely not been
-told to subscribe again. That is said once. What comes within ``GREETED_FOR`` seconds of
-the opening is no news: many servers greet. A connection that ends before it can be told
-hands on the silence that it had.
+Rules: a subscription ends with its connection. A session without ``on_open`` that sent
+and received messages on an earlier connection, and then neither sends nor receives any
+for ``QUIET_AFTER`` seconds, has most likely not subscribed again. The session warns
+about that once. Messages within ``GREETED_FOR`` seconds of the opening do not count,
+because many servers send a greeting. The silence of a connection that ends before the
+warning counts towards the next one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final
 
 #: Seconds without a message on new connections.
 QUIET_AFTER: Final = 60.0
-#: Seconds after the opening in which a message may be a greeting.
+#: Seconds after the opening during which a message may be a greeting.
 GREETED_FOR: Final = 5.0
 
 
 class Silence:
-    """Asked by its owner at the times it names, for one session.
+    """The silence of one session. Its owner asks at the times that it names.
 
     Args:
         restores: Whether the session has an ``on_open``.
@@ -31,19 +31,19 @@ class Silence:
 
     def __init__(self, *, restores: bool) -> None:
         self._over = restores
-        # Seconds without news on the connections before.
+        # Seconds of silence on the connections before this one.
         self._before = 0.0
-        # Messages that came as the present connection opened, once that is known.
+        # Messages received while this connection was new, None until it is not.
         self._greetings: int | None = None
-        # Whether news would be missed on the present connection.
+        # Whether silence on this connection counts.
         self._watched = False
 
     def due_after(self, *, sent: int, received: int) -> float:
-        """Return the seconds after which to ask of a new connection; maybe infinity.
+        """Return when to ask about a new connection, in seconds; infinity for never.
 
         Args:
-            sent: Messages that were sent on the connections before it.
-            received: Messages that were received on them.
+            sent: The number of messages sent on earlier connections.
+            received: The number of messages received on earlier connections.
         """
         self._greetings = None
         self._watched = bool(sent and received) and not self._over
@@ -52,14 +52,14 @@ class Silence:
         return max(0.0, min(GREETED_FOR, QUIET_AFTER - self._before))
 
     def ask_after(self, *, sent: int, received: int, paused: bool) -> float:
-        """Return the seconds after which to ask again; 0 to tell, maybe infinity.
+        """Return when to ask again, in seconds; 0 to warn now, infinity for never.
 
-        It is told once in a session.
+        It returns 0 once in a session.
 
         Args:
-            sent: Messages that were sent on the present connection so far.
-            received: Messages that came on it so far.
-            paused: Whether we do not read, so that none can come.
+            sent: The number of messages sent on this connection so far.
+            received: The number of messages received on this connection so far.
+            paused: Whether reading is paused, so that no message can arrive.
         """
         if self._over or paused or sent:
             return math.inf
@@ -75,10 +75,10 @@ class Silence:
         return 0.0
 
     def ended(self, *, received: int, uptime: float) -> None:
-        """Take note that the present connection has ended.
+        """Note that this connection has ended.
 
         Args:
-            received: Messages that came on it.
+            received: The number of messages received on this connection.
             uptime: The seconds for which it was open.
         """
         news = self._greetings is not None and received > self._greetings

@@ -1,8 +1,8 @@
-"""Where to dial: a URL taken apart once, and printed only without its secrets.
+"""Where to dial: a URL parsed once, and printed without its secrets.
 
-Rules: what a lenient parser would repair is refused, because two parsers that repair
-differently see two different hosts; the request target is sent as it was given, byte
-for byte, because gateways sign it; no message here repeats the URL, which may hold a
+Rules: a URL that a lenient parser would repair is refused, because two parsers that
+repair it differently see two different hosts. The request target is sent byte for byte
+as given, because gateways sign it. No error here repeats the URL, which may hold a
 password or a token.
 """
 
@@ -34,13 +34,13 @@ _REDIRECTED_AS: Final[Mapping[str, str]] = {"http": "ws", "https": "wss"}
 #: Whitespace and control characters, which urlsplit would silently drop, and the
 #: backslash, which browsers read as a slash and Python does not.
 _UNSAFE: Final = re.compile(r"[\s\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
-#: Host and port. urlsplit ignores what stands before and behind the brackets, and takes
-#: names and addresses of the future (RFC 3986, IPvFuture) in them.
+#: Host and port. urlsplit ignores text before and after the brackets, and accepts names
+#: and future address formats (RFC 3986, IPvFuture) inside them.
 _HOST_AND_PORT: Final = re.compile(r"(?:\[[^\[\]:.]*:[^\[\]]*\]|[^\[\]:]*)(?::.*)?")
-#: A URL up to its path, which begins at the first of these (RFC 3986, section 3.2).
+#: A URL up to its path, query or fragment (RFC 3986, section 3.2).
 _FRONT: Final = re.compile(r"[^/?#]*//[^/?#]*")
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
-#: Bytes of a header that are no UTF-8, as aiohttp decodes them.
+#: Bytes of a header that are not UTF-8, as aiohttp decodes them.
 _RAW_BYTES: Final = re.compile(r"[\udc80-\udcff]+")
 
 
@@ -73,7 +73,7 @@ class Endpoint:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: within it credentials may travel."""
+        """Scheme, host and port, within which credentials may be sent."""
         host = f"{self.host}%{self.zone}" if self.zone else self.host
         return self.scheme, host, self.port
 
@@ -91,17 +91,17 @@ class Endpoint:
 
     @property
     def host_header(self) -> str:
-        """The host as a server is told it: without zone (RFC 6874, section 3)."""
+        """The ``Host`` header, without the zone (RFC 6874, section 3)."""
         return self._with_port(bracketed(self.host))
 
     @property
     def authority(self) -> str:
-        """Host and port as they are dialled. No URI where there is a zone."""
+        """Host and port as they are dialled; with a zone, not valid in a URI."""
         return self._with_port(bracketed(self.dialled_host))
 
     @property
     def server_name(self) -> str:
-        """What a certificate must be for: neither dot nor zone is part of a name."""
+        """The name to check the certificate against, without dot and zone."""
         return self.host
 
     @property
@@ -111,12 +111,12 @@ class Endpoint:
 
     @property
     def http_url(self) -> str:
-        """The URL with http(s) and without userinfo. Holds the query: secret."""
+        """The URL with http(s) and without userinfo. Secret: it holds the query."""
         return f"{self.http_scheme}://{self._shown_authority}{self.target}"
 
     @property
     def redacted(self) -> str:
-        """The URL as it may be shown: no userinfo, no value, and no key in the path."""
+        """The URL to show, without userinfo, query values and keys in the path."""
         return f"{self.scheme}://{self._shown_authority}{shown_target(self.target)}"
 
     @property
@@ -136,11 +136,11 @@ class Endpoint:
 
 
 def parse_endpoint(url: str, *, name: str = "url") -> Endpoint:
-    """Take a WebSocket URL apart (RFC 6455, section 3).
+    """Parse a WebSocket URL (RFC 6455, section 3).
 
     Args:
         url: ``ws://`` or ``wss://``, absolute, without a fragment.
-        name: What to call it in a message.
+        name: What errors call the URL.
 
     Raises:
         TypeError: It is not a ``str``.
@@ -170,65 +170,65 @@ def parse_endpoint(url: str, *, name: str = "url") -> Endpoint:
 
 
 def same_origin(a: Endpoint, b: Endpoint) -> bool:
-    """Whether credentials for ``a`` may be shown to ``b``, where ``a`` redirects to.
+    """Return whether credentials for ``a`` may be sent to ``b`` after a redirect.
 
-    The same host with encryption counts, as servers lead from port 80 to 443: who may
-    have seen them in the clear may see them encrypted.
+    Servers redirect from port 80 to 443 of the same host. That counts as the same
+    origin, because the credentials have already been sent there unencrypted.
     """
     upgraded = (a.scheme, a.port, b.scheme, b.port) == ("ws", 80, "wss", 443)
     return a.origin == b.origin or (upgraded and a.origin[1] == b.origin[1])
 
 
 def redirected(source: Endpoint, location: str) -> Endpoint:
-    """Where a ``Location`` header leads from ``source`` (RFC 3986, section 5.2).
+    """Return where a ``Location`` header leads from ``source`` (RFC 3986, section 5.2).
 
-    The credentials of ``source`` go along within its origin only; those that a server
-    puts into the header are not ours and are left out. A link-local address is on the
-    link of ``source``: a server knows no name of our interfaces.
+    The credentials of ``source`` are kept within its origin only. Credentials that the
+    server puts into the header are dropped. A link-local address gets the zone of
+    ``source``, because a server does not know the names of our interfaces.
 
     Raises:
-        SecurityError: It leads to nothing that a WebSocket can dial.
+        SecurityError: It does not lead to a WebSocket URL.
     """
     try:
         location = _RAW_BYTES.sub(_percent_encoded, location)
         _refuse_unsafe(location, name="Location")
-        # The dialler's spelling, because a Location knows no ws.
+        # With http(s), because a Location does not use ws(s).
         scheme, _, rest = resolved(source.http_url, location).partition(":")
         scheme = scheme.lower()
         url = f"{_REDIRECTED_AS.get(scheme, scheme)}:{rest}"
         endpoint = parse_endpoint(url, name="Location")
         if endpoint.zone not in ("", source.zone):
-            raise ValueError("Location must not name an interface of this machine.")  # noqa: TRY301 - told as the others are
+            raise ValueError("Location must not name an interface of this machine.")  # noqa: TRY301 - wrapped below, like the others
     except ValueError as error:
         raise SecurityError(
-            f"{source} redirects to something that is no WebSocket: {error}"
+            f"{source} redirects to something that is not a WebSocket URL: {error}"
         ) from None
     address = endpoint.address
-    if address is not None and address.is_link_local and address.version == 6:  # noqa: PLR2004 - the version that has zones
+    if address is not None and address.is_link_local and address.version == 6:  # noqa: PLR2004 - only IPv6 has zones
         endpoint = attrs.evolve(endpoint, zone=source.zone)
     kept = source.authorization if same_origin(source, endpoint) else None
     return attrs.evolve(endpoint, authorization=kept)
 
 
 def split(url: str, *, name: str) -> SplitResult:
-    """Split a URL that has a host, or refuse it without repeating it."""
+    """Split a URL, or refuse it without repeating it, for example without a host."""
     require(url, str, name, "a str")
     _refuse_unsafe(url, name=name)
     try:
         parts = urlsplit(url)
-    except ValueError:  # its text repeats the authority, with the password
+    except ValueError:  # the text of the error repeats the password
         parts = None
     if parts is None or (parts.netloc and not _has_host(parts)):
         raise ValueError(
-            f"{name} must have a host that can be read, like wss://example.com/path."
+            f"{name} must have a valid host, as in wss://example.com/path."
         )
     if not parts.netloc:
-        raise ValueError(f"{name} must be absolute, like wss://example.com/path.")
+        raise ValueError(f"{name} must be absolute, as in wss://example.com/path.")
     return parts
 
 
 def host_of(parts: SplitResult, *, name: str) -> Host:
-    """The host of a split URL."""
+    """Return the host of a split URL."""
     try:
         return parse_host(parts.hostname or "")
     except ValueError as error:
@@ -236,7 +236,7 @@ def host_of(parts: SplitResult, *, name: str) -> Host:
 
 
 def port_of(parts: SplitResult, default: int, *, name: str) -> int:
-    """The port of a split URL."""
+    """Return the port of a split URL."""
     try:
         port = parts.port
     except ValueError:
@@ -247,7 +247,7 @@ def port_of(parts: SplitResult, default: int, *, name: str) -> int:
 
 
 def authorization_of(parts: SplitResult, *, name: str) -> str | None:
-    """The ``Basic`` header of a split URL's userinfo (RFC 7617), or ``None``."""
+    """Return the ``Basic`` header of a split URL's userinfo (RFC 7617), or ``None``."""
     user, password = (
         unquote_to_bytes(part or "") for part in (parts.username, parts.password)
     )
@@ -266,7 +266,7 @@ def _has_host(parts: SplitResult) -> bool:
 
 
 def _target(url: str) -> str:
-    """Path and query of a URL: as they are, but for what HTTP cannot carry."""
+    """Return path and query of a URL, unchanged except for non-ASCII characters."""
     target = _FRONT.sub("", url, count=1)
     target = target if target.startswith("/") else f"/{target}"
     return _NOT_ASCII.sub(_percent_encoded, target)

@@ -1,11 +1,12 @@
 """RFC 6455 without I/O: bytes go in, messages and bytes come out.
 
-Nothing in here knows a socket, a loop or a clock, and nothing imports the rest of
-``resilient_ws``. ``handshake`` asks for the connection; ``engine`` is all of it for one
-connection once that stands. What it receives goes through ``inbound``, which keeps in
-``held`` what it cannot take yet, has frames judged by ``header``, leaves pings, pongs
-and the close frame to ``control``, and messages in frames to ``assembly``, which
-collects ``pieces``; ``violation`` is what may be wrong with any of it. ``frames`` has
-the bytes of our own frames, ``deflate`` the compression, ``close`` the codes and the
-record of the end, ``text`` what may be said of what a peer wrote.
+Nothing here knows a socket, a loop or a clock, and nothing imports the rest of
+``resilient_ws``. ``handshake`` opens the connection, and ``engine`` serves it from then
+on. Received bytes go through ``inbound``, which stores bytes that must wait in
+``held``, checks frames with ``header``, and leaves pings, pongs and the close frame to
+``control`` and data frames to ``assembly``. ``assembly`` collects ``pieces``, which
+``inflate`` decompresses; ``violation`` lists the rules that a peer may break, and
+``work`` limits the work of one call. ``frames`` makes our own frames, ``deflate``
+compresses our messages, ``close`` has the close codes and the record of a close, and
+``text`` makes a peer's text safe to show.
 """

@@ -1,9 +1,9 @@
-"""The message under way: frames, or what is there of them, become one message.
+"""Assembles the message under way from its frames, which may arrive in parts.
 
-Rules. A frame is begun when its header was found right and its size fits the limit;
-its payload is taken as it comes, and the next header is not looked at before all of
-it has come, and has been inflated where it is compressed. What a chunk has of one
-message is taken in one step; to inflate it takes as many as that takes.
+Rules. A frame begins once its header is valid and its size fits the limit. Its payload
+is taken as it arrives, and the next header is read only when the payload is complete
+and, if compressed, inflated. All that a chunk holds of one message is taken in one
+step; inflating it may need more.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.header import Header
     from resilient_ws.protocol.inflate import Inflater
 
-#: What stands for the message where none is under way: nothing is ever added to it.
+#: Stands in for the message when none is under way; nothing is ever added to it.
 _NOTHING: Final = Binary()
 
 
 class Assembly:
-    """Makes one message after the other of their frames.
+    """Builds messages from their frames, one at a time.
 
     Args:
         limit: The most bytes of payload that a message may have.
 
     Attributes:
-        inflater: What takes compressed messages apart, where that was agreed on.
+        inflater: The inflater for compressed messages, if compression was agreed.
         limit: The most bytes of payload that a message may have.
         inside: Whether a message is under way.
-        missing: Bytes of its frame under way that are still to come.
+        missing: The bytes of the current frame that are still to come.
     """
 
     __slots__ = (
@@ -62,17 +62,17 @@ class Assembly:
         self.inside = False
         self.missing = 0
         self._pieces: Text | Binary | Large | Inflating = _NOTHING
-        # The same, where it is compressed.
+        # The same object, if the message is compressed.
         self._inflating: Inflating | None = None
         self._is_last = False
         # How many more bytes the frames of the message may announce.
         self._room = 0
 
     def begin(self, header: Header) -> None:
-        """Take a frame on, the first of a message or a later one.
+        """Begin a frame, the first of a message or a later one.
 
         Raises:
-            Broken: The message is too big with it.
+            Broken: The frame makes the message too big.
         """
         if not self.inside:
             self.inside, self._pieces = True, self._start(header)
@@ -90,18 +90,18 @@ class Assembly:
         return Text() if header.opcode == TEXT else Binary()
 
     def _start_inflating(self, *, is_text: bool) -> Inflating:
-        assert self.inflater is not None  # noqa: S101 - or its header had been refused
-        # What is compressed is measured as it is inflated.
+        assert self.inflater is not None  # noqa: S101 - take_header() refuses the frame otherwise
+        # A compressed message is measured as it is inflated.
         self._room = sys.maxsize
         self._inflating = Inflating(self.inflater, self.limit, is_text=is_text)
         return self._inflating
 
     def take_over(self, made: bytes, left: bytes, *, is_text: bool) -> None:
-        """Go on with a compressed message that came in one frame.
+        """Continue a compressed message that came in one frame.
 
         Args:
-            made: What came out of it already.
-            left: What is still to be inflated.
+            made: The bytes inflated so far.
+            left: The compressed bytes that are left.
             is_text: Whether it is a text message.
         """
         self.inside = self._is_last = True
@@ -110,11 +110,11 @@ class Assembly:
 
     @property
     def takes(self) -> int:
-        """How many bytes of the frame under way it takes at once, and with no work."""
+        """The number of bytes that ``add`` can take without a call of ``work``."""
         return 0 if self._inflating is not None else self.missing
 
     def add(self, view: memoryview) -> None:
-        """Take a chunk that is shorter than what it ``takes``.
+        """Take a chunk that is shorter than ``takes``.
 
         Raises:
             Broken: The payload cannot become a message.
@@ -124,12 +124,12 @@ class Assembly:
 
     @property
     def busy(self) -> bool:
-        """Whether there is work to do before anything more can be taken."""
+        """Whether there is work to do before more can be taken."""
         inflating = self._inflating
         return inflating is not None and (inflating.busy or self.is_whole())
 
     def work(self, steps: int) -> int:
-        """Inflate what was taken, for so many steps; return how many are left.
+        """Inflate what was taken, until done or out of steps; return the steps left.
 
         Raises:
             Broken: The payload cannot become a message.
@@ -137,11 +137,11 @@ class Assembly:
         return steps if self._inflating is None else self._inflating.work(steps)
 
     def run(self, view: memoryview, pos: int, steps: int) -> tuple[int, int]:
-        """Take the rest of the frame under way, and the fragments that follow it.
+        """Take the rest of the current frame, and the fragments that follow it.
 
         Returns:
-            Where it stopped, and how many steps are left. What it stopped at may be
-            anything: a rare form of a fragment, or a broken rule.
+            The position where it stopped, and the steps left. Anything may follow
+            there: a fragment of a rare form, or a broken rule.
 
         Raises:
             Broken: The payload cannot become a message.
@@ -167,8 +167,8 @@ class Assembly:
                     break
                 room -= length
                 stop = start + length
-                # Not views: thousands of those have the garbage collector look at all
-                # that the process has.
+                # Copies, because thousands of views would make the garbage collector
+                # scan all objects of the process.
                 parts.append(view[start:stop].tobytes())
                 is_last = first != CONTINUATION
                 steps -= 1
@@ -176,23 +176,23 @@ class Assembly:
             pass  # the chunk ends within a header
         self.missing = max(0, stop - end)
         self._room, self._is_last = room, is_last
-        # As one, for a call for each would cost more than another copy.
+        # Joined, because a call for each part would cost more than another copy.
         self._pieces.add(parts[0] if len(parts) == 1 else memoryview(b"".join(parts)))
         if is_last and self._inflating is not None and not self.missing:
             self._inflating.end()
         return min(stop, end), steps
 
     def is_whole(self) -> bool:
-        """Tell whether all of the message is there."""
+        """Return whether the message is complete."""
         if self.missing or not self._is_last:
             return False
         return self._inflating is None or not self._inflating.busy
 
     def finish(self) -> tuple[str | bytes, int]:
-        """Return the message, which is whole, and its size in bytes.
+        """Return the complete message, and its size in bytes.
 
         Raises:
-            Broken: It ends within a character, or its compression does not end.
+            Broken: The message ends within a character.
         """
         pieces = self._pieces
         self.drop()
@@ -200,7 +200,7 @@ class Assembly:
         return message, pieces.size
 
     def drop(self) -> None:
-        """Let go of the message under way."""
+        """Discard the message under way."""
         self.inside = self._is_last = False
         self.missing = 0
         self._pieces, self._inflating = _NOTHING, None

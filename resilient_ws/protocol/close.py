@@ -1,4 +1,4 @@
-"""How a connection says goodbye: close codes, close frames, the record of both.
+"""Close codes, close frames and the record of a closing handshake.
 
 RFC 6455 sections 5.5.1 and 7, and the IANA registry of close codes.
 """
@@ -12,7 +12,7 @@ import attrs
 from resilient_ws.protocol.text import quoted
 
 
-#: No code was in the close frame. Never on the wire.
+#: Stands for a close frame without a code; never sent.
 NO_CODE: Final = 1005
 
 #: A control frame carries 125 bytes, and two of them are the code.
@@ -42,7 +42,7 @@ _MEANINGS: Final = {
     3008: "timeout",
 }
 
-#: What a code without words of its own means, by where the range ends.
+#: The meanings of all other codes, by the last code of each range.
 _RANGES: Final = (
     (999, "not a close code"),
     (2999, "reserved for future standards"),
@@ -56,8 +56,8 @@ class CloseFrame:
     """One close frame as it was on the wire.
 
     Attributes:
-        code: The close code; 1005 when there was none in it.
-        reason: The text beside it, as it was on the wire.
+        code: The close code; 1005 if the frame had none.
+        reason: The close reason, as it was on the wire.
     """
 
     code: int
@@ -69,11 +69,11 @@ class Close:
     """The record of a closing handshake, as far as it went (RFC 6455 section 7.1).
 
     Attributes:
-        code: The code of whoever began; 1005 when its frame had none.
-        reason: The reason of whoever began, as it was on the wire; ``printable``
-            makes it fit for a log.
-        initiator: Who began, ``"peer"`` or ``"us"``.
-        clean: Whether both sides have sent their close frame.
+        code: The close code of the initiator; 1005 if its frame had none.
+        reason: The close reason of the initiator, as it was on the wire;
+            ``printable`` makes it safe to log.
+        initiator: The side that closed first, ``"peer"`` or ``"us"``.
+        clean: Whether both sides have sent a close frame.
         sent: Our close frame, if one was sent.
         received: The peer's close frame, if one came.
     """
@@ -86,7 +86,7 @@ class Close:
     received: CloseFrame | None = None
 
     def __str__(self) -> str:
-        """Say it in one sentence, fit for a log."""
+        """Describe the close in one phrase that is safe to log."""
         who = "the server" if self.initiator == "peer" else "us"
         words = meaning(self.code)
         if self.reason:
@@ -114,7 +114,7 @@ def check_close(code: int, reason: str) -> bytes:
     """Return the payload of a close frame that a user asks for.
 
     Raises:
-        ValueError: The code may not be sent, or the reason is too long or no Unicode.
+        ValueError: The code may not be sent, or the reason is too long or not Unicode.
     """
     if not is_legal_on_wire(code):
         raise ValueError(
@@ -125,8 +125,8 @@ def check_close(code: int, reason: str) -> bytes:
         text = reason.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            "reason must not contain lone surrogates: they have no UTF-8, so replace "
-            "them, or decode with errors='replace'"
+            "reason must not contain lone surrogates, which UTF-8 cannot encode: "
+            "replace them, or decode with errors='replace'"
         ) from None
     if len(text) > MAX_REASON:
         raise ValueError(
@@ -137,11 +137,11 @@ def check_close(code: int, reason: str) -> bytes:
 
 
 def read_close(payload: bytes) -> CloseFrame:
-    """Return the close frame that this payload, which the peer sent, stands for.
+    """Parse the payload of a close frame that the peer sent.
 
     Raises:
         UnicodeDecodeError: The reason is not UTF-8.
-        ValueError: The payload breaks RFC 6455 section 5.5.1 or 7.4 otherwise.
+        ValueError: The payload breaks RFC 6455 section 5.5.1 or 7.4 in another way.
     """
     if not payload:
         return CloseFrame(code=NO_CODE)

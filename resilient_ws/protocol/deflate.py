@@ -1,9 +1,9 @@
-"""What is agreed on about compression, and our side of it (RFC 7692).
+"""Negotiates compression, and compresses our messages (RFC 7692).
 
-Rules. An ``Offer`` is what every handshake asks for; what the server makes of it is
-judged once, and an answer that was not offered, or that zlib cannot honour, fails the
-handshake. zlib's state is made for the first message that is compressed, and is given
-up after each one where context takeover is off. ``inflate`` has the server's side.
+Rules. Every handshake sends the ``Offer``. The server's answer is checked once, and one
+that does not match the offer, or that zlib cannot honour, fails the handshake. zlib's
+state is created for the first compressed message, and discarded after each message if
+context takeover is off. ``inflate`` handles the server's messages.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ NAME: Final = "permessage-deflate"
 #: Messages below this many bytes are sent plain: they hardly shrink.
 MIN_SIZE: Final = 256
 
-#: The bits of the smallest and the largest window that RFC 7692 knows.
+#: The bits of the smallest and the largest window that RFC 7692 allows.
 _MIN_BITS: Final = 8
 _MAX_BITS: Final = 15
-#: zlib's own memory for deflating: 16 KiB of it here, for 128 KiB by default, and
-#: messages of the sizes that are common come out as small.
+#: zlib's memory for deflating: 16 KiB at this level, 128 KiB by default. Messages of
+#: common sizes come out just as small.
 _MEMORY_LEVEL: Final = 5
 
-#: How hard zlib tries. On JSON of 16 KiB the default takes twice the time for a result
-#: an eighth smaller, a quarter of the message in both cases: the gain was made before.
+#: How hard zlib tries. On 16 KiB of JSON the default takes twice the time for a result
+#: an eighth smaller; both are about a quarter of the message.
 _LEVEL: Final = zlib.Z_BEST_SPEED
 
-#: From so many bytes on, a message is large. In a small window it takes a third more of
-#: zlib's time, and so the first large one is worth the memory of a larger window.
+#: Messages of at least this many bytes are large. A small window makes zlib take a
+#: third longer for them, so the first one justifies the memory of a larger window.
 _LARGE: Final = 4 * 1024
 
 _NUMBER: Final = re.compile(r"[1-9][0-9]?", re.ASCII)
@@ -60,7 +60,7 @@ def _is_window(low: int) -> Any:  # noqa: ANN401 - what attrs calls a validator
 
 @attrs.frozen(kw_only=True)
 class DeflateParameters:
-    """What was agreed on, for both directions.
+    """The parameters that both sides agreed on, for both directions.
 
     Attributes:
         own_bits: The size of our window, as a power of two.
@@ -79,14 +79,14 @@ class DeflateParameters:
 
 @attrs.frozen(kw_only=True)
 class Offer:
-    """What a client asks for (RFC 7692 section 7.1).
+    """The parameters that a client offers (RFC 7692 section 7.1).
 
     Attributes:
         own_bits: The window that we use until there is a large message, as a power of
             two, 9 to 15. The server may ask for a smaller one.
         own_takeover: Whether our window may live on from message to message.
         peer_bits: The largest window that the server may use, 8 to 15; ``None`` leaves
-            it to the server, for one that cannot choose would have to decline.
+            it to the server, because one that cannot choose would have to decline.
         peer_takeover: Whether the server's window may live on.
     """
 
@@ -97,8 +97,8 @@ class Offer:
 
     def parameters(self) -> dict[str, str | None]:
         """Return the offer as it stands in the handshake."""
-        # Bare: it says that we can, and leaves the size to the server; ours is the
-        # smaller one of both. With a value, some servers decline.
+        # Without a value, because some servers decline one. The server may then set a
+        # size, and we use the smaller of its size and ours.
         parameters: dict[str, str | None] = {"client_max_window_bits": None}
         if self.peer_bits is not None:
             parameters["server_max_window_bits"] = str(self.peer_bits)
@@ -109,10 +109,11 @@ class Offer:
         return parameters
 
     def accept(self, parameters: Mapping[str, str | None]) -> DeflateParameters:
-        """Return what follows from the parameters that the server answered with.
+        """Return the agreed parameters, given those of the server's answer.
 
         Raises:
-            HandshakeFailure: They do not answer the offer, or cannot be honoured.
+            HandshakeFailure: The answer does not match the offer, or zlib cannot
+                honour it.
         """
         left = dict(parameters)
         own_takeover = self.own_takeover
@@ -123,7 +124,7 @@ class Offer:
             raise _refused("server_no_context_takeover is missing from the answer")
         own_bits = _bits(left, "client_max_window_bits") or _MAX_BITS
         if own_bits < MIN_ZLIB_BITS:
-            raise _refused("client_max_window_bits=8 is a window that zlib refuses")
+            raise _refused("client_max_window_bits is 8, which zlib does not support")
         peer_bits = _bits(left, "server_max_window_bits")
         if self.peer_bits is not None and (
             peer_bits is None or peer_bits > self.peer_bits
@@ -144,7 +145,7 @@ class Offer:
 
 
 def _has_flag(left: dict[str, str | None], name: str) -> bool:
-    """Take a parameter that has no value out of those that are left."""
+    """Remove a parameter without a value; return whether the answer had it."""
     if name not in left:
         return False
     value = left.pop(name)
@@ -154,7 +155,7 @@ def _has_flag(left: dict[str, str | None], name: str) -> bool:
 
 
 def _bits(left: dict[str, str | None], name: str) -> int | None:
-    """Take the size of a window out of the parameters that are left."""
+    """Remove a window size; return it, or ``None`` if the answer had none."""
     if name not in left:
         return None
     value = left.pop(name)
@@ -190,7 +191,7 @@ class Deflater:
     def deflate(self, data: bytes | bytearray) -> bytes:
         """Return the payload of one compressed message (RFC 7692 section 7.2.1)."""
         if len(data) >= _LARGE and self._bits < self._limit:
-            # Whoever inflates it has a window of that size from the beginning.
+            # The server has had a window of this size from the beginning.
             self._bits, self._stream = self._limit, None
         stream = self._stream
         if stream is None:

@@ -1,9 +1,9 @@
 """The client's side of one WebSocket connection, without I/O (RFC 6455).
 
-Rules. What comes in is the matter of :class:`Inbound`; what goes out is made here, as
-bytes that the owner must write in the order it asked for them. Nothing leaves after a
-sent close frame: every later request answers ``b""``. Whoever's close frame was
-first is the one who began the closing handshake.
+Rules. :class:`Inbound` handles what is received. What is sent is made here, as bytes
+that the owner must write in the order it asked for them. Nothing is sent after our
+close frame: every later request returns ``b""``. The side whose close frame came first
+began the closing handshake.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Engine(Inbound):
         self._deflater: Deflater | None = None
 
     def use(self, agreed: DeflateParameters) -> None:
-        """Compress messages as agreed on; called before the first byte comes or goes.
+        """Compress messages as agreed; call this before any byte is received or sent.
 
-        It costs no memory until there is a compressed message, in each direction.
+        Each direction uses memory for it only from its first compressed message on.
         """
         self._assembly.inflater = Inflater(
             bits=agreed.peer_bits,

@@ -1,8 +1,8 @@
 """The opening handshake, client side: what to ask, what to accept (RFC 6455 4.1).
 
 Rules of :class:`Handshake`: one object is one attempt, because its key is used once.
-An answer that is not exactly what was asked for is a :class:`HandshakeFailure`; there
-is no leniency, for a server that gets this wrong is not speaking WebSocket.
+An answer that is not exactly what was asked for is a :class:`HandshakeFailure`, because
+a server that gets this wrong does not speak WebSocket.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PARAMETER: Final = re.compile(
 _EMPTY_ITEM: Final = re.compile(r"[ \t]*(?=,|\Z)")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]+")
-#: How much of what a server wrote is quoted: its headers may have 256 KiB.
+#: The most characters quoted of a server's text: its headers may have 256 KiB.
 _QUOTED_AT_MOST: Final = 60
 _NOT_QUOTED: Final = "(a part of our own request)"
 
@@ -47,7 +47,7 @@ class Negotiated:
         subprotocol: The one that the server chose, or ``None``.
         extensions: The parameters of each extension in use; a parameter without a
             value is ``None``.
-        headers: What else the server said, by names in lower case.
+        headers: The headers of the answer, by name in lower case.
     """
 
     subprotocol: str | None
@@ -56,19 +56,19 @@ class Negotiated:
 
 
 class HandshakeFailure(Exception):
-    """The server's answer is not a WebSocket handshake.
+    """Raised when the server's answer is not a WebSocket handshake.
 
     Args:
-        what: What is wrong with the answer, with ``{}`` where it is quoted.
-        said: What the server wrote there.
-        code: As below.
+        what: What is wrong with the answer, with ``{}`` in place of a quote.
+        said: The server's text to quote, if any.
+        code: See the attribute.
 
     Attributes:
-        code: The close code that says it: 1002, or 1010 for a required extension
-            that the server did not agree to.
-        text: What is wrong with the answer, with the first of what the server wrote.
-        said: That, ``None`` where nothing is quoted.
-        unquoted: The text without it, for where it repeats the request.
+        code: The close code for it: 1002, or 1010 for a required extension that the
+            server did not agree to.
+        text: What is wrong with the answer, with the quote.
+        said: The quoted beginning of the server's text, ``None`` without a quote.
+        unquoted: The text without the quote, for a quote that repeats the request.
     """
 
     def __init__(self, what: str, said: str | None = None, *, code: int = 1002) -> None:
@@ -203,7 +203,7 @@ def _check_subprotocols(subprotocols: Sequence[str]) -> None:
         )
     for place, name in enumerate(subprotocols):
         if not _IS_TOKEN.fullmatch(name):
-            # Not quoted: where browsers connect as well, a login stands here.
+            # Not quoted: servers for browsers often take a login token here.
             raise ValueError(
                 f"subprotocols[{place}] must be a token of letters, digits and "
                 "!#$%&'*+-.^_`|~: a subprotocol has no other characters"
@@ -282,7 +282,7 @@ def _malformed(text: str) -> HandshakeFailure:
 
 
 def _first_of(said: str) -> str:
-    """Return the beginning of what a server wrote, in quotes."""
+    """Return the beginning of a server's text, in quotes."""
     if len(said) <= _QUOTED_AT_MOST:
         return repr(said)
     return f"{said[:_QUOTED_AT_MOST]!r}... ({len(said):,} characters)"

@@ -2,10 +2,10 @@
 
 Rules. Whatever the peer sends, ``receive`` does not raise: a broken rule becomes a
 :class:`Violation`, once. Nothing is parsed after a violation or a received close
-frame. Bytes for which the owner has no room are held unparsed, in order, and so is
-what would take too long at once. Whole messages in one chunk take the fast path
-(``_run``), and what floods are made of has others: pings and pongs, and fragments.
-Everything else goes through ``_step``, a frame at a time.
+frame. Bytes are held unparsed, in order, if the owner has no room for them or if
+parsing them at once would take too long. Whole messages in one chunk take the fast path
+(``_run``). Pings, pongs and fragments, which floods consist of, have fast paths of
+their own. Everything else goes through ``_step``, a frame at a time.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ class Inbound:
     """Turns received bytes into messages.
 
     Attributes:
-        idle: Whether all that was received has been delivered, and all is well.
-        stalled: Whether bytes wait, unparsed, for room or for the next call.
-        spent: Whether the last call stopped because it had done enough for one: the
-            owner lets others run before it goes on.
+        idle: Whether everything received was delivered, without a violation or close.
+        stalled: Whether unparsed bytes wait for room or for the next call.
+        spent: Whether the last call stopped because its steps were used up. The owner
+            lets other tasks run before it goes on.
         pings: Payloads of pings not answered yet, oldest first; the owner clears it.
         pongs: Payloads of received pongs; the owner clears it.
         violation: What the peer did wrong, if anything.
         close_received: The peer's close frame.
         received_size: Payload bytes of all messages delivered so far, inflated.
-        space: Asked before a compressed message is begun: how many payload bytes the
-            owner had room for when ``receive`` was called. Without room it is held.
+        space: Returns how many payload bytes the owner had room for when ``receive``
+            was called. A compressed message without room is held.
     """
 
     __slots__ = (
@@ -109,13 +109,13 @@ class Inbound:
         self._limit = sys.maxsize if max_message_size is None else max_message_size
         self._short_limit = min(self._limit, MAX_SHORT)
         self._held = Held()
-        # The steps that are left until the owner has let others run.
+        # The steps left before the owner must let other tasks run.
         self._left = MAX_STEPS
         self._assembly = Assembly(self._limit)
 
     @property
     def at_ease(self) -> bool:
-        """Whether the owner has nothing to see to: at most, more is to come."""
+        """Whether the owner has nothing to do but to receive more bytes."""
         return not (self.stalled or self.violation or self.close_received)
 
     def receive(
@@ -127,9 +127,9 @@ class Inbound:
         """Parse the next bytes and deliver the messages that they complete.
 
         Args:
-            chunk: What was received; ``b""`` goes on with what is held. A view must
-                begin where its buffer does, which may be used again after the call:
-                what is kept of it is copied.
+            chunk: The received bytes; ``b""`` goes on with the held ones. A view must
+                begin where its buffer does. The buffer may be reused after the call,
+                because bytes to keep are copied.
             deliver: Takes each message in turn; it must not raise.
             room: How many messages may be delivered; the rest is held as bytes.
 
@@ -139,7 +139,7 @@ class Inbound:
         if not self.idle or room <= 0:
             return self._go_on(chunk, deliver, room)
         began, view = self.received_size, memoryview(chunk)
-        # A call of min() for each lone message would cost more.
+        # Calling min() would cost more for a chunk with a single message.
         most = room if room < MAX_MESSAGES else MAX_MESSAGES  # noqa: FURB136
         pos, count = self._run(view, 0, deliver, most)
         if pos < len(view):
@@ -156,14 +156,14 @@ class Inbound:
         """Receive while something is held or under way, or while there is no room."""
         assembly, held = self._assembly, self._held
         if len(chunk) < assembly.takes and room > 0 and not self.stalled:
-            # All of it belongs to the frame under way, and nothing waits before it.
+            # The chunk belongs to the current frame, and no held bytes precede it.
             try:
                 assembly.add(memoryview(chunk))
             except Broken as broken:
                 self._violate(broken.violation)
             return 0
         if len(chunk) or self.spent:
-            # What came anew, and what goes on in another turn, has all its steps.
+            # New bytes, and those continued in another turn, get all the steps.
             self._left = MAX_STEPS
         self.spent = False
         if self.violation or self.close_received:
@@ -194,7 +194,7 @@ class Inbound:
             pos: Where to begin.
             deliver: Takes each message.
             room: How many messages may be delivered.
-            began: What ``received_size`` was when the owner called.
+            began: The value of ``received_size`` when the owner called.
         """
         held = self._held
         pos, count = self._parse(view, pos, deliver, room, began)
@@ -259,8 +259,8 @@ class Inbound:
         """
         count, size, end = 0, 0, len(view)
         limit, short = self._limit, self._short_limit
-        # Half the cost of a view's slice. What is there behind the end is another
-        # chunk's: a frame that it makes up ends behind the end too.
+        # Half the cost of slicing a view. Bytes past the end are from another chunk: a
+        # frame whose header includes them ends past the end too, and is not taken.
         data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
         try:
             while count < room and pos < end:
@@ -303,10 +303,10 @@ class Inbound:
         room: int,
         began: int,
     ) -> tuple[int, int]:
-        """Take what the fast path has left, and do what is left to do of it.
+        """Take what the fast path leaves, or go on with work that is under way.
 
         Returns:
-            As ``_run`` does. Where more bytes are needed to go on, no step was made.
+            As ``_run`` does. If more bytes are needed to go on, no step was used.
         """
         assembly = self._assembly
         if not assembly.inside and view[pos] in _WHOLE_DEFLATED:
@@ -325,10 +325,10 @@ class Inbound:
         return pos, 1
 
     def _advance(self, view: memoryview, pos: int) -> int:
-        """Take what floods are made of, or one frame of another kind.
+        """Take a run of fragments, pings or pongs, or one frame of another kind.
 
         Returns:
-            Where it stopped, which is ``pos`` when more bytes are needed to go on.
+            Where it stopped, which is ``pos`` if more bytes are needed to go on.
         """
         first, assembly, before = view[pos], self._assembly, pos
         if assembly.missing or (assembly.inside and first & ~FIN == CONTINUATION):
@@ -336,13 +336,13 @@ class Inbound:
         elif first in PINGS:
             pos, self._left = run_pings(view, pos, self._left, self.pings, self.pongs)
         if pos == before:
-            # It is begun, or of a rare form, or breaks a rule.
+            # The frame begins a message, has a rare form, or breaks a rule.
             pos = self._step(view, pos)
             self._left -= pos > before
         return pos
 
     def _step(self, view: memoryview, pos: int) -> int:
-        """Take a control frame, or what is there of a data frame and its fragments."""
+        """Take a control frame, or what has come of a data frame and its fragments."""
         assembly = self._assembly
         deflates = assembly.inflater is not None
         header = take_header(view, pos, inside=assembly.inside, deflates=deflates)
@@ -355,7 +355,7 @@ class Inbound:
         return pos
 
     def _control(self, header: Header, view: memoryview, pos: int) -> int:
-        """Take a control frame that is all there; return where it ends."""
+        """Take a control frame if it is complete; return where it ends."""
         stop = header.end + header.size
         if stop > len(view):
             return pos
@@ -370,10 +370,10 @@ class Inbound:
         return stop
 
     def _stalls(self, first: int, began: int) -> bool:
-        """Stall before a compressed message when there is no space for it.
+        """Stall before a compressed message if there is no space for it.
 
-        A chunk can hold a thousand times its size in compressed messages, so their
-        bytes count while it is parsed; those of plain ones are counted after it.
+        Compressed messages can inflate to a thousand times the size of a chunk, so they
+        are counted while it is parsed; plain messages are counted afterwards.
         """
         if not first & RSV1 or self._assembly.inflater is None:
             return False
@@ -390,8 +390,8 @@ class Inbound:
     ) -> tuple[int, int]:
         """Deliver whole compressed messages as ``_run`` does plain ones.
 
-        It reads headers by itself: in one loop with those of ``_run`` each lone message
-        pays for it, and a call for each costs a small message a tenth of its time.
+        It parses headers itself: sharing the loop of ``_run`` would slow down every
+        single message, and a call per header costs a small message a tenth of its time.
 
         Returns:
             Where it stopped, and the number of messages delivered.
@@ -401,7 +401,7 @@ class Inbound:
             return pos, 0
         count, size, end, began_at, frames = 0, 0, len(view), pos, 0
         room = min(room, left // inflater.steps)
-        # The owner counts what it has after the chunk, so this does not change in it.
+        # The owner counts messages after the chunk, so its space stays the same in it.
         most = began + self.space() - self.received_size
         most = min(most, INFLATED_PER_STEP * left)
         enough = min(end, pos + DEFLATED_PER_STEP * left)
@@ -428,7 +428,7 @@ class Inbound:
                 made, rest = inflater.whole(view[start:stop])
                 pos = stop
                 if rest is not None:
-                    # It is large, or a final block ended zlib's stream within it.
+                    # The message is large, or a final block ends zlib's stream in it.
                     self._assembly.take_over(made, rest, is_text=is_text)
                     break
                 deliver(made.decode() if is_text else made)

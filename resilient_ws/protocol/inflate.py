@@ -1,11 +1,11 @@
-"""Taking compressed messages apart (RFC 7692 section 7.2.2).
+"""Inflates compressed messages (RFC 7692 section 7.2.2).
 
-Rules. What is compressed is measured as it is inflated: no byte above the limit comes
-out but the one that shows it, and what stands before that byte is judged before it. So
-which rule a message breaks first does not depend on how its bytes were cut. The work is
-done in pieces of bounded size and counted in steps, and can stop after each: what zlib
-was not given yet is kept. zlib's state is made for the first compressed message, and
-given up after each one where context takeover is off.
+Rules. A message is measured as it is inflated: at most one byte above the limit comes
+out, and everything before that byte is checked first. So the rule that a message breaks
+first does not depend on how its bytes were cut. The work is done in pieces of limited
+size, counted in steps, and can stop after each piece; compressed bytes not used yet are
+kept. zlib's state is created for the first compressed message, and discarded after each
+message if context takeover is off.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     # typeshed has no public name for it.
     _Decompress: TypeAlias = zlib._Decompress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
-#: What a sender takes off the end of a message, and a receiver puts back.
+#: The end of a compressed message, which a sender removes and a receiver adds again.
 TAIL: Final = b"\x00\x00\xff\xff"
 
-#: zlib refuses to deflate into a window of 8 bits. Some servers that promise 8 get 9
-#: from their zlib, so we inflate with 9 at least; a larger window always fits.
+#: zlib cannot deflate with a window of 8 bits. Servers that promise 8 may get 9 from
+#: their zlib, so we inflate with at least 9; a larger window always works.
 MIN_ZLIB_BITS: Final = 9
 
-#: At most so many compressed bytes go into zlib at once, and so many come out: the one
-#: bounds what is copied when zlib stops early, the other is the grain of every limit.
-#: What shrank to a quarter comes out as it went in: zlib has not to stop.
+#: The most bytes that go into zlib at once, and the most that come out. The first is
+#: the most that is copied when zlib stops early, the second the most between two checks
+#: of the limits. zlib never stops early in data that shrank to no less than a quarter.
 _PIECE_IN: Final = 64 * 1024
 _PIECE_OUT: Final = 256 * 1024
 
 
 class BadDeflate(Exception):
-    """What was received is not compressed data."""
+    """Raised when received bytes are not valid compressed data."""
 
 
 class Inflater:
-    """zlib's state from message to message.
+    """Holds zlib's state from message to message.
 
     Args:
         bits: The size of the server's window, as a power of two.
@@ -59,9 +59,9 @@ class Inflater:
         limit: The most bytes that a message may inflate to.
 
     Attributes:
-        full: Whether zlib may hold more of what it was given.
-        made: How many of its states were made.
-        steps: What a whole small message counts as.
+        full: Whether zlib may hold more output of the bytes it was given.
+        made: The number of zlib states created.
+        steps: The steps that a whole small message counts as.
     """
 
     __slots__ = ("_bits", "_piece", "_stream", "_takeover", "full", "made", "steps")
@@ -72,26 +72,26 @@ class Inflater:
         self.steps = 1 if takeover else 1 + STREAM_STEPS
         self._bits = max(bits, MIN_ZLIB_BITS)
         self._takeover = takeover
-        # So that no error behind the last byte that is allowed comes before it.
+        # Capped, so that zlib cannot raise an error past the limit before reaching it.
         self._piece = min(_PIECE_OUT, limit)
         self._stream: _Decompress | None = None
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is open that the end of a message could end."""
+        """Whether there is no zlib stream for the tail to end."""
         return self._stream is None
 
     def whole(self, payload: memoryview) -> tuple[bytes, bytes | None]:
-        """Return what a whole message begins with, and what is left to inflate.
+        """Inflate a whole message, or the first piece of a large one.
 
-        It does what ``feed`` does, and does it faster, for most messages are small.
+        It does what ``feed`` does, only faster, because most messages are small.
 
         Returns:
-            The first bytes, and the compressed ones that zlib has not taken; ``None``
-            in place of these where the message is complete.
+            The inflated bytes, and the compressed bytes that are left, or ``None`` if
+            the message is complete.
 
         Raises:
-            BadDeflate: It is not compressed data, or looks back beyond the window.
+            BadDeflate: The payload is invalid, or refers back beyond the window.
         """
         data = b"".join((payload, TAIL))
         stream = self._stream
@@ -112,18 +112,18 @@ class Inflater:
         return made, data[self._taken(stream, data, made) :]
 
     def feed(self, data: memoryview, room: int) -> tuple[bytes, int]:
-        """Return one piece of what a message becomes.
+        """Inflate one piece of a message.
 
         Args:
-            data: What is there of the compressed payload.
+            data: The compressed bytes that zlib has not taken yet.
             room: How many more bytes the message may have.
 
         Returns:
-            At most ``room`` bytes, or one where there is no room; and how much of
-            ``data`` was taken for it.
+            At most ``room`` bytes, or one byte if there is no room; and how many bytes
+            of ``data`` were taken.
 
         Raises:
-            BadDeflate: It is not compressed data, or looks back beyond the window.
+            BadDeflate: The data is invalid, or refers back beyond the window.
         """
         stream = self._open() if self._stream is None else self._stream
         piece, most = data[:_PIECE_IN], min(self._piece, max(room, 1))
@@ -149,11 +149,11 @@ class Inflater:
     def _peeped(
         self, stream: _Decompress, data: memoryview
     ) -> tuple[_Decompress, bytes]:
-        """Look for the one byte too many.
+        """Inflate one byte past the limit, if there is one.
 
-        zlib gives up at an error and keeps the byte that came before it to itself. So
-        where there is an error, and only there, they are told apart byte by byte, from
-        what zlib holds on.
+        When zlib meets an error, it does not return the byte that came before. So after
+        an error, and only then, the input is fed again byte by byte, to see whether the
+        byte comes first.
         """
         self.made += 1
         ahead = stream.copy()
@@ -175,24 +175,24 @@ class Inflater:
         made: bytes,
         most: int | None = None,
     ) -> int:
-        """Return how much of ``data`` was taken for a piece."""
+        """Return how many bytes of ``data`` were taken for a piece."""
         if stream.eof:
-            # A final block ends the stream (RFC 7692 section 7.2.3.4), for zlib for
-            # ever: another stream takes the rest.
+            # A final block (RFC 7692 section 7.2.3.4) ends zlib's stream for good, so
+            # the rest needs a new one.
             self.full, self._stream = False, None
             return len(data) - len(stream.unused_data)
-        # A full piece may leave some in zlib, even when it has taken everything.
+        # After a full piece zlib may hold more output, even if it took all the input.
         self.full = len(made) == (self._piece if most is None else most)
         return len(data) - len(stream.unconsumed_tail)
 
 
 class Inflating:
-    """A compressed message, of either kind: what counts is what it inflates to.
+    """A compressed message, text or binary; its size is counted after inflating.
 
     Args:
-        inflater: Takes it apart.
+        inflater: The inflater of the connection.
         is_text: Whether it is a text message.
-        limit: The most bytes that may come out.
+        limit: The most bytes that it may inflate to.
     """
 
     __slots__ = (
@@ -209,12 +209,12 @@ class Inflating:
         self._inflater = inflater
         self._plain = Text(wrong=BAD_DEFLATED_TEXT) if is_text else Binary()
         self._limit = limit
-        # Compressed bytes, and up to where zlib has taken them.
+        # Compressed bytes, and how many of them zlib has taken.
         self._data = b""
         self._at = 0
-        # The bytes that came out before this was made.
+        # The bytes that were inflated before this object was created.
         self._begun = b""
-        # Whether all of the message has come, with its tail.
+        # Whether the whole message has come, and its tail was added.
         self._ended = False
 
     @property
@@ -224,28 +224,28 @@ class Inflating:
 
     @property
     def busy(self) -> bool:
-        """Whether there is something to inflate."""
+        """Whether there is something left to inflate."""
         left = self._at < len(self._data) or self._inflater.full
         return left or len(self._begun) > 0
 
     def begun(self, made: bytes, left: bytes) -> None:
-        """Go on with a whole message of which the first bytes came out already."""
+        """Continue a whole message whose first bytes were inflated already."""
         self._begun, self._data, self._ended = made, left, True
 
     def add(self, piece: bytes | memoryview) -> None:
-        """Take the next compressed bytes, when there is nothing left to inflate."""
+        """Take the next compressed bytes; only allowed when not ``busy``."""
         self._data, self._at = bytes(piece), 0
 
     def end(self) -> None:
-        """Take note that all of the message has come."""
+        """Add the tail, now that the whole message has come."""
         self.add(b"".join((self._data[self._at :], TAIL)))
         self._ended = True
 
     def work(self, steps: int) -> int:
-        """Inflate for so many steps; return how many are left.
+        """Inflate until done or out of steps; return the steps left.
 
         Raises:
-            Broken: It is not compressed data, not UTF-8, or too big.
+            Broken: The message is not compressed data, not UTF-8, or too big.
         """
         inflater, plain, data = self._inflater, self._plain, memoryview(self._data)
         if self._begun:
@@ -253,7 +253,7 @@ class Inflating:
             self._begun = b""
         while self.busy and steps > 0:
             if self._ended and inflater.closed and len(data) - self._at == len(TAIL):
-                # Nothing is open that the tail could end.
+                # There is no stream for the tail to end.
                 self._at = len(data)
                 return steps - 1
             states = inflater.made
@@ -275,7 +275,7 @@ class Inflating:
         """Return the message.
 
         Raises:
-            Broken: It ends within a character.
+            Broken: The message ends within a character.
         """
         self._inflater.finish()
         return self._plain.finish()

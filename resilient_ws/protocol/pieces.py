@@ -1,9 +1,9 @@
 """The payload of a message that arrives in pieces: text or binary.
 
-Rules. A piece is taken once: text is decoded as it comes, so that it is refused as
-soon as it cannot become UTF-8, and at most three bytes wait for the rest of their
-character. Tiny pieces are joined before there are many of them, or a message of
-millions would weigh a multiple of its size.
+Rules. A piece is processed once: text is decoded as it comes, so that it is refused as
+soon as it cannot be UTF-8, and at most three bytes wait for the rest of their
+character. Tiny pieces are joined early, because a message of millions of them would use
+several times its size in memory.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 #: The most parts that wait to be joined: they cost up to 90 bytes each. A large message
-#: in the segments of a network has fewer, and is joined once. What grows in place, to a
-#: size that nobody knows, is no better: where realloc has to move it, it is copied
-#: eight times over; and io.StringIO is a list of parts up to Python 3.11.
+#: in network segments has fewer parts and is joined once. A buffer that grows to an
+#: unknown size is no better: if realloc has to move it, it is copied eight times over;
+#: and io.StringIO is a list of parts up to Python 3.11.
 _MAX_PARTS: Final = 16 * 1024
 #: A frame of more bytes is large.
 LARGE: Final = 64 * 1024
-#: When that much of it has come, what a frame says of its size is believed up to 1 MiB,
-#: and beyond that up to eight times what has come; but no more than 16 MiB ahead, or by
-#: half: it is memory that the peer may never fill.
+#: After that many bytes, memory is reserved for the announced size: up to 1 MiB, and
+#: then up to eight times what has come, but at most 16 MiB ahead of that, or half of it
+#: if that is more. The peer may never send what it announced.
 _BELIEVED: Final = 1024 * 1024
 _TIMES: Final = 8
 _AHEAD: Final = 16 * 1024 * 1024
@@ -38,7 +38,7 @@ class Text:
     """A text message.
 
     Args:
-        wrong: What the peer did if it is not UTF-8.
+        wrong: The violation to raise if the text is not UTF-8.
 
     Attributes:
         size: The bytes of payload so far.
@@ -50,16 +50,16 @@ class Text:
         self.size = 0
         self._wrong = wrong
         self._parts: list[str] = []
-        # How many of them were joined from many.
+        # How many of the parts were joined from many.
         self._joined = 0
-        # The bytes of a character that is not all there.
+        # The bytes of an incomplete character.
         self._rest = b""
 
     def add(self, piece: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises:
-            Broken: Whatever follows, this will not be UTF-8.
+            Broken: Whatever follows, the text cannot be UTF-8.
         """
         self.size += len(piece)
         if self._rest:
@@ -83,7 +83,7 @@ class Text:
         """Return the message.
 
         Raises:
-            Broken: It ends within a character.
+            Broken: The message ends within a character.
         """
         if self._rest:
             raise Broken(self._wrong)
@@ -121,12 +121,12 @@ class Binary:
 class Large:
     """A binary message in one large frame.
 
-    It grows in place, and is given away as it is: pieces that are joined at the end are
-    there twice, and such a peak is what the C library asks the system for, and gives
-    back, with each message.
+    It grows in place and is returned without a copy. Joining pieces at the end would
+    hold them twice, and the C library would request such a peak from the system, and
+    return it, for each message.
 
     Args:
-        announced: The bytes that it will have.
+        announced: The size that the frame announced, in bytes.
 
     Attributes:
         size: The bytes of payload so far.
@@ -138,7 +138,7 @@ class Large:
         self.size = 0
         self._announced = announced
         self._whole = BytesIO()
-        # The bytes that there is room for. A small one sees to that itself.
+        # The bytes reserved so far; up to this size BytesIO grows by itself.
         self._room = LARGE
 
     def add(self, piece: bytes | memoryview) -> None:
@@ -150,7 +150,7 @@ class Large:
         self.size = size
 
     def _make_room(self, size: int) -> None:
-        """Make room for more than has come, so that it is seldom moved."""
+        """Reserve more memory than has come, so that the buffer is seldom moved."""
         ahead = size + max(_AHEAD, size // 2)
         believed = max(_BELIEVED, min(_TIMES * size, ahead))
         self._room = min(self._announced, believed)

@@ -1,8 +1,8 @@
-"""Text of strangers, made fit to stand in a text of ours.
+"""Makes text that others wrote safe to show.
 
-A close reason, a header, the answer of a proxy, a line of a stored file are chosen by
-somebody else. As data they stay what they are (``Close.reason``); in a sentence, a log
-or a terminal they pass through here first.
+Others choose the text of a close reason, a header, the answer of a proxy or a line of a
+stored file. As data it stays unchanged (``Close.reason``); before it goes into a
+sentence, a log or a terminal, it passes through this module.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from typing import Final
 
 
-#: Characters that ``str.isprintable`` lets pass and that nobody sees: the rest of
-#: Unicode's Default_Ignorable_Code_Point. They make two texts look like one.
+#: Invisible characters that ``str.isprintable`` accepts: the rest of Unicode's
+#: Default_Ignorable_Code_Point. They make different texts look the same.
 _UNSEEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"
     "\U000e0100-\U000e01ef]"
@@ -20,15 +20,15 @@ _UNSEEN: Final = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""Return text in which every character can be seen, on one line.
+    r"""Return text on one line, with its invisible characters escaped.
 
-    Whatever cannot (line breaks and other control characters, the escapes of a
-    terminal, marks that turn the direction of writing, characters without width) is
-    written as a Python string literal would: ``\n``, ``\x1b``, ``\u202e``. Log what a
-    peer sent through this, and it can neither forge a line nor hide one.
+    Line breaks and other control characters, terminal escapes, marks that change the
+    direction of writing and characters without width are written as in a Python string
+    literal: ``\n``, ``\x1b``, ``\u202e``. Use this to log what a peer sent, so that the
+    peer can neither forge nor hide a line of the log.
 
     Args:
-        text: Any text; printable text comes back as it is.
+        text: Any text; printable text is returned unchanged.
     """
     if text.isprintable() and not _UNSEEN.search(text):
         return text
@@ -41,5 +41,5 @@ def printable(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return printable text in double quotes that it cannot leave."""
+    """Return printable text in double quotes, with quotes inside it escaped."""
     return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'

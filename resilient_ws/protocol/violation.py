@@ -1,7 +1,7 @@
-"""What a peer can do wrong, with the close code that answers it (RFC 6455 section 7.4).
+"""The rules a peer can break, and the close code for each (RFC 6455 section 7.4).
 
-Whatever finds a broken rule raises :class:`Broken`; ``inbound`` catches it, and keeps
-the :class:`Violation` for the owner of the engine. It never leaves ``protocol/``.
+Code that finds a broken rule raises :class:`Broken`. ``inbound`` catches it and keeps
+the :class:`Violation` for the engine's owner; ``Broken`` never leaves ``protocol/``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Violation:
 
     Attributes:
         code: The close code to answer with: 1002, 1007 or 1009.
-        text: What it did, as a sentence that fits a close reason.
+        text: What the peer did, short enough for a close reason.
     """
 
     code: int
@@ -25,7 +25,7 @@ class Violation:
 
 
 class Broken(Exception):
-    """A rule is broken, and nothing more is to be parsed."""
+    """Raised when the peer broke a rule, to stop parsing."""
 
     def __init__(self, violation: Violation) -> None:
         super().__init__(violation)
@@ -38,8 +38,8 @@ BAD_TEXT: Final = Violation(
 BAD_DEFLATE: Final = Violation(
     code=1007, text="the server sent a compressed message that cannot be inflated"
 )
-#: One for both wrongs: which of them zlib shows first is a matter of how much it is
-#: given at once.
+#: One violation for both faults, because which of them shows first depends on how much
+#: input zlib gets at once.
 BAD_DEFLATED_TEXT: Final = Violation(
     code=1007,
     text="the server sent a compressed text message that does not inflate to UTF-8",
@@ -50,6 +50,6 @@ BAD_REASON: Final = Violation(
 
 
 def too_big(size: int, limit: int) -> Violation:
-    """Say that a message has at least ``size`` bytes, which is above ``limit``."""
+    """Return the violation for a message of at least ``size`` bytes."""
     text = f"a message of at least {size} bytes, above our limit {limit}"
     return Violation(code=1009, text=text)

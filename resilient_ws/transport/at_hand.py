@@ -1,9 +1,9 @@
-"""What is a session's own in an aiohttp client that many sessions dial with.
+"""What one session keeps to itself in an aiohttp client that many sessions share.
 
-Rules: a request is made in the context of its caller, and so is all that aiohttp does
-for it; what it asks back, it asks of the caller *at hand* there. Addresses are vetted
-where sockets are made, which sees literal and resolved ones alike. Cookies are kept
-here and sent by us: aiohttp would let them go before the user's own.
+Rules: a request and everything aiohttp does for it run in one context, where aiohttp's
+callbacks find the current session's ``Caller``. Addresses are vetted when sockets are
+created, so literal and resolved ones are treated alike. Cookies are kept here and sent
+by ``HttpClient``, because aiohttp would let them override the user's own.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from resilient_ws.transport.metered import Heard, MeteredHandler
 
 
-#: How far a dial has come: a name is looked up, a connection made, a proxy's answer
-#: awaited, or the server's.
+#: How far a dial has got: looking up a name, connecting, waiting for a proxy's answer,
+#: or waiting for the server's.
 Progress = Literal["resolve", "connect", "proxy", "handshake"]
 
 
 class _Refused(PermissionError):
-    """An address that Access does not allow; an OSError, so that others are tried."""
+    """Raised for a refused address; an OSError, so that aiohttp tries the others."""
 
 
 class Caller:
-    """One session, as the clients see it that it dials with, one dial at a time."""
+    """One session as seen by the clients it dials with; it makes one dial at a time."""
 
     __slots__ = (
         "_access",
@@ -54,25 +54,25 @@ class Caller:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._endpoint: Endpoint | None = None
-        #: Of the dial at hand: the first address refused, and whether any was not.
+        #: The first address refused in the current dial, and whether one was allowed.
         self._refusal: SecurityError | None = None
         self._allowed = False
-        #: What servers have set, ``None`` as long as none has.
+        #: The cookies that servers have set, ``None`` before the first.
         self._jar: aiohttp.CookieJar | None = None
-        #: Of the dial at hand: what reads the answer, and how far it has come; of one
-        #: that failed, what had come.
+        #: The handler that reads the current dial's answer, what a failed dial had
+        #: received, and how far the dial has got.
         self.handler: MeteredHandler | None = None
         self.heard: Heard | None = None
         self.stage: Progress = "connect"
 
     def begin(self) -> None:
-        """Forget how far the last dial came."""
+        """Forget how far the last dial got."""
         self.heard = None
         self.stage = "connect"
 
     @contextmanager
     def calling(self, endpoint: Endpoint) -> Generator[None]:
-        """Be the caller at hand, of a dial to ``endpoint``."""
+        """Make this the current caller, for a dial to ``endpoint``."""
         self._endpoint = endpoint
         self._refusal = None
         self._allowed = False
@@ -89,12 +89,12 @@ class Caller:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where the dial at hand leads."""
+        """The endpoint of the current dial."""
         assert self._endpoint is not None  # noqa: S101 - set by calling(), the only way here
         return self._endpoint
 
     def verdict(self, failure: Exception) -> SecurityError | None:
-        """Return what a dial failed with, if no address was allowed."""
+        """Return the refusal that made a dial fail, ``None`` if something else did."""
         if self._allowed and not isinstance(failure, _Refused):
             return None
         return self._refusal
@@ -103,7 +103,7 @@ class Caller:
         """Refuse an address that is not allowed.
 
         Raises:
-            OSError: It is not: others may be.
+            OSError: The address is refused; the host may have others that are not.
         """
         try:
             self._access.check_address(ip, self.endpoint)
@@ -113,33 +113,33 @@ class Caller:
         self._allowed = True
 
     def cookies(self) -> Iterator[tuple[str, str]]:
-        """What servers have set for the dial at hand, by name, as they set it."""
+        """Yield the cookies for the current dial, with values as servers set them."""
         if self._jar is None:
             return
         for name, chosen in self._jar.filter_cookies(
             _cookie_url(self.endpoint)
         ).items():
-            # The jar gives out a value quoted anew; the one it was set with is within.
+            # filter_cookies() quotes values again; the jar has the original ones.
             found = (
                 one for one in self._jar if (one.key, one.value) == (name, chosen.value)
             )
             yield name, next(found, chosen).coded_value
 
     def keep_cookies(self, headers: Sequence[str]) -> None:
-        """Keep what an answer to the dial at hand has set."""
+        """Keep the cookies that an answer to the current dial sets."""
         if self._jar is None:
-            # A device is as often dialled by address as by name.
+            # unsafe accepts cookies from IP addresses: devices are often dialled so.
             self._jar = aiohttp.CookieJar(unsafe=True)
         self._jar.update_cookies_from_headers(headers, _cookie_url(self.endpoint))
 
 
 def request_url(endpoint: Endpoint) -> URL:
-    """The URL of a request, which aiohttp and yarl leave as it is."""
+    """Return the URL of a request, encoded so that aiohttp and yarl do not alter it."""
     path, mark, query = endpoint.target.partition("?")
     return URL.build(
         scheme=endpoint.http_scheme,
         authority=endpoint.authority,
-        # A URL has no place for a query that is empty.
+        # yarl drops an empty query, so its question mark goes into the path.
         path=path if query else path + mark,
         query_string=query,
         encoded=True,
@@ -147,7 +147,7 @@ def request_url(endpoint: Endpoint) -> URL:
 
 
 def _cookie_url(endpoint: Endpoint) -> URL:
-    """What a cookie belongs to: the host as it is compared, and the path alone."""
+    """Return the URL to match cookies against: normalised host, path, no query."""
     return URL.build(
         scheme=endpoint.http_scheme,
         authority=bracketed(endpoint.host),
@@ -160,53 +160,53 @@ _at_hand: Final[ContextVar[Caller]] = ContextVar("resilient_ws.caller")
 
 
 def endpoint_at_hand() -> Endpoint:
-    """Return where the dial at hand leads."""
+    """Return the endpoint of the current dial."""
     return _at_hand.get().endpoint
 
 
 def vet_at_hand(ip: str) -> None:
-    """Refuse an address that the session at hand may not dial."""
+    """Refuse an address that the current session may not dial."""
     _at_hand.get().vet(ip)
 
 
 def vetted_socket(info: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's own alias is private
-    """Make the socket for an address, if the session at hand may dial it."""
+    """Create the socket for an address, if the current session may dial it."""
     family, kind, proto, _, address = info
     vet_at_hand(str(address[0]))
     return socket.socket(family, kind, proto)
 
 
 def heard_by_caller(handler: MeteredHandler) -> None:
-    """Let the caller at hand hear what comes on a connection."""
+    """Tell the current caller which handler reads its connection."""
     caller = _at_hand.get()
     caller.handler = handler
     caller.stage = "handshake"
 
 
 def asking_proxy() -> None:
-    """Have the caller at hand know that a proxy was reached, and asked."""
+    """Record that the current dial has reached a proxy and asks it for a tunnel."""
     _at_hand.get().stage = "proxy"
 
 
 @contextmanager
 def looking_up() -> Generator[None]:
-    """Have the caller at hand know that a name is being looked up for it."""
+    """Record that a name is being looked up for the current dial."""
     caller = _at_hand.get()
     caller.stage = "resolve"
     yield
-    # Not where it was given up: that is how far the dial came.
+    # Not in a finally block: a dial that fails in the look-up has got no further.
     caller.stage = "connect"
 
 
 class CookiesAtHand(aiohttp.DummyCookieJar):
-    """Stands where a client keeps cookies, and keeps each session's for itself.
+    """The cookie jar of a shared client; it hands cookies to the current caller.
 
-    It has none to send: ``HttpClient`` asks the caller for them.
+    It returns none to aiohttp, because ``HttpClient`` sends the caller's cookies.
     """
 
     def update_cookies_from_headers(
         self, headers: Sequence[str], response_url: URL
     ) -> None:
-        """Keep what came with an answer."""
-        del response_url  # the endpoint at hand says it better
+        """Keep the cookies that came with an answer."""
+        del response_url  # the caller knows its endpoint
         _at_hand.get().keep_cookies(headers)

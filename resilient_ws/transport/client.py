@@ -1,8 +1,8 @@
 """The aiohttp client that dials: ours, or one that the user lends.
 
-Rules: ours is joined when it is first needed and left with the session; a borrowed one
-is never closed. Behind a proxy only the proxy's address would be seen where sockets are
-made, so only hosts are vetted, and what we resolve for it.
+Rules: a session joins a shared client when it first needs one and leaves it at its end;
+a borrowed one is never closed. With a proxy, our sockets only see the proxy's address,
+so hosts are vetted instead, and the addresses that we resolve for the proxy.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ClientSession: TypeAlias = aiohttp.ClientSession
 
 
 class Unanswered(Exception):
-    """The connection ended before an answer; an aiohttp error would be retried."""
+    """Raised when no answer came; aiohttp would retry after an error of its own."""
 
     def __init__(self, failure: aiohttp.ClientError) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Unanswered(Exception):
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep aiohttp from dialling again by itself when a GET was not answered."""
+    """Stop aiohttp from dialling again when a GET was not answered."""
     unanswered = None
     try:
         return await handler(request)
@@ -106,8 +106,9 @@ class HttpClient:
 
         Raises:
             SecurityError: Every address of the host is refused.
-            ConnectFailed: What came is no answer.
-            Exception: What else aiohttp raises, for ``translate`` to make ours.
+            ConnectFailed: The proxy is unusable, or the answer malformed or too long.
+            Fatal: The borrowed client is closed.
+            Exception: Any other error of aiohttp, for ``translate`` to convert.
         """
         proxy = self._chosen(endpoint)
         client, plain_proxy = self._client(endpoint, proxy)
@@ -124,7 +125,7 @@ class HttpClient:
                     proxy=plain_proxy,
                     ssl=self._ssl,
                     # A borrowed client may reuse a connection that the server has
-                    # ended meanwhile, and then needs its second try.
+                    # since closed, and then needs aiohttp's retry.
                     middlewares=None if self.borrowed else (_once,),
                 )
         except Exception as failure:
@@ -134,14 +135,14 @@ class HttpClient:
             refusal = refusal or self._odd_answer(failure, endpoint, headers)
             if refusal is None:
                 raise
-        # Outside the except block: aiohttp's exception must not be its context.
+        # Outside the except block, so that aiohttp's exception is not its context.
         raise refusal
 
     def _chosen(self, endpoint: Endpoint) -> Proxy | None:
-        """Return the proxy for an endpoint; the environment may have changed.
+        """Return the proxy for an endpoint; the environment is checked each time.
 
         Raises:
-            ConnectFailed: It names one that cannot be used.
+            ConnectFailed: The environment names a proxy that cannot be used.
         """
         try:
             check_proxy(endpoint, self._proxy, borrowed=self.borrowed)
@@ -157,10 +158,10 @@ class HttpClient:
     def _asked(
         self, endpoint: Endpoint, headers: list[tuple[str, str]]
     ) -> dict[str, Any]:
-        """Return headers, cookies and the name to check, where aiohttp's would do not.
+        """Return the headers, cookies and server name for a request.
 
-        A borrowed client has a jar of its own, and lets it go before a header: what the
-        user named is taken out of its way.
+        The jar of a borrowed client overrides the Cookie header. The user's own cookies
+        are therefore passed as request cookies too, which override the jar.
         """
         asked: dict[str, Any] = {}
         if endpoint.dialled_host != endpoint.host:
@@ -178,23 +179,23 @@ class HttpClient:
         return asked
 
     def begin(self) -> None:
-        """Forget how far the last dial came."""
+        """Forget how far the last dial got."""
         self._caller.begin()
 
     @property
     def stage(self) -> Progress:
-        """How far the dial at hand has come."""
+        """How far the current dial has got."""
         return self._caller.stage
 
     @property
     def heard(self) -> Heard | None:
-        """What had come when the last dial failed, where the connection was ours."""
+        """What a failed dial had received; ``None`` if the client is borrowed."""
         return self._caller.heard
 
     def _odd_answer(
         self, failure: Exception, endpoint: Endpoint, headers: list[tuple[str, str]]
     ) -> ConnectFailed | None:
-        """Return what came instead of an answer, if that is how the request failed."""
+        """Return the error for an unusable answer, ``None`` if none was received."""
         heard = self._caller.heard
         if heard is None:
             return None
@@ -205,7 +206,7 @@ class HttpClient:
     def _client(
         self, endpoint: Endpoint, proxy: Proxy | None
     ) -> tuple[ClientSession, str | None]:
-        """Return the client to use, and the proxy that aiohttp itself speaks to."""
+        """Return the client to use, and the URL of a proxy that aiohttp handles."""
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise _lent_closed()
@@ -225,7 +226,7 @@ class HttpClient:
         return self._joined[way].http
 
     async def close(self) -> None:
-        """Leave what was joined."""
+        """Leave the shared clients that were joined."""
         while self._joined:
             _, shared = self._joined.popitem()
             await shared.leave()
@@ -255,7 +256,7 @@ def _tunnel(
 def _connector(
     socket_factory: Callable[[Any], socket.socket] | None,
 ) -> aiohttp.TCPConnector:
-    # No cache of names: after a failover the old address is the one that is down.
+    # No DNS cache: after a failover it would return the address that is down.
     return aiohttp.TCPConnector(
         limit=0,
         force_close=True,
@@ -278,7 +279,7 @@ def chosen_proxy(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
     url = found.get("https" if endpoint.secure else "http") or found.get("all")
     if bypass or url is None:
         return None
-    # The environment may name a proxy without its scheme, as curl understands it.
+    # Like curl, accept a proxy without a scheme from the environment.
     return parse_proxy(url if "://" in url else f"http://{url}")
 
 
@@ -286,12 +287,12 @@ def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> N
     """Check that an endpoint can be reached through its proxy.
 
     Raises:
-        ValueError: It needs a tunnel, and the means for one are missing.
+        ValueError: The URL has a zone, or needs a tunnel that cannot be made.
     """
     chosen = chosen_proxy(endpoint, proxy)
     if chosen is not None and endpoint.zone:
         raise ValueError(
-            "url must not have a zone (%25) when a proxy dials it: it names an "
+            "url must not have a zone (%25) when a proxy dials it: the zone names an "
             "interface of this machine; leave proxy out."
         )
     if chosen is None or (chosen.is_http and endpoint.secure):
@@ -328,7 +329,7 @@ def check_client(http: ClientSession | None, *, allow_private: bool) -> None:
     if not allow_private:
         raise ValueError(
             "http cannot be combined with Access(allow_private=False): the addresses "
-            "that your own client dials are not seen; leave http out."
+            "that your own client dials cannot be checked; leave http out."
         )
 
 

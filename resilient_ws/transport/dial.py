@@ -1,7 +1,7 @@
 """From an endpoint to a wire: request, redirects, answer, takeover.
 
-Rules: one dial is one call, cancellable at every point, and leaves nothing behind when
-it fails; between the 101 and the first byte in our hands there is no ``await``.
+Rules: a dial is one call that can be cancelled at any point and leaves nothing open if
+it fails; there is no ``await`` between the 101 and the wire's first byte.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ if TYPE_CHECKING:
 
 SWITCHING_PROTOCOLS: Final = 101
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-#: How long a URL may be that a redirect leads to.
+#: The most characters in the URL of a redirect.
 MAX_LOCATION: Final = 8 * 1024
-#: How much of the body of a refusal is kept, and for how many seconds it is awaited.
+#: The most bytes kept of a rejection's body, and the seconds to wait for them.
 BODY_KEPT: Final = 1024
 BODY_TIMEOUT: Final = 1.0
 
 
 @attrs.frozen(kw_only=True)
 class Greeting:
-    """What every handshake of a session asks for."""
+    """What every handshake of a session offers."""
 
     subprotocols: Sequence[str] = ()
     origin: str | None = None
     deflate: Offer | None = None
 
     def handshake(self) -> Handshake:
-        """Return a handshake with a key of its own."""
+        """Return a new handshake, with its own key."""
         deflate = self.deflate
         return Handshake(
             subprotocols=self.subprotocols,
@@ -67,10 +67,10 @@ class Greeting:
         )
 
     def prepare(self, engine: Engine, negotiated: Negotiated) -> None:
-        """Have an engine do what was agreed on.
+        """Set an engine up as agreed with the server.
 
         Raises:
-            HandshakeFailure: The answer to an offer is not one.
+            HandshakeFailure: The server's answer does not match the offer.
         """
         answer = negotiated.extensions.get(DEFLATE)
         if self.deflate is not None and answer is not None:
@@ -78,7 +78,7 @@ class Greeting:
 
 
 class Tail:
-    """Stands where aiohttp puts a parser, and keeps what came behind the 101."""
+    """Stands in for aiohttp's parser, and keeps the bytes that follow the 101."""
 
     __slots__ = ("data",)
 
@@ -86,19 +86,19 @@ class Tail:
         self.data = b""
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Keep the bytes; aiohttp need not parse on."""
+        """Keep the bytes; aiohttp has nothing more to parse."""
         self.data += data
         return False, b""
 
     def feed_eof(self) -> None:
-        """Do nothing: the wire hears of the end itself."""
+        """Do nothing: the wire learns of the end itself."""
 
     def set_exception(self, *_: object) -> None:
-        """Do nothing: the wire hears of the loss itself."""
+        """Do nothing: the wire learns of the loss itself."""
 
 
 class Held:
-    """Keeps aiohttp's side of a connection alive, and lets go of it at the end."""
+    """Keeps aiohttp's side of a connection alive until the connection ends."""
 
     __slots__ = ("_protocol", "_response")
 
@@ -107,7 +107,7 @@ class Held:
         self._protocol = protocol
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell aiohttp what it no longer hears by itself."""
+        """Tell aiohttp of the loss, which it no longer sees itself."""
         self._protocol.connection_lost(exc)
 
     def close(self) -> None:
@@ -116,10 +116,10 @@ class Held:
 
 
 class Parted:
-    """Stands for aiohttp's side where aiohttp has let go of it at the beginning."""
+    """Stands in for aiohttp's side of a connection that aiohttp has released."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Do nothing: aiohttp believes that it was lost long ago."""
+        """Do nothing: aiohttp was told of a loss when the wire took over."""
 
     def close(self) -> None:
         """Do nothing."""
@@ -141,14 +141,14 @@ async def dial(
 ) -> Negotiated:
     """Connect ``wire`` to an endpoint.
 
-    ``before_request`` is awaited before the request, and again before each that a
-    redirect leads to; ``led_to`` is told of each endpoint that a redirect leads to.
+    ``before_request`` is awaited before each request, including those after a redirect;
+    ``led_to`` is called with each endpoint that a redirect leads to.
 
     Raises:
         SecurityError: The endpoint, an address or a redirect is not allowed.
         HandshakeRejected: The answer was not 101.
-        ConnectFailed: There was no answer.
-        Unforeseen: aiohttp raised what is not known here.
+        ConnectFailed: There was no usable answer.
+        Unforeseen: aiohttp raised an error that ``translate`` does not know.
         ProtocolError: The answer broke RFC 6455 §4.1.
 
     Cancellation:
@@ -180,12 +180,12 @@ async def dial(
             msg = f"{endpoint} redirects in a circle, back to {target}."
             raise SecurityError(msg)
         if not same_origin(endpoint, target):
-            # Nothing of what the user gave for one origin is shown to another.
+            # Do not send one origin's subprotocols and headers to another.
             greeting = attrs.evolve(greeting, subprotocols=(), origin=None)
             if client.borrowed:
                 msg = (
-                    f"{endpoint} redirects to another origin, {target}: the headers of "
-                    "your own http= client would follow; give that URL to connect()."
+                    f"{endpoint} redirects to another origin, {target}: your own http= "
+                    "client would send its headers there; give that URL to connect()."
                 )
                 raise SecurityError(msg)
             headers = ()
@@ -199,18 +199,18 @@ async def _request(
     asked: list[tuple[str, str]],
     client: HttpClient,
 ) -> aiohttp.ClientResponse:
-    """Ask for the upgrade; raise nothing but errors of ours, and ``Unforeseen``."""
+    """Send the handshake; raise only our own errors and ``Unforeseen``."""
     if endpoint.authorization and not any(
         name.lower() == "authorization" for name, _ in asked
     ):
         asked = [*asked, ("Authorization", endpoint.authorization)]
     try:
         return await client.get(endpoint, asked)
-    except Exception as failure:  # noqa: BLE001 - it becomes ours, or Unforeseen
+    except Exception as failure:  # noqa: BLE001 - translated, or kept in Unforeseen
         if isinstance(failure, Unanswered):
             failure = failure.failure
         error = translated(failure, endpoint) or Unforeseen(failure)
-    # Outside the except block: aiohttp's exception must not be its context.
+    # Outside the except block, so that aiohttp's exception is not its context.
     raise error
 
 
@@ -223,9 +223,9 @@ def _agreed(
     *,
     asked: Sequence[tuple[str, str]],
 ) -> Negotiated:
-    """Check the 101, and have the wire do what it says.
+    """Check the 101, and set the wire's engine up accordingly.
 
-    ``asked`` are the headers of the request: an error repeats nothing of them.
+    ``asked`` has the headers of the request, which no error may repeat.
     """
     received = [
         (name.decode("latin-1"), value.decode("latin-1"))
@@ -253,19 +253,20 @@ def _take_over(
 
     Args:
         response: The 101.
-        endpoint: Where it came from.
-        wire: What takes over.
-        kept: Whether aiohttp's side is kept to the end: a client that the user lends
-            counts the connection as its own, and one that was made through a proxy may
-            be closed with what made it. Otherwise aiohttp is told that it was lost, and
-            forgets it: what it has of an idle connection is as large as all of ours.
+        endpoint: The endpoint that sent it.
+        wire: The wire that takes over.
+        kept: Whether to keep aiohttp's side to the end. A borrowed client counts the
+            connection as its own, and the objects behind a proxied connection may close
+            it. Otherwise aiohttp is told that the connection was lost and frees its
+            side, which takes as much memory as all of ours when idle.
     """
     connection = response.connection
     protocol = None if connection is None else connection.protocol
     transport = None if protocol is None else protocol.transport
     if protocol is None or transport is None:
         raise ConnectFailed(
-            f"{endpoint} ended the connection with the handshake.", stage="handshake"
+            f"{endpoint} ended the connection right after the handshake.",
+            stage="handshake",
         )
     tail = Tail()
     protocol.read_timeout = None
@@ -279,22 +280,22 @@ def _take_over(
 
 
 async def _location(response: aiohttp.ClientResponse, endpoint: Endpoint) -> str:
-    """Return where a redirect leads.
+    """Return the URL that a redirect leads to.
 
     Raises:
         HandshakeRejected: The answer is neither 101 nor a redirect.
-        SecurityError: It leads to a URL that is too long.
+        SecurityError: The URL is too long.
     """
     location = response.headers.get("Location")
     if response.status in REDIRECTS and location is not None:
         if len(location) > MAX_LOCATION:
             raise SecurityError(
-                f"{endpoint} redirects to a URL of {len(location):,} characters, which "
-                f"is above the bound of {MAX_LOCATION:,}."
+                f"{endpoint} redirects to a URL of {len(location):,} characters; at "
+                f"most {MAX_LOCATION:,} are accepted."
             )
         return location
     body = b""
-    # A body that does not come, or breaks off, changes nothing about the refusal.
+    # Even if the body stalls or breaks off, the status is reported.
     with contextlib.suppress(Exception):
         async with asyncio.timeout(BODY_TIMEOUT):
             while len(body) < BODY_KEPT:

@@ -1,9 +1,9 @@
 """What arrives on one connection: chunks to the engine, messages to the sink.
 
-Rules: no more messages are delivered than the sink has room for; what is beyond stays
-in the engine as bytes, and the transport is not read. A chunk that takes too long at
-once is taken in several turns of the loop, and nothing is read between them. When the
-stream is over, all of it is delivered, room or not: it was received.
+Rules: the sink gets no more messages than it has room for; the engine keeps the rest as
+bytes, and the transport is not read. A chunk that would take too long is processed over
+several turns of the loop, with no reads between them. When the stream is over, all that
+was received is delivered, whether or not there is room.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Incoming:
             self._drop_rest()
 
     def _read(self, data: bytes, room: int) -> None:
-        """Give bytes to the engine, and see to what they brought.
+        """Give bytes to the engine, and act on what it finds.
 
         Args:
             data: The bytes; ``b""`` goes on with what the engine keeps.
@@ -168,7 +168,7 @@ class Incoming:
         self._see_to()
 
     def _see_to(self) -> None:
-        """Go on with what the engine keeps, as long as there is room and time."""
+        """Process what the engine keeps, as long as there is room and time."""
         engine = self._engine
         while True:
             if engine.close_received is not None or engine.violation is not None:
@@ -195,7 +195,7 @@ class Incoming:
 
     @property
     def message_at(self) -> float | None:
-        """When the newest message came, by the loop's clock; ``None`` before one."""
+        """The loop time when the newest message came, ``None`` before the first."""
         return self._watch.message_at if self.messages_received else None
 
     def _receive(self, data: bytes | memoryview, room: int) -> bool:
@@ -261,7 +261,7 @@ class Incoming:
             self._read(b"", self._sink.room())
 
     def _on_room(self) -> None:
-        """Go on reading, with what the engine had kept first."""
+        """Take what the engine has kept, then resume reading."""
         if not self._paused or self._over or self._ended.done():
             return
         if self._engine.stalled and not self.catching_up:

@@ -1,7 +1,7 @@
-"""How a connection was lost, in the words of our errors.
+"""Errors that say how a connection was lost.
 
-Rule: a close frame that may have been lost with an RST is said to be so; nobody's 1006
-is invented.
+Rules: the text says when an RST may have destroyed a close frame; a close code of 1006
+is never made up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def by_us(record: Close | None) -> ConnectionLost:
-    """Return the loss for an end that we made."""
+    """Return the loss for a connection that we ended."""
     return ConnectionLost("We ended the connection.", how="local", close=record)
 
 
@@ -91,7 +91,7 @@ def by_error(failure: Exception, record: Close | None) -> ConnectionLost:
     else:
         kind = type(failure).__name__
         if isinstance(failure, ssl.SSLError):
-            # OpenSSL's name of what is wrong, where the class says only that it is TLS.
+            # The class only says that TLS failed; OpenSSL's reason says how.
             kind = f"{kind}: {failure.reason or 'no reason known'}"
         known = "" if number is None else f"{name_of(number)}: "
         text = f"The connection was lost ({known}{kind})."
@@ -99,5 +99,5 @@ def by_error(failure: Exception, record: Close | None) -> ConnectionLost:
 
 
 def _answered(record: Close | None) -> Close | None:
-    """Leave a record out in which the peer never spoke."""
+    """Return the record if the peer sent a close frame, ``None`` otherwise."""
     return record if record is not None and record.received is not None else None

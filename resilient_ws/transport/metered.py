@@ -1,9 +1,9 @@
-"""aiohttp's side of a connection, with bounds of ours on what comes before the 101.
+"""aiohttp's side of a connection, with our own limits on the server's answer.
 
-Rules: a server has so many bytes and so many interim answers for its answer, however
-it cuts them, and of what follows a refusal no more is read than is kept; bytes go to
-aiohttp's parser in small pieces, so that one read never holds the loop up; the first
-of them are kept, because they say what it was that answered.
+Rules: the head of an answer, its interim answers and the body of a rejection are
+limited, however the server splits them into packets. aiohttp's parser gets small
+pieces, so that one read never holds up the loop. The first bytes are kept, because they
+show what kind of server answered.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ if TYPE_CHECKING:
     from resilient_ws.policy.url import Endpoint
 
 
-#: How many bytes the head of an answer may have, interim answers included (browsers
-#: take as many), and how many headers.
+#: The most bytes in the head of an answer, interim answers included (the limit that
+#: browsers have), and the most headers.
 MAX_HEAD: Final = 256 * 1024
 MAX_HEADERS: Final = 1000
-#: How many interim answers (1xx) may come before the answer.
+#: The most interim answers (1xx) before the final one.
 MAX_INTERIM: Final = 16
-#: How many bytes that follow the head of a refusal are read; its first KiB is kept.
+#: The most bytes read after the head of a rejection; the first KiB is kept.
 MAX_BODY: Final = 32 * 1024
-#: How many bytes aiohttp's parser is given at a time.
+#: The most bytes given to aiohttp's parser at a time.
 _PIECE: Final = 16 * 1024
-#: The end of a head, as a lenient parser takes it, and its size but for one byte. Lines
-#: that are empty from the beginning are none.
+#: The end of a head, as a lenient parser sees it, and its largest size less one byte.
+#: Empty lines before the head do not count.
 _END: Final = re.compile(rb"[^\r\n]\r?\n\r?\n")
 _END_SIZE: Final = 4
 _SWITCHING_PROTOCOLS: Final = 101
@@ -58,7 +58,7 @@ _FIRST_FINAL: Final = 200
 
 @attrs.frozen
 class Heard:
-    """What came of an answer that aiohttp could make nothing of."""
+    """What was received of an answer that aiohttp could not use."""
 
     first: bytes
     size: int
@@ -67,20 +67,20 @@ class Heard:
 
 
 class MeteredHandler(ResponseHandler):
-    """Reads one answer within bounds."""
+    """Reads one answer within the limits."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         #: The first bytes of the answer, and how many came in all.
         self.first = b""
         self.size = 0
-        #: In words, of what there was too much; ``None`` when there was not.
+        #: The limit that was exceeded, in words; ``None`` if none was.
         self.excess: str | None = None
-        #: Whether it is a proxy that answers: aiohttp's own CONNECT.
+        #: Whether a proxy answers here, to a CONNECT that aiohttp sent.
         self.of_proxy = False
-        #: What must live as long as the connection.
+        #: An object that must live as long as the connection.
         self.keeps: object = None
-        #: The last bytes that the parser was given of a head.
+        #: The last bytes of the head that were given to the parser.
         self._last = b""
         self._metering = False
         self._interim = 0
@@ -89,7 +89,7 @@ class MeteredHandler(ResponseHandler):
         heard_by_caller(self)
 
     def set_response_params(self, **options: Any) -> None:  # noqa: ANN401 - aiohttp's own, handed on
-        """Begin to read an answer: aiohttp says how, we say how much."""
+        """Begin to read an answer, with our limits in place of aiohttp's."""
         self._metering = True
         self.of_proxy = bool(options.get("read_until_eof"))
         options.update(
@@ -101,9 +101,9 @@ class MeteredHandler(ResponseHandler):
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, up to the bound."""
-        # No data is how aiohttp resumes. What comes before there is a parser, it
-        # keeps, and gives again; what follows the 101 is kept for the wire.
+        """Parse received bytes, up to the limit."""
+        # aiohttp resumes with empty data. Bytes that come before it has a parser it
+        # passes in again later, and those after the 101 it keeps for the wire.
         if not data or not self._metering or self.upgraded:
             super().data_received(data)
             return
@@ -112,7 +112,7 @@ class MeteredHandler(ResponseHandler):
             super().data_received(behind)
 
     def _metered(self, data: bytes) -> bytes:
-        """Parse what came, up to the bound; return what came behind a 101."""
+        """Parse bytes up to the limit; return those that follow a 101."""
         self.first += data[: KEPT - len(self.first)]
         start = 0
         while start < len(data):
@@ -127,10 +127,10 @@ class MeteredHandler(ResponseHandler):
         return b""
 
     def _piece(self, data: bytes, start: int) -> bytes:
-        """Return what the parser gets next: of a head to its end, and to the bound.
+        """Return the next piece for the parser, which never reaches past a head's end.
 
-        What is wrong with a body must not undo a head that was complete, so that the
-        head is parsed by itself, however the two were cut.
+        The head is parsed by itself, however the packets were cut, because an error in
+        the body must not discard a complete head.
         """
         if self._head is not None:
             return data[start : start + _PIECE]
@@ -159,11 +159,11 @@ class MeteredHandler(ResponseHandler):
         super().feed_data(data, size)
 
     def heard(self) -> Heard:
-        """Return what came, without the connection."""
+        """Return what was received, in a record that does not hold the connection."""
         return Heard(self.first, self.size, self.excess, self.of_proxy)
 
     def _has_enough(self) -> bool:
-        """Whether nothing more is to be read; ends the connection then."""
+        """Return whether to stop parsing; abort the connection if so."""
         if self.excess is not None:
             return True
         if self._head is None:
@@ -184,8 +184,8 @@ class MeteredHandler(ResponseHandler):
             self.transport.abort()
 
 
-def meter(connector: Any) -> None:  # noqa: ANN401 - it is reached into: no public attribute says what to make
-    """Have a connector of ours read answers within the bounds."""
+def meter(connector: Any) -> None:  # noqa: ANN401 - has no public attribute for its protocol factory
+    """Make a connector of ours read answers within the limits."""
     connector._factory = partial(MeteredHandler, connector._loop)  # noqa: SLF001 - test_seam.py pins both
 
 
@@ -195,13 +195,13 @@ def odd_answer(
     endpoint: Endpoint,
     headers: Sequence[tuple[str, str]],
 ) -> ConnectFailed | None:
-    """Return the error for an answer that is none, ``None`` if it is not that.
+    """Return the error for an unusable answer, ``None`` for any other failure.
 
     Args:
-        heard: What came.
+        heard: What was received.
         failure: What aiohttp raised about it.
-        endpoint: Where the dial led.
-        headers: What was sent, which must not be shown.
+        endpoint: The endpoint that was dialled.
+        headers: The headers of the request, which must not be shown.
     """
     if not heard.size or isinstance(failure, _SAID_OTHERWISE):
         return None
@@ -218,33 +218,33 @@ def odd_answer(
     )
 
 
-#: What aiohttp raises that is not about the bytes of an answer.
+#: Errors of aiohttp that are not about the bytes of an answer.
 _SAID_OTHERWISE: Final = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)
 
 
 def _told(heard: Heard, failure: Exception, request: Sequence[str]) -> tuple[str, str]:
-    """Return what happened, and a remedy with a space before it."""
+    """Return what happened, and a hint with a leading space."""
     excess = heard.excess
     if excess is None and _has_too_many_headers(failure):
         excess = f"more than {MAX_HEADERS:,} headers"
     if excess is not None:
         return f"answered the handshake with {excess}", ""
     quoted = shown(heard.first, request)
-    first = "" if quoted is None else f", first {quoted}"
+    first = "" if quoted is None else f" (first: {quoted})"
     known = protocol_of(heard.first)
     if known is not None:
-        # What it repeats of our own request is never shown.
+        # Nothing is quoted if the answer repeats a part of our request.
         came = "" if quoted is None else f" ({quoted})"
         return f"answered the handshake with {known.name}{came}", f" {known.hint}"
     cut = isinstance(failure, aiohttp.ServerDisconnectedError | OSError)
     if cut and is_http(heard.first):
         return (
             "ended the connection in the middle of its answer to the handshake: "
-            f"{heard.size:,} bytes came{first}"
+            f"{heard.size:,} bytes received{first}"
         ), ""
     what = "malformed HTTP" if is_http(heard.first) else "something that is not HTTP"
     return (
-        f"answered the handshake with {what}: {heard.size:,} bytes came{first}"
+        f"answered the handshake with {what}: {heard.size:,} bytes received{first}"
     ), " Check the host and the port of the URL."
 
 

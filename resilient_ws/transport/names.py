@@ -1,9 +1,9 @@
-"""Names become addresses in threads of our own, that hold nothing up.
+"""Resolves names in threads of our own, so that a slow look-up blocks nothing else.
 
 A look-up in the system's resolver cannot be cancelled, and may hang for half a minute.
-Rules: of one name one look-up is under way in a loop, and whoever asks meanwhile waits
-for that one; nothing is kept of its answer, so each dial has fresh addresses; threads
-are bounded, are not those of ``asyncio.to_thread``, and end with the process.
+Rules: a loop runs one look-up per name at a time, and others who ask wait for it.
+Answers are not cached, so each dial has fresh addresses. The threads are limited in
+number, are not those of ``asyncio.to_thread``, and end with the process.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: How many look-ups run at once in a loop; further names wait for one that ends.
+#: The most look-ups that run at once in a loop; further names wait for one to end.
 MAX_LOOK_UPS: Final = 32
-#: How many addresses of each family are kept: a name server may give thousands, and a
-#: dial that tries them holds the loop up, and never comes to an end.
+#: The most addresses kept of each family: a name server may return thousands, and a
+#: dial that tried them all would hold up the loop and never end.
 MAX_ADDRESSES: Final = 16
 _AS_NUMBERS: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-#: Only addresses that an interface here could reach, as aiohttp asks.
+#: Ask only for families that this machine has an address of, as aiohttp does.
 _FLAGS: Final = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", socket.AI_ADDRCONFIG)
 
 
@@ -48,11 +48,12 @@ class Found:
 
     family: socket.AddressFamily
     proto: int
-    #: With its zone, where it has one.
+    #: The address in digits, with its zone if it has one.
     address: str
 
 
-#: A failure is a value too: an exception that many raise would hold all their frames.
+#: A failure is passed as a value: if all waiters raised one exception, it would hold
+#: the frames of each.
 _Outcome: TypeAlias = tuple[Found, ...] | OSError
 
 
@@ -68,11 +69,11 @@ class LookUps:
 
     @staticmethod
     def of_this_loop() -> LookUps:
-        """Return those of the running loop."""
+        """Return the look-ups of the running loop."""
         loop = asyncio.get_running_loop()
         look_ups = _by_loop.get(loop)
         if look_ups is None:
-            # A loop that ended before its look-ups did is held by their futures.
+            # The futures of unfinished look-ups keep a closed loop alive.
             for ended in [other for other in _by_loop if other.is_closed()]:
                 del _by_loop[ended]
             look_ups = _by_loop[loop] = LookUps()
@@ -82,10 +83,10 @@ class LookUps:
         """Return the addresses of a name, in the order of the system's resolver.
 
         Raises:
-            OSError: It has none, or the resolver failed.
+            OSError: The name has no address, or the resolver failed.
 
         Cancellation:
-            Safe at any point: the others who wait for this name go on waiting.
+            Safe at any point: others who wait for this name still get its addresses.
         """
         outcome = self._under_way.get(name)
         if outcome is None:
@@ -99,7 +100,7 @@ class LookUps:
         return found
 
     def _start(self) -> None:
-        """Begin what waits, as far as there are threads."""
+        """Start waiting look-ups while there are free threads."""
         loop = asyncio.get_running_loop()
         while self._waiting and self._running < MAX_LOOK_UPS:
             name = self._waiting.popleft()
@@ -116,18 +117,18 @@ class LookUps:
         elif isinstance(failure, OSError):
             outcome.set_result(failure)
         else:
-            # Such as a UnicodeError of the resolver: to whoever asks, no such name.
+            # Such as a UnicodeError in the resolver: the name cannot exist.
             outcome.set_result(socket.gaierror(socket.EAI_NONAME, "no such name"))
         self._start()
 
 
 class Names(AbstractResolver):
-    """What a connector of ours asks for the addresses of a host."""
+    """The resolver of our connectors."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of a host as aiohttp wants them."""
+        """Return the addresses of a host in aiohttp's format."""
         return [
             ResolveResult(
                 hostname=host,
@@ -142,17 +143,17 @@ class Names(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Do nothing: what is under way is shared."""
+        """Do nothing: other connectors share the look-ups under way."""
 
 
 async def addresses_of(name: str) -> tuple[Found, ...]:
-    """Return the addresses of a host that the dial at hand leads to.
+    """Return the addresses of a host for the current dial.
 
     Args:
-        name: The host; one that is an address is its only one.
+        name: The host; a literal address is returned as it is.
 
     Raises:
-        OSError: It has none, or the resolver failed.
+        OSError: The host has no address, or the resolver failed.
 
     Cancellation:
         Safe at any point.
@@ -168,19 +169,19 @@ def _literal(name: str) -> Found | None:
     address = literal(name)
     if address is None:
         return None
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - of IP
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the IP version
     return Found(family, 0, name)
 
 
 def _look_up(name: str) -> _Outcome:
-    """Ask the system, in a thread."""
+    """Ask the system's resolver; runs in a thread."""
     try:
         try:
             infos = _ask(name, _FLAGS)
         except socket.gaierror:
             if name != "localhost":
                 raise
-            # Without a network there is still this machine.
+            # Without a network, localhost must still resolve.
             infos = _ask(name, 0)
         left = {socket.AF_INET: MAX_ADDRESSES, socket.AF_INET6: MAX_ADDRESSES}
         found: list[Found] = []
@@ -197,15 +198,15 @@ def _ask(name: str, flags: int) -> list[Any]:
     return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
 
 
-def _written(address: Any) -> str:  # noqa: ANN401 - a tuple of a length that the family tells
-    """Return an address in digits, and the zone without which it is nowhere."""
+def _written(address: Any) -> str:  # noqa: ANN401 - a tuple whose length depends on the family
+    """Return an address in digits, with its zone if it has one."""
     if len(address) > 3 and address[3]:  # noqa: PLR2004 - (host, port, flow, zone)
         return socket.getnameinfo(address, _AS_NUMBERS)[0]
     return str(address[0])
 
 
 class _Threads(Executor):
-    """One thread for each job, which the end of the process does not wait for."""
+    """Runs each job in a daemon thread, which the process does not wait for at exit."""
 
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -216,7 +217,7 @@ class _Threads(Executor):
         def run() -> None:
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as failure:  # noqa: BLE001 - its place is in the future
+            except BaseException as failure:  # noqa: BLE001 - the future raises it
                 future.set_exception(failure)
             else:
                 future.set_result(result)

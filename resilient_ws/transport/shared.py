@@ -1,8 +1,8 @@
 """One aiohttp client for all sessions of an event loop that dial in the same way.
 
 Rules: a session joins a client before its first dial and leaves it at its end; the last
-to leave closes it. The table keeps none alive: a client whose sessions were abandoned
-with their loop goes with them.
+to leave closes it. The table does not keep clients alive: a client whose sessions were
+abandoned with their loop is freed with them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SharedClient:
             connector=connector,
             cookie_jar=CookiesAtHand(),
             timeout=NO_TIMEOUT,
-            # Nothing of a refusal is decompressed, so nothing is asked for compressed.
+            # Bodies are never decompressed, so do not ask for compressed ones.
             auto_decompress=False,
             skip_auto_headers=("Accept-Encoding",),
         )
@@ -52,11 +52,11 @@ class SharedClient:
     def joined(
         way: Hashable, connector: Callable[[], aiohttp.BaseConnector]
     ) -> SharedClient:
-        """Return this loop's client for a way to dial, with one member more.
+        """Join this loop's client for a way to dial, and return it.
 
         Args:
-            way: What tells the ways apart.
-            connector: Makes what goes that way, for the first to join.
+            way: A key that identifies the way.
+            connector: Makes the connector for the first session that joins.
         """
         place = (asyncio.get_running_loop(), way)
         shared = _clients.get(place)
@@ -66,10 +66,10 @@ class SharedClient:
         return shared
 
     async def leave(self) -> None:
-        """Be a member no more; the last one closes the client."""
+        """Leave the client; the last session to leave closes it."""
         self._members -= 1
         if not self._members:
-            # Out of the table first: who comes while it closes needs another one.
+            # First out of the table: a session that joins now needs a new client.
             _clients.pop(self._place, None)
             await self.http.close()
 

@@ -1,9 +1,9 @@
-"""Through a SOCKS proxy, with the extra ``socks``; imported only when one is used.
+"""Dials through a SOCKS proxy, with the extra ``socks``; imported only when needed.
 
-Rules: names are resolved here, unless the proxy does it, because what we resolve we
-vet, and because a look-up of ours holds nothing up. TLS with the server begins here:
-the extra would wait for an orderly end of a connection that hangs in its TLS handshake,
-so that the dial could not be given up. Its errors share no root, and become ours here.
+Rules: names are resolved here, unless the proxy does it, so that addresses are vetted
+and a slow look-up blocks nothing. TLS with the server begins here, because the extra
+waits for a hanging TLS handshake to close in order, and the dial could not be given up.
+The extra's errors have no common base class, and are converted here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from resilient_ws.transport.names import Found
 
 
-#: What a proxy says in its answer, in SOCKS 4 (90 and above) and in SOCKS 5 (RFC 1928).
+#: The meaning of a proxy's reply, in SOCKS 4 (90 and above) and SOCKS 5 (RFC 1928).
 _REFUSALS: Final[Mapping[int, str]] = {
     1: "general failure",
     2: "not allowed by its rules",
@@ -53,11 +53,11 @@ _REFUSALS: Final[Mapping[int, str]] = {
 class SocksTunnel(aiohttp_socks.ProxyConnector):
     """Makes connections through one SOCKS proxy."""
 
-    #: Says where the dial at hand leads.
+    #: Returns the endpoint of the current dial.
     endpoint: Callable[[], Endpoint]
-    #: Raises an OSError for an address that it may not lead to.
+    #: Raises an OSError for an address that the session may not dial.
     vet: Callable[[str], None]
-    #: Of what family addresses may be; ``None`` where the proxy resolves names.
+    #: The family that addresses must have; ``None`` if the proxy resolves names.
     resolves: socket.AddressFamily | None
 
     async def _wrap_create_connection(
@@ -65,7 +65,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         *args: Any,  # noqa: ANN401 - aiohttp's own, handed on
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Do what the extra does, and raise errors of ours."""
+        """Connect as the extra does, but raise our own errors."""
         where = self.endpoint().redacted
         error: ConnectFailed
         try:
@@ -89,7 +89,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         ssl: SSLContext | None = None,
         timeout: float | None = None,
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Do what the extra does, but for names and TLS."""
+        """Connect as the extra does, except for names and TLS."""
         transport, protocol = await self._tunnel(
             await self._vetted(host), port, timeout
         )
@@ -113,7 +113,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         raise error
 
     async def _vetted(self, host: str) -> str:
-        """Return what the proxy is asked for: an address that is allowed, or a name."""
+        """Return the host to ask the proxy for: an allowed address, or a name."""
         if self.resolves is None:
             return host
         refusal: OSError | None = None
@@ -131,11 +131,11 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
     async def _tunnel(
         self, host: str, port: int, timeout: float | None
     ) -> tuple[asyncio.Transport, ResponseHandler]:
-        """Have the proxy connect, and put aiohttp's side on what it gives."""
+        """Have the proxy connect, and attach aiohttp's protocol to the connection."""
         stream = await self._stream(host, port, timeout)
         transport = cast("asyncio.Transport", stream.writer.transport)
         protocol = cast("MeteredHandler", self._factory())
-        # A writer that is forgotten closes its transport.
+        # A StreamWriter closes its transport when it is garbage-collected.
         protocol.keeps = stream.writer
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -144,7 +144,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
     async def _stream(
         self, host: str, port: int, timeout: float | None
     ) -> AsyncioSocketStream:
-        """Try the addresses of the proxy in turn."""
+        """Connect to the proxy, trying its addresses in turn."""
         try:
             found = _preferred(await addresses_of(self._proxy_host))
         except OSError as failure:
@@ -170,7 +170,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
 
 
 def _preferred(found: tuple[Found, ...]) -> list[Found]:
-    """Sort addresses as the extra does: a proxy may have nothing but IPv4."""
+    """Sort IPv4 addresses first, as the extra does: a proxy may support only those."""
     if not found:
         raise socket.gaierror(socket.EAI_NONAME, "no address")
     return sorted(found, key=lambda one: one.family)
@@ -179,17 +179,17 @@ def _preferred(found: tuple[Found, ...]) -> list[Found]:
 def socks_tunnel(
     proxy: Proxy, endpoint: Callable[[], Endpoint], vet: Callable[[str], None]
 ) -> SocksTunnel:
-    """Return a connector for a proxy; ``socks5h`` means that it resolves names."""
+    """Return a connector for a proxy; with ``socks5h`` the proxy resolves names."""
     scheme, rest = proxy.url.split("://", 1)
     remote = scheme == "socks5h"
     plain = "socks5" if remote else scheme
     tunnel = SocksTunnel.from_url(
         f"{plain}://{rest}", rdns=remote, limit=0, force_close=True
     )
-    assert isinstance(tunnel, SocksTunnel)  # noqa: S101 - it says it makes its parent
+    assert isinstance(tunnel, SocksTunnel)  # noqa: S101 - from_url() is typed to return the parent class
     tunnel.endpoint = endpoint
     tunnel.vet = vet
-    # SOCKS 4 has no place for an IPv6 address.
+    # SOCKS 4 cannot carry an IPv6 address.
     local = socket.AF_INET if scheme == "socks4" else socket.AF_UNSPEC
     tunnel.resolves = None if remote else local
     return tunnel
@@ -199,17 +199,17 @@ def _refused(failure: Exception, where: str) -> ConnectFailed:
     code = getattr(failure, "error_code", None)
     if isinstance(code, int):
         said = _REFUSALS.get(code, "no reason known")
-        text = f"made no connection: {said} (SOCKS reply {int(code)})."
+        text = f"could not connect: {said} (SOCKS reply {int(code)})."
     else:
         text = (
-            "did not go along. Check the scheme and the port of the proxy URL, and the "
-            "user:password@ in it."
+            "did not complete the SOCKS handshake. Check the scheme, the port and the "
+            "user:password@ of the proxy URL."
         )
     return ConnectFailed(f"The proxy on the way to {where} {text}", stage="proxy")
 
 
 def _root(failure: BaseException) -> BaseException:
-    """Return what the extra, and what it is built on, have wrapped."""
+    """Return the OSError that the extra or python_socks has wrapped, or ``failure``."""
     while isinstance(failure.__cause__, OSError):
         failure = failure.__cause__
     return failure

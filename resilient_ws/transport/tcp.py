@@ -1,6 +1,6 @@
 """What the kernel knows of a TCP connection, and what we ask of it.
 
-Where a platform lacks a facility, the answer is the one that assumes nothing.
+Where a platform lacks a facility, a function returns the value that assumes nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Socket(Protocol):
         ...
 
 
-#: So much may wait in the kernel unsent; what is beyond stays in our buffer, where
-#: its shrinking can be seen and a ping does not stand behind megabytes.
+#: The most unsent bytes in the kernel. The rest stays in our buffer, where we see it
+#: shrink and a ping does not queue behind megabytes.
 NOTSENT_LOWAT: Final = 128 * 1024
 
 _NO_ERRNO: Final = (ssl.SSLError, socket.gaierror, socket.herror)
@@ -46,7 +46,7 @@ _RTT_OFFSET: Final = 68  # of tcpi_rtt in struct tcp_info
 
 
 def set_options(sock: Socket | None) -> None:
-    """Ask for a short queue of unsent bytes in the kernel, where there is such."""
+    """Ask for a short queue of unsent bytes in the kernel, if the platform has one."""
     if sock is not None and sys.platform == "linux":
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
@@ -93,14 +93,14 @@ def _tcp_info(sock: Socket | None, size: int) -> bytes | None:
 
 
 def readable_rest(sock: Socket | None) -> bytes:
-    """Return what had arrived before a write failed, and would be thrown away.
+    """Return the bytes that arrived before a write failed; asyncio would discard them.
 
     After an RST the received bytes can still be read, but a write that comes first
     makes asyncio close the transport at once.
     """
     rest = bytearray()
     if sock is not None and sys.platform != "win32":
-        # No more than the kernel's buffer can come: nobody reads into it any more.
+        # This ends: the connection is over, so the kernel's buffer fills no more.
         with contextlib.suppress(OSError):
             while sock.fileno() >= 0 and (chunk := os.read(sock.fileno(), READ_SIZE)):
                 rest += chunk
@@ -108,10 +108,10 @@ def readable_rest(sock: Socket | None) -> bytes:
 
 
 def errno_of(failure: BaseException | None) -> int | None:
-    """Return the errno of a failure, ``None`` where its number is another's.
+    """Return the errno of a failure, ``None`` if its number is not an errno.
 
-    An error of TLS bears a number of OpenSSL's, one of a look-up a number of the
-    resolver's; 1 would be read as EPERM.
+    TLS errors carry OpenSSL's numbers and look-up errors the resolver's: a 1 there
+    would be read as EPERM.
     """
     if not isinstance(failure, OSError) or isinstance(failure, _NO_ERRNO):
         return None

@@ -1,7 +1,7 @@
-"""The one door through which aiohttp's exceptions pass, and become ours.
+"""Converts every exception of aiohttp to one of ours.
 
-Rule: aiohttp prints URLs, passwords and headers, so its exceptions are never chained
-and their texts never quoted; the cause that is kept is the ``OSError`` alone.
+Rule: aiohttp's exceptions print URLs, passwords and headers, so they are never chained
+and their texts never quoted; only an ``OSError`` is kept as the cause.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from resilient_ws.errors import Stage
     from resilient_ws.policy.url import Endpoint
 
-#: Who answered, or whom it was that something failed with.
+#: The side that answered, or that the dial failed with.
 By: TypeAlias = Literal["server", "proxy"]
 
 
 class Unforeseen(Exception):
-    """Holds what a request raised that nobody foresaw, on its way to be logged."""
+    """Carries an unexpected exception of a request to where it is logged."""
 
     def __init__(self, failure: Exception) -> None:
         super().__init__()
@@ -51,11 +51,11 @@ class Unforeseen(Exception):
 
 
 def translated(failure: BaseException, endpoint: Endpoint) -> ResilientWSError | None:
-    """Return what an exception of a dial means, or ``None`` if it is not known.
+    """Return our error for an exception of a dial, ``None`` if it is not known.
 
     Args:
         failure: What aiohttp raised.
-        endpoint: Where the dial led.
+        endpoint: The endpoint that was dialled.
     """
     if isinstance(failure, ResilientWSError):
         return failure
@@ -69,15 +69,15 @@ def translated(failure: BaseException, endpoint: Endpoint) -> ResilientWSError |
 
 
 def _whose(failure: BaseException, endpoint: Endpoint) -> By:
-    """Whether it was the server or a proxy that aiohttp could not connect to."""
+    """Tell whether aiohttp failed to connect to the server or to a proxy."""
     if not isinstance(failure, aiohttp.ClientConnectorError):
         return "server"
     there = (endpoint.dialled_host, endpoint.port)
     return "server" if (failure.host, failure.port) == there else "proxy"
 
 
-#: Which exception means a failure at which stage; the first match counts, so the more
-#: special ones stand first.
+#: The stage that each exception stands for. The first match counts, so subclasses come
+#: before their base classes.
 _STAGES: Final[tuple[tuple[tuple[type[BaseException], ...], Stage], ...]] = (
     (
         (
@@ -135,10 +135,10 @@ def failed(
     """Return the error for a dial that failed.
 
     Args:
-        stage: Where it failed, unless the cause knows better.
+        stage: The stage that failed, unless the cause shows another.
         failure: What was raised.
         where: The URL, without secrets.
-        by: Whose TLS it was.
+        by: The side that the TLS handshake was with.
     """
     cause = _os_error(failure)
     stage = _stage_of(stage, cause, where)
@@ -151,19 +151,19 @@ def failed(
         f"{text}{detail}.{remedy}", stage=stage, errno=errno_of(cause)
     )
     if cause is not None and cause.errno is not None:
-        # Without a number it is but a text, and nobody knows of what. Cut loose from
-        # what aiohttp chained to it, for that prints secrets.
+        # A cause without an errno adds nothing. Its own cause may be aiohttp's, which
+        # prints secrets, so it is removed.
         cause.__cause__ = None
         error.__cause__ = without_frames(cause)
     return error
 
 
-#: What a TLS handshake that is cut off ends with; asyncio gives no errno for an EOF.
+#: The errnos of a TLS handshake that was cut off; asyncio sets none for an EOF.
 _CUT_OFF: Final = frozenset({None, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
 
 def _stage_of(stage: Stage, cause: OSError | None, where: str) -> Stage:
-    """Tell what aiohttp and the proxy connectors lump together, by the cause."""
+    """Return the stage by the cause, where one exception stands for several stages."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return "certificate"
     if isinstance(cause, ssl.SSLError):
@@ -192,9 +192,7 @@ def _detail(cause: OSError) -> str:
         return cause.reason or "TLS error"
     if cause.errno is None:
         cut = isinstance(cause, ConnectionError)
-        return (
-            "the connection ended in the middle of it" if cut else type(cause).__name__
-        )
+        return "the connection was cut off" if cut else type(cause).__name__
     if isinstance(cause, socket.gaierror):
         return cause.strerror or "no such name"
     if cause.strerror:
@@ -220,9 +218,9 @@ def _os_error(failure: BaseException) -> OSError | None:
 
 
 def is_network_error(failure: Exception) -> bool:
-    """Whether an exception of a user's callable means that the network failed it.
+    """Return whether a user's callable failed because the network did.
 
-    A group, of a ``TaskGroup`` say, does where all that it holds does.
+    An exception group counts if all the exceptions in it do.
     """
     ours_or_network = (OSError, TimeoutError, aiohttp.ClientError, ResilientWSError)
     return all(isinstance(leaf, ours_or_network) for leaf in leaves(failure))

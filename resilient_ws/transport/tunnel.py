@@ -1,9 +1,9 @@
-"""Through an HTTP proxy by CONNECT, for URLs that aiohttp would not ask one for.
+"""Tunnels through an HTTP proxy with CONNECT, for URLs that aiohttp does not tunnel.
 
 aiohttp tunnels ``wss://`` itself and sends ``ws://`` as a plain GET, which most proxies
-refuse. Rules: the answer is read to its end however it is cut into packets, and no
-further; whatever goes wrong, the transport is aborted at once, so that a dial can be
-given up while the proxy hangs.
+refuse. Rules: the answer is read to its end and no further, however it is cut into
+packets; on any error the transport is aborted at once, so that a dial can be given up
+while the proxy hangs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from resilient_ws.policy.url import Endpoint
 
 
-#: How many bytes a proxy's answer may have.
+#: The most bytes in a proxy's answer.
 MAX_HEAD: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
@@ -46,17 +46,17 @@ class Answer(asyncio.Protocol):
     def __init__(self) -> None:
         self._data = b""
         self._transport: asyncio.Transport | None = None
-        #: What came, when it is complete or can no longer become so.
+        #: The answer, once it is complete or nothing more of it will be read.
         self.complete: asyncio.Future[bytes] = (
             asyncio.get_running_loop().create_future()
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Know what to pause."""
+        """Keep the transport, to pause it later."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came, and have no more read until somebody takes it over."""
+        """Collect the answer; pause reading once it is complete or is not HTTP."""
         self._data += data
         complete = _END in self._data or len(self._data) > MAX_HEAD
         if complete or not is_http(self._data[:KEPT]):
@@ -64,8 +64,8 @@ class Answer(asyncio.Protocol):
             self._transport.pause_reading()
             self._finish()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - what came says enough
-        """Make do with what came."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the received bytes say enough
+        """Finish with what was received."""
         self._finish()
 
     def _finish(self) -> None:
@@ -78,8 +78,8 @@ class HttpTunnel(aiohttp.BaseConnector):
 
     Args:
         proxy: The proxy.
-        tls: What to trust when the proxy itself is spoken to with TLS.
-        endpoint: Says where the dial at hand leads.
+        tls: The TLS settings for an https:// proxy.
+        endpoint: Returns the endpoint of the current dial.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class HttpTunnel(aiohttp.BaseConnector):
         self._tls = tls if proxy.scheme == "https" else None
         self._endpoint = endpoint
 
-    async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's, of which nothing is needed
-        """Do what aiohttp asks of a connector: return a protocol that is connected."""
+    async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's arguments, none is needed
+        """Return a connected protocol, as aiohttp requires of a connector."""
         endpoint = self._endpoint()
         transport, answer = await self._reach(endpoint)
         try:
@@ -113,7 +113,7 @@ class HttpTunnel(aiohttp.BaseConnector):
         return protocol
 
     async def _reach(self, endpoint: Endpoint) -> tuple[asyncio.Transport, Answer]:
-        """Connect to the proxy itself."""
+        """Connect to the proxy; raise only our own errors."""
         error: ConnectFailed
         try:
             return await self._connected()
@@ -122,7 +122,7 @@ class HttpTunnel(aiohttp.BaseConnector):
         raise error
 
     async def _connected(self) -> tuple[asyncio.Transport, Answer]:
-        """Try the addresses of the proxy in turn."""
+        """Connect to the proxy, trying its addresses in turn."""
         last: OSError | None = None
         for found in await addresses_of(self._proxy.host):
             try:
@@ -157,7 +157,7 @@ class HttpTunnel(aiohttp.BaseConnector):
 def _established(
     answer: bytes, endpoint: Endpoint, asked: Sequence[tuple[str, str]]
 ) -> bytes:
-    """Return what came behind the answer of a proxy that did as it was asked."""
+    """Return the bytes that follow a 2xx answer; raise for any other answer."""
     head, end, rest = answer.partition(_END)
     status = _STATUS.match(answer)
     if status is None or not end:
@@ -173,7 +173,7 @@ def _established(
 def _odd(
     answer: bytes, endpoint: Endpoint, asked: Sequence[tuple[str, str]], *, cut: bool
 ) -> ConnectFailed:
-    """Return the error for an answer that no proxy gives."""
+    """Return the error for an answer that is not a response to CONNECT."""
     excess = f"more than {MAX_HEAD:,} bytes" if len(answer) > MAX_HEAD else None
     heard = Heard(answer[:KEPT], len(answer), excess, of_proxy=True)
     broken = aiohttp.ServerDisconnectedError() if cut else aiohttp.ClientPayloadError()

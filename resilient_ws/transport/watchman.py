@@ -1,9 +1,9 @@
-"""Keeps an eye on one wire: asks ``Watch`` at its times, and does what it answers.
+"""Checks the liveness of one wire: asks ``Watch`` when due, and does what it answers.
 
-Rules: one timer, re-armed after every look; bytes that come only move the next look
-away, so nothing is re-armed for them. A verdict that is due waits two further turns of
-the loop with reading on, for a pong that is in the kernel already is read in the turn
-after the next only.
+Rules: there is one timer, re-armed after every check; received bytes only postpone the
+next check, so they re-arm nothing. A verdict that is due waits two more turns of the
+loop with reading on, because a pong already in the kernel is read only in the turn
+after the next.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 #: Random bytes that tell the pings of one connection from those of any other.
 NAME_SIZE = 8
-#: How many pings may be unanswered and still be told apart.
+#: The most unanswered pings that can be told apart.
 MAX_PENDING = 1024
 
 
 class Watchman:
-    """The liveness of one connection at work."""
+    """Checks the liveness of one connection."""
 
     __slots__ = (
         "_confirmed",
@@ -69,24 +69,24 @@ class Watchman:
         self._loop = loop
         self._report = report
         self._pings = Pings(os.urandom(NAME_SIZE), max_pending=MAX_PENDING)
-        #: Of each pending ping: its ordinal, and the messages written before it.
+        #: For each pending ping: its ordinal, and how many messages preceded it.
         self._marks: list[tuple[int, int]] = []
         self._confirmed = 0
-        #: Who waits for a pong: the ordinal of the ping, and when it was sent.
+        #: For each caller of round_trip(): the ping's ordinal, its time, the result.
         self._waiting: list[tuple[int, float, asyncio.Future[float]]] = []
         self._timer: asyncio.Handle | None = None
         self._watching = False
-        #: Makes what is sent to the application in place of a ping; ``None`` for a
-        #: ping of the protocol, which it may also ask for. Set by the supervisor.
+        #: Makes a message to send in place of a ping. If it is ``None``, or returns
+        #: ``None``, a ping is sent. Set by the supervisor.
         self.probe: Callable[[], Message | None] | None = None
-        #: Called with the number of messages that the peer has passed.
+        #: Called with the number of messages that pongs have confirmed.
         self.on_passed: Callable[[int], None] | None = None
         #: Seconds that the newest pong took, ``None`` before the first.
         self.latency: float | None = None
 
     @property
     def unconfirmed(self) -> int:
-        """Messages written since the last ping that came back."""
+        """The number of messages written since the last answered ping."""
         return self._wire.outgoing.messages_written - self._confirmed
 
     def start(self) -> None:
@@ -126,20 +126,20 @@ class Watchman:
             self.on_passed(self._confirmed)
 
     def ping(self) -> None:
-        """Send a ping now: its pong says that the peer has passed what was written."""
+        """Send a ping now; its pong confirms the messages written before it."""
         payload = self._pings.next(self._loop.time())
         self._marks.append((self._pings.newest, self._wire.outgoing.messages_written))
         del self._marks[:-MAX_PENDING]
         self._wire.outgoing.ping(payload)
 
     async def round_trip(self) -> float:
-        """Send a ping now and return the seconds that its pong, or a later one, took.
+        """Send a ping now, and return the seconds until its pong, or a later one.
 
         Raises:
-            ConnectionLost: The connection ended before.
+            ConnectionLost: The connection ended before the pong.
 
         Cancellation:
-            Safe: the ping was sent, and nobody waits for it any more.
+            Safe at any point: the ping stays sent, and its pong is not awaited.
         """
         self.ping()
         answer: asyncio.Future[float] = self._loop.create_future()
@@ -156,7 +156,7 @@ class Watchman:
         raise without_frames(ended.result())
 
     def _tell_waiting(self) -> None:
-        """Tell those whose ping has come back, or was passed by one that has."""
+        """Wake the callers whose ping, or a later one, has been answered."""
         now = self._loop.time()
         while self._waiting and self._waiting[0][0] <= self._pings.confirmed:
             _, sent_at, answer = self._waiting.pop(0)
@@ -198,8 +198,8 @@ class Watchman:
             self._arm()
 
     def _settle(self) -> None:
-        """Let one turn pass; what it reads comes after us in the turn."""
-        # Nor is there a verdict before all that was read has been looked at.
+        """Wait one more turn: what this turn reads is handled after this callback."""
+        # Also wait until everything that was read has been parsed.
         follow = self._settle if self._wire.incoming.catching_up else self._confirm
         self._timer = self._loop.call_soon(follow)
 

@@ -41,12 +41,12 @@ def test_everybody_who_is_not_trusted_has_lines() -> None:
     tables = [part.splitlines()[0] for part in parts if "| --- |" in part]
     assert tables == [
         "A hostile server",
-        "Whoever is on the way",
+        "An attacker on the network",
         "A proxy",
         "A name server",
         "Another user of the machine",
         "A stored file",
-        "Logs, errors and trackers of errors",
+        "Logs, errors and error trackers",
     ]
     assert len(ROWS) >= 35
     assert (ROOT / "docs/security.md").exists()

@@ -431,7 +431,7 @@ async def test_a_full_disk(server: ScriptedServer, tiny_disk: Path) -> None:
     path = tiny_disk / "outbox.db"
     async with offline(server, SQLiteStore(path)) as session:
         events = recorded(session)
-        with pytest.raises(StoreError, match=r"disk of .* is full"):
+        with pytest.raises(StoreError, match=r"disk that holds .* is full"):
             await sends(session, 1000)
         kept = session.statistics().outbox_messages
         assert kept > 10

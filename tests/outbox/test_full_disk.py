@@ -191,7 +191,7 @@ async def test_what_is_accepted_leaves_room_to_be_sent(
     async with online_never(server, path) as session:
         accepted, failure = await sends_all(session, 1000)
         assert len(accepted) > 500
-        assert "is full; make room" in str(failure)
+        assert "is full; free some space" in str(failure)
     assert (disk / "outbox.db-reserve").stat().st_size == SIZE
 
 

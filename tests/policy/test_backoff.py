@@ -171,7 +171,7 @@ def test_the_retry_object_is_a_real_one() -> None:
 @pytest.mark.parametrize("answer", [-1, float("nan"), float("inf"), None, "1", True])
 def test_a_wait_that_answers_nonsense_is_named(answer: Any) -> None:
     policy = Reconnect(wait=lambda _: answer)
-    with pytest.raises(ValueError, match=r"^Reconnect\.wait must answer with a finite"):
+    with pytest.raises(ValueError, match=r"^Reconnect\.wait must return a finite"):
         Outage(policy, 0.0).after_failure(LOST, 0.0)
 
 

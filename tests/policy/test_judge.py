@@ -252,7 +252,7 @@ def test_a_classify_that_answers_nonsense_is_reported(nonsense: object) -> None:
     told = hear(judge(classify=lambda _: nonsense), rejected(404))
     assert told.final
     assert isinstance(told.complaint, TypeError)
-    assert "Reconnect.classify must answer with a Verdict" in str(told.complaint)
+    assert "Reconnect.classify must return a Verdict" in str(told.complaint)
 
 
 def test_a_classify_that_hides_a_coroutine_is_reported_without_a_warning() -> None:

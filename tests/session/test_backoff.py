@@ -714,5 +714,5 @@ async def test_an_attempt_that_was_not_dialled_tells_nothing_of_the_one_before(
         await until(lambda: len(of(events, resilient_ws.AttemptFailed)) == 2)
         assert len(server.dials) == 1
     first, second = of(events, resilient_ws.AttemptFailed)
-    assert "15 bytes of an answer" in str(first.because)
-    assert "bytes of an answer" not in str(second.because)
+    assert "15 bytes of a response" in str(first.because)
+    assert "bytes of a response" not in str(second.because)

@@ -633,7 +633,7 @@ async def test_the_end_is_told_last_and_always(
     assert 4 <= len(told) - 2 <= 6
     assert told[-1] == "SessionClosed"
     left = 100 - (len(told) - 2)
-    assert f"{left} messages that had arrived were left" in caplog.text
+    assert f"{left} received messages were not passed to it" in caplog.text
 
 
 async def test_the_end_is_told_although_a_message_is_being_taken_for_ever(

@@ -461,5 +461,5 @@ def test_a_limiter_belongs_to_one_loop() -> None:
             pass
 
     asyncio.run(enter())
-    with pytest.raises(RuntimeError, match="of its own for each loop"):
+    with pytest.raises(RuntimeError, match="one ConnectLimiter for each loop"):
         asyncio.run(enter())

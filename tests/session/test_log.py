@@ -91,7 +91,7 @@ TABLE: list[tuple[Event, list[tuple[str, str]]]] = [
     ),
     (
         events.AttemptQueued(attempt=3, ahead=7),
-        [("INFO", "feed: attempt 3 waits for the limiter, with 7 ahead")],
+        [("INFO", "feed: attempt 3 is waiting for the limiter, with 7 ahead")],
     ),
     (opened(None), []),
     (
@@ -107,7 +107,7 @@ TABLE: list[tuple[Event, list[tuple[str, str]]]] = [
     ),
     (
         events.ConnectionReplaced(epoch=2, reason="a\nb", close=None, uptime=5),
-        [("INFO", "feed: connection 2 is replaced after 5.0 s: a\\nb")],
+        [("INFO", "feed: connection 2 was replaced after 5.0 s: a\\nb")],
     ),
     (
         events.ConnectionTimedOut(kind="ping", after=40),
@@ -134,7 +134,10 @@ TABLE: list[tuple[Event, list[tuple[str, str]]]] = [
         [
             (
                 "WARNING",
-                "feed: the outbox was full (overflow='drop_oldest'): 4 messages are gone",
+                (
+                    "feed: the outbox was full (overflow='drop_oldest'): "
+                    "4 messages were discarded"
+                ),
             )
         ],
     ),
@@ -143,7 +146,10 @@ TABLE: list[tuple[Event, list[tuple[str, str]]]] = [
         [
             (
                 "WARNING",
-                "feed: the inbox was full (overflow='drop_newest'): 4 messages are gone",
+                (
+                    "feed: the inbox was full (overflow='drop_newest'): "
+                    "4 messages were discarded"
+                ),
             )
         ],
     ),
@@ -152,13 +158,16 @@ TABLE: list[tuple[Event, list[tuple[str, str]]]] = [
         [
             (
                 "WARNING",
-                "feed: the inbox was full (overflow='pause'): read faster, or drop",
+                (
+                    "feed: the inbox was full (overflow='pause'): "
+                    "read faster, or set overflow='drop_oldest'"
+                ),
             )
         ],
     ),
     (
         events.DeliveryFailed(state=DeliveryState.EXPIRED, message_id=SECRET),
-        [("WARNING", "feed: a message that was accepted is expired")],
+        [("WARNING", "feed: the delivery of an accepted message ended as expired")],
     ),
     (
         events.DeliveryFailed(
@@ -167,7 +176,10 @@ TABLE: list[tuple[Event, list[tuple[str, str]]]] = [
         [
             (
                 "WARNING",
-                "feed: a message that was accepted is failed, and may have arrived",
+                (
+                    "feed: the delivery of an accepted message ended as failed; "
+                    "the peer may have received it"
+                ),
             )
         ],
     ),

@@ -557,6 +557,6 @@ async def test_what_is_wrong_with_the_answer_of_a_callable_is_told(
         async with resilient_ws.connect(**options):
             pytest.fail("it was open")
     assert str(caught.value) == (
-        f"The session ended because the {option} callable returned a wrong value: "
+        f"The session ended because the {option} callable returned an invalid value: "
         f"{what}. Fix it and connect again."
     )

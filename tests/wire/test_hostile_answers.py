@@ -290,13 +290,13 @@ async def test_nothing_is_asked_for_compressed(
 ODD: Final = {
     "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "an SSH server ('SSH-2.0-OpenSSH_9.2')"),
     "SMTP": (b"220 mail.example ESMTP\r\n", "a mail server (SMTP) ('220 mail."),
-    "HTTP/2": (b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", "a frame of HTTP/2"),
+    "HTTP/2": (b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", "an HTTP/2 frame"),
     "TLS alert": (b"\x15\x03\x01\0\x02\x02\x0a", "a TLS alert (in hex 15 03 01"),
     "TLS record": (b"\x16\x03\x03\0\x7a\x02", "use wss://"),
-    "Redis": (b"-ERR wrong number of arguments\r\n", "an answer of Redis ('-ERR"),
-    "HTTP/0.9": (b"<html>Welcome to nginx</html>", "a page without HTTP ('<html>"),
-    "text": (b"hello there\r\n", "not HTTP: 13 bytes came, first 'hello there'"),
-    "binary": (b"\xde\xad\xbe\xef", "4 bytes came, first in hex de ad be ef"),
+    "Redis": (b"-ERR wrong number of arguments\r\n", "a reply from Redis ('-ERR"),
+    "HTTP/0.9": (b"<html>Welcome to nginx</html>", "without HTTP headers ('<html>"),
+    "text": (b"hello there\r\n", "not HTTP: 13 bytes received (first: 'hello there')"),
+    "binary": (b"\xde\xad\xbe\xef", "4 bytes received (first: in hex de ad be ef)"),
     "bad header": (OK + b"no colon\r\n\r\n", "malformed HTTP"),
     "bad status": (b"HTTP/1.1 abc\r\n\r\n", "malformed HTTP"),
 }
@@ -371,7 +371,7 @@ async def test_a_complaint_about_our_request_shows_no_secret(
 
     async with assert_no_leaks(), RawServer(script) as server:
         ended = await outcome_of(laden(server), caplog)
-    assert "an answer of Redis." in str(ended.root)
+    assert "a reply from Redis." in str(ended.root)
     assert not find_secrets(ended.told)
 
 
@@ -602,11 +602,11 @@ async def test_thousands_of_cookies_do_not_add_up() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        pytest.param(b"", "not answered the handshake", id="nothing"),
-        pytest.param(OK * 100, "bytes of an answer had arrived", id="a byte a time"),
+        pytest.param(b"", "did not answer the handshake", id="nothing"),
+        pytest.param(OK * 100, "bytes of a response had arrived", id="a byte a time"),
         pytest.param(
             b"HTTP/1.1 102 Processing\r\n\r\n" * 100,
-            "bytes of an answer had arrived",
+            "bytes of a response had arrived",
             id="slow interim answers",
         ),
     ],

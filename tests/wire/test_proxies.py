@@ -184,7 +184,7 @@ REFUSALS: dict[str, Refusal] = {
         Kind(Microsocks, LOCKED, MISTAKEN), CREDENTIALS
     ),
     "microsocks, socks4": Refusal(
-        Kind(Microsocks, scheme="socks4"), "Check the scheme and the port of the proxy"
+        Kind(Microsocks, scheme="socks4"), "Check the scheme, the port"
     ),
 }
 

@@ -216,10 +216,10 @@ def hangs(peer: Peer) -> None:
 
 
 BREAKS: dict[str, tuple[Callable[[Peer], None], str]] = {
-    "plain": (answers_in_plain, "whether TLS is spoken there: ws:// is without"),
+    "plain": (answers_in_plain, "the URL must start with ws://"),
     "reset": (resets, "TLS handshake"),
-    "end": (leaves, "ended in the middle"),
-    "end half-way": (leaves_half_way, "ended in the middle"),
+    "end": (leaves, "was cut off"),
+    "end half-way": (leaves_half_way, "was cut off"),
 }
 
 
@@ -404,7 +404,7 @@ async def test_plain_http_on_a_tls_port(
     assert isinstance(dropped.root, ConnectFailed)
     assert dropped.root.stage == "handshake"
     assert not dropped.fatal
-    assert "whether the server speaks TLS: wss:// is with" in str(dropped.root)
+    assert "If the server uses TLS there, use wss://" in str(dropped.root)
     assert isinstance(told.root, HandshakeRejected)
     assert told.root.status == 400
     assert told.fatal
@@ -421,7 +421,7 @@ async def test_tls_on_a_plain_port(
     assert isinstance(outcome.root, ConnectFailed)
     assert outcome.root.stage == "tls"
     assert not outcome.fatal
-    assert "ws:// is without" in str(outcome.root)
+    assert "must start with ws://" in str(outcome.root)
     assert not find_secrets(outcome.told)
 
 
