@@ -81,7 +81,8 @@ class FileLock:
                 f"{self._path} is not empty, so it is not the lock of a store; it was "
                 "left as it is. Move it away, or choose another path for the store."
             )
-        flags, outrun = 0, FileNotFoundError
+        flags = 0
+        outrun: type[OSError] = FileNotFoundError
         if found is None:
             flags, outrun = os.O_CREAT | os.O_EXCL, FileExistsError
         # Another session may create or remove the file after the look at it.
