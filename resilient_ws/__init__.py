@@ -28,6 +28,7 @@ what a session reports and ``resilient_ws.errors`` what it raises.
 
 from importlib.metadata import version
 
+from resilient_ws.connection import Connection
 from resilient_ws.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -70,10 +71,10 @@ from resilient_ws.events import (
 from resilient_ws.inbox import Inbox, Interruption
 from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.memory import MemoryStore
 from resilient_ws.outbox.policy import Outbox
-from resilient_ws.outbox.sqlite import SQLiteStore
-from resilient_ws.outbox.store import StoredMessage
+from resilient_ws.outbox.store.ledger import StoredMessage
+from resilient_ws.outbox.store.memory import MemoryStore
+from resilient_ws.outbox.store.sqlite import SQLiteStore
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.backoff import FullJitter, Reconnect
 from resilient_ws.policy.failures import Ending, Verdict
@@ -81,7 +82,6 @@ from resilient_ws.policy.liveness import Liveness
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.protocol.close import Close
 from resilient_ws.protocol.text import printable
-from resilient_ws.restore import Connection
 from resilient_ws.session import Session, connect
 from resilient_ws.settings import Attempt
 from resilient_ws.state import DeliveryState, State

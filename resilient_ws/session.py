@@ -13,17 +13,15 @@ import contextlib
 import warnings
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
-from resilient_ws.belonging import Home
-from resilient_ws.dispatch import Dispatcher
 from resilient_ws.errors import ConnectionLost, OpenTimeout, ResilientWSError
+from resilient_ws.eventloop.affinity import Home
 from resilient_ws.events import (
     ConnectionDropped,
     Event,
     MessageReceived,
     SessionClosed,
 )
-from resilient_ws.iteration import Iteration
-from resilient_ws.orders import Close, Replace, RetryNow
+from resilient_ws.inbox.iteration import Iteration
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.payload import check_message_id
 from resilient_ws.policy._validate import (
@@ -32,12 +30,14 @@ from resilient_ws.policy._validate import (
     require_callable,
     whole_number,
 )
+from resilient_ws.policy.tracebacks import NoFrames, without_frames
 from resilient_ws.protocol.close import check_close
 from resilient_ws.settings import make_settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
-from resilient_ws.supervisor import Supervisor
-from resilient_ws.tracebacks import NoFrames, without_frames
+from resilient_ws.supervisor.commands import Close, Replace, RetryNow
+from resilient_ws.supervisor.dispatcher import Dispatcher
+from resilient_ws.supervisor.loop import Supervisor
 
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self
 
-    from resilient_ws.inbox import Inbox, Interruption, Message
+    from resilient_ws.connection import OnOpen
+    from resilient_ws.inbox import Inbox, Interruption
     from resilient_ws.limiter import ConnectLimiter
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
@@ -55,10 +56,10 @@ if TYPE_CHECKING:
     from resilient_ws.policy.liveness import Liveness
     from resilient_ws.policy.timeouts import Timeouts
     from resilient_ws.protocol.close import Close as CloseRecord
+    from resilient_ws.protocol.message import Message
     from resilient_ws.settings import (
         Headers,
         HeadersCallable,
-        OnOpen,
         Settings,
         UrlCallable,
     )

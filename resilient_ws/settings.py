@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 import attrs
 
+from resilient_ws.connection import OnOpen
 from resilient_ws.inbox import Inbox
 from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.policy import Outbox
@@ -36,10 +37,6 @@ from resilient_ws.transport.client import (
 )
 
 
-if TYPE_CHECKING:
-    from resilient_ws.restore import Connection
-
-
 @attrs.frozen(kw_only=True)
 class Attempt:
     """The argument of your callables for ``url`` and ``headers``.
@@ -61,7 +58,6 @@ class Attempt:
 UrlCallable: TypeAlias = Callable[[Attempt], str | Awaitable[str]]
 Headers: TypeAlias = Mapping[str, str]
 HeadersCallable: TypeAlias = Callable[[Attempt], Headers | Awaitable[Headers]]
-OnOpen: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
 #: Characters that a session's name may have.
 MAX_NAME: Final = 200

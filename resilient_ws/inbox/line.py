@@ -14,7 +14,7 @@ import attrs
 
 from resilient_ws.events import ConnectionDropped
 from resilient_ws.inbox.interruption import Interruption
-from resilient_ws.inbox.message import Message
+from resilient_ws.protocol.message import Message
 
 
 #: Unread drops that are kept for a consumer that wants them.

@@ -20,7 +20,7 @@ import attrs
 from resilient_ws.events import ConnectionDropped, InboxOverflowed
 from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.inbox.line import Line, Run
-from resilient_ws.inbox.message import Message, size_of
+from resilient_ws.protocol.message import Message, size_of
 
 
 if TYPE_CHECKING:

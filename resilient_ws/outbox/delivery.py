@@ -19,7 +19,7 @@ from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from resilient_ws.inbox import Message
+    from resilient_ws.protocol.message import Message
 
 #: Every message starts here, and looking up the enum member costs ten times as much.
 _QUEUED: Final = DeliveryState.QUEUED

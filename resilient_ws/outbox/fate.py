@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.line import Line
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.room import Room
-    from resilient_ws.outbox.store import Ledger
+    from resilient_ws.outbox.store.ledger import Ledger
 
 #: Every message gets here, and looking up the enum member costs ten times as much.
 _WRITTEN: Final = DeliveryState.WRITTEN

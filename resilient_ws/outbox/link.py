@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 
 if TYPE_CHECKING:
-    from resilient_ws.inbox import Message
+    from resilient_ws.protocol.message import Message
 
 
 class Link(Protocol):

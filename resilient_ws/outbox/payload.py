@@ -8,7 +8,7 @@ from resilient_ws.policy._validate import require
 
 
 if TYPE_CHECKING:
-    from resilient_ws.inbox import Message
+    from resilient_ws.protocol.message import Message
 
 Sendable = str | bytes | bytearray | memoryview
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import attrs
 
-from resilient_ws.inbox import Message
-from resilient_ws.outbox.memory import MemoryStore
-from resilient_ws.outbox.store import Store
+from resilient_ws.outbox.store.ledger import Store
+from resilient_ws.outbox.store.memory import MemoryStore
 from resilient_ws.policy._validate import (
     instance_of,
     one_of,
@@ -22,15 +20,13 @@ from resilient_ws.policy._validate import (
     synchronous,
     wrong_type,
 )
+from resilient_ws.protocol.message import AckOf
 from resilient_ws.state import DeliveryState
 
 
 Overflow = Literal["raise", "wait", "drop_oldest", "drop_newest"]
 
 MIB: Final = 1024 * 1024
-
-
-AckOf = Callable[[Message], str | None]
 
 
 def _confirm(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from resilient_ws.inbox import Message
     from resilient_ws.outbox.confirmation import Confirmation
     from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.expiry import Expiry
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.link import Link
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.room import Room
-    from resilient_ws.outbox.store import Ledger
+    from resilient_ws.outbox.store.ledger import Ledger
+    from resilient_ws.protocol.message import Message
 
 
 #: A joined write leaves when it has grown to this many bytes.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from resilient_ws.events import Event
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.outbox.store import Row
+    from resilient_ws.outbox.store.ledger import Row
 
 
 #: Seconds that a cancelled ``send`` waits for a store to forget its message.

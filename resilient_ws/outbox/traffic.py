@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.pump import Pump
     from resilient_ws.outbox.room import Room
-    from resilient_ws.outbox.store import Ledger
+    from resilient_ws.outbox.store.ledger import Ledger
 
 
 class Traffic:

@@ -17,8 +17,8 @@ from resilient_ws.events import RetrySource
 from resilient_ws.policy.backoff import Outage, member_gap
 from resilient_ws.policy.endpoints import Round
 from resilient_ws.policy.judge import Judge
+from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.state import State
-from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from resilient_ws.inbox import size_of
+from resilient_ws.protocol.message import size_of
 from resilient_ws.transport.buffer import READ_SIZE
 from resilient_ws.transport.sinks import Void
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.errors import ConnectionLost
-    from resilient_ws.inbox import Message
     from resilient_ws.policy.liveness import Watch
     from resilient_ws.protocol.engine import Engine
+    from resilient_ws.protocol.message import Message
     from resilient_ws.transport.sinks import Sink
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.errors import ConnectionLost
-    from resilient_ws.inbox import Message
     from resilient_ws.protocol.engine import Engine
+    from resilient_ws.protocol.message import Message
 
 
 #: Above this many bytes of ours in the transport, senders wait. asyncio's own mark is

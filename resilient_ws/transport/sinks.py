@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.inbox import Message
+    from resilient_ws.protocol.message import Message
 
 
 class Sink(Protocol):

@@ -28,7 +28,7 @@ from resilient_ws.policy.hints import (
     tls_hint,
 )
 from resilient_ws.policy.refusals import kept_headers
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.transport.tcp import errno_of, name_of
 
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from resilient_ws.errors import LivenessTimeout
 from resilient_ws.events import LoopLagged, PongReceived
 from resilient_ws.policy.liveness import Action, Pings
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.policy.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-    from resilient_ws.inbox import Message
     from resilient_ws.policy.liveness import Liveness, Watch
+    from resilient_ws.protocol.message import Message
     from resilient_ws.transport.wire import Wire
 
 

@@ -21,8 +21,8 @@ from resilient_ws import (
     State,
     StoreError,
 )
-from resilient_ws.outbox import schema
 from resilient_ws.outbox.queue import OutboxQueue
+from resilient_ws.outbox.store import schema
 from resilient_ws.testing.scripts import hold
 from tests.outbox.disks import mount, small_disk
 from tests.outbox.refusals import filled, offline, refused

@@ -13,7 +13,7 @@ import pytest
 
 import resilient_ws
 from resilient_ws import Liveness, Outbox, SQLiteStore, State, StoreError
-from resilient_ws.outbox.reserve import SIZE, Reserve
+from resilient_ws.outbox.store.reserve import SIZE, Reserve
 from resilient_ws.testing.scripts import hold
 from tests.outbox.disks import small_disk
 from tests.outbox.refusals import offline

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resilient_ws import StoreError
-from resilient_ws.outbox import files
-from resilient_ws.outbox.lock import FileLock
+from resilient_ws.outbox.store import files
+from resilient_ws.outbox.store.lock import FileLock
 
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 import resilient_ws
 from resilient_ws import SQLiteStore, StoreError
-from resilient_ws.outbox import lock as locks
+from resilient_ws.outbox.store import lock as locks
 from tests.outbox.refusals import filled, offline, refused
 from tests.outbox.stores import crashed, inside
 from tests.record import of, recorded

@@ -21,11 +21,11 @@ from hypothesis import given, settings, strategies as st
 import resilient_ws
 from resilient_ws import DeliveryState, Outbox, SQLiteStore, StoreError
 from resilient_ws.cli import outbox as command
-from resilient_ws.outbox import schema
-from resilient_ws.outbox.database import Database, Forget, Put
 from resilient_ws.outbox.delivery import Delivery, Terms
-from resilient_ws.outbox.rows import Values, values_of
-from resilient_ws.outbox.schema import LAST_SEQUENCE
+from resilient_ws.outbox.store import schema
+from resilient_ws.outbox.store.database import Database, Forget, Put
+from resilient_ws.outbox.store.rows import Values, values_of
+from resilient_ws.outbox.store.schema import LAST_SEQUENCE
 from resilient_ws.testing.scripts import hold
 from tests.outbox.refusals import filled, offline, refused
 from tests.outbox.stores import inside

@@ -11,9 +11,9 @@ import pytest
 
 import resilient_ws
 from resilient_ws import DeliveryState, MemoryStore, Outbox, SQLiteStore, StoreError
-from resilient_ws.outbox import database
-from resilient_ws.outbox.database import Database
 from resilient_ws.outbox.payload import MAX_MESSAGE_ID
+from resilient_ws.outbox.store import database
+from resilient_ws.outbox.store.database import Database
 from tests.outbox.refusals import offline
 from tests.outbox.stores import STORES, inside, new_store
 from tests.record import of, recorded

@@ -18,8 +18,9 @@ from resilient_ws import (
     Reconnect,
     State,
 )
-from resilient_ws.inbox import InboxQueue, Message
+from resilient_ws.inbox import InboxQueue
 from resilient_ws.inbox.line import MAX_DROPS
+from resilient_ws.protocol.message import Message
 from resilient_ws.testing.scripts import SOON, closing, feeding, hold, rejecting
 from tests.record import of, recorded, turns, until
 

@@ -14,7 +14,7 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Inbox, Liveness, Reconnect, State
-from resilient_ws.suspend import ticker_of
+from resilient_ws.eventloop.sleep import ticker_of
 from resilient_ws.testing.frames import PING, PONG, TEXT, frame
 from resilient_ws.testing.scripts import black_hole, feeding, hold
 from tests.record import now, of, recorded, turns, until

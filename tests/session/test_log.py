@@ -21,7 +21,7 @@ from resilient_ws import (
     StoreError,
     events,
 )
-from resilient_ws.log import _WRITERS, SessionLog
+from resilient_ws.supervisor.log import _WRITERS, SessionLog
 from resilient_ws.testing.scripts import closing, feeding, hold, rejecting
 from tests.record import until
 

@@ -11,7 +11,7 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import Outbox, Reconnect, State, Statistics
-from resilient_ws.suspend import ticker_of
+from resilient_ws.eventloop.sleep import ticker_of
 from resilient_ws.testing.scripts import closing, feeding, hang, hold, rejecting
 from tests.record import of, recorded, until
 

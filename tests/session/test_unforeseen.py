@@ -20,7 +20,7 @@ from resilient_ws import (
     RetryScheduled,
     State,
 )
-from resilient_ws.dialler import Dialler
+from resilient_ws.supervisor.dialler import Dialler
 from resilient_ws.testing.scripts import closing, hold
 from resilient_ws.transport.client import HttpClient
 from tests.record import of, recorded, turns, until

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resilient_ws import suspend
+from resilient_ws.eventloop import sleep
 from tests.examples.program import Program
 from tests.servers.process import missing
 
@@ -94,7 +94,7 @@ async def test_a_clock_that_is_set_back_is_no_sleep(
         await client.said("in")
         clock.set(-600)
         # Time for a look at the clocks, and for a pong, if there were one.
-        await asyncio.sleep(suspend.LOOK_INTERVAL + 1)
+        await asyncio.sleep(sleep.LOOK_INTERVAL + 1)
         assert client.all_of("PongReceived") == []
         # From where it stands now, forward is forward.
         clock.set(-300)

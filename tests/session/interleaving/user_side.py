@@ -20,7 +20,7 @@ from resilient_ws import (
     State,
     Timeouts,
 )
-from resilient_ws.supervisor import Supervisor
+from resilient_ws.supervisor.loop import Supervisor
 from resilient_ws.testing.frames import PONG, close_frame, frame, message
 from tests.record import now, turns
 from tests.session.interleaving.reacting import Reacting
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from resilient_ws import Connection, Event, Interruption, Session
-    from resilient_ws.restore import RestoreBuffer
+    from resilient_ws.inbox.restore_buffer import RestoreBuffer
     from resilient_ws.settings import Attempt
     from resilient_ws.testing import ScriptedServer
     from resilient_ws.transport.wire import Wire

@@ -19,18 +19,18 @@ import attrs
 
 from resilient_ws.errors import StoreError
 from resilient_ws.events import StoreFailed
-from resilient_ws.outbox.database import Accuse, Claim, Forget, Put, Request
 from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.rows import values_of
+from resilient_ws.outbox.store.database import Accuse, Claim, Forget, Put, Request
+from resilient_ws.outbox.store.rows import values_of
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-    from resilient_ws.inbox import Message
-    from resilient_ws.outbox.database import Answer, Database
-    from resilient_ws.outbox.store import Row
+    from resilient_ws.outbox.store.database import Answer, Database
+    from resilient_ws.outbox.store.ledger import Row
+    from resilient_ws.protocol.message import Message
 
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Ends the tasks that run user code and dials, and logs any that will not end."""
+"""Cancels the tasks that run user code and dials, and tells of any that go on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 
 if TYPE_CHECKING:
-    from resilient_ws.log import SessionLog
+    from collections.abc import Callable
 
 
 #: Seconds that a cancelled hook, dial or callback gets to end.
@@ -17,16 +17,22 @@ CANCEL_GRACE: Final = 1.0
 T = TypeVar("T")
 
 
-async def ended(task: asyncio.Task[T], log: SessionLog) -> None:
-    """Cancel a task and wait for its end; log a warning if it does not end in time."""
+async def cancel_and_wait(task: asyncio.Task[T], say: Callable[..., None]) -> None:
+    """Cancel a task, and wait for its end.
+
+    Args:
+        task: The task; one that is done is left alone.
+        say: Called with a logging level, a text and its arguments if the task does not
+            end in time, or ends with an error.
+    """
     if task.done():
         return
     task.cancel()
     _, running = await asyncio.wait({task}, timeout=CANCEL_GRACE)
     if running:
         text = "%s is still running although it was cancelled"
-        log.say(logging.WARNING, text, task.get_name())
+        say(logging.WARNING, text, task.get_name())
     elif not task.cancelled() and task.exception() is not None:
         kind = type(task.exception()).__name__
         text = "%s raised %s when it was cancelled"
-        log.say(logging.WARNING, text, task.get_name(), kind)
+        say(logging.WARNING, text, task.get_name(), kind)

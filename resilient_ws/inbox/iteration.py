@@ -9,16 +9,17 @@ from __future__ import annotations
 from threading import get_ident
 from typing import TYPE_CHECKING
 
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.policy.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from resilient_ws.belonging import Home
+    from resilient_ws.eventloop.affinity import Home
     from resilient_ws.events import ConnectionDropped
-    from resilient_ws.inbox import InboxQueue, Interruption, Message
+    from resilient_ws.inbox import InboxQueue, Interruption
+    from resilient_ws.protocol.message import Message
 
 
 class Iteration:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resilient_ws.probe import Prober
+from resilient_ws.inbox.filter import Screen
 from resilient_ws.protocol.engine import Engine
-from resilient_ws.screen import Screen
+from resilient_ws.supervisor.probe import Prober
 from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.wire import Wire
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
+    from resilient_ws.inbox.restore_buffer import RestoreBuffer
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.policy.liveness import Liveness
-    from resilient_ws.restore import RestoreBuffer
     from resilient_ws.settings import Settings
 
 

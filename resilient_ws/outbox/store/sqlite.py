@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import files, schema
-from resilient_ws.outbox.commit import SQLiteLedger
-from resilient_ws.outbox.database import Database
-from resilient_ws.outbox.rows import BODY, HEAD, stored_message
+from resilient_ws.outbox.store import files, schema
+from resilient_ws.outbox.store.commit import SQLiteLedger
+from resilient_ws.outbox.store.database import Database
+from resilient_ws.outbox.store.rows import BODY, HEAD, stored_message
 from resilient_ws.policy._validate import one_of, positive_int, wrong_type
 
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from resilient_ws.events import Event
-    from resilient_ws.outbox.rows import Values
-    from resilient_ws.outbox.store import StoredMessage
+    from resilient_ws.outbox.store.ledger import StoredMessage
+    from resilient_ws.outbox.store.rows import Values
 
 
 MIB: Final = 1024 * 1024

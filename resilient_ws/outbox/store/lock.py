@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import files
+from resilient_ws.outbox.store import files
 
 
 if TYPE_CHECKING:

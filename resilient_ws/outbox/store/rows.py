@@ -10,12 +10,12 @@ import math
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from resilient_ws.outbox.store import Row, StoredMessage
+from resilient_ws.outbox.store.ledger import Row, StoredMessage
 
 
 if TYPE_CHECKING:
-    from resilient_ws.inbox import Message
     from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.protocol.message import Message
 
 
 #: The columns read when the store is opened: all but the payload.

@@ -13,15 +13,14 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import Fatal, OpenTimeout, fatal_of
-from resilient_ws.tasks import ended
+from resilient_ws.eventloop.tasks import cancel_and_wait
 
 
 if TYPE_CHECKING:
+    from resilient_ws.connection import Connection, OnOpen, Window
     from resilient_ws.errors import ConnectionLost
-    from resilient_ws.log import SessionLog
-    from resilient_ws.orders import Orders
-    from resilient_ws.restore import Connection, Window
-    from resilient_ws.settings import OnOpen
+    from resilient_ws.supervisor.commands import Orders
+    from resilient_ws.supervisor.log import SessionLog
 
 
 #: The connection whose ``on_open`` called the running code, or ``None``.
@@ -90,7 +89,7 @@ class Hook:
             finished = task.done()
         finally:
             window.is_open = False
-            await ended(task, self._log)
+            await cancel_and_wait(task, self._log.say)
             self.task = self._connection = None
         failure = _outcome(task) if finished else None
         if isinstance(failure, Fatal) or (finished and failure is None):

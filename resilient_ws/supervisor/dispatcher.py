@@ -32,12 +32,13 @@ from resilient_ws.events import (
     PongReceived,
 )
 from resilient_ws.inbox.interruption import Interruption
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.policy.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
-    from resilient_ws.inbox import InboxQueue, Message
-    from resilient_ws.log import SessionLog
+    from resilient_ws.inbox import InboxQueue
+    from resilient_ws.protocol.message import Message
+    from resilient_ws.supervisor.log import SessionLog
 
 
 #: Events that may wait; beyond that the oldest are discarded and counted.

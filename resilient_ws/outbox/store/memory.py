@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.events import Event
     from resilient_ws.outbox.delivery import Delivery
-    from resilient_ws.outbox.store import Row
+    from resilient_ws.outbox.store.ledger import Row
 
 
 @attrs.frozen

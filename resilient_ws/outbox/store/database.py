@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import files, schema
-from resilient_ws.outbox.lock import FileLock
-from resilient_ws.outbox.reserve import Reserve
-from resilient_ws.outbox.rows import (
+from resilient_ws.outbox.store import files, schema
+from resilient_ws.outbox.store.ledger import Row
+from resilient_ws.outbox.store.lock import FileLock
+from resilient_ws.outbox.store.reserve import Reserve
+from resilient_ws.outbox.store.rows import (
     BODY,
     HEAD,
     HEAD_SIZE,
@@ -32,13 +33,12 @@ from resilient_ws.outbox.rows import (
     message_of,
     row_of,
 )
-from resilient_ws.outbox.store import Row
 
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from resilient_ws.inbox import Message
+    from resilient_ws.protocol.message import Message
 
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from typing import Final
 from urllib.parse import quote
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import files
+from resilient_ws.outbox.store import files
 from resilient_ws.protocol.text import printable
 
 

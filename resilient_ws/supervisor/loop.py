@@ -15,39 +15,40 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.dialler import Dialler
+from resilient_ws.connection import Connection, Window
 from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError, mistake
+from resilient_ws.eventloop.sleep import ticker_of
+from resilient_ws.eventloop.tasks import cancel_and_wait
 from resilient_ws.events import (
     ConnectionTimedOut,
     RetryScheduled,
     SessionClosed,
 )
-from resilient_ws.hook import Hook
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.journal import Journal
-from resilient_ws.lifecycle import Lifecycle
-from resilient_ws.log import SessionLog
-from resilient_ws.orders import Close, Orders, Replace, RetryNow
+from resilient_ws.inbox.restore_buffer import RestoreBuffer
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.policy.recovery import Pause, Recovery, Surrender
-from resilient_ws.restore import Connection, RestoreBuffer, Window
-from resilient_ws.serving import Serving
+from resilient_ws.policy.tracebacks import by_the_user, where_raised, without_frames
 from resilient_ws.settings import Attempt
 from resilient_ws.state import State
-from resilient_ws.suspend import ticker_of
-from resilient_ws.tasks import ended
-from resilient_ws.tracebacks import by_the_user, where_raised, without_frames
+from resilient_ws.supervisor.commands import Close, Orders, Replace, RetryNow
+from resilient_ws.supervisor.dialler import Dialler
+from resilient_ws.supervisor.hook import Hook
+from resilient_ws.supervisor.journal import Journal
+from resilient_ws.supervisor.lifecycle import Lifecycle
+from resilient_ws.supervisor.log import SessionLog
+from resilient_ws.supervisor.serving import Serving
+from resilient_ws.supervisor.wiring import new_wire
 from resilient_ws.transport.wire import Wire
-from resilient_ws.wiring import new_wire
 
 
 if TYPE_CHECKING:
-    from resilient_ws.belonging import Home
-    from resilient_ws.dispatch import Dispatcher
+    from resilient_ws.eventloop.affinity import Home
     from resilient_ws.events import Event, RetrySource
     from resilient_ws.policy.failures import Ending
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Settings
+    from resilient_ws.supervisor.dispatcher import Dispatcher
 
 
 #: Seconds for callbacks to finish when the session ends.
@@ -260,14 +261,14 @@ class Supervisor:
         await asyncio.wait({self._callbacks}, timeout=LAST_CALL)
         if self._callbacks.done():
             return
-        await ended(self._callbacks, self._log)
+        await cancel_and_wait(self._callbacks, self._log.say)
         # SessionClosed must reach its callback even if messages are left before it.
         if self._dispatcher.leave_messages():
             self._callbacks = self._loop.create_task(
                 self._dispatcher.run(on_fatal=self.fail), name="resilient_ws callbacks"
             )
             await asyncio.wait({self._callbacks}, timeout=LAST_WORD)
-            await ended(self._callbacks, self._log)
+            await cancel_and_wait(self._callbacks, self._log.say)
 
     async def _supervise(self) -> Exception | None:
         """Connect again and again; return the failure that ends this, if one does."""

@@ -11,8 +11,8 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.events import SessionClosed, StateChanged
+from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.state import TRANSITIONS, State
-from resilient_ws.tracebacks import without_frames
 
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from resilient_ws.policy._validate import require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.inbox import Message
-    from resilient_ws.outbox.policy import AckOf
+    from resilient_ws.protocol.message import AckOf, Message
 
 
 class Screen:

@@ -20,9 +20,9 @@ from resilient_ws.events import (
     signal_of,
 )
 from resilient_ws.policy.failures import Ending
+from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.state import State
-from resilient_ws.statistics import Tally
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.supervisor.tally import Tally
 from resilient_ws.transport.translate import is_network_error
 
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from resilient_ws.errors import ConnectionLost
     from resilient_ws.events import Event
     from resilient_ws.inbox import InboxQueue
-    from resilient_ws.log import SessionLog
     from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt
+    from resilient_ws.supervisor.log import SessionLog
     from resilient_ws.transport.wire import Wire
 
 

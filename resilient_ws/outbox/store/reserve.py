@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox import files
+from resilient_ws.outbox.store import files
 
 
 if TYPE_CHECKING:

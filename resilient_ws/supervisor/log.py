@@ -34,14 +34,14 @@ from resilient_ws.events import (
     StoreFailed,
 )
 from resilient_ws.policy.silence import QUIET_AFTER
+from resilient_ws.policy.tracebacks import by_the_user
 from resilient_ws.protocol.text import printable
-from resilient_ws.tracebacks import by_the_user
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.tracebacks import ExcInfo
+    from resilient_ws.policy.tracebacks import ExcInfo
 
 
 logger = logging.getLogger("resilient_ws")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from resilient_ws.events import Event
-    from resilient_ws.inbox import Message
     from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.protocol.message import Message
 
 
 @attrs.frozen(kw_only=True)

@@ -15,8 +15,8 @@ from resilient_ws.policy._validate import check_encodable, require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.inbox import Message
     from resilient_ws.policy.liveness import Probe
+    from resilient_ws.protocol.message import Message
 
 
 class Prober:

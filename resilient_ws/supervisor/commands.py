@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import attrs
 
 from resilient_ws.errors import ConnectFailed
+from resilient_ws.eventloop.tasks import cancel_and_wait
 from resilient_ws.policy.url import Endpoint
-from resilient_ws.tasks import ended
 
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from resilient_ws.log import SessionLog
+    from resilient_ws.supervisor.log import SessionLog
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class Orders:
             await self.first(task)
             finished = task.done()
         finally:
-            await ended(task, self._log)
+            await cancel_and_wait(task, self._log.say)
         if task.cancelled() and finished:
             msg = "The attempt was cancelled by one of your callables."
             raise ConnectFailed(msg, stage="resolve")

@@ -1,120 +1,28 @@
-"""The argument of ``on_open``: a connection that only the hook may use.
+"""The argument of ``on_open``: one connection, which only the hook may use.
 
-Rules: messages that arrive while a connection is being restored wait in its own buffer,
-so that a full inbox cannot starve the hook. Messages that the hook does not take join
-the inbox, in order, when the connection opens.
+Rule: once ``on_open`` has returned, the connection belongs to the session, and every
+call that is made on it raises.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from resilient_ws.errors import ConnectionLost
-from resilient_ws.inbox import size_of
-from resilient_ws.inbox.queue import MAX_AT_ONCE
 from resilient_ws.outbox.payload import payload_of
 from resilient_ws.policy._validate import require_callable
-from resilient_ws.tracebacks import without_frames
+from resilient_ws.policy.tracebacks import without_frames
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from resilient_ws.inbox import Inbox, InboxQueue, Message
+    from resilient_ws.inbox.restore_buffer import RestoreBuffer
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.protocol.handshake import Negotiated
+    from resilient_ws.protocol.message import Message
     from resilient_ws.transport.wire import Wire
-
-
-class RestoreBuffer:
-    """Holds the messages of a connection until it is open; a sink of the wire."""
-
-    __slots__ = ("_arrival", "_messages", "_policy", "_size", "_taken", "on_room")
-
-    #: A connection that is not open yet is never ended because its buffer is full.
-    closes = False
-
-    def __init__(self, policy: Inbox) -> None:
-        self._policy = policy
-        self._messages: list[Message] = []
-        self._size = 0
-        self.on_room: Callable[[], None] | None = None
-        self._arrival: asyncio.Future[None] | None = None
-        self._taken = 0
-
-    @property
-    def deliver(self) -> Callable[[Message], None]:
-        """The callable that the engine passes each message to."""
-        return self._messages.append
-
-    def room(self) -> int:
-        """Return how many messages may be delivered now."""
-        if self._size >= self._policy.max_bytes:
-            return 0
-        return self._policy.max_messages - len(self._messages)
-
-    def space(self) -> int:
-        """Return how many payload bytes may be delivered now."""
-        return self._policy.max_bytes - self._size
-
-    def arrived(self, size: int) -> bool:
-        """Count the messages of a chunk, ``size`` payload bytes in all.
-
-        Returns:
-            Whether the buffer has no room for another byte.
-        """
-        self._size += size
-        if self._arrival is not None:
-            self._arrival.set_result(None)
-            self._arrival = None
-        return self._size >= self._policy.max_bytes
-
-    def withhold(self) -> None:
-        """Do nothing when reading stops because the buffer is full."""
-
-    def release(self) -> None:
-        """Do nothing when reading continues."""
-
-    async def take(
-        self,
-        matching: Callable[[Message], object] | None,
-        ended: asyncio.Future[ConnectionLost],
-    ) -> Message:
-        """Return the first message that matches; raise if the connection has ended."""
-        if self._taken % MAX_AT_ONCE == MAX_AT_ONCE - 1:
-            # A hook that always finds a message must not block the loop.
-            await asyncio.sleep(0)
-        seen = taken = 0
-        while True:
-            if taken != self._taken:
-                # Another receive() of the hook took a message and shifted the indexes.
-                seen, taken = 0, self._taken
-            for place in range(seen, len(self._messages)):
-                message = self._messages[place]
-                if matching is None or matching(message):
-                    del self._messages[place]
-                    self._taken += 1
-                    self._make_room(message)
-                    return message
-            seen = len(self._messages)
-            if ended.done():
-                raise ended.result()
-            if self._arrival is None:
-                self._arrival = asyncio.get_running_loop().create_future()
-            await asyncio.wait(
-                (self._arrival, ended), return_when=asyncio.FIRST_COMPLETED
-            )
-
-    def _make_room(self, message: Message) -> None:
-        self._size -= size_of(message)
-        if self.on_room is not None:
-            self.on_room()
-
-    def join(self, inbox: InboxQueue) -> None:
-        """Move the remaining messages to the inbox, in order."""
-        inbox.absorb(self._messages, self._size)
-        self._size = 0
 
 
 class Window:
@@ -224,3 +132,7 @@ class Connection:
         if not self.restoring:
             msg = f"on_open has finished; use session.{call}() instead."
             raise RuntimeError(msg)
+
+
+#: The ``on_open`` of ``connect()``, which restores each new connection.
+OnOpen: TypeAlias = Callable[[Connection], Awaitable[object]]

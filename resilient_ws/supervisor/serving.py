@@ -11,9 +11,9 @@ import math
 from typing import TYPE_CHECKING
 
 from resilient_ws.events import ConnectionStable
-from resilient_ws.orders import Replace, RetryNow
 from resilient_ws.policy.backoff import jittered_age
 from resilient_ws.policy.silence import Silence
+from resilient_ws.supervisor.commands import Replace, RetryNow
 
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-    from resilient_ws.journal import Journal
-    from resilient_ws.log import SessionLog
-    from resilient_ws.orders import Orders
     from resilient_ws.policy.recovery import Recovery
     from resilient_ws.settings import Settings
+    from resilient_ws.supervisor.commands import Orders
+    from resilient_ws.supervisor.journal import Journal
+    from resilient_ws.supervisor.log import SessionLog
     from resilient_ws.transport.wire import Wire
 
 

@@ -27,7 +27,7 @@ from resilient_ws.events import AttemptQueued
 from resilient_ws.limiter import Slot, governor_of
 from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
-from resilient_ws.tracebacks import by_the_user, where_raised
+from resilient_ws.policy.tracebacks import by_the_user, where_raised
 from resilient_ws.transport.client import HttpClient
 from resilient_ws.transport.dial import Greeting, dial
 from resilient_ws.transport.tcp import errno_of
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
     from resilient_ws.errors import Stage
     from resilient_ws.events import Event
-    from resilient_ws.log import SessionLog
     from resilient_ws.policy.url import Endpoint
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt, Settings
+    from resilient_ws.supervisor.log import SessionLog
     from resilient_ws.transport.at_hand import Progress
     from resilient_ws.transport.wire import Wire
 

@@ -1,0 +1,1 @@
+"""Where the messages of an outbox wait: in memory, or in a file of SQLite."""

@@ -1,0 +1,1 @@
+"""The one loop of a session: dial, restore, serve, judge, wait, and again."""
