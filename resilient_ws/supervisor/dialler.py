@@ -25,8 +25,8 @@ from resilient_ws.errors import (
 )
 from resilient_ws.events import AttemptQueued
 from resilient_ws.limiter import Slot, governor_of
-from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
+from resilient_ws.policy.reconnect import MIN_DIAL_SPACING
 from resilient_ws.policy.tracebacks import by_the_user, where_raised
 from resilient_ws.transport.client import HttpClient
 from resilient_ws.transport.dial import Greeting, dial
