@@ -70,22 +70,22 @@ class Round(Generic[T]):
         if extra.seconds > self._extra.seconds:
             self._extra = extra
         self._position += 1
-        return self._arrive(now)
+        return self._find_next(now)
 
     def rest(self, delay: RetryDelay, *, now: float) -> RetryDelay | None:
         """Leave the current member, and skip it until ``delay`` has passed."""
         self._resting[self.current] = now + delay.seconds, delay.source
         self._position += 1
-        return self._arrive(now)
+        return self._find_next(now)
 
     def drop(self, *, now: float) -> RetryDelay | None:
         """Remove the current member for the rest of the outage."""
         self._resting.pop(self.current, None)
         del self._members[self._position]
-        return self._arrive(now) if self._members else None
+        return self._find_next(now) if self._members else None
 
-    def _arrive(self, now: float) -> RetryDelay | None:
-        """Pass over members that rest; start the next round behind the last member."""
+    def _find_next(self, now: float) -> RetryDelay | None:
+        """Go to the next member that does not rest, in the next round if need be."""
         self._pass_over_resting(now)
         if self._position < len(self._members):
             return None

@@ -194,7 +194,7 @@ def default_verdict(ending: Ending) -> Verdict:
         return STAGE_VERDICTS.get(because.stage, Verdict.RETRY)
     if ending.code is not None:
         return CLOSE_VERDICTS.get(ending.code, Verdict.RETRY)
-    # Timeouts, resets, silence, and whatever a hook of the user raised.
+    # Timeouts, resets, silence, and what on_open raised.
     return Verdict.RETRY
 
 

@@ -110,7 +110,7 @@ class Judge:
                 return Judgement(ending=ending, final=True, failure=error)
         fatal = self._is_fatal(verdict, ending, member, now)
         if fatal and self._has_stood(member, now):
-            failure = _in_the_tree(ending)
+            failure = _session_error(ending)
             return Judgement(
                 ending=ending, final=True, failure=failure, complaint=complaint
             )
@@ -179,7 +179,7 @@ def _verdict(answer: object, default: Verdict) -> Verdict:
     )
 
 
-def _in_the_tree(ending: Ending) -> Exception:
+def _session_error(ending: Ending) -> Exception:
     """Return the error that ends a session, always a ``ResilientWSError``."""
     because = ending.because
     if isinstance(because, ResilientWSError):

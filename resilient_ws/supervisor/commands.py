@@ -66,7 +66,7 @@ Command: TypeAlias = EndSession | Replace | RetryNow
 
 
 class Commands:
-    """Holds the pending command, and wakes whoever waits for one."""
+    """Holds the pending command, and wakes the supervisor when one is given."""
 
     __slots__ = ("_log", "_loop", "_pending", "_wake")
 

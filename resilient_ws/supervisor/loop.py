@@ -107,7 +107,7 @@ class Supervisor:
         )
         self._task: asyncio.Task[None] | None = None
 
-    # Beginning, end, and what comes in between from outside.
+    # What the session asks of it.
 
     async def prepare(self) -> None:
         """Open the store of the outbox, which must be there before anything starts."""
@@ -165,7 +165,7 @@ class Supervisor:
         self.outbox.refuse(command.failure)
 
     def fail(self, failure: Exception) -> None:
-        """End the session because of what a callable of the user's raised."""
+        """End the session because of a failure, without draining the outbox."""
         self.close(EndSession(failure=without_frames(failure), drain=0))
 
     def abort(self) -> None:
@@ -203,8 +203,8 @@ class Supervisor:
         ticker.subscribe(self._slept)
         try:
             failure = await self._supervise()
-        except Exception as bug:  # noqa: BLE001 - logged; whoever waits hears of it
-            failure = self._bug(bug)
+        except Exception as bug:  # noqa: BLE001 - logged, and raised to all who wait
+            failure = self._log_bug(bug)
         finally:
             ticker.unsubscribe(self._slept)
             await self._end(failure)
@@ -237,7 +237,7 @@ class Supervisor:
         try:
             return self._recovery.after(judgement, now=now)
         except Exception as bug:  # noqa: BLE001 - logged and told
-            return Surrender(self._mistake_in_policy(bug))
+            return Surrender(self._log_policy_mistake(bug))
 
     async def _back_off(self, delay: RetryDelay) -> None:
         """Wait until the next attempt is due, or a command ends the wait."""
@@ -256,7 +256,7 @@ class Supervisor:
         while self.commands.pending is None and self._loop.time() < until:
             await self.commands.wait_for_command(timeout=until - self._loop.time())
 
-    def _mistake_in_policy(self, bug: Exception) -> Fatal:
+    def _log_policy_mistake(self, bug: Exception) -> Fatal:
         """Log that the user's wait or stop raised, and return the failure."""
         what = f"Reconnect.wait or Reconnect.stop raised {type(bug).__name__}"
         line = ("the session ends: %s", what)
@@ -265,7 +265,7 @@ class Supervisor:
         failure.__cause__ = without_frames(bug)
         return failure
 
-    def _bug(self, bug: Exception) -> Fatal:
+    def _log_bug(self, bug: Exception) -> Fatal:
         """Log a bug of ours, and return the failure that ends the session."""
         # Only as text: log handlers keep the frames of exc_info, and their secrets.
         kind = type(bug).__name__
