@@ -76,9 +76,9 @@ from resilient_ws.outbox.store.ledger import StoredMessage
 from resilient_ws.outbox.store.memory import MemoryStore
 from resilient_ws.outbox.store.sqlite import SQLiteStore
 from resilient_ws.policy.access import Access
-from resilient_ws.policy.backoff import FullJitter, Reconnect
 from resilient_ws.policy.failures import Ending, Verdict
 from resilient_ws.policy.liveness import Liveness
+from resilient_ws.policy.reconnect import FullJitter, Reconnect
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.protocol.close import Close
 from resilient_ws.protocol.text import printable

@@ -26,12 +26,21 @@ if TYPE_CHECKING:
 
 
 class Window:
-    """Whether ``on_open`` may still use its connection; ``Hook`` closes it."""
+    """Whether ``on_open`` may still use its connection."""
 
-    __slots__ = ("is_open",)
+    __slots__ = ("_is_open",)
 
     def __init__(self) -> None:
-        self.is_open = True
+        self._is_open = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether ``on_open`` is still running."""
+        return self._is_open
+
+    def close(self) -> None:
+        """Note that ``on_open`` has ended."""
+        self._is_open = False
 
 
 class Connection:

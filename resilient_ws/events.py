@@ -50,8 +50,9 @@ __all__ = [
 ]
 
 #: What decided the delay of a retry: the policy's ``wait``, the server's
-#: ``Retry-After``, a minimum (after close 1012 or 1013, or a fatal verdict that is not
-#: final yet), a failover to another URL, or a request by the user.
+#: ``Retry-After``, extra time that the library adds to the wait (``floor``: after close
+#: 1012 or 1013, or a fatal verdict that is not final yet), a failover to another URL,
+#: or a request by the user.
 RetrySource = Literal["wait", "retry_after", "floor", "failover", "request"]
 
 

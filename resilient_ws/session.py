@@ -35,8 +35,8 @@ from resilient_ws.protocol.close import check_close
 from resilient_ws.settings import make_settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
-from resilient_ws.supervisor.commands import Close, Replace, RetryNow
-from resilient_ws.supervisor.dispatcher import Dispatcher
+from resilient_ws.supervisor.callbacks import Callbacks
+from resilient_ws.supervisor.commands import EndSession, Replace
 from resilient_ws.supervisor.loop import Supervisor
 
 
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.payload import Sendable
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.policy.access import Access
-    from resilient_ws.policy.backoff import Reconnect
     from resilient_ws.policy.liveness import Liveness
+    from resilient_ws.policy.reconnect import Reconnect
     from resilient_ws.policy.timeouts import Timeouts
-    from resilient_ws.protocol.close import Close as CloseRecord
+    from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.message import Message
     from resilient_ws.settings import (
         Headers,
@@ -179,7 +179,7 @@ class Session:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._dispatcher = Dispatcher(settings.name)
+        self._callbacks = Callbacks()
         self._supervisor: Supervisor | None = None
         self._pulled = False
         self._entering = False
@@ -199,7 +199,7 @@ class Session:
         supervisor = self._supervisor
         # The session's tasks refer to the supervisor and not to the session, so this
         # method is called while they still run.
-        if supervisor is not None and supervisor.forsake():
+        if supervisor is not None and supervisor.abandon():
             warnings.warn(
                 f"{self!r} was dropped without close(), so it ends: use "
                 "'async with connect(...) as session', or await session.close().",
@@ -277,7 +277,7 @@ class Session:
 
     async def _prepared(self) -> Supervisor:
         """Return a supervisor that is ready to start."""
-        supervisor = Supervisor(self._settings, self._dispatcher, home=Home.here())
+        supervisor = Supervisor(self._settings, self._callbacks, home=Home.here())
         self._entering = True
         try:
             await supervisor.prepare()
@@ -301,7 +301,7 @@ class Session:
             Aborts at once; nothing is left behind.
         """
         supervisor = self._entered()
-        supervisor.close(Close(drain=None if exc_type is None else 0))
+        supervisor.close(EndSession(drain=None if exc_type is None else 0))
         await self._ended(supervisor)
 
     async def _ended(self, supervisor: Supervisor) -> None:
@@ -321,7 +321,7 @@ class Session:
 
     async def close(
         self, code: int = 1000, reason: str = "", drain: float | None = None
-    ) -> CloseRecord | None:
+    ) -> Close | None:
         """End the session; safe to call again, from anywhere, at any time.
 
         With an open connection, the session drains its outbox, waits for confirmations
@@ -355,7 +355,7 @@ class Session:
             self._closed_unentered = True
             return None
         supervisor = self._entered()
-        supervisor.close(Close(code=code, reason=reason, drain=drain))
+        supervisor.close(EndSession(code=code, reason=reason, drain=drain))
         if not supervisor.owns(asyncio.current_task()):
             await supervisor.wait()
         return supervisor.journal.close_record
@@ -396,7 +396,7 @@ class Session:
         require(state, State, "state", "a State, such as State.OPEN")
         supervisor = self._entered()
         if state is not supervisor.life.state:
-            supervisor.hook.check_outside()
+            supervisor.restorer.check_outside()
         with NoFrames():
             await supervisor.life.wait_until(state)
 
@@ -589,14 +589,14 @@ class Session:
     def _consume(self) -> Supervisor:
         """Return the supervisor, unless the messages go to a callback."""
         supervisor = self._entered()
-        if not self._pulled and self._dispatcher.consumes:
+        if not self._pulled and self._callbacks.consumes:
             msg = (
                 "Messages go to the callback for MessageReceived; a session has one "
                 "consumer, so use either callbacks or receive() and iteration."
             )
             raise RuntimeError(msg)
-        if supervisor.hook.task is not None:
-            supervisor.hook.check_outside()
+        if supervisor.restorer.task is not None:
+            supervisor.restorer.check_outside()
         self._pulled = True
         return supervisor
 
@@ -632,15 +632,15 @@ class Session:
             raise TypeError("event must be a class from resilient_ws.events.")
         if self._supervisor is not None:
             self._supervisor.home.check()
-        if event is MessageReceived and (self._pulled or self._dispatcher.consumes):
+        if event is MessageReceived and (self._pulled or self._callbacks.consumes):
             msg = "Messages have a consumer already, and a session has only one."
             raise RuntimeError(msg)
 
         def register(function: C) -> C:
             require_callable(function, "callback")
-            self._dispatcher.register(event, function)
+            self._callbacks.register(event, function)
             if self._supervisor is not None:
-                self._supervisor.listen()
+                self._supervisor.run_callbacks()
             return function
 
         return register if callback is None else register(callback)
@@ -663,14 +663,17 @@ class Session:
         require(reason, str, "reason", "a str")
         supervisor = self._entered()
         with NoFrames():
-            if supervisor.life.state.ending or supervisor.orders.closing():
+            if (
+                supervisor.life.state.ending
+                or supervisor.commands.end_session is not None
+            ):
                 raise supervisor.life.ended()
             if self._settings.reconnect.single:
                 msg = "Reconnect.once() allows one connection: make a new session."
                 raise RuntimeError(msg)
             endpoint = None if url is None else self._settings.endpoint(url)
         if endpoint is not None or supervisor.life.state is not State.CONNECTING:
-            supervisor.orders.give(Replace(reason=reason, url=endpoint))
+            supervisor.commands.give(Replace(reason=reason, url=endpoint))
 
     def retry_now(self) -> None:
         """End the wait before the next attempt; do nothing in other states.
@@ -682,8 +685,7 @@ class Session:
         if supervisor.life.state.ending:
             with NoFrames():
                 raise supervisor.life.ended()
-        if supervisor.life.state is State.BACKOFF:
-            supervisor.orders.give(RetryNow())
+        supervisor.retry_now()
 
     # Looking.
 
@@ -745,7 +747,7 @@ class Session:
         if timeout is not None:
             check_duration("timeout", timeout)
         supervisor = self._entered()
-        supervisor.hook.check_outside()
+        supervisor.restorer.check_outside()
         state, wire = supervisor.life.state, supervisor.wire
         with NoFrames():
             if state.ending:
@@ -779,13 +781,7 @@ class Session:
         supervisor = self._supervisor
         if supervisor is None:
             return Statistics()
-        return supervisor.journal.tally.snapshot(
-            supervisor.wire,
-            supervisor.life,
-            supervisor.inbox,
-            supervisor.outbox,
-            self._dispatcher,
-        )
+        return supervisor.statistics()
 
     # Checking.
 

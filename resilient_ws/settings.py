@@ -19,10 +19,10 @@ from resilient_ws.policy._validate import (
     wrong_type,
 )
 from resilient_ws.policy.access import Access
-from resilient_ws.policy.backoff import Reconnect
 from resilient_ws.policy.headers import check_headers
 from resilient_ws.policy.liveness import Liveness
 from resilient_ws.policy.proxy import Proxy, parse_proxy
+from resilient_ws.policy.reconnect import Reconnect
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.policy.url import Endpoint, parse_endpoint
 from resilient_ws.protocol.deflate import Offer

@@ -23,13 +23,13 @@ from resilient_ws.errors import (
     ProtocolError,
     SecurityError,
 )
+from resilient_ws.policy.retry_delay import NO_EXTRA, RetryDelay
 from resilient_ws.state import State
 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from resilient_ws.events import RetrySource
     from resilient_ws.protocol.close import Close
 
 
@@ -100,14 +100,15 @@ STAGE_VERDICTS: Final[Mapping[str, Verdict]] = {
     "internal": _RETRY,
 }
 
-#: Seconds added to the wait after a failed dial: a bug of ours does not pass quickly.
-STAGE_FLOORS: Final[Mapping[str, float]] = {"internal": 60.0}
+#: Seconds added to the wait after a dial that failed at a stage. A bug in this library
+#: does not go away quickly.
+EXTRA_AFTER_STAGE: Final[Mapping[str, float]] = {"internal": 60.0}
 
 #: Close codes that end a session normally: done, going away, or no code.
 GOODBYES: Final = frozenset({1000, 1001, 1005})
 
 #: Seconds added to the wait after close 1012 (restarting) and 1013 (overloaded).
-CLOSE_FLOORS: Final[Mapping[int, float]] = {1012: 5.0, 1013: 5.0}
+EXTRA_AFTER_CLOSE: Final[Mapping[int, float]] = {1012: 5.0, 1013: 5.0}
 
 
 @attrs.frozen(kw_only=True)
@@ -193,12 +194,12 @@ def default_verdict(ending: Ending) -> Verdict:
         return STAGE_VERDICTS.get(because.stage, Verdict.RETRY)
     if ending.code is not None:
         return CLOSE_VERDICTS.get(ending.code, Verdict.RETRY)
-    # Timeouts, resets, silence, and whatever a hook of the user raised.
+    # Timeouts, resets, silence, and what on_open raised.
     return Verdict.RETRY
 
 
-def floor(ending: Ending, now_wall: float, cap: float) -> tuple[float, RetrySource]:
-    """Return how many seconds the server asked us to stay away, and how it asked.
+def extra_delay(ending: Ending, now_wall: float, cap: float) -> RetryDelay:
+    """Return what an ending adds to the policy's wait: it asks us to stay away longer.
 
     Args:
         ending: Why the connection ended.
@@ -208,10 +209,10 @@ def floor(ending: Ending, now_wall: float, cap: float) -> tuple[float, RetrySour
     if isinstance(ending.because, HandshakeRejected):
         headers = {k.lower(): v for k, v in ending.because.headers.items()}
         after = min(cap, _retry_after(headers, now_wall))
-        return (after, "retry_after") if after > 0 else (0.0, "wait")
-    raised = STAGE_FLOORS.get(ending.stage or "", 0.0)
-    raised = raised or CLOSE_FLOORS.get(ending.code or 0, 0.0)
-    return (raised, "floor") if raised else (0.0, "wait")
+        return RetryDelay(after, "retry_after") if after > 0 else NO_EXTRA
+    seconds = EXTRA_AFTER_STAGE.get(ending.stage or "", 0.0)
+    seconds = seconds or EXTRA_AFTER_CLOSE.get(ending.code or 0, 0.0)
+    return RetryDelay(seconds, "floor") if seconds else NO_EXTRA
 
 
 def _retry_after(headers: Mapping[str, str], now_wall: float) -> float:

@@ -1,4 +1,9 @@
-"""Putting off a deadline for what is our own fault, and not for ever."""
+"""Extends a deadline for delays that are our own fault, within a bound.
+
+Rules: all extensions together add at most the length of the deadline, because a loop
+that is always late must not hide a dead link for ever. A sign of life moves the
+deadline by itself, and then extensions may add their full length again.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,10 @@ import math
 
 
 class Grace:
-    """Puts a deadline off for delays of our own, at most once its length in all.
+    """The extensions of one deadline.
 
-    The bound matters: a loop that is always late must not hide a dead link for ever.
-    It is renewed when the deadline moves by itself, that is by a sign of life.
+    Args:
+        length: The most seconds that extensions add before the next sign of life.
     """
 
     __slots__ = ("_left", "_length", "_natural", "_until")
@@ -21,21 +26,25 @@ class Grace:
         self._until = -math.inf
 
     def deadline(self, natural: float) -> float:
-        """The deadline that holds, where ``natural`` would be without us."""
+        """Return the deadline in force.
+
+        Args:
+            natural: The deadline without extensions, given by the last sign of life.
+        """
         return max(natural, self._until)
 
     def put_off(self, natural: float, now: float, by: float) -> None:
-        """Move the deadline for a delay of ``by`` seconds that ends now."""
+        """Extend the deadline for a delay of ``by`` seconds that ends now."""
         if natural == math.inf:
             return  # there is no deadline
         if natural > self._natural:
             self._natural, self._left = natural, self._length
         part = min(by, self._left)
         self._left -= part
-        # From now on if it is overdue: the time in which nothing could be read ended
-        # now, and a pong may still be under way.
+        # Count from now if the deadline has passed: nothing could be read until now,
+        # and a pong may still arrive.
         self._until = max(self.deadline(natural), now) + part
 
     def renew(self, now: float) -> None:
-        """Give the full time again, from now on."""
+        """Start the full time again, from now on."""
         self._until = now + self._length

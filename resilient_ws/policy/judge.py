@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import attrs
 
 from resilient_ws.errors import Fatal, HandshakeRejected, ResilientWSError, mistake
-from resilient_ws.events import RetrySource
-from resilient_ws.policy.backoff import longest_wait
-from resilient_ws.policy.failures import Ending, Verdict, default_verdict, floor
+from resilient_ws.policy.failures import (
+    Ending,
+    Verdict,
+    default_verdict,
+    extra_delay,
+)
+from resilient_ws.policy.outage import longest_wait
+from resilient_ws.policy.retry_delay import NO_EXTRA, RetryDelay
 
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from resilient_ws.policy.backoff import Reconnect
+    from resilient_ws.policy.reconnect import Reconnect
 
 #: Two endings with equal signatures are the same: who, what kind, number or stage.
 Signature: TypeAlias = tuple[object, ...]
@@ -33,25 +38,26 @@ Signature: TypeAlias = tuple[object, ...]
 
 @attrs.frozen(kw_only=True)
 class Judgement:
-    """What a session does after an ending.
+    """An ending, and what it means for the session.
 
     Attributes:
+        ending: The ending that was judged.
         final: Whether the session, or this member of a round, is to end.
-        because: The error to end it with: the ending's exception, a ``Fatal`` that
-            ``classify`` raised, or a ``Fatal`` about a mistake in ``on_open``.
+        failure: The error with which it ends if it ends now: the exception of the
+            ending, a ``Fatal`` that ``classify`` raised, or a ``Fatal`` about a mistake
+            in ``on_open``.
         stands: Whether a fatal verdict stands but is not final yet.
         fresh: Whether the next attempt needs a fresh URL and fresh headers.
-        floor: Seconds to add to the wait.
-        source: What raised the floor.
-        complaint: What went wrong in ``classify``, to be reported.
+        extra: The delay that the ending adds to the policy's wait.
+        complaint: The exception that ``classify`` raised, to be reported.
     """
 
+    ending: Ending
     final: bool
-    because: Exception
+    failure: Exception
     stands: bool = False
     fresh: bool = False
-    floor: float = 0.0
-    source: RetrySource = "wait"
+    extra: RetryDelay = NO_EXTRA
     complaint: Exception | None = None
 
 
@@ -72,18 +78,18 @@ class Judge:
         policy: The policy with the ``classify``, waits and caps to apply.
     """
 
-    __slots__ = ("_opened", "_policy", "_records")
+    __slots__ = ("_policy", "_records", "_was_open")
 
     def __init__(self, policy: Reconnect) -> None:
         self._policy: Final = policy
-        self._opened = False
+        self._was_open = False
         self._records: dict[Hashable, _Record] = {}
 
-    def opened(self) -> None:
+    def note_open(self) -> None:
         """Note that a connection is open, so the configuration has worked once."""
-        self._opened = True
+        self._was_open = True
 
-    def stable(self) -> None:
+    def note_stable(self) -> None:
         """Note that a connection is stable, and forget all verdicts before it."""
         self._records.clear()
 
@@ -99,49 +105,57 @@ class Judge:
             member: The endpoint that was dialled.
         """
         verdict, complaint = self._classify(ending)
-        fatal = next(
-            (e for e in (ending.because, complaint) if isinstance(e, Fatal)), None
-        )
-        if fatal is not None:
-            return Judgement(final=True, because=fatal)
-        fresh = verdict is Verdict.RETRY_FRESH
-        final, worst = self._weigh(verdict, _signature(ending), member, now)
-        seconds, source = floor(ending, now_wall, self._policy.retry_after_cap)
-        stands = worst is Verdict.FATAL and not final
-        if stands:
-            longest = longest_wait(self._policy, ending.because)
-            if longest > seconds:
-                seconds, source = longest, "floor"
+        for error in (ending.because, complaint):
+            if isinstance(error, Fatal):
+                return Judgement(ending=ending, final=True, failure=error)
+        fatal = self._is_fatal(verdict, ending, member, now)
+        if fatal and self._has_stood(member, now):
+            failure = _session_error(ending)
+            return Judgement(
+                ending=ending, final=True, failure=failure, complaint=complaint
+            )
         return Judgement(
-            final=final,
-            because=_in_the_tree(ending) if final else ending.because,
-            stands=stands,
-            fresh=fresh and not final,
-            floor=0.0 if final else seconds,
-            source="wait" if final else source,
+            ending=ending,
+            final=False,
+            failure=ending.because,
+            stands=fatal,
+            fresh=verdict is Verdict.RETRY_FRESH,
+            extra=self._extra(ending, now_wall, stands=fatal),
             complaint=complaint,
         )
 
-    def _weigh(
-        self, verdict: Verdict, signature: Signature, member: Hashable, now: float
-    ) -> tuple[bool, Verdict]:
-        """Return whether the verdict is final, and what repetition has made of it."""
+    def _extra(self, ending: Ending, now_wall: float, *, stands: bool) -> RetryDelay:
+        """Return what an ending adds to the wait: while fatal, the longest delay."""
+        asked = extra_delay(ending, now_wall, self._policy.retry_after_cap)
+        longest = longest_wait(self._policy, ending.because) if stands else 0.0
+        return RetryDelay(longest, "floor") if longest > asked.seconds else asked
+
+    def _is_fatal(
+        self, verdict: Verdict, ending: Ending, member: Hashable, now: float
+    ) -> bool:
+        """Record a verdict, and return whether it and those before it are fatal."""
         if verdict is Verdict.RETRY:
             self._records.pop(member, None)
-            return False, verdict
+            return False
         record = self._records.setdefault(member, _Record())
+        signature = _signature(ending)
         if verdict is Verdict.RETRY_FRESH and signature not in record.refreshed:
             record.refreshed.add(signature)
-            return False, verdict
+            return False
         if record.since is None:
             record.since = now
-        stood = now - record.since >= self._policy.fatal_after
-        return stood or not self._opened, Verdict.FATAL
+        return True
+
+    def _has_stood(self, member: Hashable, now: float) -> bool:
+        """Whether a fatal verdict has stood for long enough to be final."""
+        since = self._records[member].since
+        stood = since is not None and now - since >= self._policy.fatal_after
+        return stood or not self._was_open
 
     def _classify(self, ending: Ending) -> tuple[Verdict, Exception | None]:
         # A mistake in on_open that is retried for ever would never be seen. The author
         # is watching before the first open connection, but not later.
-        mistaken = ending.bug and not self._opened
+        mistaken = ending.bug and not self._was_open
         default = Verdict.FATAL if mistaken else default_verdict(ending)
         classify = self._policy.classify
         if classify is None or isinstance(ending.because, Fatal):
@@ -165,7 +179,7 @@ def _verdict(answer: object, default: Verdict) -> Verdict:
     )
 
 
-def _in_the_tree(ending: Ending) -> Exception:
+def _session_error(ending: Ending) -> Exception:
     """Return the error that ends a session, always a ``ResilientWSError``."""
     because = ending.because
     if isinstance(because, ResilientWSError):

@@ -1,9 +1,10 @@
-"""What follows the end of a connection: a pause, or the end of the session.
+"""What follows the end of a connection: a delay, or the end of the session.
 
 Rules: an outage lasts from the loss of a stable connection (or the start of the
 session) to the next stable one, which resets all its counters. A connection that was
 open but not yet stable counts as a failed attempt. The session also waits before the
-first dial after the loss of a stable connection, or a fleet would come back at once.
+first dial after the loss of a stable connection, because a fleet that lost its server
+would otherwise come back all at once.
 """
 
 from __future__ import annotations
@@ -13,47 +14,29 @@ from typing import TYPE_CHECKING
 import attrs
 
 from resilient_ws.errors import Fatal
-from resilient_ws.events import RetrySource
-from resilient_ws.policy.backoff import Outage, member_gap
 from resilient_ws.policy.endpoints import Round
 from resilient_ws.policy.judge import Judge
+from resilient_ws.policy.outage import Outage
 from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.state import State
 
 
 if TYPE_CHECKING:
-    from resilient_ws.policy.backoff import Reconnect, Retry
     from resilient_ws.policy.failures import Ending
     from resilient_ws.policy.judge import Judgement
+    from resilient_ws.policy.reconnect import Reconnect
+    from resilient_ws.policy.retry_delay import RetryDelay
 
 
-@attrs.frozen(kw_only=True)
-class Pause:
-    """Dial again after a delay.
-
-    Attributes:
-        delay: The seconds until the next attempt.
-        source: What decided the delay.
-        complaint: What went wrong in the user's ``classify``, to be reported.
-    """
-
-    delay: float
-    source: RetrySource
-    complaint: Exception | None = None
-
-
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Surrender:
-    """Do not dial again.
+    """The decision not to dial again.
 
     Attributes:
-        failure: The error that ends the session, ``None`` if its only connection ended
-            normally.
-        complaint: What went wrong in the user's ``classify``, to be reported.
+        failure: The error that ends the session, ``None`` if it ends normally.
     """
 
     failure: Exception | None
-    complaint: Exception | None = None
 
 
 class Recovery:
@@ -79,6 +62,7 @@ class Recovery:
         self._policy = policy
         self._members = range(members)
         self._judge = Judge(policy)
+        # The present outage, None while there is none.
         self._outage: Outage | None = Outage(policy, now)
         self._round = Round(self._members)
         #: Whether the next attempt needs a fresh URL and fresh headers.
@@ -88,7 +72,7 @@ class Recovery:
 
     @property
     def member(self) -> int:
-        """Which endpoint is to be dialled next."""
+        """The index of the endpoint to dial next."""
         return self._round.current
 
     @property
@@ -96,31 +80,29 @@ class Recovery:
         """The number of the next attempt in this outage, from 1."""
         return 1 if self._outage is None else self._outage.attempts + 1
 
-    def opened(self) -> None:
-        """Take note that a connection is open."""
-        self._judge.opened()
+    def note_open(self) -> None:
+        """Note that a connection is open."""
+        self._judge.note_open()
 
-    def stable(self) -> None:
-        """Take note that a connection is stable: the outage is over."""
-        self._judge.stable()
+    def note_stable(self) -> None:
+        """Note that a connection is stable: the outage is over."""
+        self._judge.note_stable()
         self._outage = None
         self._round = Round(self._members)
         self.fresh = False
         self.because = None
 
-    def replaced(self, because: Exception, now: float) -> None:
-        """Take note that an open connection is being replaced on request."""
+    def note_replaced(self, because: Exception, *, now: float) -> None:
+        """Note that an open connection is being replaced on request."""
         self.because = because
         if self._outage is None:
             self._outage = Outage(self._policy, now)
 
-    def after(
-        self, ending: Ending, *, now: float, now_wall: float
-    ) -> Pause | Surrender:
-        """Say what follows an ending.
+    def judge(self, ending: Ending, *, now: float, now_wall: float) -> Judgement:
+        """Judge the end of a connection, or of the attempt at one.
 
         Args:
-            ending: Why the connection, or the attempt at one, ended.
+            ending: Why it ended.
             now: The time, on the caller's clock.
             now_wall: The wall clock, for a ``Retry-After`` that is a date.
         """
@@ -129,47 +111,50 @@ class Recovery:
         )
         self.because = ending.because
         self.fresh = judgement.fresh
+        return judgement
+
+    def after(self, judgement: Judgement, *, now: float) -> RetryDelay | Surrender:
+        """Return the delay until the next attempt, or the end of the session.
+
+        Args:
+            judgement: What ``judge`` has just returned.
+            now: The time, on the caller's clock.
+
+        Raises:
+            Exception: ``Reconnect.wait`` or ``Reconnect.stop`` raised it.
+        """
+        ending = judgement.ending
         if self._policy.single and ending.state is State.OPEN:
-            failure = None if ending.goodbye else judgement.because
-            return Surrender(failure=failure, complaint=judgement.complaint)
-        answer = self._answer(judgement, now)
+            return Surrender(None if ending.goodbye else judgement.failure)
+        delay = self._delay_or_failure(judgement, now)
         # A wait, a stop or a classify may have raised the error and caught it again.
         without_frames(ending.because)
-        if isinstance(answer, Exception):
-            return Surrender(failure=answer, complaint=judgement.complaint)
-        return Pause(
-            delay=answer.delay, source=answer.source, complaint=judgement.complaint
-        )
+        return Surrender(delay) if isinstance(delay, Exception) else delay
 
-    def _answer(self, judgement: Judgement, now: float) -> Retry | Exception:
-        """Return the next attempt's delay, or what ends the session."""
-        because = judgement.because
+    def _delay_or_failure(
+        self, judgement: Judgement, now: float
+    ) -> RetryDelay | Exception:
+        """Return the delay until the next attempt, or what ends the session."""
+        because = judgement.failure
         if isinstance(because, Fatal):
             return because
         if self._outage is None:
             # A stable connection was lost: no attempt has failed in this outage yet.
             self._outage = Outage(self._policy, now)
             if not judgement.final:
-                return self._outage.after_failure(
-                    because,
-                    now,
-                    floor=judgement.floor,
-                    source=judgement.source,
-                    counted=False,
-                )
-        turn = self._round.failed(
-            fatal=judgement.final or self._policy.single,
-            floor=judgement.floor,
-            source=judgement.source,
-            rests=judgement.stands,
-            now=now,
-        )
-        if turn is None:
+                return self._outage.next_wait(because, judgement.extra, now=now)
+        extra = self._leave_member(judgement, now)
+        if not self._round:
             return because
-        return self._outage.after_failure(
-            because,
-            now,
-            floor=turn.floor,
-            source=turn.source,
-            gap=None if turn.wraps else member_gap(self._policy.rng),
-        )
+        self._outage.count(because)
+        if extra is None:
+            return self._outage.next_gap(because, now=now)
+        return self._outage.next_wait(because, extra, now=now)
+
+    def _leave_member(self, judgement: Judgement, now: float) -> RetryDelay | None:
+        """Move on to the next endpoint; see ``Round`` for what this returns."""
+        if judgement.final or self._policy.single:
+            return self._round.drop(now=now)
+        if judgement.stands:
+            return self._round.rest(judgement.extra, now=now)
+        return self._round.move_on(judgement.extra, now=now)

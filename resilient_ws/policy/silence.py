@@ -1,4 +1,4 @@
-"""Detect a session that fell silent because it did not subscribe again.
+"""Detects a session that fell silent because it did not subscribe again.
 
 Rules: a subscription ends with its connection. A session without ``on_open`` that sent
 and received messages on an earlier connection, and then neither sends nor receives any
@@ -21,7 +21,10 @@ GREETED_FOR: Final = 5.0
 
 
 class Silence:
-    """The silence of one session. Its owner asks at the times that it names.
+    """The silence of one session, on one connection after the other.
+
+    Call ``begin`` when a connection opens, ``check`` at the times that it and ``begin``
+    return, and ``end`` when the connection has ended.
 
     Args:
         restores: Whether the session has an ``on_open``.
@@ -33,17 +36,20 @@ class Silence:
         self._over = restores
         # Seconds of silence on the connections before this one.
         self._before = 0.0
-        # Messages received while this connection was new, None until it is not.
+        # Messages received while this connection was new, None while it is new.
         self._greetings: int | None = None
         # Whether silence on this connection counts.
         self._watched = False
 
-    def due_after(self, *, sent: int, received: int) -> float:
-        """Return when to ask about a new connection, in seconds; infinity for never.
+    def begin(self, *, sent: int, received: int) -> float:
+        """Note that a connection is open.
 
         Args:
             sent: The number of messages sent on earlier connections.
             received: The number of messages received on earlier connections.
+
+        Returns:
+            The seconds until the first check, or infinity if none is needed.
         """
         self._greetings = None
         self._watched = bool(sent and received) and not self._over
@@ -51,15 +57,17 @@ class Silence:
             return math.inf
         return max(0.0, min(GREETED_FOR, QUIET_AFTER - self._before))
 
-    def ask_after(self, *, sent: int, received: int, paused: bool) -> float:
-        """Return when to ask again, in seconds; 0 to warn now, infinity for never.
-
-        It returns 0 once in a session.
+    def check(self, *, sent: int, received: int, paused: bool) -> float:
+        """Look for messages on the open connection.
 
         Args:
             sent: The number of messages sent on this connection so far.
             received: The number of messages received on this connection so far.
             paused: Whether reading is paused, so that no message can arrive.
+
+        Returns:
+            The seconds until the next check, infinity if none is needed, or 0 if the
+            session seems to have forgotten to subscribe. It is 0 once in a session.
         """
         if self._over or paused or sent:
             return math.inf
@@ -74,8 +82,8 @@ class Silence:
         self._over = True
         return 0.0
 
-    def ended(self, *, received: int, uptime: float) -> None:
-        """Note that this connection has ended.
+    def end(self, *, received: int, uptime: float) -> None:
+        """Note that the connection has ended.
 
         Args:
             received: The number of messages received on this connection.

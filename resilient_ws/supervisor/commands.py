@@ -1,7 +1,8 @@
-"""Orders from the user to a running session, and how the supervisor gets them.
+"""Commands to a running session, and how the supervisor receives them.
 
-Rules: giving an order stores it and wakes the supervisor, which takes it at its next
-wait. ``Close`` outranks all other orders and stays, because nothing can follow it.
+Rules: giving a command stores it and wakes the supervisor, which carries it out at its
+next wait. At most one command is pending. ``EndSession`` outranks all others and stays
+pending, because nothing can follow it. ``RetryNow`` never replaces another command.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from resilient_ws.policy.url import Endpoint
 
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from resilient_ws.supervisor.log import SessionLog
 
@@ -26,15 +27,15 @@ T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
-class Close:
+class EndSession:
     """End the session.
 
     Attributes:
         code: The close code for an open connection.
         reason: The close reason.
         drain: Seconds beyond ``timeouts.close`` for sending the outbox; ``None`` for no
-            extra time, 0 to leave what waits.
-        failure: The exception that ends the session, ``None`` for a request.
+            extra time, 0 to leave the waiting messages unsent.
+        failure: The exception that ends the session, ``None`` if the user asked for it.
     """
 
     code: int = 1000
@@ -58,81 +59,94 @@ class Replace:
 
 @attrs.frozen
 class RetryNow:
-    """Make the next attempt now instead of waiting for it."""
+    """Make the next attempt now instead of waiting for it. Given in BACKOFF only."""
 
 
-Order: TypeAlias = Close | Replace | RetryNow
+Command: TypeAlias = EndSession | Replace | RetryNow
 
 
-class Orders:
-    """Holds the order that waits to be carried out, at most one."""
+class Commands:
+    """Holds the pending command, and wakes the supervisor when one is given."""
 
-    __slots__ = ("_bell", "_log", "_loop", "_order")
+    __slots__ = ("_log", "_loop", "_pending", "_wake")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, log: SessionLog) -> None:
         self._loop = loop
         self._log = log
-        self._order: Order | None = None
-        #: The future that the supervisor is waiting for, or ``None``.
-        self._bell: asyncio.Future[None] | None = None
+        self._pending: Command | None = None
+        # The future that the supervisor is waiting for, or None.
+        self._wake: asyncio.Future[None] | None = None
 
-    def waiting(self) -> Order | None:
-        """Return the waiting order, or ``None``."""
-        return self._order
+    @property
+    def pending(self) -> Command | None:
+        """The command that is still to be carried out, or ``None``."""
+        return self._pending
 
-    def closing(self) -> Close | None:
-        """Return the order to end the session, or ``None``."""
-        return self._order if isinstance(self._order, Close) else None
+    @property
+    def end_session(self) -> EndSession | None:
+        """The pending command if it ends the session, else ``None``."""
+        return self._pending if isinstance(self._pending, EndSession) else None
 
-    def give(self, order: Order) -> None:
-        """Store an order, unless one that outranks it is waiting."""
-        if self.closing() is not None:
+    def give(self, command: Command) -> None:
+        """Store a command, unless one that outranks it is pending."""
+        if self.end_session is not None:
             return
-        if isinstance(order, RetryNow) and self._order is not None:
+        if isinstance(command, RetryNow) and self._pending is not None:
             return
-        self._order = order
-        if self._bell is not None:
-            _ring(self._bell)
+        self._pending = command
+        if self._wake is not None:
+            _complete(self._wake)
 
-    def take(self) -> Order | None:
-        """Remove and return the waiting order; ``Close`` stays."""
-        order = self._order
-        if order is not None and self.closing() is None:
-            self._order = None
-        return order
+    def take(self) -> Command | None:
+        """Return the pending command, and remove it unless it ends the session."""
+        command = self._pending
+        if self.end_session is None:
+            self._pending = None
+        return command
 
-    async def first(
-        self, *futures: asyncio.Future[Any], timeout: float | None = None
+    async def wait_for_command(
+        self,
+        *,
+        or_done: Sequence[asyncio.Future[Any]] = (),
+        timeout: float | None = None,
     ) -> None:
-        """Wait for a future, an order or the timeout, and cancel nothing.
+        """Wait for a command, for one of the futures or for the timeout; cancel none.
 
-        Even if one has come already, this returns in the next turn of the loop, so that
-        a task that was just created gets its first step. Thousands of open sessions may
-        wait here for weeks, and ``asyncio.wait`` would take twice the memory.
+        Even if one of them has come already, this returns in the next turn of the loop,
+        so that a task that was just created gets its first step. Thousands of open
+        sessions may wait here for weeks, and ``asyncio.wait`` would take twice the
+        memory.
         """
-        bell = self._bell = self._loop.create_future()
-        ring = partial(_ring, bell)
+        wake = self._wake = self._loop.create_future()
+        complete = partial(_complete, wake)
         timer = None
-        if self._order is not None:
-            timer = self._loop.call_soon(ring)
+        if self._pending is not None:
+            timer = self._loop.call_soon(complete)
         elif timeout is not None:
-            timer = self._loop.call_later(timeout, ring)
-        for future in futures:
-            future.add_done_callback(ring)
+            timer = self._loop.call_later(timeout, complete)
+        for future in or_done:
+            future.add_done_callback(complete)
         try:
-            await bell
+            await wake
         finally:
-            self._bell = None
-            for future in futures:
-                future.remove_done_callback(ring)
+            self._wake = None
+            for future in or_done:
+                future.remove_done_callback(complete)
             if timer is not None:
                 timer.cancel()
 
-    async def unless_given(self, work: Coroutine[object, object, T]) -> T | None:
-        """Run ``work`` in its own task; return ``None`` if an order cancelled it."""
+    async def run_until_command(self, work: Coroutine[object, object, T]) -> T | None:
+        """Run ``work`` in its own task, and cancel it when a command is given.
+
+        Returns:
+            The result of ``work``, ``None`` if a command cancelled it.
+
+        Raises:
+            ConnectFailed: A callable of the user, called in ``work``, cancelled it.
+        """
         task = self._loop.create_task(work)
         try:
-            await self.first(task)
+            await self.wait_for_command(or_done=[task])
             finished = task.done()
         finally:
             await cancel_and_wait(task, self._log.say)
@@ -142,6 +156,6 @@ class Orders:
         return task.result() if finished else None
 
 
-def _ring(bell: asyncio.Future[None], _: object = None) -> None:
-    if not bell.done():
-        bell.set_result(None)
+def _complete(future: asyncio.Future[None], _: object = None) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,4 +1,4 @@
-"""Turns an attempt into a connection: queue, ask the user's callables, pace, dial.
+"""Dials: waits for a slot, asks the user's callables, keeps the pace, and connects.
 
 Rules: if a user's callable raises an ``OSError``, a time-out or an aiohttp error, the
 attempt fails; any other exception is a bug and ends the session, with the exception
@@ -25,8 +25,8 @@ from resilient_ws.errors import (
 )
 from resilient_ws.events import AttemptQueued
 from resilient_ws.limiter import Slot, governor_of
-from resilient_ws.policy.backoff import MIN_DIAL_SPACING
 from resilient_ws.policy.headers import check_headers
+from resilient_ws.policy.reconnect import MIN_DIAL_SPACING
 from resilient_ws.policy.tracebacks import by_the_user, where_raised
 from resilient_ws.transport.client import HttpClient
 from resilient_ws.transport.dial import Greeting, dial
@@ -71,8 +71,8 @@ class Dialler:
         "_dialled_at",
         "_governor",
         "_greeting",
-        "_known",
         "_log",
+        "_logged",
         "_loop",
         "_report",
         "_settings",
@@ -105,9 +105,9 @@ class Dialler:
             deflate=settings.deflate,
         )
         self._dialled_at: dict[tuple[str, str, int], float] = {}
-        # Classes of unexpected exceptions that have been logged.
-        self._known: tuple[str, ...] = ()
-        #: Whether the current attempt is waiting for a callable of the user.
+        # The names of unexpected exceptions that have been logged.
+        self._logged: tuple[str, ...] = ()
+        # Whether the current attempt is waiting for a callable of the user.
         self._asking = False
         #: The endpoint of the current attempt, ``None`` until ``url`` has returned it.
         self.endpoint: Endpoint | None = None
@@ -163,8 +163,8 @@ class Dialler:
         # Name only the class: aiohttp's texts can hold URLs, passwords and headers.
         kind = type(failure).__name__
         text = f"Dialling {self.where} failed with an unexpected {kind} in {whose}"
-        if kind not in self._known:
-            self._known += (kind,)
+        if kind not in self._logged:
+            self._logged += (kind,)
             self._log.say(logging.ERROR, "%s:\n%s", text, where_raised(failure))
         return ConnectFailed(
             f"{text}. Please report this, with the traceback from the log.",
@@ -198,19 +198,19 @@ class Dialler:
             greeting=self._greeting,
             wire=wire,
             before_request=slot.dial,
-            led_to=self._led_to,
+            led_to=self._redirected,
         )
 
-    def _led_to(self, endpoint: Endpoint) -> None:
+    def _redirected(self, endpoint: Endpoint) -> None:
         """Take the target of a redirect, so that errors and logs name it."""
         self.endpoint = endpoint
 
     async def _resolve(self, attempt: Attempt, member: int) -> Endpoint:
-        """Return the endpoint to dial."""
+        """Return the endpoint to dial, and ask the ``url`` callable if there is one."""
         endpoints = self._settings.endpoints
         if not callable(endpoints):
             return endpoints[member]
-        url = await _asked("url", endpoints, attempt, self._log)
+        url = await _ask("url", endpoints, attempt, self._log)
         try:
             return self._settings.endpoint(url)
         except (TypeError, ValueError) as bug:
@@ -218,13 +218,13 @@ class Dialler:
             raise mistake(f"the url callable returned an invalid value: {why}") from bug
 
     async def _headers(self, attempt: Attempt) -> Sequence[tuple[str, str]]:
-        """Return the user's headers."""
+        """Return the user's headers, and ask the callable if there is one."""
         headers = self._settings.headers
         if not callable(headers):
             return headers
-        answer = await _asked("headers", headers, attempt, self._log)
+        given = await _ask("headers", headers, attempt, self._log)
         try:
-            return check_headers(answer)
+            return check_headers(given)
         except (TypeError, ValueError) as bug:
             why = str(bug).rstrip(".")
             what = f"the headers callable returned an invalid value: {why}"
@@ -254,15 +254,19 @@ class Dialler:
         await self._client.close()
 
 
-async def _asked(
+async def _ask(
     name: str,
-    answer: Callable[[Attempt], T | Awaitable[T]],
+    function: Callable[[Attempt], T | Awaitable[T]],
     attempt: Attempt,
     log: SessionLog,
 ) -> T:
-    """Call a user's callable, synchronous or not, and return its result."""
+    """Call a callable of the user's, synchronous or not, and return its result.
+
+    Raises:
+        ResilientWSError: It raised an error that fails the attempt or ends the session.
+    """
     try:
-        result = answer(attempt)
+        result = function(attempt)
         if inspect.isawaitable(result):
             return await result
         return result

@@ -1,161 +1,198 @@
-"""One ordered dispatcher for the user's callbacks.
+"""Runs the user's callbacks, in order, outside the reader.
 
 Rules: callbacks run one at a time, in the order in which things happened and in the
-context they were registered in. They run outside the reader, so that a slow one delays
-only other callbacks. Events wait in a bounded queue. Messages do not: the dispatcher
-takes them from the inbox one by one, which keeps the inbox's back-pressure. Each event
-has a *mark*, the number of messages received before it; it is delivered once that many
-messages have gone to the callback or been discarded by the inbox's ``overflow``.
+context they were registered in, so a slow one delays only other callbacks. Messages do
+not wait in the queue of events: the dispatcher takes them from the inbox one by one,
+which keeps the inbox's back-pressure. An event is delivered once the messages that its
+mark counts have gone to the callback or been discarded by the inbox's ``overflow``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from resilient_ws.errors import Fatal, fatal_of
-from resilient_ws.events import (
-    ConnectionDropped,
-    ConnectionOpened,
-    Event,
-    HandlerFailed,
-    InboxOverflowed,
-    LoopLagged,
-    MessageReceived,
-    OutboxOverflowed,
-    PongReceived,
-)
+from resilient_ws.errors import fatal_of
+from resilient_ws.eventloop.tasks import cancel_and_wait
+from resilient_ws.events import ConnectionDropped, HandlerFailed, MessageReceived
 from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.policy.tracebacks import without_frames
+from resilient_ws.supervisor.event_queue import EventQueue
 
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from resilient_ws.errors import Fatal
+    from resilient_ws.events import Event
     from resilient_ws.inbox import InboxQueue
     from resilient_ws.protocol.message import Message
+    from resilient_ws.supervisor.callbacks import Callbacks, Registration
     from resilient_ws.supervisor.log import SessionLog
 
 
-#: Events that may wait; beyond that the oldest are discarded and counted.
-MAX_WAITING: Final = 1000
 #: Seconds that a callback may run before a warning is logged.
 SLOW_AFTER: Final = 30.0
-
-#: Events that are merged with a waiting one of their class, which counts them.
-_MERGED: Final = (PongReceived, LoopLagged, OutboxOverflowed, InboxOverflowed)
-#: Events across which nothing is merged, so that no report spans two connections.
-_BORDERS: Final = (ConnectionOpened, ConnectionDropped)
-
-
-@attrs.frozen
-class _Registration:
-    """A callback and the context it was registered in."""
-
-    callback: Callable[[Any], Awaitable[object] | object]
-    context: contextvars.Context
-
-    @property
-    def name(self) -> str:
-        return getattr(self.callback, "__qualname__", None) or repr(self.callback)
+#: Seconds that callbacks get at the end of the session, messages included.
+END_GRACE: Final = 1.0
+#: Seconds after that for the events behind messages that were not taken in time.
+LAST_EVENTS_GRACE: Final = 0.1
 
 
 class Dispatcher:
-    """Runs callbacks; its task belongs to the supervisor.
+    """Runs the callbacks of one session, in a task of its own.
 
     Args:
-        name: The session's name in its events.
+        callbacks: The registered callbacks.
+        inbox: The inbox whose messages share one order with the events.
+        session: The session's name in its events.
+        log: The session's log.
+        loop: The session's loop.
+        on_fatal: Called with each ``Fatal`` that a callback raises.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._registered: dict[type[Event], list[_Registration]] = {}
-        # Marks and their events. A list is fast enough, because it is short and
-        # usually empty.
-        self._waiting: list[tuple[int, Event]] = []
-        #: Messages that went to the callback, and those the inbox discarded.
+    __slots__ = (
+        "_callbacks",
+        "_finishing",
+        "_inbox",
+        "_left",
+        "_log",
+        "_loop",
+        "_on_fatal",
+        "_queue",
+        "_running",
+        "_session",
+        "_skipped",
+        "_taken",
+        "_task",
+        "_wake",
+    )
+
+    def __init__(
+        self,
+        callbacks: Callbacks,
+        inbox: InboxQueue,
+        *,
+        session: str,
+        log: SessionLog,
+        loop: asyncio.AbstractEventLoop,
+        on_fatal: Callable[[Fatal], None],
+    ) -> None:
+        self._callbacks = callbacks
+        self._inbox = inbox
+        self._session = session
+        self._log = log
+        self._loop = loop
+        self._on_fatal = on_fatal
+        self._queue = EventQueue()
+        # Messages that went to the callback, and those that the inbox discarded.
         self._taken = self._skipped = 0
+        # The future that the task waits for, or None.
         self._wake: asyncio.Future[None] | None = None
         self._finishing = False
         # Whether the session is over and the waiting messages stay in the inbox.
         self._left = False
-        #: The task of the asynchronous callback that is running, or ``None``.
-        self.running: asyncio.Task[object] | None = None
-        #: Events that were discarded because callbacks were too slow.
-        self.discarded = 0
+        self._task: asyncio.Task[None] | None = None
+        # The task of the asynchronous callback that is running, or None.
+        self._running: asyncio.Task[object] | None = None
 
-    def attach(self, inbox: InboxQueue, log: SessionLog) -> None:
-        """Set the log, and the inbox whose messages share one order with the events."""
-        self._inbox = inbox
-        self._log = log
+    @property
+    def discarded(self) -> int:
+        """How many events were discarded because callbacks were too slow."""
+        return self._queue.discarded
 
-    def register(
-        self,
-        kind: type[Event],
-        callback: Callable[[Any], Awaitable[object] | object],
-    ) -> None:
-        """Run ``callback`` for each event of this class and its subclasses."""
-        registration = _Registration(callback, contextvars.copy_context())
-        self._registered.setdefault(kind, []).append(registration)
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[object] | asyncio.Task[None]]:
+        """The dispatcher's own task and that of the running callback, if any."""
+        return [task for task in (self._task, self._running) if task is not None]
+
+    # Beginning and end.
+
+    def start(self) -> None:
+        """Run callbacks in a task, if there are any and the session goes on."""
+        if self._task is None:
+            if self._callbacks and not self._finishing:
+                self._start_task()
+        else:
+            self._notify()
+
+    def _start_task(self) -> None:
+        self._task = self._loop.create_task(self._run(), name="resilient_ws callbacks")
+
+    async def finish(self) -> None:
+        """Give callbacks a bounded time for what still waits, then stop.
+
+        ``SessionClosed`` must have been posted, as the last event.
+        """
+        self._finishing = True
         self._notify()
+        if await self._finished_within(END_GRACE):
+            return
+        # SessionClosed must reach its callback even if messages are left before it.
+        if self._leave_messages():
+            self._start_task()
+            await self._finished_within(LAST_EVENTS_GRACE)
 
-    @property
-    def needed(self) -> bool:
-        """Whether the dispatcher has callbacks to run, now or later."""
-        return bool(self._registered) and not self._finishing
+    async def _finished_within(self, seconds: float) -> bool:
+        """Wait for the task, and cancel it after ``seconds``; return if it finished."""
+        if self._task is None:
+            return True
+        await asyncio.wait({self._task}, timeout=seconds)
+        finished = self._task.done()
+        await cancel_and_wait(self._task, self._log.say)
+        return finished
 
-    @property
-    def consumes(self) -> bool:
-        """Whether a callback consumes the messages."""
-        return MessageReceived in self._registered
+    def abort(self) -> None:
+        """Stop now, whatever waits."""
+        if self._task is not None:
+            self._task.cancel()
 
-    def wants(self, kind: type[Event]) -> bool:
-        """Whether any callback would run for this class of event."""
-        return kind in self._registered or Event in self._registered
+    def _leave_messages(self) -> bool:
+        """Leave the remaining messages in the inbox and deliver the events behind them.
+
+        Returns:
+            Whether any events were waiting for those messages.
+        """
+        self._left = self._callbacks.consumes
+        count = len(self._inbox) if self._left else 0
+        if count:
+            self._log.say(
+                logging.WARNING,
+                "the callback for MessageReceived was too slow at the end of the "
+                "session: %d received messages were not passed to it",
+                count,
+            )
+        return self._left and bool(self._queue)
+
+    # Queueing events.
 
     def post(self, event: Event) -> None:
         """Queue an event; never waits, never raises."""
         # Even if no callback wants the event: the inbox may keep it for its consumer.
-        object.__setattr__(event, "session", self._name)
-        if not self.wants(type(event)) or self._merge(event):
+        self._sign(event)
+        if not self._callbacks.wants(type(event)) or self._queue.merge(event):
             return
         if isinstance(event, HandlerFailed):
             # Its cause is the user's code, not the stream, so it waits for no message.
-            due = [mark for mark, _ in self._waiting if self._is_due(mark)]
-            self._waiting.insert(len(due), (self._passed, event))
+            full = self._queue.insert_behind(self._passed, event, is_due=self._is_due)
         else:
             mark = self._taken + len(self._inbox) + self._inbox.discarded
-            self._waiting.append((mark, event))
-        if len(self._waiting) > MAX_WAITING:
-            del self._waiting[0]
-            self.discarded += 1
+            full = self._queue.append(mark, event)
+        if full:
             text = "callbacks are too slow: an event was discarded"
             self._log.say_paced(logging.WARNING, "events", text)
         self._notify()
 
-    def _merge(self, event: Event) -> bool:
-        """Merge an event with a waiting one of its class; return whether it was."""
-        if not isinstance(event, _MERGED):
-            return False
-        for place in reversed(range(len(self._waiting))):
-            mark, waiting = self._waiting[place]
-            if type(waiting) is type(event):
-                # The merged event keeps the place of the first. If each new one moved
-                # it back, it might never be delivered while messages keep coming.
-                self._waiting[place] = mark, _merged(waiting, event)
-                return True
-            if isinstance(waiting, _BORDERS):
-                break
-        return False
+    def _sign(self, event: Event) -> None:
+        """Write the session's name into an event, which is otherwise frozen."""
+        object.__setattr__(event, "session", self._session)
 
     @property
     def _feeds(self) -> bool:
         """Whether the dispatcher takes messages from the inbox now."""
-        return self.consumes and not self._left
+        return self._callbacks.consumes and not self._left
 
     @property
     def _passed(self) -> int:
@@ -169,43 +206,17 @@ class Dispatcher:
         """
         return not self._feeds or mark <= self._passed
 
-    def finish(self) -> None:
-        """Let ``run`` return once nothing is waiting."""
-        self._finishing = True
-        self._notify()
-
-    def leave_messages(self) -> bool:
-        """Leave the remaining messages in the inbox and deliver the events behind them.
-
-        Returns:
-            Whether any events were waiting for those messages.
-        """
-        self._left = self.consumes
-        count = len(self._inbox) if self._left else 0
-        if count:
-            self._log.say(
-                logging.WARNING,
-                "the callback for MessageReceived was too slow at the end of the "
-                "session: %d received messages were not passed to it",
-                count,
-            )
-        return self._left and bool(self._waiting)
-
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    async def run(self, *, on_fatal: Callable[[Fatal], None]) -> None:
-        """Run callbacks for events and messages, in one order, until ``finish``.
+    # Running callbacks.
 
-        Args:
-            on_fatal: Called with each ``Fatal`` that a callback raises.
-        """
-        self._loop = asyncio.get_running_loop()
-        self._on_fatal = on_fatal
+    async def _run(self) -> None:
+        """Run callbacks for events and messages, in one order, until ``finish``."""
         while True:
-            if self._waiting and self._is_due(self._waiting[0][0]):
-                await self._deliver(self._waiting.pop(0)[1])
+            if self._queue and self._is_due(self._queue.next_mark()):
+                await self._deliver(self._queue.pop())
             elif self._feeds and self._inbox.greedy:
                 await self._inbox.give_way()
             elif self._feeds and (item := self._inbox.take_item()) is not None:
@@ -234,12 +245,8 @@ class Dispatcher:
 
     async def _deliver(self, event: Event) -> None:
         """Run every callback of an event, in the order of registration."""
-        kind = type(event)
-        object.__setattr__(event, "session", self._name)
-        wanted = self._registered.get(kind, ())
-        if kind is not MessageReceived:
-            wanted = (*wanted, *self._registered.get(Event, ()))
-        for registration in wanted:
+        self._sign(event)
+        for registration in self._callbacks.wanting(type(event)):
             try:
                 await self._call(registration, event)
             except Exception as failure:  # noqa: BLE001 - a callback may raise anything; it is reported
@@ -249,7 +256,8 @@ class Dispatcher:
                 else:
                     self._complain(registration, event, failure)
 
-    async def _call(self, registration: _Registration, event: Event) -> None:
+    async def _call(self, registration: Registration, event: Event) -> None:
+        """Run one callback, and wait for it if it is asynchronous."""
         try:
             result = registration.context.run(registration.callback, event)
         except asyncio.CancelledError:
@@ -264,13 +272,13 @@ class Dispatcher:
             context=registration.context,
         )
         alarm = self._loop.call_later(SLOW_AFTER, self._warn_slow, registration.name)
-        self.running = task
+        self._running = task
         try:
             # Awaiting the task directly would cancel the dispatcher when a callback
             # cancels itself.
             await asyncio.wait({task})
         finally:
-            self.running = None
+            self._running = None
             alarm.cancel()
             task.cancel()
         if task.cancelled():
@@ -286,10 +294,11 @@ class Dispatcher:
         )
 
     def _complain(
-        self, registration: _Registration, event: Event, failure: Exception
+        self, registration: Registration, event: Event, failure: Exception
     ) -> None:
+        """Log and report that a callback failed."""
         kind = type(event).__name__
-        self._log.raised(f"the callback {registration.name} for {kind}", failure)
+        self._log.say_raised(f"the callback {registration.name} for {kind}", failure)
         without_frames(failure)
         # Otherwise a callback for HandlerFailed that fails would be called for ever.
         if not isinstance(event, HandlerFailed):
@@ -300,23 +309,3 @@ class Dispatcher:
 
 async def _awaited(result: Awaitable[object]) -> object:
     return await result
-
-
-def _merged(waiting: Event, event: Event) -> Event:
-    """Return one event for both: the newer one's values, with the counts added up."""
-    match waiting, event:
-        case PongReceived(), PongReceived():
-            return attrs.evolve(event, count=waiting.count + event.count)
-        case LoopLagged(), LoopLagged():
-            by, count = max(waiting.by, event.by), waiting.count + event.count
-            return attrs.evolve(event, by=by, count=count)
-        case OutboxOverflowed(), OutboxOverflowed():
-            discarded = waiting.discarded + event.discarded
-            count = waiting.count + event.count
-            return attrs.evolve(event, discarded=discarded, count=count)
-        case InboxOverflowed(), InboxOverflowed():
-            discarded = waiting.discarded + event.discarded
-            count = waiting.count + event.count
-            return attrs.evolve(event, discarded=discarded, count=count)
-        case _:
-            return event

@@ -7,8 +7,9 @@ loses its traceback here, before anything keeps a reference to it.
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import ResilientWSError
 from resilient_ws.events import (
@@ -16,18 +17,19 @@ from resilient_ws.events import (
     ConnectionDropped,
     ConnectionOpened,
     ConnectionReplaced,
+    ConnectionStable,
     HandlerFailed,
     signal_of,
 )
 from resilient_ws.policy.failures import Ending
+from resilient_ws.policy.silence import QUIET_AFTER
 from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.state import State
-from resilient_ws.supervisor.tally import Tally
+from resilient_ws.supervisor.counters import Counters
 from resilient_ws.transport.translate import is_network_error
 
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from resilient_ws.errors import ConnectionLost
@@ -40,8 +42,16 @@ if TYPE_CHECKING:
     from resilient_ws.transport.wire import Wire
 
 
+#: The log line for a user who seems to have forgotten to subscribe again.
+_SILENCE: Final = (
+    "no message for %.0f s on connection %d, although messages came on earlier ones. A "
+    "subscription ends with its connection, and messages sent on an earlier one are "
+    "not sent again: subscribe in connect(on_open=...), which runs on each connection"
+)
+
+
 class Journal:
-    """Counts, records and reports, but decides nothing."""
+    """Counts, records and reports what happens; decides nothing."""
 
     __slots__ = (
         "_clock",
@@ -49,27 +59,27 @@ class Journal:
         "_log",
         "_report",
         "close_record",
+        "counters",
         "epoch",
         "last_error",
         "latency",
         "subprotocol",
-        "tally",
     )
 
     def __init__(
         self,
         *,
         log: SessionLog,
-        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
         report: Callable[[Event], None],
     ) -> None:
         self._log = log
-        self._clock = loop.time
+        self._clock = clock
         self._report = report
         # The end of the last open connection while there is no new one: the cause, and
         # the time on the wall clock and on the loop's.
         self._hole: tuple[Exception | None, float, float] | None = None
-        self.tally = Tally()
+        self.counters = Counters()
         #: The ordinal of the newest open connection.
         self.epoch = 0
         #: The subprotocol that its server selected. Nothing else of the handshake is
@@ -89,9 +99,8 @@ class Journal:
             The seconds without an open connection, ``None`` for the first.
         """
         self.epoch += 1
-        self._log.epoch = self.epoch
-        self.tally.opened += 1
-        self.tally.opened_at = time.time()
+        self._log.set_epoch(self.epoch)
+        self.counters.count_open()
         if self._hole is None:
             inbox.begin(self.epoch)
             return None
@@ -100,7 +109,7 @@ class Journal:
         inbox.interrupt(cause, since=since, until=time.time(), epoch=self.epoch)
         return self._clock() - began
 
-    def opened(
+    def report_open(
         self, where: str, negotiated: Negotiated, resumed_after: float | None
     ) -> None:
         """Report an open connection."""
@@ -116,17 +125,21 @@ class Journal:
             )
         )
 
-    def interrupted(self, cause: Exception | None) -> None:
-        """Record that an open connection ended, on request or not."""
-        self._hole = (cause, time.time(), self._clock())
+    def report_stable(self) -> None:
+        """Report that the open connection has become stable."""
+        self._report(ConnectionStable(epoch=self.epoch))
 
-    def closed(self, wire: Wire) -> None:
+    def warn_of_silence(self) -> None:
+        """Log that the user seems to have forgotten to subscribe again."""
+        self._log.say(logging.WARNING, _SILENCE, QUIET_AFTER, self.epoch)
+
+    def keep_close(self, wire: Wire) -> None:
         """Keep the closing handshake and the latency of a connection that ended."""
         self.close_record = wire.engine.record()
         if wire.watchman.latency is not None:
             self.latency = wire.watchman.latency
 
-    def dropped(
+    def report_drop(
         self,
         wire: Wire,
         because: ConnectionLost,
@@ -145,12 +158,12 @@ class Journal:
             suspected: Whether one of our messages may be the reason.
         """
         because = without_frames(because)
-        self.closed(wire)
-        self.interrupted(because)
-        self.tally.drops += 1
+        self.keep_close(wire)
+        self._begin_hole(because)
+        self.counters.count_drop()
         self.last_error = because
         uptime = self._clock() - opened_at
-        self._signal(because)
+        self._report_signal(because)
         dropped = ConnectionDropped(
             epoch=self.epoch,
             because=because,
@@ -165,9 +178,9 @@ class Journal:
             because=because, state=State.OPEN, uptime=uptime, suspected=suspected
         )
 
-    def replaced(self, wire: Wire, reason: str, opened_at: float) -> None:
+    def report_replacement(self, wire: Wire, reason: str, opened_at: float) -> None:
         """Report that an open connection was ended in order to replace it."""
-        self.interrupted(None)
+        self._begin_hole(None)
         self._report(
             ConnectionReplaced(
                 epoch=self.epoch,
@@ -177,7 +190,7 @@ class Journal:
             )
         )
 
-    def attempt_failed(
+    def report_failed_attempt(
         self,
         attempt: Attempt,
         where: str,
@@ -190,11 +203,11 @@ class Journal:
         bug = False
         if not isinstance(because, ResilientWSError):
             # Only on_open raises errors that are not ours.
-            self._log.raised("on_open", because)
+            self._log.say_raised("on_open", because)
             bug = not is_network_error(because)
         self.last_error = because = without_frames(because)
         ending = Ending(because=because, state=state, bug=bug)
-        self._signal(because)
+        self._report_signal(because)
         self._report(
             AttemptFailed(
                 attempt=attempt.number,
@@ -207,11 +220,16 @@ class Journal:
 
     def complain(self, handler: str, event: str, complaint: Exception) -> None:
         """Report that a user's callable failed and was ignored."""
-        self._log.raised(handler, complaint)
+        self._log.say_raised(handler, complaint)
         because = without_frames(complaint)
         self._report(HandlerFailed(handler=handler, event=event, because=because))
 
-    def _signal(self, because: Exception) -> None:
+    def _begin_hole(self, cause: Exception | None) -> None:
+        """Record when and why an open connection ended; ``None`` on request."""
+        self._hole = (cause, time.time(), self._clock())
+
+    def _report_signal(self, because: Exception) -> None:
+        """Report a timeout or a close by the server, if one caused the failure."""
         signal = signal_of(because)
         if signal is not None:
             self._report(signal)

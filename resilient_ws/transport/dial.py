@@ -18,8 +18,8 @@ from resilient_ws.errors import (
     ProtocolError,
     SecurityError,
 )
-from resilient_ws.policy.answer import AnswerHeaders
 from resilient_ws.policy.first_words import repeats, words_of
+from resilient_ws.policy.response_headers import ResponseHeaders
 from resilient_ws.policy.url import redirected, same_origin
 from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
@@ -242,7 +242,7 @@ def _agreed(
         broken = f"{endpoint} answered the handshake wrongly: {why}"
         code = failure.code
     else:
-        return attrs.evolve(negotiated, headers=AnswerHeaders(received))
+        return attrs.evolve(negotiated, headers=ResponseHeaders(received))
     raise ProtocolError(broken, code=code)
 
 

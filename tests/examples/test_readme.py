@@ -12,8 +12,8 @@ import pytest
 
 import resilient_ws
 from resilient_ws import Liveness, Outbox, Reconnect, Timeouts
-from resilient_ws.policy.backoff import MIN_DIAL_SPACING, FullJitter
-from resilient_ws.policy.failures import CLOSE_FLOORS
+from resilient_ws.policy.failures import EXTRA_AFTER_CLOSE
+from resilient_ws.policy.reconnect import MIN_DIAL_SPACING, FullJitter
 from resilient_ws.state import TRANSITIONS, State
 from resilient_ws.testing import ScriptedServer
 from tests.examples.program import Program
@@ -123,8 +123,9 @@ def test_the_backoff_has_the_bounds_that_are_shown() -> None:
     assert shown is not None
     jitter = FullJitter()
     assert (jitter.maximum, jitter.initial) == tuple(map(float, shown.groups()))
-    assert f"so are {CLOSE_FLOORS[1012]:g} s after a close with 1012 or 1013" in README
-    assert CLOSE_FLOORS[1012] == CLOSE_FLOORS[1013]
+    extra = EXTRA_AFTER_CLOSE[1012]
+    assert f"so are {extra:g} s after a close with 1012 or 1013" in README
+    assert extra == EXTRA_AFTER_CLOSE[1013]
     assert f"are never less than {MIN_DIAL_SPACING:g} s apart" in README
 
 

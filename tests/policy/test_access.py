@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resilient_ws.errors import SecurityError
-from resilient_ws.policy import FETCH_BAD_PORTS, Access, parse_endpoint
+from resilient_ws.policy.access import FETCH_BAD_PORTS, Access
+from resilient_ws.policy.url import parse_endpoint
 
 
 if TYPE_CHECKING:

@@ -5,70 +5,77 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from resilient_ws.policy import Round, Turn
+from resilient_ws.policy.endpoints import Round
+from resilient_ws.policy.retry_delay import NO_EXTRA, RetryDelay
 
 
 def test_each_failure_moves_on_and_the_wait_is_taken_once_per_round() -> None:
     members = Round("abc")
-    turns = []
-    for _ in range(6):
-        turn = members.failed()
-        assert turn is not None
-        turns.append((turn.member, turn.wraps))
-    assert turns == [("b", False), ("c", False), ("a", True)] * 2
+    steps = [(members.move_on(now=0), members.current) for _ in range(6)]
+    assert steps == [(None, "b"), (None, "c"), (NO_EXTRA, "a")] * 2
 
 
 def test_one_member_is_a_round_of_its_own() -> None:
     members = Round(["only"])
-    turn = members.failed(floor=5, source="retry_after")
-    assert turn == Turn(member="only", wraps=True, floor=5, source="retry_after")
-    assert members.failed() == Turn(member="only", wraps=True)
+    asked = RetryDelay(5, "retry_after")
+    assert members.move_on(asked, now=0) == asked
+    assert members.move_on(now=0) == NO_EXTRA
+    assert members.current == "only"
 
 
-def test_floors_wait_for_the_end_of_the_round_and_the_longest_counts() -> None:
+def test_extra_delays_wait_for_the_end_of_the_round_and_the_longest_counts() -> None:
     members = Round("abc")
-    assert members.failed(floor=30, source="retry_after") == Turn(
-        member="b", wraps=False
-    )
-    assert members.failed(floor=5) == Turn(member="c", wraps=False)
-    assert members.failed() == Turn(
-        member="a", wraps=True, floor=30, source="retry_after"
-    )
+    assert members.move_on(RetryDelay(30, "retry_after"), now=0) is None
+    assert members.move_on(RetryDelay(5, "floor"), now=0) is None
+    assert members.move_on(now=0) == RetryDelay(30, "retry_after")
+    assert members.current == "a"
 
 
-def test_a_fatal_member_leaves_and_nobody_left_is_the_end() -> None:
+def test_a_dropped_member_leaves_and_nobody_left_is_the_end() -> None:
     members = Round("abc")
-    assert members.failed(fatal=True) == Turn(member="b", wraps=False)
-    assert members.failed() == Turn(member="c", wraps=False)
-    assert members.failed(fatal=True) == Turn(member="b", wraps=True)
-    assert members.size == 1
-    assert members.failed(fatal=True) is None
+    assert (members.drop(now=0), members.current) == (None, "b")
+    assert (members.move_on(now=0), members.current) == (None, "c")
+    assert (members.drop(now=0), members.current) == (NO_EXTRA, "b")
+    assert len(members) == 1
+    assert members.drop(now=0) is None
+    assert len(members) == 0
 
 
 def test_who_rests_is_passed_over_and_holds_nobody_up() -> None:
     members = Round("abc")
-    assert members.failed(floor=60, rests=True, now=0) == Turn(member="b", wraps=False)
-    assert members.failed(now=1) == Turn(member="c", wraps=False)
-    assert members.failed(floor=5, now=2) == Turn(
-        member="b", wraps=True, floor=5, source="floor"
+    assert (members.rest(RetryDelay(60, "floor"), now=0), members.current) == (
+        None,
+        "b",
     )
-    assert members.failed(now=59) == Turn(member="c", wraps=False)
-    assert members.failed(now=60) == Turn(member="a", wraps=True)
+    assert (members.move_on(now=1), members.current) == (None, "c")
+    asked = RetryDelay(5, "floor")
+    assert (members.move_on(asked, now=2), members.current) == (asked, "b")
+    assert (members.move_on(now=59), members.current) == (None, "c")
+    assert (members.move_on(now=60), members.current) == (NO_EXTRA, "a")
 
 
 def test_where_all_rest_the_first_to_be_ready_is_waited_for() -> None:
     members = Round("ab")
-    assert members.failed(floor=60, rests=True, now=0) == Turn(member="b", wraps=False)
-    assert members.failed(floor=100, source="retry_after", rests=True, now=1) == Turn(
-        member="a", wraps=True, floor=59, source="floor"
+    assert (members.rest(RetryDelay(60, "floor"), now=0), members.current) == (
+        None,
+        "b",
     )
-    assert members.failed(fatal=True, now=65) == Turn(
-        member="b", wraps=True, floor=36, source="retry_after"
-    )
-    assert members.failed(now=101) == Turn(member="b", wraps=True)
+    wait = members.rest(RetryDelay(100, "retry_after"), now=1)
+    assert (wait, members.current) == (RetryDelay(59, "floor"), "a")
+    wait = members.drop(now=65)
+    assert (wait, members.current) == (RetryDelay(36, "retry_after"), "b")
+    assert (members.move_on(now=101), members.current) == (NO_EXTRA, "b")
 
 
-STEP = st.tuples(st.sampled_from(["retry", "fatal", "rests"]), st.floats(0, 100))
+def step(members: Round[int], what: str, now: float) -> RetryDelay | None:
+    """Leave the current member, in one of the three ways."""
+    if what == "drop":
+        return members.drop(now=now)
+    delay = RetryDelay(60, "floor")
+    return (members.rest if what == "rest" else members.move_on)(delay, now=now)
+
+
+STEP = st.tuples(st.sampled_from(["move on", "drop", "rest"]), st.floats(0, 100))
 
 
 @given(st.integers(1, 4), st.lists(STEP, max_size=40))
@@ -80,20 +87,18 @@ def test_nobody_is_dialled_before_its_rest_is_over(
     until: dict[int, float] = {}
     for what, gap in steps:
         now += gap
-        until[members.current] = now + 60 if what == "rests" else 0.0
-        turn = members.failed(
-            fatal=what == "fatal", floor=60, rests=what == "rests", now=now
-        )
-        if turn is None:
+        until[members.current] = now + 60 if what == "rest" else 0.0
+        wait = step(members, what, now)
+        if not members:
             return
-        now += turn.floor
-        assert now >= until.get(turn.member, 0.0) - 1e-6
+        now += 0.0 if wait is None else wait.seconds
+        assert now >= until.get(members.current, 0.0) - 1e-6
 
 
-def test_the_current_member_is_the_one_of_the_last_turn() -> None:
+def test_the_current_member_is_the_one_of_the_last_step() -> None:
     members = Round("ab")
     assert members.current == "a"
-    members.failed()
+    members.move_on(now=0)
     assert members.current == "b"
 
 
@@ -111,9 +116,8 @@ def test_nobody_is_dialled_after_a_fatal_verdict(
     for fatal in verdicts:
         if fatal:
             gone.add(members.current)
-        turn = members.failed(fatal=fatal)
-        if turn is None:
+        step(members, "drop" if fatal else "move on", 0.0)
+        if not members:
             assert len(gone) == size
             return
-        assert turn.member == members.current
-        assert turn.member not in gone
+        assert members.current not in gone

@@ -19,7 +19,13 @@ from resilient_ws.errors import (
     ProtocolError,
     SecurityError,
 )
-from resilient_ws.policy import Ending, Verdict, default_verdict, floor
+from resilient_ws.policy.failures import (
+    Ending,
+    Verdict,
+    default_verdict,
+    extra_delay,
+)
+from resilient_ws.policy.retry_delay import NO_EXTRA, RetryDelay
 from resilient_ws.protocol.close import Close
 from resilient_ws.state import State
 
@@ -148,7 +154,7 @@ def test_an_ending_tells_what_it_knows() -> None:
     assert (foreign.how, foreign.errno, foreign.close) == (None, None, None)
 
 
-# --- floors --------------------------------------------------------------------------
+# --- extra delays --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -175,8 +181,8 @@ def test_an_ending_tells_what_it_knows() -> None:
     ],
 )
 def test_retry_after(value: str, seconds: float) -> None:
-    told = floor(ending(rejected(503, {"retry-after": value})), NOW, 900)
-    assert told == (seconds, "retry_after" if seconds else "wait")
+    told = extra_delay(ending(rejected(503, {"retry-after": value})), NOW, 900)
+    assert told == RetryDelay(seconds, "retry_after" if seconds else "wait")
 
 
 def test_a_date_is_read_by_the_servers_own_clock() -> None:
@@ -184,28 +190,32 @@ def test_a_date_is_read_by_the_servers_own_clock() -> None:
         "Date": formatdate(NOW, usegmt=True),
         "Retry-After": formatdate(NOW + 30, usegmt=True),
     }
-    told = floor(ending(rejected(503, headers)), 0.0, 900)
-    assert told == (30, "retry_after")
+    told = extra_delay(ending(rejected(503, headers)), 0.0, 900)
+    assert told == RetryDelay(30, "retry_after")
 
 
 @given(st.text(), st.floats(0, 1e10))
 def test_no_retry_after_is_ever_negative_above_the_cap_or_an_error(
     value: str, now: float
 ) -> None:
-    seconds, _ = floor(ending(rejected(429, {"retry-after": value})), now, 900)
-    assert 0 <= seconds <= 900
+    told = extra_delay(ending(rejected(429, {"retry-after": value})), now, 900)
+    assert 0 <= told.seconds <= 900
 
 
 @pytest.mark.parametrize(
     ("code", "told"),
-    [(1012, (5.0, "floor")), (1013, (5.0, "floor")), (1001, (0.0, "wait"))],
+    [
+        (1012, RetryDelay(5.0, "floor")),
+        (1013, RetryDelay(5.0, "floor")),
+        (1001, NO_EXTRA),
+    ],
 )
 def test_restarting_and_overloaded_servers_get_time(
-    code: int, told: tuple[float, str]
+    code: int, told: RetryDelay
 ) -> None:
-    assert floor(ending(closed(code)), NOW, 900) == told
+    assert extra_delay(ending(closed(code)), NOW, 900) == told
 
 
-def test_what_said_nothing_raises_no_floor() -> None:
-    assert floor(ending(rejected(503)), NOW, 900) == (0.0, "wait")
-    assert floor(ending(RuntimeError()), NOW, 900) == (0.0, "wait")
+def test_an_ending_that_asks_for_nothing_adds_nothing() -> None:
+    assert extra_delay(ending(rejected(503)), NOW, 900) == RetryDelay(0.0, "wait")
+    assert extra_delay(ending(RuntimeError()), NOW, 900) == NO_EXTRA

@@ -7,8 +7,8 @@ import base64
 import pytest
 from hypothesis import given, strategies as st
 
-from resilient_ws.policy import parse_endpoint
 from resilient_ws.policy.first_words import is_http, protocol_of, shown, words_of
+from resilient_ws.policy.url import parse_endpoint
 
 
 @pytest.mark.parametrize(

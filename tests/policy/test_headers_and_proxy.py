@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from resilient_ws.policy import check_headers, parse_proxy
+from resilient_ws.policy.headers import check_headers
+from resilient_ws.policy.proxy import parse_proxy
 
 
 def test_headers_are_listed_as_they_are() -> None:

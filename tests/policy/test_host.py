@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from resilient_ws.policy import parse_endpoint
 from resilient_ws.policy.host import Host, parse_host
+from resilient_ws.policy.url import parse_endpoint
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from hypothesis import given, strategies as st
 from tenacity import wait_fixed
 
 from resilient_ws.errors import ConnectionLost, Fatal, HandshakeRejected
-from resilient_ws.policy import Ending, Judge, Judgement, Reconnect, Verdict
+from resilient_ws.policy.failures import Ending, Verdict
+from resilient_ws.policy.judge import Judge, Judgement
+from resilient_ws.policy.reconnect import Reconnect
+from resilient_ws.policy.retry_delay import RetryDelay
 from resilient_ws.protocol.close import Close
 from resilient_ws.state import State
 
@@ -29,7 +32,7 @@ def closed(code: int) -> Ending:
 def judge(*, opened: bool = False, **policy: Any) -> Judge:
     made = Judge(Reconnect(**policy))
     if opened:
-        made.opened()
+        made.note_open()
     return made
 
 
@@ -42,15 +45,15 @@ def hear(
 def outcome(judgement: Judgement) -> str:
     if judgement.final:
         return "final"
-    if judgement.source == "floor":
-        return f"wait {judgement.floor:g}"
+    if judgement.extra.source == "floor":
+        return f"wait {judgement.extra.seconds:g}"
     return "fresh" if judgement.fresh else "retry"
 
 
 @pytest.mark.parametrize("row", [rejected(404), closed(1009)])
 def test_fatal_is_final_before_the_first_open(row: Ending) -> None:
     told = hear(judge(), row)
-    assert told == Judgement(final=True, because=row.because)
+    assert told == Judgement(ending=row, final=True, failure=row.because)
 
 
 @pytest.mark.parametrize("row", [rejected(404), closed(1009)])
@@ -75,13 +78,13 @@ def test_a_stable_connection_between_starts_it_anew() -> None:
     asked = judge(opened=True)
     for at in (0, 899, 1798):
         assert outcome(hear(asked, rejected(404), at=at)) == "wait 60"
-        asked.stable()
+        asked.note_stable()
 
 
 def test_an_open_connection_that_was_not_stable_changes_nothing() -> None:
     asked = judge(opened=True)
     hear(asked, rejected(404))
-    asked.opened()
+    asked.note_open()
     assert outcome(hear(asked, rejected(404), at=900)) == "final"
 
 
@@ -114,16 +117,16 @@ def test_it_is_final_exactly_when_it_has_stood(
     for gap, what in heard:
         now += gap
         if what == "open":
-            asked.opened()
+            asked.note_open()
         elif what == "stable":
-            asked.stable()
+            asked.note_stable()
             since = None
         else:
             told = hear(asked, rejected(int(what)), at=now)
             since = None if what == "503" else now if since is None else since
             assert told.final == (since is not None and now - since >= fatal_after)
             assert told.stands == (since is not None and not told.final)
-            assert told.floor == (60 if told.stands else 0)
+            assert told.extra.seconds == (60 if told.stands else 0)
             if told.final:
                 return
 
@@ -165,17 +168,17 @@ def test_after_an_ending_to_be_retried_credentials_get_a_fresh_retry_again() -> 
 
 def test_the_longest_wait_is_the_policys_own() -> None:
     asked = judge(opened=True, wait=wait_fixed(7))
-    assert hear(asked, rejected(404)).floor == 7
+    assert hear(asked, rejected(404)).extra == RetryDelay(7, "floor")
 
 
 def test_a_longer_retry_after_wins_over_the_longest_wait() -> None:
     told = hear(judge(opened=True), rejected(404, retry_after="300"))
-    assert (told.floor, told.source) == (300, "retry_after")
+    assert told.extra == RetryDelay(300, "retry_after")
 
 
 def test_retry_after_is_capped() -> None:
     told = hear(judge(retry_after_cap=10), rejected(503, retry_after="300"))
-    assert (told.floor, told.source) == (10, "retry_after")
+    assert told.extra == RetryDelay(10, "retry_after")
 
 
 def test_members_have_records_of_their_own() -> None:
@@ -194,8 +197,9 @@ def test_members_have_records_of_their_own() -> None:
 def test_fatal_from_user_code_is_final_at_once(opened: bool) -> None:
     enough = Fatal("enough")
     asked = judge(opened=opened, classify=lambda _: Verdict.RETRY)
-    told = hear(asked, Ending(because=enough, state=State.RESTORING))
-    assert told == Judgement(final=True, because=enough)
+    row = Ending(because=enough, state=State.RESTORING)
+    told = hear(asked, row)
+    assert told == Judgement(ending=row, final=True, failure=enough)
 
 
 def test_fatal_raised_by_classify_is_final_with_that_cause() -> None:
@@ -204,8 +208,9 @@ def test_fatal_raised_by_classify_is_final_with_that_cause() -> None:
     def classify(_: Ending) -> Verdict:
         raise enough
 
-    told = hear(judge(opened=True, classify=classify), rejected(503))
-    assert told == Judgement(final=True, because=enough)
+    row = rejected(503)
+    told = hear(judge(opened=True, classify=classify), row)
+    assert told == Judgement(ending=row, final=True, failure=enough)
 
 
 def test_classify_sees_the_ending_and_overrules_the_table() -> None:

@@ -9,8 +9,9 @@ import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from resilient_ws.policy import Action, Liveness, Pings, Watch
 from resilient_ws.policy.grace import Grace
+from resilient_ws.policy.liveness import Action, Liveness, Watch
+from resilient_ws.policy.pings import Pings
 
 
 NOTHING, PING, PONG = Action.NOTHING, Action.PING, Action.PONG

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from resilient_ws.policy import Timeouts
+from resilient_ws.policy.timeouts import Timeouts
 
 
 def test_the_defaults_are_those_of_the_design() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from resilient_ws.errors import SecurityError
-from resilient_ws.policy import Endpoint, parse_endpoint, redirected, same_origin
+from resilient_ws.policy.url import Endpoint, parse_endpoint, redirected, same_origin
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from resilient_ws import (
     State,
     Timeouts,
 )
-from resilient_ws.policy.backoff import MIN_DIAL_SPACING
+from resilient_ws.policy.reconnect import MIN_DIAL_SPACING
 from resilient_ws.testing import ScriptedServer
 from resilient_ws.testing.scripts import (
     closing,

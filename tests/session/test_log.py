@@ -21,7 +21,8 @@ from resilient_ws import (
     StoreError,
     events,
 )
-from resilient_ws.supervisor.log import _WRITERS, SessionLog
+from resilient_ws.supervisor.event_log import EventLog
+from resilient_ws.supervisor.log import SessionLog
 from resilient_ws.testing.scripts import closing, feeding, hold, rejecting
 from tests.record import until
 
@@ -42,12 +43,13 @@ class Book:
         self.caplog = caplog
         self.now = 0.0
         self.log = SessionLog("feed", clock=lambda: self.now)
-        self.log.epoch = epoch
+        self.log.set_epoch(epoch)
+        self._events = EventLog(self.log)
 
     def after(self, event: Event) -> list[tuple[str, str]]:
         """Return level and text of what an event has written."""
         self.caplog.clear()
-        self.log.happened(event)
+        self._events.write(event)
         return [(r.levelname, r.getMessage()) for r in self.caplog.records]
 
 
@@ -221,11 +223,11 @@ def test_the_table_holds_every_event_but_messages() -> None:
     }
     shown = {type(event) for event, _ in TABLE}
     assert shown == kinds - {Event, events.MessageReceived}
-    assert set(_WRITERS) < shown
+    assert set(EventLog.LINES) < shown
 
 
 def test_every_record_carries_session_epoch_and_endpoint(book: Book) -> None:
-    book.log.endpoint = "ws://a/"
+    book.log.set_endpoint("ws://a/")
     for event, _ in TABLE:
         book.after(event)
         for record in book.caplog.records:
@@ -281,7 +283,7 @@ def test_after_an_open_connection_the_first_failed_attempt_is_news(book: Book) -
 def test_a_callable_that_fails_each_time_is_told_at_length_once(book: Book) -> None:
     for second in range(181):
         book.now = second
-        book.log.raised("is_answer", KeyError(SECRET))
+        book.log.say_raised("is_answer", KeyError(SECRET))
     records = book.caplog.records
     assert [r.exc_info is not None for r in records].count(True) == 1
     assert records[0].exc_info
@@ -293,7 +295,7 @@ def test_a_callable_that_fails_each_time_is_told_at_length_once(book: Book) -> N
 
 def test_classes_made_without_end_take_no_memory(book: Book) -> None:
     for number in range(1000):
-        book.log.raised("hook", type(f"Made{number}", (Exception,), {})())
+        book.log.say_raised("hook", type(f"Made{number}", (Exception,), {})())
     assert len(book.caplog.records) < 110
 
 

@@ -20,7 +20,7 @@ import tenacity
 
 import resilient_ws
 from resilient_ws import AttemptFailed, Liveness, Reconnect, ResilientWSError
-from resilient_ws.policy.backoff import MAX_HISTORY
+from resilient_ws.policy.outage import MAX_HISTORY
 from resilient_ws.policy.tracebacks import MAX_CAUSES
 from resilient_ws.testing import assert_no_leaks
 from tests.servers.process import HOST, free_port

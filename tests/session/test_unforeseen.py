@@ -20,6 +20,7 @@ from resilient_ws import (
     RetryScheduled,
     State,
 )
+from resilient_ws.supervisor.current_connection import CurrentConnection
 from resilient_ws.supervisor.dialler import Dialler
 from resilient_ws.testing.scripts import closing, hold
 from resilient_ws.transport.client import HttpClient
@@ -160,7 +161,7 @@ async def test_a_bug_elsewhere_ends_the_session_in_the_tree(
 
     session = unlike(server)
     async with session:
-        monkeypatch.setattr(type(session._supervisor), "_next_attempt", fails)
+        monkeypatch.setattr(CurrentConnection, "_next_attempt", fails)
         await server.peer.drop()
         with pytest.raises(Fatal, match=r"bug in resilient_ws \(KeyError\)"):
             await session.wait_closed()

@@ -27,7 +27,7 @@ from resilient_ws import (
     State,
     StateChanged,
 )
-from resilient_ws.policy.backoff import MIN_DIAL_SPACING
+from resilient_ws.policy.reconnect import MIN_DIAL_SPACING
 from resilient_ws.state import TRANSITIONS
 from tests.record import of
 

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
 from tenacity import wait_fixed
 
@@ -20,7 +21,8 @@ from resilient_ws import (
     State,
     Timeouts,
 )
-from resilient_ws.supervisor.loop import Supervisor
+from resilient_ws.supervisor.dispatcher import Dispatcher
+from resilient_ws.supervisor.wiring import new_wire
 from resilient_ws.testing.frames import PONG, close_frame, frame, message
 from tests.record import now, turns
 from tests.session.interleaving.reacting import Reacting
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from resilient_ws import Connection, Event, Interruption, Session
-    from resilient_ws.inbox.restore_buffer import RestoreBuffer
     from resilient_ws.settings import Attempt
     from resilient_ws.testing import ScriptedServer
     from resilient_ws.transport.wire import Wire
@@ -108,8 +109,7 @@ class UserSide:
     async def play(self) -> None:
         session, record = self._session, self._record
         self._watch()
-        async with session:
-            self._tap_wires()
+        async with self._tapped(), session:
             self._stream = session.with_interruptions()
             reader = asyncio.create_task(self._read_on())
             if not self._plan.reads_always:
@@ -136,17 +136,8 @@ class UserSide:
                 await self._script.finished.wait()
 
     def _watch(self) -> None:
-        """Note every event as it is reported, and again as a callback gets it."""
-        record, dispatcher = self._record, self._session._dispatcher
-        post = dispatcher.post
-
-        def note(event: Event) -> None:
-            record.reported.append(event)
-            if isinstance(event, resilient_ws.ConnectionOpened):
-                record.written[event.epoch] = self._written
-            post(event)
-
-        dispatcher.post = note  # type: ignore[method-assign]
+        """Register the callbacks of the plan, and one that notes what callbacks get."""
+        record = self._record
         self._session.on(resilient_ws.Event, record.heard.append)
         for occasion, reaction in self._plan.reactions:
             self._session.on(
@@ -154,21 +145,26 @@ class UserSide:
                 Reacting(reaction, self._session, record, self.send),
             )
 
-    def _tap_wires(self) -> None:
-        """Keep every connection that is made, and what is written to each."""
-        supervisor: Any = self._session._supervisor
-        stage = self
+    @contextlib.asynccontextmanager
+    async def _tapped(self) -> AsyncIterator[None]:
+        """Note each event when it is reported, and what each connection is handed."""
+        record, post = self._record, Dispatcher.post
 
-        class Tapped(Supervisor):
-            __slots__ = ()
+        def note(dispatcher: Dispatcher, event: Event) -> None:
+            record.reported.append(event)
+            if isinstance(event, resilient_ws.ConnectionOpened):
+                record.written[event.epoch] = self._written
+            post(dispatcher, event)
 
-            def _new_wire(self, buffer: RestoreBuffer) -> Wire:
-                wire = super()._new_wire(buffer)
-                stage._wires.append(wire)
-                stage._written = tapped(wire.outgoing)
-                return wire
+        def tap(*args: Any, **options: Any) -> Wire:
+            wire = new_wire(*args, **options)
+            self._wires.append(wire)
+            self._written = tapped(wire.outgoing)
+            return wire
 
-        supervisor.__class__ = Tapped
+        place = "resilient_ws.supervisor.current_connection.new_wire"
+        with mock.patch.object(Dispatcher, "post", note), mock.patch(place, tap):
+            yield
 
     # on_open.
 

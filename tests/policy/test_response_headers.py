@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from resilient_ws.policy.answer import AnswerHeaders
 from resilient_ws.policy.refusals import MAX_HEADERS, MAX_SIZE
+from resilient_ws.policy.response_headers import ResponseHeaders
 
 
 def test_names_are_in_lower_case_and_repetitions_are_joined() -> None:
-    headers = AnswerHeaders(
+    headers = ResponseHeaders(
         [
             ("Server", "nginx"),
             ("Via", "a"),
@@ -43,23 +43,23 @@ def test_names_are_in_lower_case_and_repetitions_are_joined() -> None:
     ],
 )
 def test_what_may_be_a_secret_is_not_shown(name: str) -> None:
-    headers = AnswerHeaders([(name, "planted"), ("Server", "nginx")])
+    headers = ResponseHeaders([(name, "planted"), ("Server", "nginx")])
     assert headers[name.lower()] == "planted"
     assert "planted" not in f"{headers!r} {headers}"
     assert "'server': 'nginx'" in repr(headers)
 
 
 def test_the_accept_of_the_handshake_is_no_secret() -> None:
-    assert "abc=" in repr(AnswerHeaders([("Sec-WebSocket-Accept", "abc=")]))
+    assert "abc=" in repr(ResponseHeaders([("Sec-WebSocket-Accept", "abc=")]))
 
 
 @given(st.lists(st.tuples(st.text(max_size=3000), st.text(max_size=3000)), max_size=99))
 def test_whatever_comes_it_is_bounded(headers: list[tuple[str, str]]) -> None:
-    kept = AnswerHeaders(headers)
+    kept = ResponseHeaders(headers)
     assert len(kept) <= MAX_HEADERS
     assert sum(len(name) + len(value) for name, value in kept.items()) <= MAX_SIZE
 
 
 def test_one_header_repeated_without_end_is_bounded() -> None:
-    kept = AnswerHeaders([("x-a", "y" * 100)] * 10_000)
+    kept = ResponseHeaders([("x-a", "y" * 100)] * 10_000)
     assert len(kept["x-a"]) <= 1024

@@ -1,4 +1,8 @@
-"""The counters of a session that outlive its connections."""
+"""Counts what a session's connections carried, and makes its ``Statistics``.
+
+Rules: the counters here cover the connections that have ended. A connection counts for
+itself while it lives, and is added when it has ended.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,16 @@ from resilient_ws.statistics import Statistics
 if TYPE_CHECKING:
     from resilient_ws.inbox import InboxQueue
     from resilient_ws.outbox.queue import OutboxQueue
-    from resilient_ws.supervisor.dispatcher import Dispatcher
     from resilient_ws.supervisor.lifecycle import Lifecycle
     from resilient_ws.transport.wire import Wire
 
 
 @attrs.define
-class Tally:
-    """The counters that outlive a connection."""
+class Counters:
+    """The counters of a session that outlive its connections.
+
+    They have the names that they have in ``Statistics``.
+    """
 
     attempts: int = 0
     opened: int = 0
@@ -37,6 +43,19 @@ class Tally:
     # stops during sleep, and in Unix seconds.
     _before_sleep: tuple[float, float] | None = None
 
+    def count_attempt(self) -> None:
+        """Count an attempt that begins."""
+        self.attempts += 1
+
+    def count_open(self) -> None:
+        """Count a connection that opens now."""
+        self.opened += 1
+        self.opened_at = time.time()
+
+    def count_drop(self) -> None:
+        """Count the loss of an open connection."""
+        self.drops += 1
+
     def add(self, wire: Wire, now: float) -> None:
         """Add the counters of an ended connection; ``now`` is on the loop's clock."""
         self.last_message_at = self._last_message_at(wire, now)
@@ -46,8 +65,14 @@ class Tally:
         self.bytes_received += wire.incoming.bytes_received
         self.bytes_sent += wire.outgoing.bytes_sent
 
-    def slept(self, wire: Wire, now: float, seconds: float) -> None:
-        """Keep the time of the newest message, because the loop's clock stood still."""
+    def note_sleep(self, wire: Wire, now: float, seconds: float) -> None:
+        """Keep when the newest message came: the loop's clock stood still meanwhile.
+
+        Args:
+            wire: The present connection.
+            now: The time, on the loop's clock.
+            seconds: How long the machine slept.
+        """
         at = wire.incoming.message_at
         came = self._last_message_at(wire, now)
         known = self._before_sleep
@@ -63,15 +88,16 @@ class Tally:
         # Reading the wall clock here saves reading it for each message.
         return time.time() - (now - at)
 
-    def snapshot(
+    def statistics(
         self,
         wire: Wire | None,
+        *,
         life: Lifecycle,
         inbox: InboxQueue,
         outbox: OutboxQueue,
-        dispatcher: Dispatcher,
+        events_discarded: int,
     ) -> Statistics:
-        """Return all counters, including those of the current connection."""
+        """Return a snapshot, which includes what ``wire`` has counted so far."""
         total = attrs.evolve(self)
         if wire is not None:
             total.add(wire, life.now())
@@ -100,5 +126,5 @@ class Tally:
             else max(0.0, time.time() - oldest.accepted_at),
             outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
-            events_discarded=dispatcher.discarded + inbox.drops_discarded,
+            events_discarded=events_discarded + inbox.drops_discarded,
         )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tenacity
-from hypothesis import given, strategies as st
 from tenacity import (
     stop_after_attempt,
     stop_after_delay,
@@ -26,15 +25,9 @@ from tenacity import (
 )
 
 from resilient_ws.errors import ConnectFailed, ConnectionLost, GaveUp
-from resilient_ws.policy import (
-    FullJitter,
-    Outage,
-    Reconnect,
-    Retry,
-    jittered_age,
-    member_gap,
-)
-from resilient_ws.policy.backoff import longest_wait
+from resilient_ws.policy.outage import Outage, longest_wait
+from resilient_ws.policy.reconnect import FullJitter, Reconnect, member_gap
+from resilient_ws.policy.retry_delay import NO_EXTRA, RetryDelay
 
 
 if TYPE_CHECKING:
@@ -46,69 +39,60 @@ if TYPE_CHECKING:
 LOST = ConnectionLost("The connection was reset.", how="reset")
 
 
-def delay_of(step: Retry | GaveUp) -> float:
-    assert isinstance(step, Retry)
-    return step.delay
+def failed(
+    outage: Outage,
+    now: float = 0.0,
+    *,
+    because: Exception = LOST,
+    extra: RetryDelay = NO_EXTRA,
+) -> RetryDelay | GaveUp:
+    """Count a failed attempt, and say what follows."""
+    outage.count(because)
+    return outage.next_wait(because, extra, now=now)
+
+
+def delay_of(step: RetryDelay | GaveUp) -> float:
+    assert isinstance(step, RetryDelay)
+    return step.seconds
 
 
 # --- the default wait ----------------------------------------------------------------
-
-
-def state_at(attempt: int) -> RetryCallState:
-    state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
-    state.attempt_number = attempt
-    return state
-
-
-@given(attempt=st.integers(1, 10**6), seed=st.integers())
-def test_full_jitter_stays_below_a_bound_that_doubles(attempt: int, seed: int) -> None:
-    wait = FullJitter(rng=random.Random(seed))
-    assert 0 <= wait(state_at(attempt)) <= min(60, 2.0 ** min(attempt - 1, 10))
-
-
-@pytest.mark.parametrize(
-    ("attempt", "bound"), [(1, 1), (2, 2), (4, 8), (7, 60), (50, 60)]
-)
-def test_full_jitter_uses_its_whole_interval(attempt: int, bound: float) -> None:
-    wait = FullJitter(rng=random.Random(1))
-    drawn = [wait(state_at(attempt)) for _ in range(2000)]
-    assert min(drawn) < 0.01 * bound
-    assert 0.99 * bound < max(drawn) <= bound
 
 
 def test_full_jitter_does_not_listen_to_a_seeded_global_random() -> None:
     drawn = []
     for _ in range(2):
         random.seed(7)
-        drawn.append(delay_of(Outage(Reconnect(), 0.0).after_failure(LOST, 0.0)))
+        drawn.append(delay_of(failed(Outage(Reconnect(), 0.0))))
     assert drawn[0] != drawn[1]
 
 
 def test_full_jitter_is_part_of_tenacitys_algebra() -> None:
     wait = wait_fixed(3) + FullJitter(initial=2, maximum=4, rng=random.Random(1))
     policy = Reconnect(wait=wait)
-    assert 3 <= delay_of(Outage(policy, 0.0).after_failure(LOST, 0.0)) <= 5
-    assert FullJitter()(state_at(1)) <= 1
+    assert 3 <= delay_of(failed(Outage(policy, 0.0))) <= 5
+    state = tenacity.RetryCallState(tenacity.AsyncRetrying(), None, (), {})
+    assert FullJitter()(state) <= 1
 
 
 def test_a_given_rng_makes_the_default_repeatable() -> None:
     runs = []
     for _ in range(2):
         outage = Outage(Reconnect(rng=random.Random(3)), 0.0)
-        runs.append([delay_of(outage.after_failure(LOST, 0.0)) for _ in range(9)])
+        runs.append([delay_of(failed(outage)) for _ in range(9)])
     assert runs[0] == runs[1]
 
 
 # --- storms --------------------------------------------------------------------------
 
 
-def dials_in_a_minute(seed: int, floor: float = 0.0) -> int:
+def dials_in_a_minute(seed: int, extra: RetryDelay = NO_EXTRA) -> int:
     """Dials of a server that accepts and then closes at once."""
     outage = Outage(Reconnect(rng=random.Random(seed)), 0.0)
     now, dials = 0.0, 0
     while now < 60:
         dials += 1
-        now += delay_of(outage.after_failure(LOST, now, floor=floor))
+        now += delay_of(failed(outage, now, extra=extra))
     return dials
 
 
@@ -118,8 +102,8 @@ def test_a_server_that_accepts_and_closes_is_never_stormed() -> None:
     assert max(dials) <= 15
 
 
-def test_a_floor_slows_it_down_further() -> None:
-    dials = [dials_in_a_minute(seed, floor=5) for seed in range(1000)]
+def test_an_extra_delay_slows_it_down_further() -> None:
+    dials = [dials_in_a_minute(seed, RetryDelay(5, "floor")) for seed in range(1000)]
     assert max(dials) <= 10
     assert statistics.median(dials) <= 6
 
@@ -131,7 +115,7 @@ def test_attempts_and_history_are_counted_in_the_run() -> None:
     outage = Outage(Reconnect(wait=wait_none()), 0.0)
     errors = [ConnectionLost(str(n), how="eof") for n in range(25)]
     for error in errors:
-        outage.after_failure(error, 0.0)
+        failed(outage, because=error)
     assert outage.attempts == 25
     assert outage.history == tuple(errors[5:])
 
@@ -153,8 +137,8 @@ def test_any_synchronous_wait_is_evaluated_on_our_clock(
     wait: Callable[[RetryCallState], float], delays: list[float]
 ) -> None:
     outage = Outage(Reconnect(wait=wait), 100.0)
-    steps = [outage.after_failure(LOST, 100.0 + 7 * n) for n in range(3)]
-    assert steps == [Retry(delay=delay, source="wait") for delay in delays]
+    steps = [failed(outage, 100.0 + 7 * n) for n in range(3)]
+    assert steps == [RetryDelay(delay, "wait") for delay in delays]
 
 
 def test_the_retry_object_is_a_real_one() -> None:
@@ -164,7 +148,7 @@ def test_the_retry_object_is_a_real_one() -> None:
         seen.append(state.retry_object)
         return 0
 
-    Outage(Reconnect(wait=wait), 0.0).after_failure(LOST, 0.0)
+    failed(Outage(Reconnect(wait=wait), 0.0))
     assert isinstance(seen[0], tenacity.AsyncRetrying)
 
 
@@ -172,7 +156,7 @@ def test_the_retry_object_is_a_real_one() -> None:
 def test_a_wait_that_answers_nonsense_is_named(answer: Any) -> None:
     policy = Reconnect(wait=lambda _: answer)
     with pytest.raises(ValueError, match=r"^Reconnect\.wait must return a finite"):
-        Outage(policy, 0.0).after_failure(LOST, 0.0)
+        failed(Outage(policy, 0.0))
 
 
 def test_a_wait_that_hides_a_coroutine_is_named_without_a_warning() -> None:
@@ -181,29 +165,26 @@ def test_a_wait_that_hides_a_coroutine_is_named_without_a_warning() -> None:
 
     policy = Reconnect(wait=lambda _: coroutine())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not coroutine"):
-        Outage(policy, 0.0).after_failure(LOST, 0.0)
+        failed(Outage(policy, 0.0))
 
 
-def test_a_floor_is_added_to_the_wait_and_named() -> None:
+def test_an_extra_delay_is_added_to_the_wait_and_named() -> None:
     outage = Outage(Reconnect(wait=wait_fixed(2)), 0.0)
-    step = outage.after_failure(LOST, 0.0, floor=30, source="retry_after")
-    assert step == Retry(delay=32, source="retry_after")
+    step = failed(outage, extra=RetryDelay(30, "retry_after"))
+    assert step == RetryDelay(32, "retry_after")
 
 
 def test_a_gap_replaces_the_wait() -> None:
-    outage = Outage(Reconnect(wait=wait_fixed(2)), 0.0)
-    assert outage.after_failure(LOST, 0.0, gap=0.25) == Retry(
-        delay=0.25, source="failover"
-    )
+    outage = Outage(Reconnect(wait=wait_fixed(2), rng=random.Random(1)), 0.0)
+    gap = member_gap(random.Random(1))
+    assert outage.next_gap(LOST, now=0.0) == RetryDelay(gap, "failover")
 
 
 def test_the_loss_of_a_stable_connection_is_no_failed_attempt() -> None:
     outage = Outage(Reconnect(wait=wait_fixed(2), stop=stop_after_attempt(1)), 0.0)
-    assert outage.after_failure(LOST, 0.0, counted=False) == Retry(
-        delay=2, source="wait"
-    )
+    assert outage.next_wait(LOST, now=0.0) == RetryDelay(2, "wait")
     assert (outage.attempts, outage.history) == (0, ())
-    assert isinstance(outage.after_failure(LOST, 2.0), GaveUp)
+    assert isinstance(failed(outage, 2.0), GaveUp)
 
 
 # --- giving up -----------------------------------------------------------------------
@@ -224,7 +205,7 @@ def test_any_synchronous_stop_is_evaluated_on_our_clock(
     stop: Callable[[RetryCallState], bool], attempts: int
 ) -> None:
     outage = Outage(Reconnect(wait=wait_fixed(5), stop=stop), 1000.0)
-    steps = (outage.after_failure(LOST, 1000.0 + 5 * n) for n in itertools.count())
+    steps = (failed(outage, 1000.0 + 5 * n) for n in itertools.count())
     error = next(step for step in steps if isinstance(step, GaveUp))
     assert error.attempts == attempts
     assert error.elapsed == 5 * (attempts - 1)
@@ -234,20 +215,20 @@ def test_an_event_stops() -> None:
     event = asyncio.Event()
     policy = Reconnect(wait=wait_none(), stop=stop_when_event_set(event))  # type: ignore[arg-type]
     outage = Outage(policy, 0.0)
-    assert isinstance(outage.after_failure(LOST, 0.0), Retry)
+    assert isinstance(failed(outage), RetryDelay)
     event.set()
-    assert isinstance(outage.after_failure(LOST, 0.0), GaveUp)
+    assert isinstance(failed(outage), GaveUp)
 
 
 @pytest.mark.parametrize(
-    ("now", "floor", "gives_up"),
+    ("now", "extra", "gives_up"),
     [(0, 0, False), (54, 0, False), (55, 0, True), (60, 0, True), (0, 55, True)],
 )
 def test_max_outage_ends_it_when_the_next_attempt_would_be_too_late(
-    now: float, floor: float, gives_up: bool
+    now: float, extra: float, gives_up: bool
 ) -> None:
     outage = Outage(Reconnect(wait=wait_fixed(5), max_outage=60), 0.0)
-    step = outage.after_failure(LOST, now, floor=floor)
+    step = failed(outage, now, extra=RetryDelay(extra, "floor"))
     assert isinstance(step, GaveUp) is gives_up
     if isinstance(step, GaveUp):
         assert "Reconnect.max_outage (60 s)" in str(step)
@@ -256,8 +237,8 @@ def test_max_outage_ends_it_when_the_next_attempt_would_be_too_late(
 def test_gave_up_tells_the_whole_story() -> None:
     outage = Outage(Reconnect(stop=stop_after_attempt(2)), 0.0)
     first = ConnectFailed("No address for example.com.", stage="resolve")
-    outage.after_failure(first, 1.0)
-    error = outage.after_failure(LOST, 2.5)
+    failed(outage, 1.0, because=first)
+    error = failed(outage, 2.5)
     assert isinstance(error, GaveUp)
     assert str(error) == (
         "Gave up after 2 failed attempts in 2.5 s, because Reconnect.stop said so. "
@@ -269,7 +250,7 @@ def test_gave_up_tells_the_whole_story() -> None:
 
 def test_the_text_of_a_foreign_exception_stays_out() -> None:
     outage = Outage(Reconnect(stop=stop_after_attempt(1)), 0.0)
-    error = outage.after_failure(RuntimeError("token=s3cret"), 0.0)
+    error = failed(outage, because=RuntimeError("token=s3cret"))
     assert str(error).endswith(
         "1 failed attempt in 0.0 s, because Reconnect.stop said so. The last failure: RuntimeError."
     )
@@ -316,77 +297,3 @@ def test_the_longest_wait_may_depend_on_the_failure() -> None:
     policy = Reconnect(wait=wait_exception(lambda e: 5.0 if e is LOST else 1.0))
     assert longest_wait(policy, LOST) == 5
     assert longest_wait(policy) == 1
-
-
-# --- small draws ---------------------------------------------------------------------
-
-
-@given(st.integers())
-def test_jitter_of_ages_and_gaps(seed: int) -> None:
-    rng = random.Random(seed)
-    assert 900 <= jittered_age(1000, rng) <= 1000
-    assert 0 <= member_gap(rng) <= 0.5
-
-
-# --- validation ----------------------------------------------------------------------
-
-
-async def asynchronous(_: object) -> Any: ...
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (
-            {"wait": asynchronous},
-            TypeError,
-            "Reconnect.wait must be a plain function, not a coroutine function (async def).",
-        ),
-        ({"stop": asynchronous}, TypeError, "Reconnect.stop must be a plain function"),
-        (
-            {"classify": asynchronous},
-            TypeError,
-            "Reconnect.classify must be a plain function",
-        ),
-        (
-            {"wait": 5},
-            TypeError,
-            "Reconnect.wait must be a callable, not a value of type int.",
-        ),
-        ({"stop": None}, TypeError, "Reconnect.stop must be a callable, not None."),
-        ({"stable_after": 0}, ValueError, "Reconnect.stable_after must be a positive"),
-        ({"max_outage": -1}, ValueError, "Reconnect.max_outage must be a positive"),
-        (
-            {"max_age": "1h"},
-            TypeError,
-            "Reconnect.max_age must be a positive number of seconds, not a value of type str.",
-        ),
-        (
-            {"retry_after_cap": -1},
-            ValueError,
-            "Reconnect.retry_after_cap must be a number of seconds, 0 or more, not -1.",
-        ),
-        (
-            {"fatal_after": -0.1},
-            ValueError,
-            "Reconnect.fatal_after must be a number of seconds, 0 or more, not -0.1.",
-        ),
-        ({"fatal_after": None}, TypeError, "Reconnect.fatal_after must be a number of"),
-        ({"rng": 4}, TypeError, "rng"),
-    ],
-)
-def test_a_policy_checks_itself(
-    arguments: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error) as caught:
-        Reconnect(**arguments)
-    assert message in str(caught.value)
-
-
-def test_the_defaults_are_those_of_the_design() -> None:
-    policy = Reconnect(rng=None, max_outage=None, retry_after_cap=0)
-    assert policy.stable_after == 10
-    assert policy.retry_after_cap == 0
-    assert Reconnect().retry_after_cap == 900
-    assert (Reconnect().fatal_after, Reconnect(fatal_after=0).fatal_after) == (900, 0)
-    assert (policy.max_outage, policy.max_age, policy.classify) == (None, None, None)

@@ -1,4 +1,4 @@
-"""The headers of the answer that opened a connection, as the user sees them.
+"""The headers of the response that opened a connection, as the user sees them.
 
 Rules: names are in lower case. The number and size of the headers kept are bounded, as
 for a refusal. The user may read every value; ``repr`` shows only those of headers in
@@ -35,7 +35,7 @@ _TELLING: Final = frozenset(
 )
 
 
-class AnswerHeaders(Mapping[str, str]):
+class ResponseHeaders(Mapping[str, str]):
     """The headers of the 101, by their names in lower case; ``repr`` hides secrets.
 
     Values of the same name are joined with a comma. Those of ``set-cookie`` are joined
