@@ -9,17 +9,15 @@ a secret, because error trackers record the variables.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import warnings
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
-from resilient_ws.errors import ConnectionLost, OpenTimeout, ResilientWSError
+from resilient_ws.errors import ConnectionLost
 from resilient_ws.eventloop.affinity import Home
 from resilient_ws.events import (
     ConnectionDropped,
     Event,
     MessageReceived,
-    SessionClosed,
 )
 from resilient_ws.inbox.iteration import Iteration
 from resilient_ws.outbox.delivery import Delivery
@@ -32,11 +30,13 @@ from resilient_ws.policy._validate import (
 )
 from resilient_ws.policy.tracebacks import NoFrames, without_frames
 from resilient_ws.protocol.close import check_close
-from resilient_ws.settings import make_settings
+from resilient_ws.settings import Settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
 from resilient_ws.supervisor.commands import Close, Replace, RetryNow
 from resilient_ws.supervisor.dispatcher import Dispatcher
+from resilient_ws.supervisor.entry import enter, wait_for_end
+from resilient_ws.supervisor.lifecycle import Lifecycle
 from resilient_ws.supervisor.loop import Supervisor
 
 
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from resilient_ws.settings import (
         Headers,
         HeadersCallable,
-        Settings,
         UrlCallable,
     )
     from resilient_ws.transport.client import ClientSession
@@ -144,28 +143,8 @@ def connect(
         SecurityError: ``access`` does not allow the URL.
     """
     with NoFrames():
-        settings = make_settings(
-            url,
-            access=access,
-            compression=compression,
-            headers=headers,
-            http=http,
-            inbox=inbox,
-            limiter=limiter,
-            liveness=liveness,
-            max_message_size=max_message_size,
-            name=name,
-            on_open=on_open,
-            origin=origin,
-            outbox=outbox,
-            proxy=proxy,
-            reconnect=reconnect,
-            ssl=ssl,
-            subprotocols=subprotocols,
-            timeouts=timeouts,
-            wait_open=wait_open,
-        )
-    return Session(settings)
+        # All arguments, by name: Settings has a field for each of them.
+        return Session(Settings(**locals()))
 
 
 class Session:
@@ -180,14 +159,15 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._dispatcher = Dispatcher(settings.name)
+        self._life = Lifecycle()
+        # Who takes the messages; the first to do so keeps them.
+        self._consumer: Literal["calls", "callback"] | None = None
+        # Made when the session is entered, because it needs the loop.
         self._supervisor: Supervisor | None = None
-        self._pulled = False
-        self._entering = False
-        self._closed_unentered = False
 
     def __repr__(self) -> str:
         """Show the name, the state, the epoch and the URL, without secrets."""
-        name = self._settings.given_name
+        name = self._settings.chosen_name
         called = "" if name is None else f"{name!r} "
         return (
             f"<resilient_ws.Session {called}{self.state.value}, epoch {self.epoch}, "
@@ -227,67 +207,13 @@ class Session:
         return self
 
     async def _enter(self) -> None:
-        """Start, and wait as ``wait_open`` says."""
-        if self._entering or self._closed_unentered:
+        if self._supervisor is not None or self._life.state is not State.IDLE:
             msg = "A session is entered once; make a new one with connect()."
             raise RuntimeError(msg)
-        supervisor = await self._prepared()
-        self._supervisor = supervisor
-        supervisor.start()
-        wait = self._settings.wait_open
-        if wait is False:
-            return
-        scope = asyncio.timeout(None if wait is True else wait)
-        try:
-            async with scope:
-                await supervisor.life.wait_until(State.OPEN)
-        except asyncio.CancelledError:
-            await self._abort(supervisor)
-            raise
-        except Exception:
-            if not scope.expired():
-                await self._ended(supervisor)
-                raise
-        else:
-            return
-        error = self._not_open(supervisor, wait)
-        supervisor.fail(error)
-        await self._ended(supervisor)
-        raise error
-
-    def _not_open(self, supervisor: Supervisor, wait: float) -> ResilientWSError:
-        """Return why no connection opened within ``wait`` seconds."""
-        error = supervisor.journal.last_error
-        if isinstance(error, ResilientWSError):
-            return error
-        # There was no error, or on_open raised an error of its own, which does not
-        # tell the reader that it came from on_open.
-        why = "" if error is None else f": on_open raised {type(error).__name__}"
-        limiter = self._settings.limiter
-        queue = ""
-        if limiter is not None and limiter.waiting:
-            queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
-        msg = (
-            f"No open connection to {self._settings.where} within {wait:g} s "
-            f"(wait_open){why}.{queue}"
+        self._supervisor = Supervisor(
+            self._settings, self._dispatcher, self._life, home=Home.here()
         )
-        timeout = OpenTimeout(msg, kind="open", after=float(wait))
-        timeout.__cause__ = error
-        return timeout
-
-    async def _prepared(self) -> Supervisor:
-        """Return a supervisor that is ready to start."""
-        supervisor = Supervisor(self._settings, self._dispatcher, home=Home.here())
-        self._entering = True
-        try:
-            await supervisor.prepare()
-        except BaseException:
-            self._closed_unentered = True
-            raise
-        if self._closed_unentered:
-            await supervisor.outbox.close()
-            raise SessionClosed
-        return supervisor
+        await enter(self._supervisor, self._settings)
 
     async def __aexit__(
         self,
@@ -302,22 +228,7 @@ class Session:
         """
         supervisor = self._entered()
         supervisor.close(Close(drain=None if exc_type is None else 0))
-        await self._ended(supervisor)
-
-    async def _ended(self, supervisor: Supervisor) -> None:
-        """Wait for the session's end; abort the session when this is cancelled."""
-        try:
-            await supervisor.wait()
-        except asyncio.CancelledError:
-            await self._abort(supervisor)
-            raise
-
-    async def _abort(self, supervisor: Supervisor) -> None:
-        """Abort and wait for the end, however often this task is cancelled."""
-        supervisor.abort()
-        while not supervisor.done:
-            with contextlib.suppress(asyncio.CancelledError):
-                await supervisor.wait()
+        await wait_for_end(supervisor)
 
     async def close(
         self, code: int = 1000, reason: str = "", drain: float | None = None
@@ -352,7 +263,9 @@ class Session:
         if drain is not None:
             check_duration("drain", drain)
         if self._supervisor is None:
-            self._closed_unentered = True
+            if not self._life.state.ending:
+                self._life.move_to(State.CLOSING)
+                self._life.move_to(State.CLOSED)
             return None
         supervisor = self._entered()
         supervisor.close(Close(code=code, reason=reason, drain=drain))
@@ -369,7 +282,7 @@ class Session:
         Cancellation:
             Safe.
         """
-        if self._closed_unentered:
+        if self._supervisor is None and self._life.state is State.CLOSED:
             return
         supervisor = self._entered()
         if supervisor.owns(asyncio.current_task()):
@@ -379,9 +292,9 @@ class Session:
             )
             raise RuntimeError(msg)
         await supervisor.wait()
-        if supervisor.life.failure is not None:
+        if self._life.failure is not None:
             with NoFrames():
-                raise supervisor.life.failure
+                raise self._life.failure
 
     async def wait_until(self, state: State) -> None:
         """Wait until the session is in ``state``.
@@ -395,10 +308,10 @@ class Session:
         """
         require(state, State, "state", "a State, such as State.OPEN")
         supervisor = self._entered()
-        if state is not supervisor.life.state:
+        if state is not self._life.state:
             supervisor.hook.check_outside()
         with NoFrames():
-            await supervisor.life.wait_until(state)
+            await self._life.wait_until(state)
 
     # Sending.
 
@@ -504,7 +417,7 @@ class Session:
             return inbox.reading.pop()
         message: Message | None = await inbox.first(inbox.take_nowait)
         if message is None:
-            raise self._entered().life.ended()
+            raise self._life.closed_error()
         return message
 
     async def receive_many(self) -> list[Message]:
@@ -528,7 +441,7 @@ class Session:
         inbox = self._consume().inbox
         messages: list[Message] | None = await inbox.first(inbox.take_run)
         if messages is None:
-            raise self._entered().life.ended()
+            raise self._life.closed_error()
         return messages
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -587,18 +500,26 @@ class Session:
         return Iteration(inbox, home, inbox.take_item, self)
 
     def _consume(self) -> Supervisor:
-        """Return the supervisor, unless the messages go to a callback."""
+        """Return the supervisor to a call that takes messages, if it may."""
         supervisor = self._entered()
-        if not self._pulled and self._dispatcher.consumes:
+        if supervisor.hook.task is not None:
+            supervisor.hook.check_outside()
+        if self._consumer != "calls":
+            self._claim_messages("calls")
+        return supervisor
+
+    def _claim_messages(self, consumer: Literal["calls", "callback"]) -> None:
+        """Make this the one consumer of the messages, unless they have one."""
+        if self._consumer == "callback" and consumer == "calls":
             msg = (
                 "Messages go to the callback for MessageReceived; a session has one "
                 "consumer, so use either callbacks or receive() and iteration."
             )
             raise RuntimeError(msg)
-        if supervisor.hook.task is not None:
-            supervisor.hook.check_outside()
-        self._pulled = True
-        return supervisor
+        if self._consumer is not None:
+            msg = "Messages have a consumer already, and a session has only one."
+            raise RuntimeError(msg)
+        self._consumer = consumer
 
     # Watching and steering.
 
@@ -632,12 +553,11 @@ class Session:
             raise TypeError("event must be a class from resilient_ws.events.")
         if self._supervisor is not None:
             self._supervisor.home.check()
-        if event is MessageReceived and (self._pulled or self._dispatcher.consumes):
-            msg = "Messages have a consumer already, and a session has only one."
-            raise RuntimeError(msg)
 
         def register(function: C) -> C:
             require_callable(function, "callback")
+            if event is MessageReceived:
+                self._claim_messages("callback")
             self._dispatcher.register(event, function)
             if self._supervisor is not None:
                 self._supervisor.listen()
@@ -663,13 +583,13 @@ class Session:
         require(reason, str, "reason", "a str")
         supervisor = self._entered()
         with NoFrames():
-            if supervisor.life.state.ending or supervisor.orders.closing():
-                raise supervisor.life.ended()
+            if self._life.state.ending or supervisor.orders.closing():
+                raise self._life.closed_error()
             if self._settings.reconnect.single:
                 msg = "Reconnect.once() allows one connection: make a new session."
                 raise RuntimeError(msg)
             endpoint = None if url is None else self._settings.endpoint(url)
-        if endpoint is not None or supervisor.life.state is not State.CONNECTING:
+        if endpoint is not None or self._life.state is not State.CONNECTING:
             supervisor.orders.give(Replace(reason=reason, url=endpoint))
 
     def retry_now(self) -> None:
@@ -679,10 +599,10 @@ class Session:
             SessionClosed: The session is closed.
         """
         supervisor = self._entered()
-        if supervisor.life.state.ending:
+        if self._life.state.ending:
             with NoFrames():
-                raise supervisor.life.ended()
-        if supervisor.life.state is State.BACKOFF:
+                raise self._life.closed_error()
+        if self._life.state is State.BACKOFF:
             supervisor.orders.give(RetryNow())
 
     # Looking.
@@ -690,9 +610,7 @@ class Session:
     @property
     def state(self) -> State:
         """The session's present state."""
-        if self._supervisor is None:
-            return State.CLOSED if self._closed_unentered else State.IDLE
-        return self._supervisor.life.state
+        return self._life.state
 
     @property
     def epoch(self) -> int:
@@ -746,10 +664,10 @@ class Session:
             check_duration("timeout", timeout)
         supervisor = self._entered()
         supervisor.hook.check_outside()
-        state, wire = supervisor.life.state, supervisor.wire
+        state, wire = self._life.state, supervisor.wire
         with NoFrames():
             if state.ending:
-                raise supervisor.life.ended()
+                raise self._life.closed_error()
             if state is not State.OPEN or wire is None:
                 raise ConnectionLost(
                     f"There is no open connection to ping ({state.value}): "
@@ -772,7 +690,7 @@ class Session:
     @property
     def failure(self) -> Exception | None:
         """The error that ended the session; ``None`` while it runs or if closed."""
-        return None if self._supervisor is None else self._supervisor.life.failure
+        return self._life.failure
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the session's counters."""
@@ -780,11 +698,12 @@ class Session:
         if supervisor is None:
             return Statistics()
         return supervisor.journal.tally.snapshot(
-            supervisor.wire,
-            supervisor.life,
-            supervisor.inbox,
-            supervisor.outbox,
-            self._dispatcher,
+            self._life.state,
+            now=supervisor.home.loop.time(),
+            wire=supervisor.wire,
+            inbox=supervisor.inbox,
+            outbox=supervisor.outbox,
+            dispatcher=self._dispatcher,
         )
 
     # Checking.
@@ -793,8 +712,8 @@ class Session:
         """Return the supervisor; refuse another loop or process."""
         supervisor = self._supervisor
         if supervisor is None:
-            if self._closed_unentered:
-                raise SessionClosed
+            if self._life.state.ending:
+                raise self._life.closed_error()
             msg = (
                 "The session was not entered; use: async with connect(...) as session."
             )

@@ -16,7 +16,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.connection import Connection, Window
-from resilient_ws.errors import ConnectionLost, Fatal, ResilientWSError, mistake
+from resilient_ws.errors import (
+    ConnectionLost,
+    Fatal,
+    ResilientWSError,
+    StoreError,
+    mistake,
+)
 from resilient_ws.eventloop.sleep import ticker_of
 from resilient_ws.eventloop.tasks import cancel_and_wait
 from resilient_ws.events import (
@@ -35,7 +41,6 @@ from resilient_ws.supervisor.commands import Close, Orders, Replace, RetryNow
 from resilient_ws.supervisor.dialler import Dialler
 from resilient_ws.supervisor.hook import Hook
 from resilient_ws.supervisor.journal import Journal
-from resilient_ws.supervisor.lifecycle import Lifecycle
 from resilient_ws.supervisor.log import SessionLog
 from resilient_ws.supervisor.serving import Serving
 from resilient_ws.supervisor.wiring import new_wire
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Settings
     from resilient_ws.supervisor.dispatcher import Dispatcher
+    from resilient_ws.supervisor.lifecycle import Lifecycle
 
 
 #: Seconds for callbacks to finish when the session ends.
@@ -89,9 +95,11 @@ class Supervisor:
         self,
         settings: Settings,
         dispatcher: Dispatcher,
+        life: Lifecycle,
         *,
         home: Home,
     ) -> None:
+        self.life = life
         self.home = home
         loop = home.loop
         self._settings = settings
@@ -101,7 +109,6 @@ class Supervisor:
         self._report = report = self._happened
         self.orders = Orders(loop, self._log)
         self.journal = Journal(log=self._log, loop=loop, report=report)
-        self.life = Lifecycle(loop=loop, report=report)
         self.inbox = InboxQueue(
             settings.inbox, loop=loop, wall=time.time, report=report
         )
@@ -139,10 +146,6 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
 
     # Beginning and end.
-
-    async def prepare(self) -> None:
-        """Open the store of the outbox, which must be there before anything starts."""
-        await self.outbox.open()
 
     def start(self) -> None:
         """Start the loop in a task, and the dispatcher in another if it is needed."""
@@ -215,7 +218,10 @@ class Supervisor:
         ticker = ticker_of(self._loop)
         ticker.subscribe(self._slept)
         try:
+            await self.outbox.open()
             failure = await self._supervise()
+        except StoreError as refused:
+            failure = without_frames(refused)
         except Exception as bug:  # noqa: BLE001 - logged; whoever waits hears of it
             # Only as text: log handlers keep the frames of exc_info, and their secrets.
             kind = type(bug).__name__
@@ -236,13 +242,13 @@ class Supervisor:
     async def _end(self, failure: Exception | None) -> None:
         """Close every socket, end every task and wake everyone who waits."""
         if not self.life.state.ending:
-            self.life.become(State.CLOSING, because=failure)
+            self._move_to(State.CLOSING, because=failure)
         self.outbox.refuse(failure)
         await self._let_go()
         await self._dialler.close()
         dropped, stored = await self.outbox.close()
         self.inbox.finish(failure)
-        self.life.become(State.CLOSED, because=failure)
+        self._move_to(State.CLOSED, because=failure)
         self._report(
             SessionClosed(
                 close=self.journal.close_record,
@@ -312,7 +318,7 @@ class Supervisor:
     ) -> None:
         """Wait until the next attempt is due, or an order ends the wait."""
         until = self._loop.time() + delay
-        self.life.become(State.BACKOFF, because=because, retry_in=delay)
+        self._move_to(State.BACKOFF, because=because, retry_in=delay)
         attempt = self._recovery.attempt
         self._report(
             RetryScheduled(delay=delay, attempt=attempt, because=because, source=source)
@@ -343,7 +349,7 @@ class Supervisor:
         attempt = self._next_attempt()
         buffer = RestoreBuffer(self._settings.inbox)
         wire = self.wire = self._new_wire(buffer)
-        self.life.become(State.CONNECTING)
+        self._move_to(State.CONNECTING)
         try:
             negotiated = await self.orders.unless_given(self._dial(wire, attempt))
         except ResilientWSError as failure:
@@ -354,7 +360,7 @@ class Supervisor:
         if negotiated is None:
             return None
         self._log.endpoint = self._dialler.where
-        self.life.become(State.RESTORING)
+        self._move_to(State.RESTORING)
         because = await self._restore(wire, buffer, negotiated)
         if because is not None:
             return self._attempt_failed(attempt, because, began)
@@ -424,7 +430,7 @@ class Supervisor:
         """Let messages flow, in one step that nothing can interrupt."""
         resumed_after = self.journal.begin_epoch(self.inbox)
         self._recovery.opened()
-        self.life.become(State.OPEN)
+        self._move_to(State.OPEN)
         self.journal.opened(self._log.endpoint, negotiated, resumed_after)
         # After the event: messages of the restore phase count as received from now on.
         buffer.join(self.inbox)
@@ -472,7 +478,7 @@ class Supervisor:
         order = closing or Close(drain=0)
         limit = self._settings.timeouts.close + (order.drain or 0.0)
         if closing is not None:
-            self.life.become(State.CLOSING, because=closing.failure)
+            self._move_to(State.CLOSING, because=closing.failure)
         try:
             async with asyncio.timeout(limit):
                 if order.drain != 0:
@@ -490,6 +496,17 @@ class Supervisor:
             self.journal.closed(wire)
 
     # What the parts ask of the supervisor.
+
+    def _move_to(
+        self,
+        state: State,
+        *,
+        because: Exception | None = None,
+        retry_in: float | None = None,
+    ) -> None:
+        """Move the session to a state, and report it."""
+        self.journal.tally.left(self.life.state, self._loop.time())
+        self._report(self.life.move_to(state, because=because, retry_in=retry_in))
 
     def _happened(self, event: Event) -> None:
         """Log an event, and hand it to the callbacks."""

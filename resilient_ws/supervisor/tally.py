@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from resilient_ws.inbox import InboxQueue
     from resilient_ws.outbox.queue import OutboxQueue
     from resilient_ws.supervisor.dispatcher import Dispatcher
-    from resilient_ws.supervisor.lifecycle import Lifecycle
     from resilient_ws.transport.wire import Wire
+
+
+_WITHOUT_A_CONNECTION: Final = (State.CONNECTING, State.RESTORING, State.BACKOFF)
 
 
 @attrs.define
@@ -30,12 +32,26 @@ class Tally:
     messages_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
+    #: Seconds without an open connection, and the part of them between two attempts.
+    outage_seconds: float = 0.0
+    backoff_seconds: float = 0.0
+    # When the session moved to its current state, on the loop's clock.
+    _moved_at: float = 0.0
     #: In Unix seconds.
     opened_at: float | None = None
     last_message_at: float | None = None
     # When the newest message before the machine slept came: on the loop's clock, which
     # stops during sleep, and in Unix seconds.
     _before_sleep: tuple[float, float] | None = None
+
+    def left(self, state: State, now: float) -> None:
+        """Add the time that the session spent in a state; ``now`` it leaves it."""
+        seconds = now - self._moved_at
+        self._moved_at = now
+        if state in _WITHOUT_A_CONNECTION:
+            self.outage_seconds += seconds
+        if state is State.BACKOFF:
+            self.backoff_seconds += seconds
 
     def add(self, wire: Wire, now: float) -> None:
         """Add the counters of an ended connection; ``now`` is on the loop's clock."""
@@ -65,25 +81,25 @@ class Tally:
 
     def snapshot(
         self,
+        state: State,
+        *,
+        now: float,
         wire: Wire | None,
-        life: Lifecycle,
         inbox: InboxQueue,
         outbox: OutboxQueue,
         dispatcher: Dispatcher,
     ) -> Statistics:
-        """Return all counters, including those of the current connection."""
+        """Return all counters, with the current connection and state up to ``now``."""
         total = attrs.evolve(self)
+        total.left(state, now)
         if wire is not None:
-            total.add(wire, life.now())
-        backoff = life.seconds_in(State.BACKOFF)
+            total.add(wire, now)
         oldest = outbox.traffic.first()
         return Statistics(
             opened_at=total.opened_at,
             last_message_at=total.last_message_at,
-            outage_seconds=backoff
-            + life.seconds_in(State.CONNECTING)
-            + life.seconds_in(State.RESTORING),
-            backoff_seconds=backoff,
+            outage_seconds=total.outage_seconds,
+            backoff_seconds=total.backoff_seconds,
             attempts=total.attempts,
             opened=total.opened,
             drops=total.drops,

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import itertools
 import random
+import sys
 from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
 from tenacity import wait_fixed
 
@@ -108,8 +110,9 @@ class UserSide:
     async def play(self) -> None:
         session, record = self._session, self._record
         self._watch()
-        async with session:
-            self._tap_wires()
+        with mock.patch("resilient_ws.session.Supervisor", self._tapped()):
+            await session.__aenter__()
+        try:
             self._stream = session.with_interruptions()
             reader = asyncio.create_task(self._read_on())
             if not self._plan.reads_always:
@@ -121,7 +124,9 @@ class UserSide:
             for task in acting:
                 await task
             await self._outlast_the_server()
+        finally:
             began = now()
+            await session.__aexit__(*sys.exc_info())
         record.closing_took = now() - began
         record.timers = timers_of_the_library()
         with contextlib.suppress(asyncio.CancelledError):
@@ -154,9 +159,8 @@ class UserSide:
                 Reacting(reaction, self._session, record, self.send),
             )
 
-    def _tap_wires(self) -> None:
-        """Keep every connection that is made, and what is written to each."""
-        supervisor: Any = self._session._supervisor
+    def _tapped(self) -> type[Supervisor]:
+        """Return a supervisor that keeps each connection, and what is written to it."""
         stage = self
 
         class Tapped(Supervisor):
@@ -168,7 +172,7 @@ class UserSide:
                 stage._written = tapped(wire.outgoing)
                 return wire
 
-        supervisor.__class__ = Tapped
+        return Tapped
 
     # on_open.
 
