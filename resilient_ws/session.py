@@ -1,6 +1,6 @@
-"""Define ``connect()`` and ``Session``, which users call.
+"""Define ``Session``, whose methods users call.
 
-Rules: Nothing runs before the ``async with``. A session belongs to the loop on which it
+Rules: nothing runs before the ``async with``. A session belongs to the loop on which it
 was entered. Each method checks that and passes the call to the part that does the work.
 A traceback shows no frame of ours but the method's, and no variable of that frame holds
 a secret, because error trackers record the variables.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import TYPE_CHECKING, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, overload
 
 from resilient_ws.errors import ConnectionLost
 from resilient_ws.eventloop.affinity import Home
@@ -30,7 +30,6 @@ from resilient_ws.policy._validate import (
 )
 from resilient_ws.policy.tracebacks import NoFrames, without_frames
 from resilient_ws.protocol.close import check_close
-from resilient_ws.settings import Settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
 from resilient_ws.supervisor.commands import Close, Replace, RetryNow
@@ -41,110 +40,28 @@ from resilient_ws.supervisor.loop import Supervisor
 
 
 if TYPE_CHECKING:
-    import ssl as ssl_module
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
-    from typing import Literal, Self
+    from typing import Self
 
-    from resilient_ws.connection import OnOpen
-    from resilient_ws.inbox import Inbox, Interruption
-    from resilient_ws.limiter import ConnectLimiter
+    from resilient_ws.inbox import Interruption
     from resilient_ws.outbox.payload import Sendable
-    from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.policy.access import Access
-    from resilient_ws.policy.backoff import Reconnect
-    from resilient_ws.policy.liveness import Liveness
-    from resilient_ws.policy.timeouts import Timeouts
     from resilient_ws.protocol.close import Close as CloseRecord
     from resilient_ws.protocol.message import Message
-    from resilient_ws.settings import (
-        Headers,
-        HeadersCallable,
-        UrlCallable,
-    )
-    from resilient_ws.transport.client import ClientSession
+    from resilient_ws.settings import Settings
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 C = TypeVar("C", bound="Callable[..., object]")
 
-
-def connect(
-    url: str | Sequence[str] | UrlCallable,
-    *,
-    headers: Headers | HeadersCallable | None = None,
-    subprotocols: Sequence[str] = (),
-    origin: str | None = None,
-    compression: Literal["deflate"] | None = "deflate",
-    ssl: ssl_module.SSLContext | Literal[True] = True,
-    proxy: str | None = None,
-    http: ClientSession | None = None,
-    on_open: OnOpen | None = None,
-    wait_open: bool | float = 60.0,
-    reconnect: Reconnect | None = None,
-    limiter: ConnectLimiter | None = None,
-    liveness: Liveness | None = None,
-    timeouts: Timeouts | None = None,
-    outbox: Outbox | None = None,
-    inbox: Inbox | None = None,
-    access: Access | None = None,
-    max_message_size: int | None = 4 * 1024 * 1024,
-    name: str | None = None,
-) -> Session:
-    """Return a session with a WebSocket server that outlives its connections.
-
-    Use it as ``async with connect(...) as session``; nothing runs before.
-
-    Args:
-        url: ``wss://`` or ``ws://`` (``ws`` only to this machine, unless ``access``
-            allows more); or several, to fail over between; or a callable, sync or
-            async, that takes an ``Attempt`` and returns one, for a fresh URL or token
-            with each attempt. Path and query are sent byte for byte; host names are
-            encoded by IDNA 2008.
-        headers: Sent with the handshake; or a callable, sync or async, that takes an
-            ``Attempt`` and returns them. The session adds the cookies that the server
-            set to your own ``Cookie``; yours win where both have a name. It keeps them
-            until it ends and sends them only to the host (a name or an address) that
-            set them, at any port (RFC 6265).
-        subprotocols: Offered to the server, best first (RFC 6455 §1.9).
-        origin: The Origin header, for servers that ask for it.
-        compression: ``"deflate"`` (default) offers permessage-deflate (RFC 7692); where
-            the server agrees, messages of 256 bytes and more are sent compressed.
-            ``None`` does not offer it.
-        ssl: A context for ``wss://``; by default the system's trusted issuers.
-        proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
-            ``"env"`` to read the environment, which is not read otherwise. SOCKS
-            needs the extra ``socks``. ``NO_PROXY`` may list domains (with all their
-            subdomains), addresses and networks, each with or without a port, or ``*``.
-        http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
-            its headers, cookies and authorization are sent along. Its own settings
-            then decide how large a response may be and how names are resolved.
-        on_open: ``async`` hook that gets each new ``Connection`` before anything else
-            may use it: authenticate and subscribe here. If it raises, the attempt has
-            failed; if it raises ``Fatal``, the session ends.
-        wait_open: Seconds that entering waits for the first open connection (default
-            60) before it raises the last error; ``True`` waits for ever; ``False``
-            enters at once, offline.
-        reconnect: When to dial again, and when to give up: ``Reconnect()``.
-        limiter: A limit on dials that sessions share: ``ConnectLimiter(rate, per)``.
-        liveness: How a dead link is noticed: ``Liveness()``.
-        timeouts: Seconds for opening, restoring, closing: ``Timeouts()``.
-        outbox: How messages wait until they can be sent: ``Outbox()``.
-        inbox: How messages wait until you read them: ``Inbox()``.
-        access: Where the session may connect to: ``Access()``.
-        max_message_size: Bytes of the largest message accepted (default 4 MiB);
-            ``None`` for no limit. A larger one ends the connection with 1009.
-        name: What logs, events and ``repr`` call this session; by default its first
-            endpoint, without secrets.
-
-    Raises:
-        TypeError: An argument has the wrong type.
-        ValueError: An argument is wrong; the message says which, and what is allowed.
-        SecurityError: ``access`` does not allow the URL.
-    """
-    with NoFrames():
-        # All arguments, by name: Settings has a field for each of them.
-        return Session(Settings(**locals()))
+#: Who takes the messages: calls such as ``receive()``, or a callback.
+Consumer: TypeAlias = Literal["calls", "callback"]
+#: What a second consumer is told.
+_SECOND_CONSUMER: Final[dict[Consumer, str]] = {
+    "calls": "Messages go to the callback for MessageReceived; a session has one "
+    "consumer, so use either callbacks or receive() and iteration.",
+    "callback": "Messages have a consumer already, and a session has only one.",
+}
 
 
 class Session:
@@ -160,9 +77,9 @@ class Session:
         self._settings = settings
         self._dispatcher = Dispatcher(settings.name)
         self._life = Lifecycle()
-        # Who takes the messages; the first to do so keeps them.
-        self._consumer: Literal["calls", "callback"] | None = None
-        # Made when the session is entered, because it needs the loop.
+        # Who takes the messages: whoever asks for them first.
+        self._consumer: Consumer | None = None
+        # What runs the session. It needs the loop on which the session is entered.
         self._supervisor: Supervisor | None = None
 
     def __repr__(self) -> str:
@@ -499,28 +416,6 @@ class Session:
         inbox.keep_drops()
         return Iteration(inbox, home, inbox.take_item, self)
 
-    def _consume(self) -> Supervisor:
-        """Return the supervisor to a call that takes messages, if it may."""
-        supervisor = self._entered()
-        if supervisor.hook.task is not None:
-            supervisor.hook.check_outside()
-        if self._consumer != "calls":
-            self._claim_messages("calls")
-        return supervisor
-
-    def _claim_messages(self, consumer: Literal["calls", "callback"]) -> None:
-        """Make this the one consumer of the messages, unless they have one."""
-        if self._consumer == "callback" and consumer == "calls":
-            msg = (
-                "Messages go to the callback for MessageReceived; a session has one "
-                "consumer, so use either callbacks or receive() and iteration."
-            )
-            raise RuntimeError(msg)
-        if self._consumer is not None:
-            msg = "Messages have a consumer already, and a session has only one."
-            raise RuntimeError(msg)
-        self._consumer = consumer
-
     # Watching and steering.
 
     @overload
@@ -720,6 +615,21 @@ class Session:
             raise RuntimeError(msg)
         supervisor.home.check()
         return supervisor
+
+    def _consume(self) -> Supervisor:
+        """Return the supervisor to a call that takes messages, if it may."""
+        supervisor = self._entered()
+        if supervisor.hook.task is not None:
+            supervisor.hook.check_outside()
+        if self._consumer != "calls":
+            self._claim_messages("calls")
+        return supervisor
+
+    def _claim_messages(self, consumer: Consumer) -> None:
+        """Make this the one consumer of the messages, or refuse the second one."""
+        if self._consumer is not None:
+            raise RuntimeError(_SECOND_CONSUMER[consumer])
+        self._consumer = consumer
 
 
 def _check_terms(epoch: object, confirm: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ssl import SSLContext
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 from attrs.validators import optional
@@ -64,6 +64,8 @@ HeadersCallable: TypeAlias = Callable[[Attempt], Headers | Awaitable[Headers]]
 #: Characters that a session's name may have.
 MAX_NAME: Final = 200
 
+T = TypeVar("T")
+
 # Converters. Each takes what the user wrote, and its errors name the argument.
 
 
@@ -112,16 +114,26 @@ def _offer(compression: object) -> Offer | None:
     return _OFFER
 
 
+def _policy(name: str, kind: type[T]) -> dict[str, Any]:
+    """Return the arguments of ``attrs.field`` for a policy, which may be left out."""
+    # A policy holds no state, so all sessions can share one.
+    default = kind()
+
+    def convert(value: T | None) -> T:
+        if value is None:
+            return default
+        require(value, kind, name, f"such as {kind.__name__}()")
+        return value
+
+    # A dictionary, because mypy takes no closure as a converter.
+    return {"converter": convert}
+
+
 # Validators. ``attribute.name`` is the name of the argument.
 
 
-def _instance_of(
-    kind: type, right: str
-) -> Callable[[Settings, attrs.Attribute[Any], object], None]:
-    def check(_: Settings, attribute: attrs.Attribute[Any], value: object) -> None:
-        require(value, kind, attribute.name, right)
-
-    return check
+def _is_origin(_: Settings, attribute: attrs.Attribute[Any], value: object) -> None:
+    require(value, str, attribute.name, "a str")
 
 
 def _is_wait(_: Settings, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -154,15 +166,6 @@ def _is_name(_: Settings, __: attrs.Attribute[Any], value: str) -> None:
         )
 
 
-def _policy(kind: type) -> dict[str, Any]:
-    """Return how to define a field for a policy, which may be left out."""
-    return {
-        # A policy holds no state, so all sessions can share one.
-        "converter": attrs.converters.default_if_none(kind()),
-        "validator": _instance_of(kind, f"such as {kind.__name__}()"),
-    }
-
-
 @attrs.frozen(kw_only=True, repr=False)
 class Settings:
     """The arguments of ``connect()``, parsed and checked; its docstring explains them.
@@ -171,7 +174,7 @@ class Settings:
     another name for what became of it.
     """
 
-    access: Access = attrs.field(**_policy(Access))
+    access: Access = attrs.field(**_policy("access", Access))
     proxy: Proxy | None = attrs.field(converter=parse_proxy)
     http: ClientSession | None
     #: The endpoints to fail over between, or the callable that returns one.
@@ -182,18 +185,18 @@ class Settings:
         converter=_headers
     )
     subprotocols: tuple[str, ...] = attrs.field(converter=_subprotocols)
-    origin: str | None = attrs.field(validator=optional(_instance_of(str, "a str")))
+    origin: str | None = attrs.field(validator=optional(_is_origin))
     #: The compression to offer, or ``None``.
     deflate: Offer | None = attrs.field(alias="compression", converter=_offer)
     ssl: SSLContext | bool = attrs.field(converter=check_ssl)
     on_open: OnOpen | None = attrs.field(validator=optional(_is_hook))
     wait_open: bool | float = attrs.field(converter=seconds, validator=_is_wait)
-    reconnect: Reconnect = attrs.field(**_policy(Reconnect))
+    reconnect: Reconnect = attrs.field(**_policy("reconnect", Reconnect))
     limiter: ConnectLimiter | None = attrs.field(validator=optional(_is_limiter))
-    liveness: Liveness = attrs.field(**_policy(Liveness))
-    timeouts: Timeouts = attrs.field(**_policy(Timeouts))
-    outbox: Outbox = attrs.field(**_policy(Outbox))
-    inbox: Inbox = attrs.field(**_policy(Inbox))
+    liveness: Liveness = attrs.field(**_policy("liveness", Liveness))
+    timeouts: Timeouts = attrs.field(**_policy("timeouts", Timeouts))
+    outbox: Outbox = attrs.field(**_policy("outbox", Outbox))
+    inbox: Inbox = attrs.field(**_policy("inbox", Inbox))
     max_message_size: int | None = attrs.field(validator=optional(_is_size))
     #: The name that the user chose for the session, ``None`` to use its first endpoint.
     chosen_name: str | None = attrs.field(alias="name", validator=optional(_is_name))
@@ -204,8 +207,8 @@ class Settings:
         if not callable(self.endpoints):
             for endpoint in self.endpoints:
                 self._check_endpoint(endpoint)
-        # The handshake checks both; this one is not used for anything else.
-        Handshake(subprotocols=self.subprotocols, origin=self.origin)
+        # The handshake checks both. This one is not used otherwise and needs no key.
+        Handshake(subprotocols=self.subprotocols, origin=self.origin, entropy=bytes)
 
     def _check_endpoint(self, endpoint: Endpoint) -> None:
         """Refuse an endpoint that ``access`` forbids or the proxy cannot reach."""

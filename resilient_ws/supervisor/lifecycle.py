@@ -22,7 +22,7 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self._state = State.IDLE
-        self._waiters: list[tuple[State, asyncio.Future[None]]] = []
+        self._waiters: tuple[tuple[State, asyncio.Future[None]], ...] = ()
         #: The exception that ended the session, ``None`` before that or after a close.
         self.failure: Exception | None = None
 
@@ -59,12 +59,11 @@ class Lifecycle:
             raise self.closed_error()
         waiter = asyncio.get_running_loop().create_future()
         entry = (state, waiter)
-        self._waiters.append(entry)
+        self._waiters = (*self._waiters, entry)
         try:
             await waiter
         finally:
-            if entry in self._waiters:
-                self._waiters.remove(entry)
+            self._waiters = tuple(one for one in self._waiters if one is not entry)
 
     def closed_error(self) -> Exception:
         """Return the exception for a call that the session's end makes impossible."""
@@ -83,4 +82,4 @@ class Lifecycle:
                 waiter.set_exception(self.closed_error())
             else:
                 still.append((wanted, waiter))
-        self._waiters = still
+        self._waiters = tuple(still)
