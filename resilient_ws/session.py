@@ -14,11 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, over
 
 from resilient_ws.errors import ConnectionLost
 from resilient_ws.eventloop.affinity import Home
-from resilient_ws.events import (
-    ConnectionDropped,
-    Event,
-    MessageReceived,
-)
+from resilient_ws.events import ConnectionDropped, Event, MessageReceived
 from resilient_ws.inbox.iteration import Iteration
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.payload import check_message_id
@@ -32,7 +28,7 @@ from resilient_ws.policy.tracebacks import NoFrames, without_frames
 from resilient_ws.protocol.close import check_close
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
-from resilient_ws.supervisor.commands import Close, Replace, RetryNow
+from resilient_ws.supervisor.commands import Close, Replace
 from resilient_ws.supervisor.dispatcher import Dispatcher
 from resilient_ws.supervisor.entry import enter, wait_for_end
 from resilient_ws.supervisor.lifecycle import Lifecycle
@@ -264,7 +260,8 @@ class Session:
                 counts as delivered once written, whatever ``Outbox.confirm`` says.
 
         Returns:
-            The message's delivery: await it to learn what became of the message.
+            The delivery of the message. ``await delivery.confirmed()`` waits until the
+            message got as far as ``Outbox.confirm`` asks, or raises ``DeliveryError``.
 
         Raises:
             GaveUp: The session gave up. Any other error that ended it is raised too.
@@ -309,11 +306,8 @@ class Session:
         where ``Outbox.confirm`` is ``"write"``). Messages that wait to be written
         follow, those that an earlier session left in a durable store included.
         """
-        return (
-            []
-            if self._supervisor is None
-            else self._supervisor.outbox.traffic.outstanding()
-        )
+        supervisor = self._supervisor
+        return [] if supervisor is None else supervisor.outbox.traffic.outstanding()
 
     # Receiving.
 
@@ -497,14 +491,13 @@ class Session:
         if self._life.state.ending:
             with NoFrames():
                 raise self._life.closed_error()
-        if self._life.state is State.BACKOFF:
-            supervisor.orders.give(RetryNow())
+        supervisor.retry_now()
 
     # Looking.
 
     @property
     def state(self) -> State:
-        """The session's present state."""
+        """The session's current state."""
         return self._life.state
 
     @property
@@ -590,16 +583,7 @@ class Session:
     def statistics(self) -> Statistics:
         """Return a snapshot of the session's counters."""
         supervisor = self._supervisor
-        if supervisor is None:
-            return Statistics()
-        return supervisor.journal.tally.snapshot(
-            self._life.state,
-            now=supervisor.home.loop.time(),
-            wire=supervisor.wire,
-            inbox=supervisor.inbox,
-            outbox=supervisor.outbox,
-            dispatcher=self._dispatcher,
-        )
+        return Statistics() if supervisor is None else supervisor.statistics()
 
     # Checking.
 

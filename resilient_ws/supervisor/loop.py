@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from resilient_ws.policy.failures import Ending
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Settings
+    from resilient_ws.statistics import Statistics
     from resilient_ws.supervisor.dispatcher import Dispatcher
     from resilient_ws.supervisor.lifecycle import Lifecycle
 
@@ -174,6 +175,22 @@ class Supervisor:
         """Whether a task is one of the session's own, which must not await its end."""
         own = (self.hook.task, self._dispatcher.running, self._callbacks, self._task)
         return task is not None and task in own
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of the session's counters."""
+        return self.journal.tally.snapshot(
+            self.life.state,
+            now=self._loop.time(),
+            wire=self.wire,
+            inbox=self.inbox,
+            outbox=self.outbox,
+            dispatcher=self._dispatcher,
+        )
+
+    def retry_now(self) -> None:
+        """Make the next attempt now if the session waits for it."""
+        if self.life.state is State.BACKOFF:
+            self.orders.give(RetryNow())
 
     def close(self, order: Close) -> None:
         """End the session, and accept no more messages for sending."""
@@ -520,8 +537,7 @@ class Supervisor:
         if self.wire is not None:
             self.journal.tally.slept(self.wire, self._loop.time(), seconds)
             self.wire.watchman.suspect()
-        if self.life.state is State.BACKOFF:
-            self.orders.give(RetryNow())
+        self.retry_now()
 
     def _check_waiting(self) -> None:
         self.home.check()

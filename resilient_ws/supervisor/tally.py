@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.queue import OutboxQueue
     from resilient_ws.supervisor.dispatcher import Dispatcher
     from resilient_ws.transport.wire import Wire
-
-
-_WITHOUT_A_CONNECTION: Final = (State.CONNECTING, State.RESTORING, State.BACKOFF)
 
 
 @attrs.define
@@ -45,10 +42,10 @@ class Tally:
     _before_sleep: tuple[float, float] | None = None
 
     def left(self, state: State, now: float) -> None:
-        """Add the time that the session spent in a state; ``now`` it leaves it."""
+        """Add the seconds since the last move; the session leaves ``state`` now."""
         seconds = now - self._moved_at
         self._moved_at = now
-        if state in _WITHOUT_A_CONNECTION:
+        if state.entered and state is not State.OPEN:
             self.outage_seconds += seconds
         if state is State.BACKOFF:
             self.backoff_seconds += seconds
