@@ -28,6 +28,7 @@ what a session reports and ``resilient_ws.errors`` what it raises.
 
 from importlib.metadata import version
 
+from resilient_ws.client import connect
 from resilient_ws.connection import Connection
 from resilient_ws.errors import (
     ConnectFailed,
@@ -82,7 +83,7 @@ from resilient_ws.policy.reconnect import FullJitter, Reconnect
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.protocol.close import Close
 from resilient_ws.protocol.text import printable
-from resilient_ws.session import Session, connect
+from resilient_ws.session import Session
 from resilient_ws.settings import Attempt
 from resilient_ws.state import DeliveryState, State
 from resilient_ws.statistics import Statistics

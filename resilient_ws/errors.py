@@ -305,12 +305,12 @@ def leaves(failure: BaseException) -> list[BaseException]:
 
 
 def fatal_of(failure: BaseException) -> Fatal | None:
-    """Return the ``Fatal`` that is or is inside ``failure``, ``None`` without one."""
+    """Return the first ``Fatal`` in a failure or group, ``None`` if there is none."""
     return next((one for one in leaves(failure) if isinstance(one, Fatal)), None)
 
 
 def _revived(kind: type[E], args: tuple[object, ...], state: Mapping[str, object]) -> E:
-    """Return an error made from its copied or unpickled state."""
+    """Return an error with the state of the one that was copied or pickled."""
     error = kind.__new__(kind, *args)
     for name, value in state.items():
         setattr(error, name, value)

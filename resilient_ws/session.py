@@ -1,6 +1,6 @@
-"""Define ``connect()`` and ``Session``, which users call.
+"""Define ``Session``, whose methods users call.
 
-Rules: Nothing runs before the ``async with``. A session belongs to the loop on which it
+Rules: nothing runs before the ``async with``. A session belongs to the loop on which it
 was entered. Each method checks that and passes the call to the part that does the work.
 A traceback shows no frame of ours but the method's, and no variable of that frame holds
 a secret, because error trackers record the variables.
@@ -9,18 +9,12 @@ a secret, because error trackers record the variables.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import warnings
-from typing import TYPE_CHECKING, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, overload
 
-from resilient_ws.errors import ConnectionLost, OpenTimeout, ResilientWSError
+from resilient_ws.errors import ConnectionLost
 from resilient_ws.eventloop.affinity import Home
-from resilient_ws.events import (
-    ConnectionDropped,
-    Event,
-    MessageReceived,
-    SessionClosed,
-)
+from resilient_ws.events import ConnectionDropped, Event, MessageReceived
 from resilient_ws.inbox.iteration import Iteration
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.payload import check_message_id
@@ -32,140 +26,38 @@ from resilient_ws.policy._validate import (
 )
 from resilient_ws.policy.tracebacks import NoFrames, without_frames
 from resilient_ws.protocol.close import check_close
-from resilient_ws.settings import make_settings
 from resilient_ws.state import State
 from resilient_ws.statistics import Statistics
 from resilient_ws.supervisor.callbacks import Callbacks
 from resilient_ws.supervisor.commands import EndSession, Replace
+from resilient_ws.supervisor.entry import enter, wait_for_end
+from resilient_ws.supervisor.lifecycle import Lifecycle
 from resilient_ws.supervisor.loop import Supervisor
 
 
 if TYPE_CHECKING:
-    import ssl as ssl_module
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
-    from typing import Literal, Self
+    from typing import Self
 
-    from resilient_ws.connection import OnOpen
-    from resilient_ws.inbox import Inbox, Interruption
-    from resilient_ws.limiter import ConnectLimiter
+    from resilient_ws.inbox import Interruption
     from resilient_ws.outbox.payload import Sendable
-    from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.policy.access import Access
-    from resilient_ws.policy.liveness import Liveness
-    from resilient_ws.policy.reconnect import Reconnect
-    from resilient_ws.policy.timeouts import Timeouts
     from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.message import Message
-    from resilient_ws.settings import (
-        Headers,
-        HeadersCallable,
-        Settings,
-        UrlCallable,
-    )
-    from resilient_ws.transport.client import ClientSession
+    from resilient_ws.settings import Settings
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 C = TypeVar("C", bound="Callable[..., object]")
 
-
-def connect(
-    url: str | Sequence[str] | UrlCallable,
-    *,
-    headers: Headers | HeadersCallable | None = None,
-    subprotocols: Sequence[str] = (),
-    origin: str | None = None,
-    compression: Literal["deflate"] | None = "deflate",
-    ssl: ssl_module.SSLContext | Literal[True] = True,
-    proxy: str | None = None,
-    http: ClientSession | None = None,
-    on_open: OnOpen | None = None,
-    wait_open: bool | float = 60.0,
-    reconnect: Reconnect | None = None,
-    limiter: ConnectLimiter | None = None,
-    liveness: Liveness | None = None,
-    timeouts: Timeouts | None = None,
-    outbox: Outbox | None = None,
-    inbox: Inbox | None = None,
-    access: Access | None = None,
-    max_message_size: int | None = 4 * 1024 * 1024,
-    name: str | None = None,
-) -> Session:
-    """Return a session with a WebSocket server that outlives its connections.
-
-    Use it as ``async with connect(...) as session``; nothing runs before.
-
-    Args:
-        url: ``wss://`` or ``ws://`` (``ws`` only to this machine, unless ``access``
-            allows more); or several, to fail over between; or a callable, sync or
-            async, that takes an ``Attempt`` and returns one, for a fresh URL or token
-            with each attempt. Path and query are sent byte for byte; host names are
-            encoded by IDNA 2008.
-        headers: Sent with the handshake; or a callable, sync or async, that takes an
-            ``Attempt`` and returns them. The session adds the cookies that the server
-            set to your own ``Cookie``; yours win where both have a name. It keeps them
-            until it ends and sends them only to the host (a name or an address) that
-            set them, at any port (RFC 6265).
-        subprotocols: Offered to the server, best first (RFC 6455 §1.9).
-        origin: The Origin header, for servers that ask for it.
-        compression: ``"deflate"`` (default) offers permessage-deflate (RFC 7692); where
-            the server agrees, messages of 256 bytes and more are sent compressed.
-            ``None`` does not offer it.
-        ssl: A context for ``wss://``; by default the system's trusted issuers.
-        proxy: An ``http``, ``https``, ``socks4``, ``socks5`` or ``socks5h`` URL, or
-            ``"env"`` to read the environment, which is not read otherwise. SOCKS
-            needs the extra ``socks``. ``NO_PROXY`` may list domains (with all their
-            subdomains), addresses and networks, each with or without a port, or ``*``.
-        http: Your own ``aiohttp.ClientSession`` to dial with; it is never closed, and
-            its headers, cookies and authorization are sent along. Its own settings
-            then decide how large a response may be and how names are resolved.
-        on_open: ``async`` hook that gets each new ``Connection`` before anything else
-            may use it: authenticate and subscribe here. If it raises, the attempt has
-            failed; if it raises ``Fatal``, the session ends.
-        wait_open: Seconds that entering waits for the first open connection (default
-            60) before it raises the last error; ``True`` waits for ever; ``False``
-            enters at once, offline.
-        reconnect: When to dial again, and when to give up: ``Reconnect()``.
-        limiter: A limit on dials that sessions share: ``ConnectLimiter(rate, per)``.
-        liveness: How a dead link is noticed: ``Liveness()``.
-        timeouts: Seconds for opening, restoring, closing: ``Timeouts()``.
-        outbox: How messages wait until they can be sent: ``Outbox()``.
-        inbox: How messages wait until you read them: ``Inbox()``.
-        access: Where the session may connect to: ``Access()``.
-        max_message_size: Bytes of the largest message accepted (default 4 MiB);
-            ``None`` for no limit. A larger one ends the connection with 1009.
-        name: What logs, events and ``repr`` call this session; by default its first
-            endpoint, without secrets.
-
-    Raises:
-        TypeError: An argument has the wrong type.
-        ValueError: An argument is wrong; the message says which, and what is allowed.
-        SecurityError: ``access`` does not allow the URL.
-    """
-    with NoFrames():
-        settings = make_settings(
-            url,
-            access=access,
-            compression=compression,
-            headers=headers,
-            http=http,
-            inbox=inbox,
-            limiter=limiter,
-            liveness=liveness,
-            max_message_size=max_message_size,
-            name=name,
-            on_open=on_open,
-            origin=origin,
-            outbox=outbox,
-            proxy=proxy,
-            reconnect=reconnect,
-            ssl=ssl,
-            subprotocols=subprotocols,
-            timeouts=timeouts,
-            wait_open=wait_open,
-        )
-    return Session(settings)
+#: Who takes the messages: calls such as ``receive()``, or a callback.
+Consumer: TypeAlias = Literal["calls", "callback"]
+#: What a second consumer is told.
+_SECOND_CONSUMER: Final[dict[Consumer, str]] = {
+    "calls": "Messages go to the callback for MessageReceived; a session has one "
+    "consumer, so use either callbacks or receive() and iteration.",
+    "callback": "Messages have a consumer already, and a session has only one.",
+}
 
 
 class Session:
@@ -180,14 +72,15 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._callbacks = Callbacks()
+        self._life = Lifecycle()
+        # Who takes the messages: whoever asks for them first.
+        self._consumer: Consumer | None = None
+        # What runs the session. It needs the loop on which the session is entered.
         self._supervisor: Supervisor | None = None
-        self._pulled = False
-        self._entering = False
-        self._closed_unentered = False
 
     def __repr__(self) -> str:
         """Show the name, the state, the epoch and the URL, without secrets."""
-        name = self._settings.given_name
+        name = self._settings.chosen_name
         called = "" if name is None else f"{name!r} "
         return (
             f"<resilient_ws.Session {called}{self.state.value}, epoch {self.epoch}, "
@@ -199,7 +92,7 @@ class Session:
         supervisor = self._supervisor
         # The session's tasks refer to the supervisor and not to the session, so this
         # method is called while they still run.
-        if supervisor is not None and supervisor.abandon():
+        if supervisor is not None and supervisor.forsake():
             warnings.warn(
                 f"{self!r} was dropped without close(), so it ends: use "
                 "'async with connect(...) as session', or await session.close().",
@@ -227,67 +120,13 @@ class Session:
         return self
 
     async def _enter(self) -> None:
-        """Start, and wait as ``wait_open`` says."""
-        if self._entering or self._closed_unentered:
+        if self._supervisor is not None or self._life.state is not State.IDLE:
             msg = "A session is entered once; make a new one with connect()."
             raise RuntimeError(msg)
-        supervisor = await self._prepared()
-        self._supervisor = supervisor
-        supervisor.start()
-        wait = self._settings.wait_open
-        if wait is False:
-            return
-        scope = asyncio.timeout(None if wait is True else wait)
-        try:
-            async with scope:
-                await supervisor.life.wait_until(State.OPEN)
-        except asyncio.CancelledError:
-            await self._abort(supervisor)
-            raise
-        except Exception:
-            if not scope.expired():
-                await self._ended(supervisor)
-                raise
-        else:
-            return
-        error = self._not_open(supervisor, wait)
-        supervisor.fail(error)
-        await self._ended(supervisor)
-        raise error
-
-    def _not_open(self, supervisor: Supervisor, wait: float) -> ResilientWSError:
-        """Return why no connection opened within ``wait`` seconds."""
-        error = supervisor.journal.last_error
-        if isinstance(error, ResilientWSError):
-            return error
-        # There was no error, or on_open raised an error of its own, which does not
-        # tell the reader that it came from on_open.
-        why = "" if error is None else f": on_open raised {type(error).__name__}"
-        limiter = self._settings.limiter
-        queue = ""
-        if limiter is not None and limiter.waiting:
-            queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
-        msg = (
-            f"No open connection to {self._settings.where} within {wait:g} s "
-            f"(wait_open){why}.{queue}"
+        self._supervisor = Supervisor(
+            self._settings, self._callbacks, self._life, home=Home.here()
         )
-        timeout = OpenTimeout(msg, kind="open", after=float(wait))
-        timeout.__cause__ = error
-        return timeout
-
-    async def _prepared(self) -> Supervisor:
-        """Return a supervisor that is ready to start."""
-        supervisor = Supervisor(self._settings, self._callbacks, home=Home.here())
-        self._entering = True
-        try:
-            await supervisor.prepare()
-        except BaseException:
-            self._closed_unentered = True
-            raise
-        if self._closed_unentered:
-            await supervisor.outbox.close()
-            raise SessionClosed
-        return supervisor
+        await enter(self._supervisor, self._settings)
 
     async def __aexit__(
         self,
@@ -302,22 +141,7 @@ class Session:
         """
         supervisor = self._entered()
         supervisor.close(EndSession(drain=None if exc_type is None else 0))
-        await self._ended(supervisor)
-
-    async def _ended(self, supervisor: Supervisor) -> None:
-        """Wait for the session's end; abort the session when this is cancelled."""
-        try:
-            await supervisor.wait()
-        except asyncio.CancelledError:
-            await self._abort(supervisor)
-            raise
-
-    async def _abort(self, supervisor: Supervisor) -> None:
-        """Abort and wait for the end, however often this task is cancelled."""
-        supervisor.abort()
-        while not supervisor.done:
-            with contextlib.suppress(asyncio.CancelledError):
-                await supervisor.wait()
+        await wait_for_end(supervisor)
 
     async def close(
         self, code: int = 1000, reason: str = "", drain: float | None = None
@@ -352,7 +176,9 @@ class Session:
         if drain is not None:
             check_duration("drain", drain)
         if self._supervisor is None:
-            self._closed_unentered = True
+            if not self._life.state.ending:
+                self._life.move_to(State.CLOSING)
+                self._life.move_to(State.CLOSED)
             return None
         supervisor = self._entered()
         supervisor.close(EndSession(code=code, reason=reason, drain=drain))
@@ -369,7 +195,7 @@ class Session:
         Cancellation:
             Safe.
         """
-        if self._closed_unentered:
+        if self._supervisor is None and self._life.state is State.CLOSED:
             return
         supervisor = self._entered()
         if supervisor.owns(asyncio.current_task()):
@@ -379,9 +205,9 @@ class Session:
             )
             raise RuntimeError(msg)
         await supervisor.wait()
-        if supervisor.life.failure is not None:
+        if self._life.failure is not None:
             with NoFrames():
-                raise supervisor.life.failure
+                raise self._life.failure
 
     async def wait_until(self, state: State) -> None:
         """Wait until the session is in ``state``.
@@ -395,10 +221,10 @@ class Session:
         """
         require(state, State, "state", "a State, such as State.OPEN")
         supervisor = self._entered()
-        if state is not supervisor.life.state:
+        if state is not self._life.state:
             supervisor.restorer.check_outside()
         with NoFrames():
-            await supervisor.life.wait_until(state)
+            await self._life.wait_until(state)
 
     # Sending.
 
@@ -434,7 +260,8 @@ class Session:
                 counts as delivered once written, whatever ``Outbox.confirm`` says.
 
         Returns:
-            The message's delivery: await it to learn what became of the message.
+            The delivery of the message. ``await delivery.confirmed()`` waits until the
+            message got as far as ``Outbox.confirm`` asks, or raises ``DeliveryError``.
 
         Raises:
             GaveUp: The session gave up. Any other error that ended it is raised too.
@@ -479,11 +306,8 @@ class Session:
         where ``Outbox.confirm`` is ``"write"``). Messages that wait to be written
         follow, those that an earlier session left in a durable store included.
         """
-        return (
-            []
-            if self._supervisor is None
-            else self._supervisor.outbox.traffic.outstanding()
-        )
+        supervisor = self._supervisor
+        return [] if supervisor is None else supervisor.outbox.traffic.outstanding()
 
     # Receiving.
 
@@ -504,7 +328,7 @@ class Session:
             return inbox.reading.pop()
         message: Message | None = await inbox.first(inbox.take_nowait)
         if message is None:
-            raise self._entered().life.ended()
+            raise self._life.closed_error()
         return message
 
     async def receive_many(self) -> list[Message]:
@@ -528,7 +352,7 @@ class Session:
         inbox = self._consume().inbox
         messages: list[Message] | None = await inbox.first(inbox.take_run)
         if messages is None:
-            raise self._entered().life.ended()
+            raise self._life.closed_error()
         return messages
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -586,20 +410,6 @@ class Session:
         inbox.keep_drops()
         return Iteration(inbox, home, inbox.take_item, self)
 
-    def _consume(self) -> Supervisor:
-        """Return the supervisor, unless the messages go to a callback."""
-        supervisor = self._entered()
-        if not self._pulled and self._callbacks.consumes:
-            msg = (
-                "Messages go to the callback for MessageReceived; a session has one "
-                "consumer, so use either callbacks or receive() and iteration."
-            )
-            raise RuntimeError(msg)
-        if supervisor.restorer.task is not None:
-            supervisor.restorer.check_outside()
-        self._pulled = True
-        return supervisor
-
     # Watching and steering.
 
     @overload
@@ -632,12 +442,11 @@ class Session:
             raise TypeError("event must be a class from resilient_ws.events.")
         if self._supervisor is not None:
             self._supervisor.home.check()
-        if event is MessageReceived and (self._pulled or self._callbacks.consumes):
-            msg = "Messages have a consumer already, and a session has only one."
-            raise RuntimeError(msg)
 
         def register(function: C) -> C:
             require_callable(function, "callback")
+            if event is MessageReceived:
+                self._claim_messages("callback")
             self._callbacks.register(event, function)
             if self._supervisor is not None:
                 self._supervisor.run_callbacks()
@@ -663,16 +472,13 @@ class Session:
         require(reason, str, "reason", "a str")
         supervisor = self._entered()
         with NoFrames():
-            if (
-                supervisor.life.state.ending
-                or supervisor.commands.end_session is not None
-            ):
-                raise supervisor.life.ended()
+            if self._life.state.ending or supervisor.commands.end_session is not None:
+                raise self._life.closed_error()
             if self._settings.reconnect.single:
                 msg = "Reconnect.once() allows one connection: make a new session."
                 raise RuntimeError(msg)
             endpoint = None if url is None else self._settings.endpoint(url)
-        if endpoint is not None or supervisor.life.state is not State.CONNECTING:
+        if endpoint is not None or self._life.state is not State.CONNECTING:
             supervisor.commands.give(Replace(reason=reason, url=endpoint))
 
     def retry_now(self) -> None:
@@ -682,19 +488,17 @@ class Session:
             SessionClosed: The session is closed.
         """
         supervisor = self._entered()
-        if supervisor.life.state.ending:
+        if self._life.state.ending:
             with NoFrames():
-                raise supervisor.life.ended()
+                raise self._life.closed_error()
         supervisor.retry_now()
 
     # Looking.
 
     @property
     def state(self) -> State:
-        """The session's present state."""
-        if self._supervisor is None:
-            return State.CLOSED if self._closed_unentered else State.IDLE
-        return self._supervisor.life.state
+        """The session's current state."""
+        return self._life.state
 
     @property
     def epoch(self) -> int:
@@ -748,10 +552,10 @@ class Session:
             check_duration("timeout", timeout)
         supervisor = self._entered()
         supervisor.restorer.check_outside()
-        state, wire = supervisor.life.state, supervisor.wire
+        state, wire = self._life.state, supervisor.wire
         with NoFrames():
             if state.ending:
-                raise supervisor.life.ended()
+                raise self._life.closed_error()
             if state is not State.OPEN or wire is None:
                 raise ConnectionLost(
                     f"There is no open connection to ping ({state.value}): "
@@ -774,14 +578,12 @@ class Session:
     @property
     def failure(self) -> Exception | None:
         """The error that ended the session; ``None`` while it runs or if closed."""
-        return None if self._supervisor is None else self._supervisor.life.failure
+        return self._life.failure
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the session's counters."""
         supervisor = self._supervisor
-        if supervisor is None:
-            return Statistics()
-        return supervisor.statistics()
+        return Statistics() if supervisor is None else supervisor.statistics()
 
     # Checking.
 
@@ -789,14 +591,29 @@ class Session:
         """Return the supervisor; refuse another loop or process."""
         supervisor = self._supervisor
         if supervisor is None:
-            if self._closed_unentered:
-                raise SessionClosed
+            if self._life.state.ending:
+                raise self._life.closed_error()
             msg = (
                 "The session was not entered; use: async with connect(...) as session."
             )
             raise RuntimeError(msg)
         supervisor.home.check()
         return supervisor
+
+    def _consume(self) -> Supervisor:
+        """Return the supervisor to a call that takes messages, if it may."""
+        supervisor = self._entered()
+        if supervisor.restorer.task is not None:
+            supervisor.restorer.check_outside()
+        if self._consumer != "calls":
+            self._claim_messages("calls")
+        return supervisor
+
+    def _claim_messages(self, consumer: Consumer) -> None:
+        """Make this the one consumer of the messages, or refuse the second one."""
+        if self._consumer is not None:
+            raise RuntimeError(_SECOND_CONSUMER[consumer])
+        self._consumer = consumer
 
 
 def _check_terms(epoch: object, confirm: object) -> None:

@@ -1,8 +1,8 @@
-"""Where a session stands, and which moves are legal.
+"""The states of a session with their legal moves, and the states of a delivery.
 
-Rules: everything that affects transitions lives in this file; one function of the
-supervisor writes the state and refuses what the table does not list; other modules
-ask a state questions and never compare names.
+Rules: ``TRANSITIONS`` lists every move that a session may make, and ``Lifecycle``
+refuses all others. A question about several states is a property of ``State``, so that
+no other module lists states.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Final
 class State(enum.Enum):
     """The seven states of a session."""
 
-    #: Made by ``connect()`` and not entered yet.
+    #: Made by ``connect()``, and not entered yet or still opening its store.
     IDLE = "idle"
     #: Resolving the endpoint, dialling, shaking hands.
     CONNECTING = "connecting"
-    #: The handshake is done and ``on_open`` runs.
+    #: The handshake is done, and ``on_open`` runs.
     RESTORING = "restoring"
     #: Messages flow.
     OPEN = "open"
@@ -26,7 +26,7 @@ class State(enum.Enum):
     BACKOFF = "backoff"
     #: ``close`` was called, or the session gave up.
     CLOSING = "closing"
-    #: The end; nothing runs any more.
+    #: The end: there will be no other connection.
     CLOSED = "closed"
 
     @property
@@ -36,12 +36,12 @@ class State(enum.Enum):
 
     @property
     def ending(self) -> bool:
-        """Whether the session is on its way out or gone."""
+        """Whether the session is closing or closed."""
         return self is State.CLOSING or self is State.CLOSED
 
     @property
     def entered(self) -> bool:
-        """Whether the session has been entered and has not ended."""
+        """Whether the session makes, has or waits for a connection."""
         return self is not State.IDLE and not self.ending
 
     def can_become(self, other: State) -> bool:
@@ -71,8 +71,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 class DeliveryState(enum.Enum):
     """What has become of one sent message."""
 
-    #: Accepted, and waiting to be handed to a connection; or handed to one that was
-    #: lost, and waiting to be sent again.
+    #: Accepted, and waiting to be handed to a connection, for the first time or again.
     QUEUED = "queued"
     #: Handed to an open connection.
     WRITTEN = "written"
@@ -82,8 +81,8 @@ class DeliveryState(enum.Enum):
     EXPIRED = "expired"
     #: Given up for room, by ``only_if_open``, or by the end of the session.
     DROPPED = "dropped"
-    #: Written, and not known to have arrived when its connection ended; or not to be
-    #: read from its store.
+    #: Written, but not known to have arrived when its connection ended; or unreadable
+    #: in its store.
     FAILED = "failed"
 
     @property

@@ -53,10 +53,10 @@ class OutboxQueue:
     __slots__ = (
         "_admission",
         "_bounded",
-        "_closed",
         "_expiry",
         "_fates",
         "_flight",
+        "_is_open",
         "_ledger",
         "_line",
         "_max_bytes",
@@ -140,7 +140,8 @@ class OutboxQueue:
         self._sequence = 0
         # How many messages are being stored, and will then be accepted.
         self._saving = 0
-        self._closed = False
+        # Whether the store is open, so that messages can be accepted.
+        self._is_open = False
 
     # Beginning.
 
@@ -159,6 +160,7 @@ class OutboxQueue:
         except BaseException:
             await self._ledger.close()
             raise
+        self._is_open = True
 
     async def _take_over(self, rows: Sequence[Row]) -> None:
         """Queue the messages found in the store, without blocking the loop."""
@@ -254,6 +256,7 @@ class OutboxQueue:
 
     async def _send_later(self, delivery: Delivery) -> Delivery:
         """Accept a message once there is room for it and the store holds it."""
+        self._check_open()
         kept = await self._admission.wait(delivery.size, delivery.only_epoch)
         ready = self._pump.ready()
         self._sequence += 1
@@ -265,12 +268,16 @@ class OutboxQueue:
         saved = self._ledger.put(delivery)
         if saved is not None:
             await self._save(delivery, saved)
-        if self._closed:
+        if not self._is_open:
             # The store took the message while the session ended.
             self._fates.leave((delivery,))
         else:
             self._place_if_due(delivery, ready=ready)
         return delivery
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise RuntimeError("The session is not entered yet: its store is opening.")
 
     def _place_if_due(self, delivery: Delivery, *, ready: bool) -> None:
         """Place an accepted message, unless its ttl or its connection has ended."""
@@ -366,15 +373,17 @@ class OutboxQueue:
         await self.traffic.drained(self._busy, limit, patience)
 
     async def close(self) -> tuple[int, int]:
-        """Stop sending, and close the store.
+        """Stop sending, and close the store, unless it could not be opened.
 
         Returns:
             How many messages were dropped, and how many stay in the store.
         """
+        if not self._is_open:
+            return 0, 0
         self.traffic.detach()
         self._expiry.stop()
         await self.traffic.settled()
-        self._closed = True
+        self._is_open = False
         await self._ledger.close()
         # A turn for the senders that waited for the store.
         await asyncio.sleep(0)

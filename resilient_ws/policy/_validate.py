@@ -1,8 +1,9 @@
-"""Checks shared by the policies. Each error names the argument and what it must be.
+"""Checks of arguments. Each error names the argument and says what it must be.
 
-A converter turns an ``int`` of seconds into a ``float`` and passes everything else on,
-because only the validator after it knows the name to put in the message. A wrong type
-is a ``TypeError``, a wrong value a ``ValueError``.
+A wrong type is a ``TypeError``, a wrong value a ``ValueError``. The functions that take
+a name check the argument of a call, and those that take an instance and an attribute
+are attrs validators. ``seconds`` is an attrs converter: it passes on what is not an
+``int``, because the validator after it knows the name to put in the error.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def seconds(value: float) -> float:
-    """Return an ``int`` as a ``float``, and anything else unchanged."""
+    """Return an ``int`` as a ``float``, infinite if need be, and all else unchanged."""
     if type(value) is not int:  # a bool is an int as well, but not a duration
         return value
     try:
@@ -36,20 +37,14 @@ def seconds_or_none(value: float | None) -> float | None:
 
 def positive(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Refuse all but a finite number of seconds above 0."""
-    name = name_of(instance, attribute)
-    if _number(name, "a positive number of seconds", value) <= 0:
-        raise ValueError(f"{name} must be a positive number of seconds, not {value:g}.")
+    check_positive(name_of(instance, attribute), value)
 
 
 def not_negative(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
     """Refuse all but a finite number of seconds, 0 or more."""
-    name = name_of(instance, attribute)
-    if _number(name, "a number of seconds, 0 or more", value) < 0:
-        raise ValueError(
-            f"{name} must be a number of seconds, 0 or more, not {value:g}."
-        )
+    check_duration(name_of(instance, attribute), value)
 
 
 def positive_or_none(
@@ -61,10 +56,17 @@ def positive_or_none(
 
 
 def check_positive(name: str, value: object, *, also: str = "") -> None:
-    """Refuse all but seconds above 0. The error names ``also`` as allowed, too."""
+    """Refuse all but a finite number of seconds above 0.
+
+    Args:
+        name: The argument.
+        value: Its value.
+        also: What else the caller allows, for the error.
+    """
     right = f"a positive number of seconds{also}"
-    if _number(name, right, value) <= 0:
-        raise ValueError(f"{name} must be {right}, not {value}.")
+    number = _number(name, right, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be {right}, not {number:g}.")
 
 
 def instance_of(
@@ -79,10 +81,11 @@ def instance_of(
 
 
 def check_duration(name: str, value: object) -> None:
-    """Refuse all but a finite number of seconds, 0 or more, for argument ``name``."""
+    """Refuse all but a finite number of seconds, 0 or more."""
     right = "a number of seconds, 0 or more"
-    if _number(name, right, value) < 0:
-        raise ValueError(f"{name} must be {right}, not {value}.")
+    number = _number(name, right, value)
+    if number < 0:
+        raise ValueError(f"{name} must be {right}, not {number:g}.")
 
 
 def positive_int(
@@ -101,7 +104,7 @@ def positive_int_or_none(
 
 
 def whole_number(name: str, value: object, *, at_least: int) -> None:
-    """Refuse all but a whole number of at least ``at_least``: no bool, no float."""
+    """Refuse all but an ``int`` of at least ``at_least``, which is 0 or 1."""
     right = "a positive whole number" if at_least else "a whole number, 0 or more"
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, right, value)
@@ -130,7 +133,7 @@ def one_of(
 def synchronous(
     instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
-    """Refuse all but a plain callable: the library does not await its answer."""
+    """Refuse all but a plain callable, because its result is not awaited."""
     require_synchronous(value, name_of(instance, attribute))
 
 
@@ -143,7 +146,7 @@ def synchronous_or_none(
 
 
 def is_coroutine_callable(value: object) -> bool:
-    """Return whether a call gives a coroutine, also through a partial or an object."""
+    """Return whether calling ``value``, a partial or an object, makes a coroutine."""
     while isinstance(value, functools.partial):
         value = cast("functools.partial[object]", value).func
     called = getattr(type(value), "__call__", None)  # noqa: B004 - to look at, not call
@@ -153,7 +156,7 @@ def is_coroutine_callable(value: object) -> bool:
 def require(
     value: object, kind: type | tuple[type, ...], name: str, right: str
 ) -> None:
-    """Refuse a value of another type, for callers who run no type checker."""
+    """Refuse a value of another type, for users without a type checker."""
     if not isinstance(value, kind):
         raise wrong_type(name, right, value)
 
@@ -197,9 +200,12 @@ def wrong_type(name: str, right: str, value: object) -> TypeError:
 def _number(name: str, right: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong_type(name, right, value)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be {right}, not {value:g}: it has to be finite.")
-    return value
+    number = seconds(value)
+    if not math.isfinite(number):
+        raise ValueError(
+            f"{name} must be {right}, not {number:g}: it has to be finite."
+        )
+    return number
 
 
 def _a(value: object) -> str:

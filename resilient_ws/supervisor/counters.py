@@ -18,7 +18,6 @@ from resilient_ws.statistics import Statistics
 if TYPE_CHECKING:
     from resilient_ws.inbox import InboxQueue
     from resilient_ws.outbox.queue import OutboxQueue
-    from resilient_ws.supervisor.lifecycle import Lifecycle
     from resilient_ws.transport.wire import Wire
 
 
@@ -36,6 +35,11 @@ class Counters:
     messages_sent: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
+    #: Seconds without an open connection, and the part of them between two attempts.
+    outage_seconds: float = 0.0
+    backoff_seconds: float = 0.0
+    # When the session moved to its current state, on the loop's clock.
+    _moved_at: float = 0.0
     #: In Unix seconds.
     opened_at: float | None = None
     last_message_at: float | None = None
@@ -55,6 +59,15 @@ class Counters:
     def count_drop(self) -> None:
         """Count the loss of an open connection."""
         self.drops += 1
+
+    def left(self, state: State, now: float) -> None:
+        """Add the seconds since the last move; the session leaves ``state`` now."""
+        seconds = now - self._moved_at
+        self._moved_at = now
+        if state.entered and state is not State.OPEN:
+            self.outage_seconds += seconds
+        if state is State.BACKOFF:
+            self.backoff_seconds += seconds
 
     def add(self, wire: Wire, now: float) -> None:
         """Add the counters of an ended connection; ``now`` is on the loop's clock."""
@@ -90,26 +103,25 @@ class Counters:
 
     def statistics(
         self,
-        wire: Wire | None,
+        state: State,
         *,
-        life: Lifecycle,
+        now: float,
+        wire: Wire | None,
         inbox: InboxQueue,
         outbox: OutboxQueue,
         events_discarded: int,
     ) -> Statistics:
-        """Return a snapshot, which includes what ``wire`` has counted so far."""
+        """Return a snapshot, with the wire and the state counted up to ``now``."""
         total = attrs.evolve(self)
+        total.left(state, now)
         if wire is not None:
-            total.add(wire, life.now())
-        backoff = life.seconds_in(State.BACKOFF)
+            total.add(wire, now)
         oldest = outbox.traffic.first()
         return Statistics(
             opened_at=total.opened_at,
             last_message_at=total.last_message_at,
-            outage_seconds=backoff
-            + life.seconds_in(State.CONNECTING)
-            + life.seconds_in(State.RESTORING),
-            backoff_seconds=backoff,
+            outage_seconds=total.outage_seconds,
+            backoff_seconds=total.backoff_seconds,
             attempts=total.attempts,
             opened=total.opened,
             drops=total.drops,

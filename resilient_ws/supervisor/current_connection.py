@@ -59,6 +59,7 @@ class CurrentConnection:
         "_life",
         "_log",
         "_loop",
+        "_move_to",
         "_on_fatal",
         "_outbox",
         "_recovery",
@@ -75,6 +76,7 @@ class CurrentConnection:
         *,
         commands: Commands,
         life: Lifecycle,
+        move_to: Callable[..., None],
         journal: Journal,
         recovery: Recovery,
         inbox: InboxQueue,
@@ -88,6 +90,7 @@ class CurrentConnection:
         self._settings = settings
         self._commands = commands
         self._life = life
+        self._move_to = move_to
         self._journal = journal
         self._recovery = recovery
         self._inbox = inbox
@@ -139,7 +142,7 @@ class CurrentConnection:
         attempt = self._next_attempt()
         buffer = RestoreBuffer(self._settings.inbox)
         wire = self._wire = self._new_wire(buffer)
-        self._life.become(State.CONNECTING)
+        self._move_to(State.CONNECTING)
         url = command.url if isinstance(command, Replace) else None
         dial = self._dialler.dial(wire, attempt, member=self._recovery.member, url=url)
         try:
@@ -186,7 +189,7 @@ class CurrentConnection:
         """Run ``on_open``; return the failure of it or of its connection, if any."""
         endpoint = self._dialler.where
         self._log.set_endpoint(endpoint)
-        self._life.become(State.RESTORING)
+        self._move_to(State.RESTORING)
         return await self._restorer.restore(
             wire,
             buffer,
@@ -210,7 +213,7 @@ class CurrentConnection:
         """Let messages flow, in one step that nothing can interrupt."""
         resumed_after = self._journal.begin_epoch(self._inbox)
         self._recovery.note_open()
-        self._life.become(State.OPEN)
+        self._move_to(State.OPEN)
         self._journal.report_open(self._dialler.where, negotiated, resumed_after)
         # After the event: messages of the restore phase count as received from now on.
         buffer.join(self._inbox)
@@ -268,7 +271,7 @@ class CurrentConnection:
         limit = self._settings.timeouts.close
         if end is not None:
             limit += end.drain or 0.0
-            self._life.become(State.CLOSING, because=end.failure)
+            self._move_to(State.CLOSING, because=end.failure)
         try:
             async with asyncio.timeout(limit):
                 if end is None:

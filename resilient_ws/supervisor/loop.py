@@ -14,7 +14,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from resilient_ws.errors import Fatal, mistake
+from resilient_ws.errors import Fatal, StoreError, mistake
 from resilient_ws.eventloop.sleep import ticker_of
 from resilient_ws.events import RetryScheduled, SessionClosed
 from resilient_ws.inbox import InboxQueue
@@ -28,7 +28,6 @@ from resilient_ws.supervisor.current_connection import CurrentConnection
 from resilient_ws.supervisor.dispatcher import Dispatcher
 from resilient_ws.supervisor.event_log import EventLog
 from resilient_ws.supervisor.journal import Journal
-from resilient_ws.supervisor.lifecycle import Lifecycle
 from resilient_ws.supervisor.log import SessionLog
 from resilient_ws.supervisor.restorer import Restorer
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from resilient_ws.settings import Settings
     from resilient_ws.statistics import Statistics
     from resilient_ws.supervisor.callbacks import Callbacks
+    from resilient_ws.supervisor.lifecycle import Lifecycle
     from resilient_ws.transport.wire import Wire
 
 
@@ -63,7 +63,10 @@ class Supervisor:
         "restorer",
     )
 
-    def __init__(self, settings: Settings, callbacks: Callbacks, *, home: Home) -> None:
+    def __init__(
+        self, settings: Settings, callbacks: Callbacks, life: Lifecycle, *, home: Home
+    ) -> None:
+        self.life = life
         self.home = home
         self._loop = loop = home.loop
         # Bound once, because each bound method takes 64 bytes.
@@ -72,7 +75,6 @@ class Supervisor:
         self._event_log = EventLog(log)
         self.commands = Commands(loop, log)
         self.journal = Journal(log=log, clock=clock, report=report)
-        self.life = Lifecycle(loop=loop, report=report)
         self.inbox = InboxQueue(
             settings.inbox, loop=loop, wall=time.time, report=report
         )
@@ -95,6 +97,7 @@ class Supervisor:
             settings,
             commands=self.commands,
             life=self.life,
+            move_to=self._move_to,
             journal=self.journal,
             recovery=self._recovery,
             inbox=self.inbox,
@@ -108,10 +111,6 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
 
     # What the session asks of it.
-
-    async def prepare(self) -> None:
-        """Open the store of the outbox, which must be there before anything starts."""
-        await self.outbox.open()
 
     def start(self) -> None:
         """Start the loop in a task, and the callbacks in another if there are any."""
@@ -145,8 +144,9 @@ class Supervisor:
     def statistics(self) -> Statistics:
         """Return a snapshot of the session's counters."""
         return self.journal.counters.statistics(
-            self.wire,
-            life=self.life,
+            self.life.state,
+            now=self._loop.time(),
+            wire=self.wire,
             inbox=self.inbox,
             outbox=self.outbox,
             events_discarded=self._dispatcher.discarded,
@@ -202,7 +202,10 @@ class Supervisor:
         ticker = ticker_of(self._loop)
         ticker.subscribe(self._slept)
         try:
+            await self.outbox.open()
             failure = await self._supervise()
+        except StoreError as refused:
+            failure = without_frames(refused)
         except Exception as bug:  # noqa: BLE001 - logged, and raised to all who wait
             failure = self._log_bug(bug)
         finally:
@@ -243,7 +246,7 @@ class Supervisor:
         """Wait until the next attempt is due, or a command ends the wait."""
         until = self._loop.time() + delay.seconds
         because = self._recovery.because
-        self.life.become(State.BACKOFF, because=because, retry_in=delay.seconds)
+        self._move_to(State.BACKOFF, because=because, retry_in=delay.seconds)
         self._report(
             RetryScheduled(
                 delay=delay.seconds,
@@ -283,12 +286,12 @@ class Supervisor:
     async def _end(self, failure: Exception | None) -> None:
         """Close every socket, end every task and wake everyone who waits."""
         if not self.life.state.ending:
-            self.life.become(State.CLOSING, because=failure)
+            self._move_to(State.CLOSING, because=failure)
         self.outbox.refuse(failure)
         await self._connection.close()
         dropped, stored = await self.outbox.close()
         self.inbox.finish(failure)
-        self.life.become(State.CLOSED, because=failure)
+        self._move_to(State.CLOSED, because=failure)
         self._report(
             SessionClosed(
                 close=self.journal.close_record,
@@ -300,6 +303,17 @@ class Supervisor:
         await self._dispatcher.finish()
 
     # What the parts and the sleep ticker call.
+
+    def _move_to(
+        self,
+        state: State,
+        *,
+        because: Exception | None = None,
+        retry_in: float | None = None,
+    ) -> None:
+        """Move the session to a state, and report it."""
+        self.journal.counters.left(self.life.state, self._loop.time())
+        self._report(self.life.move_to(state, because=because, retry_in=retry_in))
 
     def _report(self, event: Event) -> None:
         """Log an event, and hand it to the callbacks."""

@@ -67,8 +67,10 @@ async def refused(
     if index:
         after.pop(f"{path.name}-shm")
     assert after == before
-    with pytest.raises(resilient_ws.SessionClosed):
-        await session.send("x")
+    assert session.failure is error.value
+    for call in (session.wait_closed, session.receive, lambda: session.send("x")):
+        with pytest.raises(StoreError, match=match):
+            await call()
 
 
 def folder(path: Path) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pytest
 
 from resilient_ws.policy._validate import (
     check_duration,
+    check_positive,
     is_coroutine_callable,
     one_of,
     positive_int,
@@ -67,6 +68,12 @@ def test_the_argument_of_a_method_is_checked_by_its_name() -> None:
         check_duration("ttl", -1)
     with pytest.raises(TypeError, match=r"^ttl must be a number of seconds"):
         check_duration("ttl", "1")
+
+
+def test_an_int_that_is_too_large_for_a_float_is_not_finite() -> None:
+    for check in (check_duration, check_positive):
+        with pytest.raises(ValueError, match=r"^ttl must be .*, not inf: it has to be"):
+            check("ttl", 10**400)
 
 
 async def coroutine_function() -> None: ...

@@ -31,7 +31,8 @@ URL = "wss://stream.example.com/feed"
 NUMBERS = ("1", None, True, b"1", [1])
 NO_NUMBERS: tuple[Any, ...] = ("1", None, [1])
 NO_POLICIES: tuple[Any, ...] = (5, {}, False)
-NOT_FINITE = (math.nan, math.inf, -math.inf)
+#: The last one is too large for a float.
+NOT_FINITE = (math.nan, math.inf, -math.inf, 10**400)
 
 #: The argument, the value, the error, and what its text has to say besides the name.
 ARGUMENTS: list[tuple[str, Any, type[Exception], str]] = [

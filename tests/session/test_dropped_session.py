@@ -142,8 +142,10 @@ PROGRAM = """
 import asyncio, gc, os, resilient_ws
 
 async def enter():
-    url = "ws://127.0.0.1:1234/"
-    return await resilient_ws.connect(url, wait_open=False).__aenter__()
+    session = resilient_ws.connect("ws://127.0.0.1:1234/", wait_open=False)
+    await session.__aenter__()
+    await session.wait_until(resilient_ws.State.BACKOFF)
+    return session
 
 loop = asyncio.new_event_loop()
 session = loop.run_until_complete(enter())

@@ -716,6 +716,29 @@ async def test_pulling_and_callbacks_do_not_mix(server: ScriptedServer) -> None:
             session.on(MessageReceived, print)
 
 
+async def test_a_decorator_that_is_used_too_late_registers_no_second_consumer(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", "2"))
+    async with session_to(server) as session:
+        register = session.on(MessageReceived)
+        assert await session.receive() == "1"
+        with pytest.raises(RuntimeError, match="consumer"):
+            register(print)
+        assert await session.receive() == "2"
+
+
+async def test_a_callback_that_is_refused_is_no_consumer(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1"))
+    no_callback: Any = 5
+    async with session_to(server) as session:
+        with pytest.raises(TypeError, match="callback"):
+            session.on(MessageReceived, no_callback)
+        assert await session.receive() == "1"
+
+
 async def test_a_second_consumer_is_refused(server: ScriptedServer) -> None:
     async with session_to(server) as session:
         first = asyncio.create_task(session.receive())

@@ -1,0 +1,1 @@
+"""The one loop of a session, and its parts."""
