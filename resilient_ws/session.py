@@ -716,7 +716,7 @@ class Session:
         if supervisor is None:
             return None
         wire = supervisor.wire
-        newest = None if wire is None else wire.watchman.latency
+        newest = None if wire is None else wire.keepalive.latency
         return supervisor.journal.latency if newest is None else newest
 
     async def ping(self, *, timeout: float | None = None) -> float:
@@ -758,7 +758,7 @@ class Session:
                 )
             try:
                 async with asyncio.timeout(timeout):
-                    return await wire.watchman.round_trip()
+                    return await wire.keepalive.round_trip()
             except TimeoutError:
                 msg = f"No pong arrived within {timeout:g} s; the connection goes on."
                 raise TimeoutError(msg) from None

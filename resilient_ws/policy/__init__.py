@@ -25,7 +25,8 @@ from resilient_ws.policy.failures import (
 )
 from resilient_ws.policy.headers import check_headers
 from resilient_ws.policy.judge import Judge, Judgement
-from resilient_ws.policy.liveness import Action, Liveness, Pings, Watch
+from resilient_ws.policy.liveness import Action, Liveness, Watch
+from resilient_ws.policy.pings import Pings
 from resilient_ws.policy.proxy import Proxy, parse_proxy
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.policy.url import (

@@ -428,13 +428,17 @@ class Supervisor:
         self.journal.opened(self._log.endpoint, negotiated, resumed_after)
         # After the event: messages of the restore phase count as received from now on.
         buffer.join(self.inbox)
-        wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
-        wire.outgoing.on_writable = self.outbox.resume
-        if self._settings.outbox.confirm != "write":
-            wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)
+        confirms = self._settings.outbox.confirm != "write"
+        wire.attach(
+            self.inbox,  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
+            on_writable=self.outbox.resume,
+            on_confirmed=partial(self.outbox.traffic.passed, wire.outgoing)
+            if confirms
+            else None,
+        )
         wire.ended.add_done_callback(partial(self._lost, wire))
         self.outbox.traffic.attach(
-            wire.outgoing, wire.watchman.ping, epoch=self.journal.epoch
+            wire.outgoing, wire.keepalive.ping, epoch=self.journal.epoch
         )
 
     def _lost(self, wire: Wire, because: asyncio.Future[ConnectionLost]) -> None:
@@ -502,7 +506,7 @@ class Supervisor:
         self._log.say(logging.INFO, text, seconds)
         if self.wire is not None:
             self.journal.tally.slept(self.wire, self._loop.time(), seconds)
-            self.wire.watchman.suspect()
+            self.wire.keepalive.suspect()
         if self.life.state is State.BACKOFF:
             self.orders.give(RetryNow())
 
