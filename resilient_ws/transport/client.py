@@ -119,7 +119,9 @@ class HttpClient:
 
     def forget_dial(self) -> None:
         """Forget how far the last dial got."""
-        self._dial = None
+        if self._dial is not None:
+            self._dial.finish()
+            self._dial = None
 
     # Requests.
 

@@ -56,7 +56,6 @@ class Closing:
         engine: Engine,
         outgoing: Outgoing,
         keepalive: Keepalive,
-        *,
         ended: asyncio.Future[ConnectionLost],
         loop: asyncio.AbstractEventLoop,
     ) -> None:

@@ -93,6 +93,10 @@ class CurrentDial:
         finally:
             _current.reset(before)
 
+    def finish(self) -> None:
+        """Drop what was received: asyncio keeps the dial's context with the transport."""
+        self.answer = None
+
     # What the callbacks tell.
 
     @contextmanager

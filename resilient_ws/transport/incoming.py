@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from resilient_ws.policy.liveness import Watch
     from resilient_ws.protocol.engine import Engine
     from resilient_ws.protocol.message import Message
     from resilient_ws.transport.closing import Closing
     from resilient_ws.transport.keepalive import Keepalive
-    from resilient_ws.transport.outgoing import Outgoing
     from resilient_ws.transport.read_gate import ReadGate
     from resilient_ws.transport.sink import Sink
 
@@ -36,10 +34,8 @@ class Incoming:
     Args:
         engine: Parses what arrives.
         sink: Takes the messages.
-        watch: Is told when something was heard.
         gate: Stops the transport from being read.
-        outgoing: Answers pings.
-        keepalive: Takes pongs.
+        keepalive: Takes pings and pongs; its watch is told when something was heard.
         closing: Ends the connection, and says whether it has ended.
         intercept: Returns whether to keep a message from the sink; ``None`` keeps none.
         loop: The connection's loop.
@@ -54,7 +50,6 @@ class Incoming:
         "_gate",
         "_intercept",
         "_keepalive",
-        "_outgoing",
         "_over",
         "_sink",
         "_watch",
@@ -66,12 +61,10 @@ class Incoming:
         self,
         engine: Engine,
         sink: Sink,
-        watch: Watch,
         gate: ReadGate,
-        *,
-        outgoing: Outgoing,
         keepalive: Keepalive,
         closing: Closing,
+        *,
         intercept: Callable[[Message], bool] | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -80,9 +73,8 @@ class Incoming:
         self._engine = engine
         self._sink = sink
         engine.space = sink.space
-        self._watch = watch
+        self._watch = keepalive.watch
         self._gate = gate
-        self._outgoing = outgoing
         self._keepalive = keepalive
         self._closing = closing
         self._intercept = intercept
@@ -198,7 +190,7 @@ class Incoming:
             self._watch.message_at = self._watch.heard_at
             full = sink.arrived(size) or count == room
         if engine.pings or engine.pongs:
-            self._take_control_frames()
+            self._keepalive.take_control_frames(engine.pongs)
         return full
 
     def _receive_some(
@@ -224,14 +216,6 @@ class Incoming:
 
         self._engine.receive(data, deliver, room)
         return count, size
-
-    def _take_control_frames(self) -> None:
-        """Take the pongs that the engine found, and answer the pings."""
-        pongs = self._engine.pongs
-        for payload in pongs:
-            self._keepalive.pong(payload)
-        pongs.clear()
-        self._outgoing.answer_pings()
 
     # Stopping and going on.
 

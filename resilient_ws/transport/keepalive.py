@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import LivenessTimeout
 from resilient_ws.events import LoopLagged, PongReceived
-from resilient_ws.policy.liveness import Action
+from resilient_ws.policy.liveness import Action, Watch
 from resilient_ws.policy.pings import Pings
 from resilient_ws.policy.tracebacks import without_frames
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.errors import ConnectionLost
     from resilient_ws.events import Event
-    from resilient_ws.policy.liveness import Watch
+    from resilient_ws.policy.liveness import Liveness
     from resilient_ws.protocol.message import Message
     from resilient_ws.transport.outgoing import Outgoing
     from resilient_ws.transport.read_gate import ReadGate
@@ -40,18 +40,19 @@ class Keepalive:
     """Pings the peer of one connection, and finds out when nothing comes back.
 
     Args:
-        watch: Decides when to ping and when to give up.
+        liveness: When to ping, and when to give up.
         outgoing: Sends the pings.
         gate: Says whether the connection is being read.
+        ended: Completed with why the connection ended.
+        loop: The connection's loop.
         make_probe: Makes a message to send in place of a ping. A ping is sent if this
             is ``None`` or returns ``None``.
         on_silence: Called with the error to end the connection with.
-        ended: Completed with why the connection ended.
-        loop: The connection's loop.
         report: Called with each event.
 
     Attributes:
         latency: Seconds that the newest pong took, ``None`` before the first.
+        watch: Decides what to do. It must be told when bytes and messages arrive.
     """
 
     __slots__ = (
@@ -66,25 +67,25 @@ class Keepalive:
         "_report",
         "_timer",
         "_waiting",
-        "_watch",
         "_watching",
         "latency",
+        "watch",
     )
 
     def __init__(
         self,
-        watch: Watch,
+        liveness: Liveness,
         outgoing: Outgoing,
         gate: ReadGate,
+        ended: asyncio.Future[ConnectionLost],
+        loop: asyncio.AbstractEventLoop,
         *,
         make_probe: Callable[[], Message | None] | None,
         on_silence: Callable[[LivenessTimeout], None],
-        ended: asyncio.Future[ConnectionLost],
-        loop: asyncio.AbstractEventLoop,
         report: Callable[[Event], None],
     ) -> None:
         self.latency: float | None = None
-        self._watch = watch
+        self.watch = Watch(liveness)
         self._outgoing = outgoing
         self._gate = gate
         self._make_probe = make_probe
@@ -113,7 +114,7 @@ class Keepalive:
     def start(self) -> None:
         """Begin to watch the connection."""
         self._watching = True
-        self._watch.opened(self._loop.time())
+        self.watch.opened(self._loop.time())
         self._set_timer()
 
     def stop(self) -> None:
@@ -124,13 +125,13 @@ class Keepalive:
     def resumed(self) -> None:
         """Note that reading goes on after it was paused for want of room."""
         if self._watching:
-            self._watch.resumed(self._loop.time())
+            self.watch.resumed(self._loop.time())
             self._set_timer()
 
     def suspect(self) -> None:
         """Ping at once: the machine slept, and the connection may be dead."""
         if self._watching:
-            self._watch.suspect(self._loop.time())
+            self.watch.suspect(self._loop.time())
             self._set_timer()
 
     # Pings and pongs.
@@ -141,8 +142,14 @@ class Keepalive:
         now = self._loop.time()
         outgoing.ping(self._pings.next(now, written=outgoing.messages_written))
 
-    def pong(self, payload: bytes) -> None:
-        """Take a received pong."""
+    def take_control_frames(self, pongs: list[bytes]) -> None:
+        """Take the received pongs, and answer the received pings."""
+        for payload in pongs:
+            self._take_pong(payload)
+        pongs.clear()
+        self._outgoing.answer_pings()
+
+    def _take_pong(self, payload: bytes) -> None:
         latency = self._pings.pong(payload, self._loop.time())
         if latency is None:
             return
@@ -195,7 +202,7 @@ class Keepalive:
 
     def _set_timer(self) -> None:
         self._cancel_timer()
-        due = self._watch.due()
+        due = self.watch.due()
         if due < math.inf:
             self._timer = self._loop.call_at(due, self._check, due)
 
@@ -208,14 +215,14 @@ class Keepalive:
         """Do what is due."""
         now = self._loop.time()
         late_by = max(0.0, now - due)
-        action = self._watch.check(
+        action = self.watch.check(
             now,
             late_by=late_by,
             reading_paused=self._gate.paused,
             outgoing=self._outgoing.unacknowledged,
             written=self._outgoing.bytes_sent,
         )
-        if late_by > self._watch.max_lag:
+        if late_by > self.watch.max_lag:
             self._report(LoopLagged(by=late_by))
         if action is Action.SETTLE:
             self._timer = self._loop.call_soon(self._settle)
@@ -236,13 +243,13 @@ class Keepalive:
     def _confirm(self) -> None:
         """End the connection if it is still silent."""
         now = self._loop.time()
-        verdict = self._watch.confirm(now)
+        verdict = self.watch.confirm(now)
         if verdict is Action.DEAD_PING:
-            after = now - self._watch.heard_at
+            after = now - self.watch.heard_at
             text = f"The link is dead: no byte came back in {after:.1f} s."
             self._on_silence(LivenessTimeout(text, kind="ping", after=after))
         elif verdict is Action.DEAD_IDLE:
-            after = now - self._watch.message_at
+            after = now - self.watch.message_at
             text = (
                 f"The link carried no message for {after:.1f} s, more than "
                 "Liveness.idle_timeout allows."

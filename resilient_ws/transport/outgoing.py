@@ -34,9 +34,9 @@ class Outgoing:
 
     Args:
         engine: Makes the frames.
-        on_failure: Called with the error when a write fails.
         ended: Completed with why the connection ended.
         loop: The connection's loop.
+        on_failure: Called with the error when a write fails.
     """
 
     __slots__ = (
@@ -57,10 +57,9 @@ class Outgoing:
     def __init__(
         self,
         engine: Engine,
-        *,
-        on_failure: Callable[[Exception], None],
         ended: asyncio.Future[ConnectionLost],
         loop: asyncio.AbstractEventLoop,
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self.bytes_sent = 0
         self.messages_written = 0

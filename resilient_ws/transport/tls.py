@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 _READ_SIZE: Final = 64 * 1024
 
 
-def over_tls(transport: asyncio.Transport) -> bool:
+def over_tls(transport: asyncio.Transport | None) -> bool:
     """Return whether a transport encrypts what goes through it."""
-    kinds = ssl.SSLObject | ssl.SSLSocket
-    return isinstance(transport.get_extra_info("ssl_object"), kinds)
+    return isinstance(_tls_of(transport), ssl.SSLObject | ssl.SSLSocket)
 
 
 def decrypted_rest(transport: asyncio.Transport | None) -> bytes:
     """Return what was received before the transport was lost, and not delivered."""
-    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    tls = _tls_of(transport)
     rest = bytearray()
     # Only an in-memory SSLObject can hold decrypted bytes. Reading an SSLSocket here
     # could block.
@@ -39,3 +38,7 @@ def decrypted_rest(transport: asyncio.Transport | None) -> bytes:
             while chunk := tls.read(_READ_SIZE):
                 rest += chunk
     return bytes(rest)
+
+
+def _tls_of(transport: asyncio.Transport | None) -> object:
+    return None if transport is None else transport.get_extra_info("ssl_object")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from resilient_ws.policy.liveness import Watch
 from resilient_ws.protocol.engine import Engine
 from resilient_ws.transport import tcp, tls
 from resilient_ws.transport.closing import Closing
@@ -86,7 +85,6 @@ class Wire(asyncio.BufferedProtocol):
         "_gate",
         "_gone",
         "_keys",
-        "_over_tls",
         "_socket",
         "_transport",
         "ended",
@@ -114,41 +112,27 @@ class Wire(asyncio.BufferedProtocol):
             max_message_size=max_message_size, keys=self._keys, mask=MASK
         )
         ended: asyncio.Future[ConnectionLost] = loop.create_future()
-        watch = Watch(liveness)
         self.ended = ended
-        self.outgoing = outgoing = Outgoing(
-            engine, on_failure=self._lost, ended=ended, loop=loop
-        )
+        self.outgoing = outgoing = Outgoing(engine, ended, loop, self._lost)
         self._gate = gate = ReadGate(loop)
         self.keepalive = keepalive = Keepalive(
-            watch,
+            liveness,
             outgoing,
             gate,
+            ended,
+            loop,
             make_probe=make_probe,
             on_silence=self._silent,
-            ended=ended,
-            loop=loop,
             report=report,
         )
-        self._closing = closing = Closing(
-            engine, outgoing, keepalive, ended=ended, loop=loop
-        )
+        self._closing = closing = Closing(engine, outgoing, keepalive, ended, loop)
         self.incoming = Incoming(
-            engine,
-            sink,
-            watch,
-            gate,
-            outgoing=outgoing,
-            keepalive=keepalive,
-            closing=closing,
-            intercept=intercept,
-            loop=loop,
+            engine, sink, gate, keepalive, closing, intercept=intercept, loop=loop
         )
         #: Completed when the transport is gone.
         self._gone: asyncio.Future[None] = loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._socket: tcp.Socket | None = None
-        self._over_tls = False
         self._aiohttp: AiohttpSide | None = None
 
     def begin(
@@ -164,7 +148,6 @@ class Wire(asyncio.BufferedProtocol):
         self._transport = transport
         self._aiohttp = side
         self._socket = cast("tcp.Socket | None", transport.get_extra_info("socket"))
-        self._over_tls = tls.over_tls(transport)
         transport.set_protocol(self)
         tcp.set_options(self._socket)
         self.outgoing.begin(transport, self._socket)
@@ -214,7 +197,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Find out what the end of the stream means; keep the transport for that."""
-        if self.ended.done() or self._over_tls:
+        if self.ended.done() or tls.over_tls(self._transport):
             return False
         self.incoming.take_all(b"", self._closing.at_eof)
         return True
@@ -223,7 +206,7 @@ class Wire(asyncio.BufferedProtocol):
         """Deliver what was received, then record how the transport was lost."""
         try:
             if not self.ended.done():
-                if self._over_tls:
+                if tls.over_tls(self._transport):
                     rest = tls.decrypted_rest(self._transport)
                 else:
                     rest = tcp.readable_rest(self._socket)

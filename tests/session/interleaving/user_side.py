@@ -273,7 +273,7 @@ class UserSide:
             wire.buffer_updated(len(stale_bytes))
             wire.pause_writing()
             wire.resume_writing()
-            wire.incoming._take_control_frames()
+            wire.keepalive.take_control_frames(wire.engine.pongs)
             wire.keepalive.resumed()
             wire.keepalive.suspect()
             wire._closing.farewell()
