@@ -94,7 +94,7 @@ class CurrentDial:
             _current.reset(before)
 
     def finish(self) -> None:
-        """Drop what was received: asyncio keeps the dial's context with the transport."""
+        """Drop the answer: the transport keeps its context, and so this, alive."""
         self.answer = None
 
     # What the callbacks tell.

@@ -34,11 +34,11 @@ def gate() -> tuple[ReadGate, Reads]:
 async def test_it_is_told_only_what_changes() -> None:
     reading, transport = gate()
     reading.pause()
-    reading.pause()
-    assert reading.paused
+    paused = [reading.paused]
     reading.resume()
     reading.resume()
-    assert not reading.paused
+    paused.append(reading.paused)
+    assert paused == [True, False]
     assert transport.told == ["pause", "resume"]
 
 
@@ -47,10 +47,11 @@ async def test_work_is_done_once_in_the_next_turn_with_reading_stopped() -> None
     done: list[list[str]] = []
     for _ in range(3):
         reading.in_next_turn(lambda: done.append(transport.told.copy()))
-    assert reading.catching_up
+    behind = [reading.catching_up]
     await asyncio.sleep(0)
+    behind.append(reading.catching_up)
+    assert behind == [True, False]
     assert done == [["pause"]]
-    assert not reading.catching_up
     assert transport.told == ["pause", "resume"]
 
 
