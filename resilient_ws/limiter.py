@@ -1,9 +1,9 @@
 """Limits the dials of all sessions of a process that share a ``ConnectLimiter``.
 
 Rules: a session waits for a *slot* before each attempt, and the attempt's timeout is
-suspended while it waits. A cancelled attempt leaves the line or gives back its slot at
-once. A slot is released when the dial ends, successfully or not. ``policy.admission``
-decides which attempt is next.
+suspended while it waits. A cancelled attempt leaves the queue, or gives back its slot,
+at once. A slot is released when the dial ends, successfully or not.
+``policy.dial_queue`` decides which attempt is next.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from resilient_ws.eventloop.affinity import home_of
 from resilient_ws.policy._validate import (
     positive,
     positive_int,
     positive_int_or_none,
     seconds,
 )
-from resilient_ws.policy.admission import Admission
+from resilient_ws.policy.dial_queue import DialQueue
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
+
+    from resilient_ws.eventloop.affinity import Home
 
 
 @attrs.define(eq=False, repr=False)
@@ -84,12 +87,26 @@ class ConnectLimiter:
     @property
     def waiting(self) -> int:
         """How many attempts are waiting for a slot."""
-        return 0 if self._governor is None else self._governor.admission.waiting
+        return 0 if self._governor is None else self._governor.queue.waiting
 
     @property
     def in_use(self) -> int:
         """How many attempts hold a slot."""
-        return 0 if self._governor is None else self._governor.admission.under_way
+        return 0 if self._governor is None else self._governor.queue.under_way
+
+    def _governor_at(self, home: Home) -> Governor:
+        """Return the governor; the first call binds the limiter to a loop."""
+        if self._governor is None:
+            queue = DialQueue[Slot](
+                rate=self.rate, per=self.per, concurrency=self.concurrency
+            )
+            self._governor = Governor(queue, home)
+        elif self._governor.home is not home:
+            raise RuntimeError(
+                "The limiter belongs to the event loop on which it was first used; "
+                "make one ConnectLimiter for each loop."
+            )
+        return self._governor
 
 
 def governor_of(limiter: ConnectLimiter, loop: asyncio.AbstractEventLoop) -> Governor:
@@ -98,69 +115,56 @@ def governor_of(limiter: ConnectLimiter, loop: asyncio.AbstractEventLoop) -> Gov
     Raises:
         RuntimeError: The limiter belongs to another loop.
     """
-    # A private attribute, so that the limiter's public interface stays small.
-    governor = limiter._governor  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    if governor is None:
-        admission: Admission[Slot] = Admission(
-            rate=limiter.rate, per=limiter.per, concurrency=limiter.concurrency
-        )
-        governor = Governor(admission, loop)
-        limiter._governor = governor  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    elif governor.loop is not loop:
-        raise RuntimeError(
-            "The limiter belongs to the event loop on which it was first used; "
-            "make one ConnectLimiter for each loop."
-        )
-    return governor
+    # Private, so that the public interface of the limiter stays small.
+    return limiter._governor_at(home_of(loop))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 class Governor:
-    """Hands out slots to the attempts of all sessions.
+    """Hands out the slots of one limiter to the attempts of all sessions.
 
     Args:
-        admission: The rules that decide which attempt is next.
-        loop: The loop whose clock counts.
+        queue: Decides which attempt is next.
+        home: Where the limiter belongs; the clock of its loop counts.
     """
 
-    def __init__(
-        self, admission: Admission[Slot], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.admission = admission
-        self.loop = loop
+    def __init__(self, queue: DialQueue[Slot], home: Home) -> None:
+        self.queue = queue
+        self.home = home
+        self._loop = home.loop
         self._alarm: asyncio.TimerHandle | None = None
 
     def join(self, slot: Slot) -> None:
-        """Put an attempt at the end of the line."""
-        self.admission.join(slot)
-        self._proceed(self.loop.time())
+        """Put an attempt at the end of the queue."""
+        self.queue.join(slot)
+        self._proceed(self._loop.time())
 
     def dial_again(self, slot: Slot) -> None:
         """Queue an attempt for another dial, which a redirect needs."""
-        now = self.loop.time()
-        self.admission.dial_again(slot, now)
+        now = self._loop.time()
+        self.queue.dial_again(slot, now)
         self._proceed(now)
 
     def leave(self, slot: Slot, *, dialled: bool) -> None:
         """Remove an attempt, whether it is waiting or holds a slot."""
-        now = self.loop.time()
-        self.admission.leave(slot, now, dialled=dialled)
+        now = self._loop.time()
+        self.queue.leave(slot, now, dialled=dialled)
         self._proceed(now)
 
     def _proceed(self, now: float) -> None:
         """Admit every attempt that is due, and set the alarm for the next."""
-        while (slot := self.admission.admit(now)) is not None:
+        while (slot := self.queue.admit(now)) is not None:
             slot.admitted()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        due = self.admission.due()
+        due = self.queue.due()
         if due is not None:
-            self._alarm = self.loop.call_at(due, self._ring, due)
+            self._alarm = self._loop.call_at(due, self._ring, due)
 
     def _ring(self, due: float) -> None:
         # A timer may fire early by the clock's resolution. Without max(), nothing would
         # be due yet.
-        self._proceed(max(due, self.loop.time()))
+        self._proceed(max(due, self._loop.time()))
 
 
 class Slot:
@@ -181,24 +185,24 @@ class Slot:
         self._governor = governor
         self._scope = scope
         self._queued = queued
-        self._go: asyncio.Future[None] | None = None
+        self._turn: asyncio.Future[None] | None = None
         self._dialled = False
 
     async def __aenter__(self) -> Self:
-        """Wait in line for the slot.
+        """Wait for the slot.
 
         Cancellation:
-            The attempt leaves the line at once.
+            The attempt leaves the queue at once.
         """
         governor = self._governor
         if governor is None:
             return self
-        self._go = governor.loop.create_future()
+        self._turn = asyncio.get_running_loop().create_future()
         governor.join(self)
         try:
-            if not self._go.done():
-                self._queued(governor.admission.waiting - 1)
-            await self._wait(self._go)
+            if not self._turn.done():
+                self._queued(governor.queue.waiting - 1)
+            await self._wait(self._turn)
         except BaseException:
             self._leave()
             raise
@@ -215,27 +219,28 @@ class Slot:
         """
         if self._governor is not None and self._dialled:
             self._dialled = False
-            self._go = self._governor.loop.create_future()
+            self._turn = asyncio.get_running_loop().create_future()
             self._governor.dial_again(self)
-            await self._wait(self._go)
+            await self._wait(self._turn)
         self._dialled = True
 
     def admitted(self) -> None:
         """End the wait; the governor calls this."""
-        # An attempt that was just cancelled is still in line; it gives the slot back.
-        if self._go is not None and not self._go.done():
-            self._go.set_result(None)
+        # An attempt that was just cancelled is still in the queue. Its future is done,
+        # and it will give the slot back.
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
 
-    async def _wait(self, go: asyncio.Future[None]) -> None:
+    async def _wait(self, turn: asyncio.Future[None]) -> None:
         """Wait for the governor, with the attempt's timeout suspended."""
         until = self._scope.when()
         if until is None or self._scope.expired():
-            await go
+            await turn
             return
         loop = asyncio.get_running_loop()
         left = until - loop.time()
         self._scope.reschedule(None)
-        await go
+        await turn
         self._scope.reschedule(loop.time() + left)
 
     def _leave(self) -> None:

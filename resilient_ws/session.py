@@ -92,7 +92,7 @@ class Session:
         supervisor = self._supervisor
         # The session's tasks refer to the supervisor and not to the session, so this
         # method is called while they still run.
-        if supervisor is not None and supervisor.forsake():
+        if supervisor is not None and supervisor.abandon():
             warnings.warn(
                 f"{self!r} was dropped without close(), so it ends: use "
                 "'async with connect(...) as session', or await session.close().",
@@ -522,7 +522,7 @@ class Session:
         if supervisor is None:
             return None
         wire = supervisor.wire
-        newest = None if wire is None else wire.watchman.latency
+        newest = None if wire is None else wire.keepalive.latency
         return supervisor.journal.latency if newest is None else newest
 
     async def ping(self, *, timeout: float | None = None) -> float:
@@ -564,7 +564,7 @@ class Session:
                 )
             try:
                 async with asyncio.timeout(timeout):
-                    return await wire.watchman.round_trip()
+                    return await wire.keepalive.round_trip()
             except TimeoutError:
                 msg = f"No pong arrived within {timeout:g} s; the connection goes on."
                 raise TimeoutError(msg) from None

@@ -30,13 +30,8 @@ from resilient_ws.policy.url import Endpoint, parse_endpoint
 from resilient_ws.protocol.deflate import Offer
 from resilient_ws.protocol.handshake import Handshake
 from resilient_ws.protocol.text import printable
-from resilient_ws.transport.client import (
-    ClientSession,
-    check_client,
-    check_proxy,
-    check_ssl,
-    chosen_proxy,
-)
+from resilient_ws.transport.client import ClientSession, check_client, check_ssl
+from resilient_ws.transport.proxy_choice import check_proxy, chosen_proxy
 
 
 @attrs.frozen(kw_only=True)

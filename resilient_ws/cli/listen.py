@@ -217,7 +217,7 @@ async def _print_messages(session: Session, options: ListenOptions) -> None:
         if isinstance(message, str):
             await output.write(shown(one_line(message)))
         else:
-            await output.write(options.binary.encode(message))
+            await output.write(options.binary.text_of(message))
         printed += 1
         if printed == options.count:
             return

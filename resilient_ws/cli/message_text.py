@@ -15,7 +15,7 @@ class BinaryFormat(enum.StrEnum):
     BASE64 = "base64"
     HEX = "hex"
 
-    def encode(self, message: bytes) -> str:
+    def text_of(self, message: bytes) -> str:
         """Return the message as text."""
         if self is BinaryFormat.HEX:
             return message.hex()

@@ -1,12 +1,16 @@
-"""Which event loop, thread and process a session belongs to."""
+"""Which event loop, thread and process a session belongs to.
+
+Rules: a session may be used only by the loop on which it was entered. A forked child
+may use no session of its parent: two processes would write to one socket.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import weakref
 from typing import Final
+
+from resilient_ws.eventloop.per_loop import PerLoop
 
 
 #: Returns the running loop, or ``None`` where ``asyncio.get_running_loop`` raises.
@@ -14,33 +18,35 @@ running_loop = asyncio._get_running_loop  # noqa: SLF001 - it is in asyncio's __
 
 
 class Home:
-    """The loop, thread and process in which sessions were entered.
+    """The loop on which sessions were entered, shared by all of them.
 
     Attributes:
         loop: The loop.
-        thread: The thread's identity. In a forked child 0, which no thread has.
+        thread: The identity of the thread in which the newest session was entered. A
+            cheap test for a caller in another thread; it is 0 in a forked child, where
+            the main thread has the same identity as in the parent.
+        in_this_process: Whether this process is the one that entered the sessions.
     """
 
-    __slots__ = ("__weakref__", "_pid", "loop", "thread")
+    __slots__ = ("__weakref__", "in_this_process", "loop", "thread")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int, pid: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.thread = thread
-        self._pid = pid
+        self.thread = threading.get_ident()
+        self.in_this_process = True
 
     @staticmethod
     def here() -> Home:
         """Return the home of a session that is entered here and now."""
-        place = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
-        home = _homes.get(place)
-        if home is None:
-            home = _homes[place] = Home(*place)
+        home = home_of(asyncio.get_running_loop())
+        # The loop may run in another thread than it did for earlier sessions.
+        home.thread = threading.get_ident()
         return home
 
-    @property
-    def in_this_process(self) -> bool:
-        """Whether this process is the one that entered the session."""
-        return os.getpid() == self._pid
+    def disown(self) -> None:
+        """Note that this process is a forked child, to which no session belongs."""
+        self.thread = 0
+        self.in_this_process = False
 
     def check(self) -> None:
         """Raise ``RuntimeError`` unless the home's loop is running this call."""
@@ -60,16 +66,4 @@ class Home:
         )
 
 
-_homes: Final[
-    weakref.WeakValueDictionary[tuple[asyncio.AbstractEventLoop, int, int], Home]
-] = weakref.WeakValueDictionary()
-
-
-def _move_out() -> None:
-    """Disown all sessions in a forked child: its main thread has the same identity."""
-    for home in _homes.values():
-        home.thread = 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_move_out)
+home_of: Final = PerLoop(Home, after_fork=Home.disown)

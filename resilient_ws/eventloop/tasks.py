@@ -1,4 +1,4 @@
-"""Cancels the tasks that run user code and dials, and tells of any that go on."""
+"""Cancels tasks that run user code or dial, and logs those that do not end."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-#: Seconds that a cancelled hook, dial or callback gets to end.
+#: Seconds to wait for a cancelled hook, dial or callback to end.
 CANCEL_GRACE: Final = 1.0
 
 T = TypeVar("T")
 
 
 async def cancel_and_wait(task: asyncio.Task[T], say: Callable[..., None]) -> None:
-    """Cancel a task, and wait for its end.
+    """Cancel a task and wait for its end, but not for ever.
 
     Args:
-        task: The task; one that is done is left alone.
-        say: Called with a logging level, a text and its arguments if the task does not
-            end in time, or ends with an error.
+        task: The task; nothing happens if it is done.
+        say: Logs; called with a level, a text and its arguments if the task does not
+            end in time or ends with an error.
     """
     if task.done():
         return

@@ -58,19 +58,18 @@ class InboxQueue:
         "_loop",
         "_max_bytes",
         "_max_messages",
+        "_on_room",
         "_policy",
         "_reading_size",
         "_report",
         "_size",
         "_waiter",
         "_wall",
-        "_withheld",
         "deliver",
         "discarded",
         "failure",
         "greedy",
         "message_epoch",
-        "on_room",
         "reading",
     )
 
@@ -112,11 +111,10 @@ class InboxQueue:
         self.message_epoch = 0
         self._waiter: asyncio.Future[None] | None = None
         self._finished = False
-        self._withheld = False
+        # Called when there is room again, while reading has stopped for want of it.
+        self._on_room: Callable[[], None] | None = None
         self.failure: Exception | None = None
         self.discarded = 0
-        #: Called when a full inbox has room again; the supervisor sets it.
-        self.on_room: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         """Return how many messages are waiting."""
@@ -177,15 +175,19 @@ class InboxQueue:
         """Whether a full inbox ends the connection."""
         return self._policy.overflow == "close"
 
-    def withhold(self) -> None:
-        """Report once that reading has stopped because the inbox is full."""
-        if not self._withheld:
-            self._withheld = True
-            self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=0))
+    def reading_paused(self, on_room: Callable[[], None]) -> None:
+        """Report that reading has stopped because the inbox is full.
 
-    def release(self) -> None:
+        Args:
+            on_room: Called when there is room again, until ``reading_resumed``.
+        """
+        if self._on_room is None:
+            self._report(InboxOverflowed(overflow=self._policy.overflow, discarded=0))
+        self._on_room = on_room
+
+    def reading_resumed(self) -> None:
         """Record that reading continues."""
-        self._withheld = False
+        self._on_room = None
 
     def dropped(self, dropped: ConnectionDropped) -> None:
         """Append a drop for consumers that asked for drops."""
@@ -335,10 +337,10 @@ class InboxQueue:
         self._give_back(size)
 
     def _give_back(self, size: int) -> None:
-        """Free ``size`` bytes, and call ``on_room`` if reading had stopped for them."""
+        """Free ``size`` bytes, and tell the wire if it waits for room."""
         self._size -= size
-        if self._withheld and not self.full and self.on_room is not None:
-            self.on_room()
+        if self._on_room is not None and not self.full:
+            self._on_room()
 
     def _begin_run(self) -> None:
         """Start a new run for the messages that arrive from now on."""

@@ -26,11 +26,8 @@ from resilient_ws.policy._validate import (
     synchronous_or_none,
 )
 from resilient_ws.policy.grace import Grace
-from resilient_ws.policy.pings import Pings
 from resilient_ws.policy.redaction import HIDDEN
 
-
-__all__ = ["Action", "Liveness", "Pings", "Probe", "Watch"]
 
 #: An application ping, or a callable that returns one each time.
 Probe = str | bytes | Callable[[], str | bytes]

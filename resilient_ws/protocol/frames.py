@@ -113,7 +113,7 @@ class KeyPool:
         take: Returns the next four bytes.
     """
 
-    __slots__ = ("_entropy", "take")
+    __slots__ = ("__weakref__", "_entropy", "take")
 
     def __init__(self, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._entropy = entropy

@@ -217,16 +217,18 @@ class CurrentConnection:
         self._journal.report_open(self._dialler.where, negotiated, resumed_after)
         # After the event: messages of the restore phase count as received from now on.
         buffer.join(self._inbox)
-        wire.incoming.redirect(self._inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
-        wire.outgoing.on_writable = self._outbox.resume
-        if self._settings.outbox.confirm != "write":
-            wire.watchman.on_passed = partial(
-                self._outbox.traffic.passed, wire.outgoing
-            )
+        confirms = self._settings.outbox.confirm != "write"
+        wire.attach(
+            self._inbox,  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
+            on_writable=self._outbox.resume,
+            on_confirmed=partial(self._outbox.traffic.passed, wire.outgoing)
+            if confirms
+            else None,
+        )
         # A callback, because messages may be sent before ``run`` wakes.
         wire.ended.add_done_callback(partial(self._detach, wire))
         self._outbox.traffic.attach(
-            wire.outgoing, wire.watchman.ping, epoch=self._journal.epoch
+            wire.outgoing, wire.keepalive.ping, epoch=self._journal.epoch
         )
         return Milestones(
             wire,
@@ -305,7 +307,7 @@ class CurrentConnection:
         """Probe the connection at once; the machine slept for ``seconds``."""
         if self._wire is not None:
             self._journal.counters.note_sleep(self._wire, self._loop.time(), seconds)
-            self._wire.watchman.suspect()
+            self._wire.keepalive.suspect()
 
     def abort(self) -> None:
         """End the connection now, without a word to the peer."""

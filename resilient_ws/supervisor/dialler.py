@@ -30,8 +30,8 @@ from resilient_ws.policy.reconnect import MIN_DIAL_SPACING
 from resilient_ws.policy.tracebacks import by_the_user, where_raised
 from resilient_ws.transport.client import HttpClient
 from resilient_ws.transport.dial import Greeting, dial
+from resilient_ws.transport.dial_errors import Unforeseen, is_network_error
 from resilient_ws.transport.tcp import errno_of
-from resilient_ws.transport.translate import Unforeseen, is_network_error
 
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Attempt, Settings
     from resilient_ws.supervisor.log import SessionLog
-    from resilient_ws.transport.at_hand import Progress
+    from resilient_ws.transport.current_dial import Progress
     from resilient_ws.transport.wire import Wire
 
 
@@ -134,7 +134,7 @@ class Dialler:
         limit = self._settings.timeouts.open
         self.endpoint = url
         self._asking = True
-        self._client.begin()
+        self._client.forget_dial()
         scope = asyncio.timeout(limit)
         try:
             async with scope, self._slot(attempt, scope) as slot:
@@ -244,10 +244,10 @@ class Dialler:
         """Return what the current attempt is waiting for, as the end of a sentence."""
         if self._asking:
             return "the url or headers callable had not returned"
-        heard = self._client.heard
-        if heard is not None and heard.size:
-            return f"only {heard.size:,} bytes of a response had arrived"
-        return _PROGRESS[self._client.stage]
+        received = self._client.answer_size
+        if received:
+            return f"only {received:,} bytes of a response had arrived"
+        return _PROGRESS[self._client.progress]
 
     async def close(self) -> None:
         """Close our own aiohttp client, if there is one."""

@@ -26,7 +26,7 @@ from resilient_ws.policy.silence import QUIET_AFTER
 from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.state import State
 from resilient_ws.supervisor.counters import Counters
-from resilient_ws.transport.translate import is_network_error
+from resilient_ws.transport.dial_errors import is_network_error
 
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class Journal:
     def keep_close(self, wire: Wire) -> None:
         """Keep the closing handshake and the latency of a connection that ended."""
         self.close_record = wire.engine.record()
-        if wire.watchman.latency is not None:
-            self.latency = wire.watchman.latency
+        if wire.keepalive.latency is not None:
+            self.latency = wire.keepalive.latency
 
     def report_drop(
         self,
@@ -170,7 +170,7 @@ class Journal:
             close=because.close,
             uptime=uptime,
             clean=because.close is not None and because.close.clean,
-            unconfirmed=wire.watchman.unconfirmed,
+            unconfirmed=wire.keepalive.unconfirmed,
         )
         inbox.dropped(dropped)
         self._report(dropped)

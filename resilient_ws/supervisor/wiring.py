@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilient_ws.inbox.filter import Screen
-from resilient_ws.protocol.engine import Engine
 from resilient_ws.supervisor.probe import Prober
-from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.wire import Wire
 
 
@@ -43,22 +41,24 @@ def new_wire(
         complain: Called when a callable raised: its name, its purpose, the exception.
         on_fatal: Called with a ``Fatal`` that a callable raised.
     """
-    engine = Engine(
-        max_message_size=settings.max_message_size, keys=keys_of(loop), mask=MASK
-    )
-    wire = Wire(engine, buffer, settings.liveness, loop=loop, report=report)
-    wire.incoming.screen = _screen(
+    probe = settings.liveness.probe
+    return Wire(
+        buffer,
         settings.liveness,
-        settings.outbox,
-        acknowledge=acknowledge,
-        complain=complain,
-        on_fatal=on_fatal,
+        max_message_size=settings.max_message_size,
+        intercept=_screen(
+            settings.liveness,
+            settings.outbox,
+            acknowledge=acknowledge,
+            complain=complain,
+            on_fatal=on_fatal,
+        ),
+        make_probe=None
+        if probe is None
+        else Prober(probe, complain=complain, on_fatal=on_fatal),
+        loop=loop,
+        report=report,
     )
-    if settings.liveness.probe is not None:
-        wire.watchman.probe = Prober(
-            settings.liveness.probe, complain=complain, on_fatal=on_fatal
-        )
-    return wire
 
 
 def _screen(

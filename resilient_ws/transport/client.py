@@ -1,35 +1,29 @@
-"""The aiohttp client that dials: ours, or one that the user lends.
+"""Makes the HTTP requests of one session: with our aiohttp client, or the user's.
 
 Rules: a session joins a shared client when it first needs one and leaves it at its end;
-a borrowed one is never closed. With a proxy, our sockets only see the proxy's address,
-so hosts are vetted instead, and the addresses that we resolve for the proxy.
+a borrowed client is never closed. With a proxy, our sockets see only the proxy's
+address, so hosts are vetted instead, and the addresses that we resolve for the proxy.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import asyncio
 import ssl
-import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
+from yarl import URL
 
 from resilient_ws.errors import ConnectFailed, Fatal
 from resilient_ws.policy._validate import require, wrong_type
 from resilient_ws.policy.cookies import own_cookies, with_cookies
-from resilient_ws.policy.no_proxy import excepted
-from resilient_ws.policy.proxy import parse_proxy
-from resilient_ws.transport.at_hand import (
-    Caller,
-    endpoint_at_hand,
-    request_url,
-    vet_at_hand,
-    vetted_socket,
-)
-from resilient_ws.transport.metered import odd_answer
-from resilient_ws.transport.names import Names
-from resilient_ws.transport.shared import NO_TIMEOUT, SharedClient
+from resilient_ws.transport.current_dial import CurrentDial, vetted_socket
+from resilient_ws.transport.dial_errors import unusable_answer
+from resilient_ws.transport.proxy_choice import check_proxy, chosen_proxy
+from resilient_ws.transport.resolver import Resolver
+from resilient_ws.transport.session_cookies import SessionCookies
+from resilient_ws.transport.shared_client import NO_TIMEOUT, clients_of
 from resilient_ws.transport.tunnel import HttpTunnel
 
 
@@ -41,15 +35,15 @@ if TYPE_CHECKING:
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.proxy import Proxy
     from resilient_ws.policy.url import Endpoint
-    from resilient_ws.transport.at_hand import Progress
-    from resilient_ws.transport.metered import Heard
+    from resilient_ws.transport.current_dial import Progress
+    from resilient_ws.transport.shared_client import SharedClient
 
 
 #: What a user may lend for dialling.
 ClientSession: TypeAlias = aiohttp.ClientSession
 
 
-class Unanswered(Exception):
+class _Unanswered(Exception):
     """Raised when no answer came; aiohttp would retry after an error of its own."""
 
     def __init__(self, failure: aiohttp.ClientError) -> None:
@@ -67,14 +61,22 @@ async def _once(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as failure:
-        unanswered = Unanswered(failure)
+        unanswered = _Unanswered(failure)
     raise unanswered
 
 
 class HttpClient:
-    """Makes the HTTP requests that become a session's connections."""
+    """Makes the HTTP requests that become a session's connections, one at a time."""
 
-    __slots__ = ("_borrowed", "_caller", "_joined", "_proxy", "_ssl")
+    __slots__ = (
+        "_access",
+        "_borrowed",
+        "_cookies",
+        "_dial",
+        "_joined",
+        "_proxy",
+        "_ssl",
+    )
 
     def __init__(
         self,
@@ -84,11 +86,14 @@ class HttpClient:
         http: ClientSession | None,
         tls: ssl.SSLContext | bool,
     ) -> None:
-        self._caller = Caller(access)
+        self._access = access
         self._proxy = proxy
         self._borrowed = http
         self._ssl = tls
+        self._cookies = SessionCookies()
         self._joined: dict[Hashable, SharedClient] = {}
+        # The last dial, until it is forgotten.
+        self._dial: CurrentDial | None = None
 
     @property
     def borrowed(self) -> bool:
@@ -96,8 +101,29 @@ class HttpClient:
         return self._borrowed is not None
 
     def proxied(self, endpoint: Endpoint) -> bool:
-        """Whether a proxy dials this endpoint."""
-        return self._chosen(endpoint) is not None
+        """Return whether a proxy dials this endpoint."""
+        return self._proxy_for(endpoint) is not None
+
+    # How far the last dial got.
+
+    @property
+    def progress(self) -> Progress:
+        """How far the last dial got."""
+        return "connect" if self._dial is None else self._dial.progress
+
+    @property
+    def answer_size(self) -> int:
+        """How many bytes of an answer the last dial received."""
+        answer = None if self._dial is None else self._dial.answer
+        return 0 if answer is None else answer.size
+
+    def forget_dial(self) -> None:
+        """Forget how far the last dial got."""
+        if self._dial is not None:
+            self._dial.finish()
+            self._dial = None
+
+    # Requests.
 
     async def get(
         self, endpoint: Endpoint, headers: list[tuple[str, str]]
@@ -108,15 +134,18 @@ class HttpClient:
             SecurityError: Every address of the host is refused.
             ConnectFailed: The proxy is unusable, or the answer malformed or too long.
             Fatal: The borrowed client is closed.
-            Exception: Any other error of aiohttp, for ``translate`` to convert.
+            Exception: Any other error of aiohttp, for ``dial_errors`` to convert.
         """
-        proxy = self._chosen(endpoint)
+        proxy = self._proxy_for(endpoint)
         client, plain_proxy = self._client(endpoint, proxy)
+        dial = self._dial = CurrentDial(
+            endpoint, access=self._access, cookies=self._cookies
+        )
         try:
-            with self._caller.calling(endpoint):
+            with dial.under_way():
                 return await client.get(
                     request_url(endpoint),
-                    **self._asked(endpoint, headers),
+                    **self._options(endpoint, headers),
                     allow_redirects=False,
                     raise_for_status=False,
                     read_until_eof=False,
@@ -128,17 +157,51 @@ class HttpClient:
                     # since closed, and then needs aiohttp's retry.
                     middlewares=None if self.borrowed else (_once,),
                 )
-        except Exception as failure:
-            refusal: ResilientWSError | None = self._caller.verdict(failure)
-            if refusal is None and self._borrowed is not None and client.closed:
-                refusal = _lent_closed()
-            refusal = refusal or self._odd_answer(failure, endpoint, headers)
-            if refusal is None:
-                raise
+        except Exception as raised:  # noqa: BLE001 - raised again below
+            failure = raised.failure if isinstance(raised, _Unanswered) else raised
         # Outside the except block, so that aiohttp's exception is not its context.
-        raise refusal
+        raise self._known_failure(dial, failure, headers) or failure
 
-    def _chosen(self, endpoint: Endpoint) -> Proxy | None:
+    def _known_failure(
+        self, dial: CurrentDial, failure: Exception, headers: list[tuple[str, str]]
+    ) -> ResilientWSError | None:
+        """Return our error for a failure that only this client can explain."""
+        refusal = dial.verdict(failure)
+        if refusal is not None:
+            return refusal
+        if self._borrowed is not None and self._borrowed.closed:
+            return _lent_closed()
+        if dial.answer is None:
+            return None
+        return unusable_answer(dial.answer, failure, dial.endpoint, headers)
+
+    def _options(
+        self, endpoint: Endpoint, headers: list[tuple[str, str]]
+    ) -> dict[str, Any]:
+        """Return the headers, cookies and server name for a request.
+
+        The jar of a borrowed client overrides the Cookie header. The user's own cookies
+        are therefore passed as request cookies too, which override the jar.
+        """
+        options: dict[str, Any] = {}
+        if endpoint.dialled_host != endpoint.host:
+            if endpoint.secure:
+                options["server_hostname"] = endpoint.server_name
+            if not any(name.lower() == "host" for name, _ in headers):
+                headers = [("Host", endpoint.host_header), *headers]
+        if self._borrowed is None:
+            cookies = self._cookies.meant_for(endpoint)
+            options["headers"] = with_cookies(headers, cookies)
+        else:
+            jar = self._borrowed.cookie_jar.filter_cookies(request_url(endpoint))
+            own = own_cookies(headers)
+            options["cookies"] = {name: own[name] for name in own if name in jar}
+            options["headers"] = headers
+        return options
+
+    # Proxies and clients.
+
+    def _proxy_for(self, endpoint: Endpoint) -> Proxy | None:
         """Return the proxy for an endpoint; the environment is checked each time.
 
         Raises:
@@ -154,54 +217,6 @@ class HttpClient:
             "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or leave proxy='env' out.",
             stage="proxy",
         )
-
-    def _asked(
-        self, endpoint: Endpoint, headers: list[tuple[str, str]]
-    ) -> dict[str, Any]:
-        """Return the headers, cookies and server name for a request.
-
-        The jar of a borrowed client overrides the Cookie header. The user's own cookies
-        are therefore passed as request cookies too, which override the jar.
-        """
-        asked: dict[str, Any] = {}
-        if endpoint.dialled_host != endpoint.host:
-            if endpoint.secure:
-                asked["server_hostname"] = endpoint.server_name
-            if not any(name.lower() == "host" for name, _ in headers):
-                headers = [("Host", endpoint.host_header), *headers]
-        if self._borrowed is None:
-            asked["headers"] = with_cookies(headers, self._caller.cookies())
-        else:
-            jar = self._borrowed.cookie_jar.filter_cookies(request_url(endpoint))
-            own = own_cookies(headers)
-            asked["cookies"] = {name: own[name] for name in own if name in jar}
-            asked["headers"] = headers
-        return asked
-
-    def begin(self) -> None:
-        """Forget how far the last dial got."""
-        self._caller.begin()
-
-    @property
-    def stage(self) -> Progress:
-        """How far the current dial has got."""
-        return self._caller.stage
-
-    @property
-    def heard(self) -> Heard | None:
-        """What a failed dial had received; ``None`` if the client is borrowed."""
-        return self._caller.heard
-
-    def _odd_answer(
-        self, failure: Exception, endpoint: Endpoint, headers: list[tuple[str, str]]
-    ) -> ConnectFailed | None:
-        """Return the error for an unusable answer, ``None`` if none was received."""
-        heard = self._caller.heard
-        if heard is None:
-            return None
-        if isinstance(failure, Unanswered):
-            failure = failure.failure
-        return odd_answer(heard, failure, endpoint, headers)
 
     def _client(
         self, endpoint: Endpoint, proxy: Proxy | None
@@ -222,7 +237,8 @@ class HttpClient:
         self, way: Hashable, connector: Callable[[], aiohttp.BaseConnector]
     ) -> ClientSession:
         if way not in self._joined:
-            self._joined[way] = SharedClient.joined(way, connector)
+            clients = clients_of(asyncio.get_running_loop())
+            self._joined[way] = clients.join(way, connector)
         return self._joined[way].http
 
     async def close(self) -> None:
@@ -230,6 +246,19 @@ class HttpClient:
         while self._joined:
             _, shared = self._joined.popitem()
             await shared.leave()
+
+
+def request_url(endpoint: Endpoint) -> URL:
+    """Return the URL of a request, encoded so that aiohttp and yarl do not alter it."""
+    path, mark, query = endpoint.target.partition("?")
+    return URL.build(
+        scheme=endpoint.http_scheme,
+        authority=endpoint.authority,
+        # yarl drops an empty query, so its question mark goes into the path.
+        path=path if query else path + mark,
+        query_string=query,
+        encoded=True,
+    )
 
 
 def _direct() -> aiohttp.BaseConnector:
@@ -245,12 +274,12 @@ def _tunnel(
     tls: ssl.SSLContext | bool,  # noqa: FBT001 - as aiohttp and connect() have it
 ) -> aiohttp.BaseConnector:
     if proxy.is_http:
-        return HttpTunnel(proxy, tls, endpoint_at_hand)
+        return HttpTunnel(proxy, tls)
     from resilient_ws.transport.socks import (  # noqa: PLC0415 - an extra, checked by connect()
         socks_tunnel,
     )
 
-    return socks_tunnel(proxy, endpoint_at_hand, vet_at_hand)
+    return socks_tunnel(proxy)
 
 
 def _connector(
@@ -261,52 +290,9 @@ def _connector(
         limit=0,
         force_close=True,
         use_dns_cache=False,
-        resolver=Names(),
+        resolver=Resolver(),
         socket_factory=socket_factory,
     )
-
-
-def chosen_proxy(endpoint: Endpoint, proxy: Proxy | None) -> Proxy | None:
-    """Return the proxy for an endpoint, looking into the environment if told to."""
-    if proxy is None or not proxy.from_environment:
-        return proxy
-    found = urllib.request.getproxies_environment()
-    if found:
-        bypass = excepted(found.get("no", ""), endpoint.host, endpoint.port)
-    else:  # macOS and Windows keep proxies, and exceptions from them, in their settings
-        found = urllib.request.getproxies()
-        bypass = bool(urllib.request.proxy_bypass(endpoint.host))
-    url = found.get("https" if endpoint.secure else "http") or found.get("all")
-    if bypass or url is None:
-        return None
-    # Like curl, accept a proxy without a scheme from the environment.
-    return parse_proxy(url if "://" in url else f"http://{url}")
-
-
-def check_proxy(endpoint: Endpoint, proxy: Proxy | None, *, borrowed: bool) -> None:
-    """Check that an endpoint can be reached through its proxy.
-
-    Raises:
-        ValueError: The URL has a zone, or needs a tunnel that cannot be made.
-    """
-    chosen = chosen_proxy(endpoint, proxy)
-    if chosen is not None and endpoint.zone:
-        raise ValueError(
-            "url must not have a zone (%25) when a proxy dials it: the zone names an "
-            "interface of this machine; leave proxy out."
-        )
-    if chosen is None or (chosen.is_http and endpoint.secure):
-        return
-    if borrowed:
-        raise ValueError(
-            "http cannot be combined with this proxy: SOCKS, and ws:// through any "
-            "proxy, need a connector of their own; leave http out."
-        )
-    if chosen.is_socks and importlib.util.find_spec("aiohttp_socks") is None:
-        raise ValueError(
-            "proxy must be an http or https URL, unless the extra 'socks' is "
-            "installed: pip install 'resilient-ws[socks]'."
-        )
 
 
 def _lent_closed() -> Fatal:

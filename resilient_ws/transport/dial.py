@@ -1,7 +1,7 @@
-"""From an endpoint to a wire: request, redirects, answer, takeover.
+"""Dials: from an endpoint to a connected wire, through redirects.
 
 Rules: a dial is one call that can be cancelled at any point and leaves nothing open if
-it fails; there is no ``await`` between the 101 and the wire's first byte.
+it fails. There is no ``await`` between the 101 and the wire's first byte.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -18,17 +18,17 @@ from resilient_ws.errors import (
     ProtocolError,
     SecurityError,
 )
-from resilient_ws.policy.first_words import repeats, words_of
+from resilient_ws.policy.quoting import repeats, secrets_of
 from resilient_ws.policy.response_headers import ResponseHeaders
 from resilient_ws.policy.url import redirected, same_origin
 from resilient_ws.protocol.deflate import NAME as DEFLATE, Offer
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure
-from resilient_ws.transport.client import Unanswered
-from resilient_ws.transport.translate import Unforeseen, rejected, translated
+from resilient_ws.transport.dial_errors import Unforeseen, rejected, translated
+from resilient_ws.transport.wire import AiohttpSide
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     import aiohttp
 
@@ -97,37 +97,6 @@ class Tail:
         """Do nothing: the wire learns of the loss itself."""
 
 
-class Held:
-    """Keeps aiohttp's side of a connection alive until the connection ends."""
-
-    __slots__ = ("_protocol", "_response")
-
-    def __init__(self, response: aiohttp.ClientResponse, protocol: Any) -> None:  # noqa: ANN401 - aiohttp's ResponseHandler is private
-        self._response = response
-        self._protocol = protocol
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell aiohttp of the loss, which it no longer sees itself."""
-        self._protocol.connection_lost(exc)
-
-    def close(self) -> None:
-        """Release the connection, after the transport was aborted."""
-        self._response.close()
-
-
-class Parted:
-    """Stands in for aiohttp's side of a connection that aiohttp has released."""
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Do nothing: aiohttp was told of a loss when the wire took over."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-PARTED: Final = Parted()
-
-
 async def dial(
     endpoint: Endpoint,
     headers: Sequence[tuple[str, str]],
@@ -141,14 +110,21 @@ async def dial(
 ) -> Negotiated:
     """Connect ``wire`` to an endpoint.
 
-    ``before_request`` is awaited before each request, including those after a redirect;
-    ``led_to`` is called with each endpoint that a redirect leads to.
+    Args:
+        endpoint: The endpoint.
+        headers: The user's headers for the request.
+        client: Makes the requests.
+        access: Says which redirects are allowed.
+        greeting: What the handshake offers.
+        wire: The wire to connect.
+        before_request: Awaited before each request, also after a redirect.
+        led_to: Called with each endpoint that a redirect leads to.
 
     Raises:
         SecurityError: The endpoint, an address or a redirect is not allowed.
         HandshakeRejected: The answer was not 101.
         ConnectFailed: There was no usable answer.
-        Unforeseen: aiohttp raised an error that ``translate`` does not know.
+        Unforeseen: aiohttp raised an error that ``dial_errors`` does not know.
         ProtocolError: The answer broke RFC 6455 §4.1.
 
     Cancellation:
@@ -167,27 +143,17 @@ async def dial(
                 )
                 kept = client.borrowed or client.proxied(endpoint)
                 _take_over(response, endpoint, wire, kept=kept)
+                client.forget_dial()
                 return negotiated
             location = await _location(response, endpoint)
         except BaseException:
             response.close()
             raise
         response.close()
-        target = redirected(endpoint, location)
-        proxied = client.proxied(target)
-        access.check_redirect(endpoint, target, len(visited), proxied=proxied)
-        if target in visited:
-            msg = f"{endpoint} redirects in a circle, back to {target}."
-            raise SecurityError(msg)
+        target = _redirected(endpoint, location, visited, client, access)
         if not same_origin(endpoint, target):
             # Do not send one origin's subprotocols and headers to another.
             greeting = attrs.evolve(greeting, subprotocols=(), origin=None)
-            if client.borrowed:
-                msg = (
-                    f"{endpoint} redirects to another origin, {target}: your own http= "
-                    "client would send its headers there; give that URL to connect()."
-                )
-                raise SecurityError(msg)
             headers = ()
         visited.add(target)
         endpoint = target
@@ -207,8 +173,6 @@ async def _request(
     try:
         return await client.get(endpoint, asked)
     except Exception as failure:  # noqa: BLE001 - translated, or kept in Unforeseen
-        if isinstance(failure, Unanswered):
-            failure = failure.failure
         error = translated(failure, endpoint) or Unforeseen(failure)
     # Outside the except block, so that aiohttp's exception is not its context.
     raise error
@@ -236,7 +200,7 @@ def _agreed(
         greeting.prepare(wire.engine, negotiated)
     except HandshakeFailure as failure:
         echoes = failure.said is not None and repeats(
-            failure.said, words_of(endpoint, asked)
+            failure.said, secrets_of(endpoint, asked)
         )
         why = failure.unquoted if echoes else failure.text
         broken = f"{endpoint} answered the handshake wrongly: {why}"
@@ -271,12 +235,38 @@ def _take_over(
     tail = Tail()
     protocol.read_timeout = None
     protocol.set_parser(tail, tail)
-    if kept:
-        wire.begin(transport, Held(response, protocol), tail.data)
-    else:
-        wire.begin(transport, PARTED, tail.data)
+    side = AiohttpSide(response, protocol) if kept else None
+    wire.begin(transport, tail.data, side)
+    if side is None:
         protocol.connection_lost(None)
         response.close()
+
+
+def _redirected(
+    endpoint: Endpoint,
+    location: str,
+    visited: Collection[Endpoint],
+    client: HttpClient,
+    access: Access,
+) -> Endpoint:
+    """Return the endpoint that a redirect leads to.
+
+    Raises:
+        SecurityError: The redirect is not allowed.
+    """
+    target = redirected(endpoint, location)
+    proxied = client.proxied(target)
+    access.check_redirect(endpoint, target, len(visited), proxied=proxied)
+    if target in visited:
+        msg = f"{endpoint} redirects in a circle, back to {target}."
+        raise SecurityError(msg)
+    if client.borrowed and not same_origin(endpoint, target):
+        msg = (
+            f"{endpoint} redirects to another origin, {target}: your own http= "
+            "client would send its headers there; give that URL to connect()."
+        )
+        raise SecurityError(msg)
+    return target
 
 
 async def _location(response: aiohttp.ClientResponse, endpoint: Endpoint) -> str:

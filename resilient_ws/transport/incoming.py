@@ -1,178 +1,156 @@
-"""What arrives on one connection: chunks to the engine, messages to the sink.
+"""What arrives on one connection: chunks go to the engine, messages to the sink.
 
 Rules: the sink gets no more messages than it has room for; the engine keeps the rest as
 bytes, and the transport is not read. A chunk that would take too long is processed over
-several turns of the loop, with no reads between them. When the stream is over, all that
-was received is delivered, whether or not there is room.
+several turns of the loop, with no reads between them. When the stream has ended, all
+that was received is delivered, whether or not there is room.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from resilient_ws.protocol.message import size_of
-from resilient_ws.transport.buffer import READ_SIZE
-from resilient_ws.transport.sinks import Void
+from resilient_ws.transport.read_buffer import READ_SIZE
+from resilient_ws.transport.sink import NullSink
 
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from resilient_ws.errors import ConnectionLost
-    from resilient_ws.policy.liveness import Watch
     from resilient_ws.protocol.engine import Engine
     from resilient_ws.protocol.message import Message
-    from resilient_ws.transport.sinks import Sink
-
-
-class Reactions(Protocol):
-    """What a wire does about things that arrive besides messages."""
-
-    def on_control(self) -> None:
-        """Take the pings and pongs that the engine holds."""
-
-    def on_farewell(self) -> None:
-        """Take note of a close frame, or of a broken rule."""
-
-    def on_resumed(self) -> None:
-        """Take note that reading goes on after a pause for want of room."""
-
-    def on_overflow(self) -> None:
-        """End the connection: the sink is full, and its rule is to close."""
+    from resilient_ws.transport.closing import Closing
+    from resilient_ws.transport.keepalive import Keepalive
+    from resilient_ws.transport.read_gate import ReadGate
+    from resilient_ws.transport.sink import Sink
 
 
 class Incoming:
-    """The reading side of a wire."""
+    """The reading side of a wire.
+
+    Args:
+        engine: Parses what arrives.
+        sink: Takes the messages.
+        gate: Stops the transport from being read.
+        keepalive: Takes pings and pongs; its watch is told when something was heard.
+        closing: Ends the connection, and says whether it has ended.
+        intercept: Returns whether to keep a message from the sink; ``None`` keeps none.
+        loop: The connection's loop.
+    """
 
     __slots__ = (
         "_afterwards",
         "_clock",
+        "_closing",
         "_discarding",
-        "_ended",
         "_engine",
-        "_had_full",
-        "_listening",
-        "_loop",
-        "_next_turn",
+        "_gate",
+        "_intercept",
+        "_keepalive",
         "_over",
-        "_paused",
-        "_reactions",
         "_sink",
-        "_transport",
         "_watch",
         "bytes_received",
         "messages_received",
-        "screen",
     )
 
     def __init__(
         self,
         engine: Engine,
         sink: Sink,
-        watch: Watch,
-        reactions: Reactions,
+        gate: ReadGate,
+        keepalive: Keepalive,
+        closing: Closing,
         *,
+        intercept: Callable[[Message], bool] | None,
         loop: asyncio.AbstractEventLoop,
-        ended: asyncio.Future[ConnectionLost],
     ) -> None:
-        #: Says of a message whether it answers our probe, and so is not for the user.
-        self.screen: Callable[[Message], bool] | None = None
         self.bytes_received = 0
         self.messages_received = 0
         self._engine = engine
         self._sink = sink
         engine.space = sink.space
-        self._watch = watch
-        self._reactions = reactions
-        self._loop = loop
+        self._watch = keepalive.watch
+        self._gate = gate
+        self._keepalive = keepalive
+        self._closing = closing
+        self._intercept = intercept
         self._clock = loop.time
-        self._ended = ended
-        self._transport: asyncio.Transport | None = None
-        self._listening = True
-        self._paused = False
         self._discarding = False
-        #: Whether a full buffer came in this turn of the loop.
-        self._had_full = False
-        #: The next turn of the loop, where what one turn was too short for goes on.
-        self._next_turn: asyncio.Handle | None = None
-        #: Whether nothing more will come, and what follows when all has been taken.
+        #: Whether the stream has ended, and what follows when all of it is processed.
         self._over = False
         self._afterwards: Callable[[], None] | None = None
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """Read from this transport from now on."""
-        self._transport = transport
-        self._sink.on_room = self._on_room
-
-    def redirect(self, sink: Sink) -> None:
-        """Deliver to another sink from now on."""
-        self._sink.on_room = None
-        self._sink = sink
-        self._engine.space = sink.space
-        sink.on_room = self._on_room
-        self._on_room()
-        if self._paused and not self._ended.done():
-            self._hold()
+    @property
+    def message_at(self) -> float | None:
+        """The loop time of the newest message, ``None`` before the first."""
+        return self._watch.message_at if self.messages_received else None
 
     @property
     def paused(self) -> bool:
         """Whether the sink has no room, so that nothing can be heard."""
-        return self._paused
+        return self._gate.paused
 
-    @property
-    def catching_up(self) -> bool:
-        """Whether bytes that came wait for the next turn of the loop."""
-        return self._next_turn is not None
-
-    # Taking.
-
-    def take(self, chunk: bytes | memoryview) -> None:
-        """Take a chunk from the transport; its buffer may be used again after that."""
-        self._watch.heard_at = self._clock()
-        self.bytes_received += len(chunk)
-        full = self._receive(chunk, self._sink.room())
-        if full or not (self._engine.idle or self._engine.at_ease):
-            self._see_to()
-        if len(chunk) == READ_SIZE:
-            self._take_turns()
-
-    def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
-        """Deliver all there is, room or not, for the stream is over.
-
-        Args:
-            rest: The last bytes.
-            then: Called once when all of it has been taken: at once, unless that is too
-                much for one turn of the loop.
-        """
-        self._over = True
-        self._afterwards = then
-        self.bytes_received += len(rest)
-        self._read(rest, sys.maxsize)
+    def redirect(self, sink: Sink) -> None:
+        """Deliver to another sink from now on."""
+        self._sink.reading_resumed()
+        self._sink = sink
+        self._engine.space = sink.space
+        self._on_room()
+        if self._gate.paused and not self._closing.ended.done():
+            self._hold()
 
     def discard(self) -> None:
         """Take no more messages, so that the close frame behind them can be read."""
         self._discarding = True
-        if self._paused:
+        if self._gate.paused:
             self._drop_rest()
 
-    def _read(self, data: bytes, room: int) -> None:
-        """Give bytes to the engine, and act on what it finds.
+    # Receiving.
+
+    def take(self, chunk: bytes | memoryview) -> None:
+        """Process a chunk that was read; its buffer may be reused after that."""
+        self._watch.heard_at = self._clock()
+        self.bytes_received += len(chunk)
+        full = self._receive(chunk, self._sink.room())
+        if full or not (self._engine.idle or self._engine.at_ease):
+            self._process_rest()
+        if len(chunk) == READ_SIZE:
+            self._gate.after_full_buffer(self._go_on)
+
+    def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
+        """Deliver all that was received, room or not, because the stream has ended.
 
         Args:
-            data: The bytes; ``b""`` goes on with what the engine keeps.
+            rest: The last bytes.
+            then: Called when everything is processed: at once, unless that takes more
+                than one turn of the loop.
+        """
+        self._over = True
+        self._afterwards = then
+        self._gate.end()
+        self.bytes_received += len(rest)
+        self._process(rest, sys.maxsize)
+
+    def _process(self, data: bytes, room: int) -> None:
+        """Have the engine parse bytes, then act on what it found.
+
+        Args:
+            data: The bytes; ``b""`` continues with those that the engine keeps.
             room: How many messages may be delivered.
         """
         self._receive(data, room)
-        self._see_to()
+        self._process_rest()
 
-    def _see_to(self) -> None:
-        """Process what the engine keeps, as long as there is room and time."""
+    def _process_rest(self) -> None:
+        """Process what the engine keeps, while there is room and time."""
         engine = self._engine
         while True:
             if engine.close_received is not None or engine.violation is not None:
-                self._reactions.on_farewell()
+                self._closing.farewell()
                 break
             room = self._sink.room()
             if room <= 0 and not self._over:
@@ -181,58 +159,57 @@ class Incoming:
             if not engine.stalled:
                 break
             if engine.spent:
-                self._go_on_later()
+                self._gate.in_next_turn(self._go_on)
                 return
             if room <= 0:
-                # Plain messages are as large as what was received; compressed ones
-                # can be a thousand times that, and so wait for room to the end.
+                # The stream has ended. Plain messages are no larger than what was
+                # received, but compressed ones can be a thousand times as large, so
+                # they wait until the end for room.
                 break
-            # The sink makes room as it goes, or what came was not for it.
+            # The sink makes room meanwhile, or the messages were not for it.
             self._receive(b"", sys.maxsize if self._over else room)
         if self._afterwards is not None:
             then, self._afterwards = self._afterwards, None
             then()
 
-    @property
-    def message_at(self) -> float | None:
-        """The loop time when the newest message came, ``None`` before the first."""
-        return self._watch.message_at if self.messages_received else None
-
     def _receive(self, data: bytes | memoryview, room: int) -> bool:
-        """Have the engine parse bytes, and pass on what it finds.
+        """Have the engine parse bytes, and pass on the messages it finds.
 
         Returns:
-            Whether the sink may have no more room.
+            Whether the sink may have no room left.
         """
         engine, sink, full = self._engine, self._sink, room <= 0
         before = engine.received_size
-        if self.screen is None:
+        if self._intercept is None:
             count = engine.receive(data, sink.deliver, room)
             size = engine.received_size - before
         else:
-            count, size = self._receive_screened(data, room, self.screen)
+            count, size = self._receive_some(data, room, self._intercept)
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
             full = sink.arrived(size) or count == room
         if engine.pings or engine.pongs:
-            self._reactions.on_control()
+            self._keepalive.take_control_frames(engine.pongs)
         return full
 
-    def _receive_screened(
-        self, data: bytes | memoryview, room: int, screen: Callable[[Message], bool]
+    def _receive_some(
+        self,
+        data: bytes | memoryview,
+        room: int,
+        intercept: Callable[[Message], bool],
     ) -> tuple[int, int]:
-        """Receive, keeping the answers to our probe out of the sink.
+        """Receive messages, and keep those from the sink that are intercepted.
 
         Returns:
-            How many messages it took, and their payload bytes.
+            The number of messages that the sink took, and their payload bytes.
         """
         put = self._sink.deliver
         count = size = 0
 
         def deliver(message: Message) -> None:
             nonlocal count, size
-            if not screen(message):
+            if not intercept(message):
                 count += 1
                 size += size_of(message)
                 put(message)
@@ -240,80 +217,51 @@ class Incoming:
         self._engine.receive(data, deliver, room)
         return count, size
 
-    # Holding back.
+    # Stopping and going on.
 
     def _hold(self) -> None:
-        """Stop reading: the sink is full, and TCP shall push back."""
+        """Stop reading, because the sink is full."""
         if self._discarding:
             self._drop_rest()
             return
-        # Told each time: the sink may be another one than when reading stopped.
-        self._sink.withhold()
+        # Even if reading is paused already: the sink may be a new one.
+        self._sink.reading_paused(self._on_room)
         if self._sink.closes:
-            self._reactions.on_overflow()
+            self._closing.overflowed()
         else:
-            self._paused = True
-            self._listen()
+            self._gate.pause()
 
     def _drop_rest(self) -> None:
-        self.redirect(Void())
-        if self._engine.stalled and not self.catching_up:
-            self._read(b"", self._sink.room())
+        self.redirect(NullSink())
+        if self._engine.stalled and not self._gate.catching_up:
+            self._process(b"", self._sink.room())
 
     def _on_room(self) -> None:
-        """Take what the engine has kept, then resume reading."""
-        if not self._paused or self._over or self._ended.done():
+        """Take what the engine keeps, then go on reading."""
+        gate = self._gate
+        if self._over or self._closing.ended.done():
+            # Nothing more is read here; the next connection stops and resumes anew.
+            self._sink.reading_resumed()
             return
-        if self._engine.stalled and not self.catching_up:
-            self._read(b"", self._sink.room())
-        taken = self.catching_up or not self._engine.stalled
+        if not gate.paused:
+            return
+        if self._engine.stalled and not gate.catching_up:
+            self._process(b"", self._sink.room())
+        taken = gate.catching_up or not self._engine.stalled
         if self._sink.room() > 0 and taken:
-            self._paused = False
-            self._sink.release()
-            self._listen()
-            self._reactions.on_resumed()
-
-    def _take_turns(self) -> None:
-        """Have no more than two full buffers read in one turn of the loop.
-
-        uvloop reads up to 32, 8 MiB, before anybody can take what came: it has left
-        the processor's cache by then.
-        """
-        if self._had_full:
-            self._go_on_later()
-        else:
-            self._had_full = True
-            self._loop.call_soon(self._end_turn)
-
-    def _end_turn(self) -> None:
-        self._had_full = False
-
-    def _go_on_later(self) -> None:
-        """Leave the rest to the next turn of the loop, and read no more until then."""
-        if self._next_turn is None:
-            self._next_turn = self._loop.call_soon(self._go_on)
-            self._listen()
+            self._sink.reading_resumed()
+            gate.resume()
+            self._keepalive.resumed()
 
     def _go_on(self) -> None:
-        """Take a turn's worth of what the engine keeps."""
-        self._next_turn = None
-        if not self._ended.done():
-            if self._over:
-                self._read(b"", sys.maxsize)
-            elif not self._paused:
-                self._read(b"", self._sink.room())
-        # Also after the end: how the peer hangs up is still to be read.
-        self._listen()
+        """Process as much of what the engine keeps as fits into one turn of the loop.
 
-    def _listen(self) -> None:
-        """Have the transport read, or not, as things are now."""
-        transport = self._transport
-        listening = not (self._paused or self.catching_up)
-        if transport is None or self._over or transport.is_closing():
+        The gate opens after this also if the connection has ended: how the peer hangs
+        up is still to be read.
+        """
+        if self._closing.ended.done():
             return
-        if listening is not self._listening:
-            self._listening = listening
-            if listening:
-                transport.resume_reading()
-            else:
-                transport.pause_reading()
+        if self._over:
+            self._process(b"", sys.maxsize)
+        elif not self._gate.paused:
+            self._process(b"", self._sink.room())

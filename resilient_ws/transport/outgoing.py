@@ -1,8 +1,8 @@
 """What leaves on one connection, and whether there is room for more.
 
-Rules: frames leave in the order they are asked for, and nothing leaves after our
-close frame, which the engine sees to. Above the high-water mark senders wait in order,
-and of the server's pings only the newest is answered.
+Rules: frames leave in the order in which they are asked for, and none after our close
+frame, which the engine ensures. Above the high-water mark senders wait in order, and
+only the newest of the server's pings is answered.
 """
 
 from __future__ import annotations
@@ -21,37 +21,61 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.message import Message
 
 
-#: Above this many bytes of ours in the transport, senders wait. asyncio's own mark is
-#: 512 KiB on TLS, which would hide a slow link.
+#: Senders wait while the transport buffers more than this many bytes. asyncio's own
+#: mark is 512 KiB on TLS, which would hide a slow link.
 HIGH_WATER: Final = 64 * 1024
-#: So many pings of one chunk are answered one by one, and of more only the newest.
+#: The most pings of one chunk that are answered one by one. Of more, only the newest is
+#: answered.
 MAX_PONGS: Final = 64
 
 
 class Outgoing:
-    """The writing side of a wire."""
+    """The writing side of a wire.
+
+    Args:
+        engine: Makes the frames.
+        ended: Completed with why the connection ended.
+        loop: The connection's loop.
+        on_failure: Called with the error when a write fails.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_engine",
+        "_full",
+        "_loop",
+        "_on_failure",
+        "_on_writable",
+        "_open",
+        "_socket",
+        "_transport",
+        "_waiters",
+        "bytes_sent",
+        "messages_written",
+    )
 
     def __init__(
         self,
         engine: Engine,
-        *,
-        loop: asyncio.AbstractEventLoop,
         ended: asyncio.Future[ConnectionLost],
+        loop: asyncio.AbstractEventLoop,
         on_failure: Callable[[Exception], None],
     ) -> None:
-        #: Called when a transport that was full can take more.
-        self.on_writable: Callable[[], None] | None = None
         self.bytes_sent = 0
         self.messages_written = 0
         self._engine = engine
-        self._loop = loop
-        self._ended = ended
         self._on_failure = on_failure
+        self._ended = ended
+        self._loop = loop
+        self._on_writable: Callable[[], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._socket: tcp.Socket | None = None
+        #: Whether the transport is above its high-water mark.
         self._full = False
+        #: Whether messages may be sent, as far as it does not depend on the transport.
+        #: Kept up to date, because every message asks for it.
         self._open = False
-        # A list, for there are rarely any: an empty deque has 760 bytes.
+        # A list, because there are rarely any: an empty deque takes 760 bytes.
         self._waiters: list[asyncio.Future[None]] = []
 
     def begin(self, transport: asyncio.Transport, sock: tcp.Socket | None) -> None:
@@ -61,44 +85,47 @@ class Outgoing:
         self._note_open()
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
+    def attach(self, on_writable: Callable[[], None]) -> None:
+        """Call this from now on when a transport that was full has room again."""
+        self._on_writable = on_writable
+
     # Room.
 
     def writable(self) -> bool:
-        """Whether the transport lives and is below its high-water mark."""
+        """Return whether the transport is alive and below its high-water mark."""
         transport = self._transport
         return transport is not None and self._open and not transport.is_closing()
 
     def _note_open(self) -> None:
-        """Take note of whether messages may leave, as far as we have a say."""
         self._open = not (
             self._full or self._engine.close_sent is not None or self._ended.done()
         )
 
     @property
     def unacknowledged(self) -> int:
-        """Bytes of ours that the peer's kernel has not acknowledged."""
+        """The bytes of ours that the peer's kernel has not acknowledged."""
         if self._transport is None:
             return 0
         buffered = self._transport.get_write_buffer_size()
         return buffered + tcp.unacknowledged(self._socket)
 
     def pause(self) -> None:
-        """Take note that the transport is above its high-water mark."""
+        """Note that the transport is above its high-water mark."""
         self._full = True
         self._note_open()
 
     def resume(self) -> None:
-        """Go on writing, the newest pong first."""
+        """Go on writing: a pong first, then those who wait, then the outbox."""
         self._full = False
         self._note_open()
         self.answer_pings()
         while self._waiters and self.writable():
             self._wake_next()
-        if self.on_writable is not None:
-            self.on_writable()
+        if self._on_writable is not None:
+            self._on_writable()
 
     async def wait_writable(self) -> None:
-        """Wait until something can be sent, or the connection has ended.
+        """Wait until a message can be sent, or the connection has ended.
 
         Cancellation:
             Safe; nothing was sent.
@@ -112,7 +139,7 @@ class Outgoing:
             await waiter
 
     def end(self) -> None:
-        """Wake all who wait: there will be no more room."""
+        """Wake everyone who waits for room: there will be none."""
         self._note_open()
         while self._waiters:
             self._wake_next()
@@ -125,12 +152,12 @@ class Outgoing:
     # Frames.
 
     def send(self, message: Message) -> None:
-        """Hand one message to the transport, which is writable."""
+        """Write one message; only while ``writable()``."""
         self.messages_written += 1
         self._hand_over(self._engine.message(message))
 
     def send_many(self, messages: list[Message]) -> None:
-        """Hand several messages to the transport, which is writable, in one write."""
+        """Write several messages at once; only while ``writable()``."""
         self.messages_written += len(messages)
         self._hand_over(self._engine.messages(messages))
 
@@ -139,18 +166,19 @@ class Outgoing:
         self.write(self._engine.ping(payload))
 
     def probe(self, message: Message) -> None:
-        """Send an application's ping, which is none of the user's messages."""
+        """Send an application's ping, which does not count as a message."""
         self.write(self._engine.message(message))
 
     def pong(self) -> None:
-        """Send a pong that nobody asked for: a sign of life (RFC 6455 §5.5.3)."""
+        """Send an unsolicited pong, as a sign of life (RFC 6455 §5.5.3)."""
         self.write(self._engine.pong())
 
     def answer_pings(self) -> None:
-        """Answer the pings that came.
+        """Answer the pings that were received.
 
-        RFC 6455 §5.5.3: the newest answers for all. Behind a full transport a queue of
-        pongs would only grow, and a flood needs no flood back.
+        The pong to the newest answers all of them (RFC 6455 §5.5.3). Behind a full
+        transport a queue of pongs would only grow, and a flood of pings must not cause
+        a flood of pongs.
         """
         engine = self._engine
         if self._full or len(engine.pings) > MAX_PONGS:
@@ -161,12 +189,12 @@ class Outgoing:
             self.write(frames)
 
     def close(self, code: int, reason: str) -> None:
-        """Send our close frame; nothing if there was one."""
+        """Send our close frame, unless one was sent."""
         self.write(self._engine.close(code, reason))
         self._note_open()
 
     def write(self, frames: bytes) -> None:
-        """Hand frames to the transport, if it is still there."""
+        """Write frames, unless the transport is gone."""
         transport = self._transport
         if frames and transport is not None and not transport.is_closing():
             self._hand_over(frames)
@@ -177,5 +205,5 @@ class Outgoing:
             if self._transport is not None:
                 self._transport.write(frames)
         except (OSError, RuntimeError) as failure:
-            # uvloop says RuntimeError for a transport that is already gone.
+            # uvloop raises RuntimeError if the transport is already gone.
             self._on_failure(failure)

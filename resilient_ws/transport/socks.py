@@ -1,9 +1,9 @@
 """Dials through a SOCKS proxy, with the extra ``socks``; imported only when needed.
 
 Rules: names are resolved here, unless the proxy does it, so that addresses are vetted
-and a slow look-up blocks nothing. TLS with the server begins here, because the extra
-waits for a hanging TLS handshake to close in order, and the dial could not be given up.
-The extra's errors have no common base class, and are converted here.
+and a slow look-up blocks nothing. TLS with the server begins here: the extra would wait
+for a hanging TLS handshake to close in order, so the dial could not be given up. The
+extra's errors have no common base class, and are converted here.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from python_socks import ProxyConnectionError
 from python_socks.async_.asyncio.v2 import Proxy as SocksProxy
 
 from resilient_ws.errors import ConnectFailed
-from resilient_ws.transport.names import addresses_of
-from resilient_ws.transport.translate import failed
+from resilient_ws.transport.current_dial import current_dial
+from resilient_ws.transport.dial_errors import failed
+from resilient_ws.transport.resolver import addresses_of
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from ssl import SSLContext
 
     from aiohttp.client_proto import ResponseHandler
     from python_socks.async_.asyncio.v2._stream import AsyncioSocketStream
 
     from resilient_ws.policy.proxy import Proxy
-    from resilient_ws.policy.url import Endpoint
-    from resilient_ws.transport.metered import MeteredHandler
-    from resilient_ws.transport.names import Found
+    from resilient_ws.transport.resolver import Found
+    from resilient_ws.transport.response_handler import LimitedResponseHandler
 
 
 #: The meaning of a proxy's reply, in SOCKS 4 (90 and above) and SOCKS 5 (RFC 1928).
@@ -51,14 +51,22 @@ _REFUSALS: Final[Mapping[int, str]] = {
 
 
 class SocksTunnel(aiohttp_socks.ProxyConnector):
-    """Makes connections through one SOCKS proxy."""
+    """Makes connections through one SOCKS proxy.
 
-    #: Returns the endpoint of the current dial.
-    endpoint: Callable[[], Endpoint]
-    #: Raises an OSError for an address that the session may not dial.
-    vet: Callable[[str], None]
-    #: The family that addresses must have; ``None`` if the proxy resolves names.
-    resolves: socket.AddressFamily | None
+    Args:
+        resolves: The family of the addresses that names are resolved to here; ``None``
+            if the proxy resolves names.
+        options: The options of the extra's connector.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolves: socket.AddressFamily | None,
+        **options: Any,  # noqa: ANN401 - the extra's own, handed on
+    ) -> None:
+        super().__init__(**options)
+        self._resolves = resolves
 
     async def _wrap_create_connection(
         self,
@@ -66,7 +74,7 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[asyncio.Transport, ResponseHandler]:
         """Connect as the extra does, but raise our own errors."""
-        where = self.endpoint().redacted
+        where = current_dial().endpoint.redacted
         error: ConnectFailed
         try:
             return await super()._wrap_create_connection(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType] - an address of aiohttp's is a bare tuple
@@ -95,14 +103,15 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         )
         if ssl is None:
             return transport, protocol
+        endpoint = current_dial().endpoint
         error: ConnectFailed
         try:
             secured = await self._loop.start_tls(
-                transport, protocol, ssl, server_hostname=self.endpoint().server_name
+                transport, protocol, ssl, server_hostname=endpoint.server_name
             )
         except OSError as failure:
             transport.abort()
-            error = failed("tls", failure, self.endpoint().redacted)
+            error = failed("tls", failure, endpoint.redacted)
         except BaseException:
             transport.abort()
             raise
@@ -114,14 +123,14 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
 
     async def _vetted(self, host: str) -> str:
         """Return the host to ask the proxy for: an allowed address, or a name."""
-        if self.resolves is None:
+        if self._resolves is None:
             return host
         refusal: OSError | None = None
         for found in _preferred(await addresses_of(host)):
-            if self.resolves not in (socket.AF_UNSPEC, found.family):
+            if self._resolves not in (socket.AF_UNSPEC, found.family):
                 continue
             try:
-                self.vet(found.address)
+                current_dial().vet(found.address)
             except OSError as refused:
                 refusal = refused
             else:
@@ -134,9 +143,9 @@ class SocksTunnel(aiohttp_socks.ProxyConnector):
         """Have the proxy connect, and attach aiohttp's protocol to the connection."""
         stream = await self._stream(host, port, timeout)
         transport = cast("asyncio.Transport", stream.writer.transport)
-        protocol = cast("MeteredHandler", self._factory())
+        protocol = cast("LimitedResponseHandler", self._factory())
         # A StreamWriter closes its transport when it is garbage-collected.
-        protocol.keeps = stream.writer
+        protocol.keep(stream.writer)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         return transport, protocol
@@ -176,22 +185,21 @@ def _preferred(found: tuple[Found, ...]) -> list[Found]:
     return sorted(found, key=lambda one: one.family)
 
 
-def socks_tunnel(
-    proxy: Proxy, endpoint: Callable[[], Endpoint], vet: Callable[[str], None]
-) -> SocksTunnel:
+def socks_tunnel(proxy: Proxy) -> SocksTunnel:
     """Return a connector for a proxy; with ``socks5h`` the proxy resolves names."""
     scheme, rest = proxy.url.split("://", 1)
     remote = scheme == "socks5h"
     plain = "socks5" if remote else scheme
-    tunnel = SocksTunnel.from_url(
-        f"{plain}://{rest}", rdns=remote, limit=0, force_close=True
-    )
-    assert isinstance(tunnel, SocksTunnel)  # noqa: S101 - from_url() is typed to return the parent class
-    tunnel.endpoint = endpoint
-    tunnel.vet = vet
     # SOCKS 4 cannot carry an IPv6 address.
     local = socket.AF_INET if scheme == "socks4" else socket.AF_UNSPEC
-    tunnel.resolves = None if remote else local
+    tunnel = SocksTunnel.from_url(
+        f"{plain}://{rest}",
+        rdns=remote,
+        resolves=None if remote else local,
+        limit=0,
+        force_close=True,
+    )
+    assert isinstance(tunnel, SocksTunnel)  # noqa: S101 - from_url() is typed to return the parent class
     return tunnel
 
 

@@ -1,6 +1,6 @@
-"""What the kernel knows of a TCP connection, and what we ask of it.
+"""What the kernel knows of a TCP connection, and the options that we set.
 
-Where a platform lacks a facility, a function returns the value that assumes nothing.
+If the platform lacks a facility, each function returns the value that assumes nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import struct
 import sys
 from typing import Final, Protocol
 
-from resilient_ws.transport.buffer import READ_SIZE
+from resilient_ws.transport.read_buffer import READ_SIZE
 
 
 class Socket(Protocol):
-    """The part of a socket that both asyncio's and uvloop's stand-ins have."""
+    """The methods that the sockets of asyncio's and of uvloop's transports share."""
 
     def fileno(self) -> int:
         """Return the descriptor, -1 when closed."""
@@ -35,7 +35,7 @@ class Socket(Protocol):
 
 
 #: The most unsent bytes in the kernel. The rest stays in our buffer, where we see it
-#: shrink and a ping does not queue behind megabytes.
+#: shrink, and where a ping does not queue behind megabytes.
 NOTSENT_LOWAT: Final = 128 * 1024
 
 _NO_ERRNO: Final = (ssl.SSLError, socket.gaierror, socket.herror)
@@ -46,7 +46,7 @@ _RTT_OFFSET: Final = 68  # of tcpi_rtt in struct tcp_info
 
 
 def set_options(sock: Socket | None) -> None:
-    """Ask for a short queue of unsent bytes in the kernel, if the platform has one."""
+    """Ask the kernel for a short queue of unsent bytes, if the platform can."""
     if sock is not None and sys.platform == "linux":
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
@@ -77,7 +77,7 @@ def round_trip(sock: Socket | None) -> float | None:
 
 
 def peer_gone(sock: Socket | None) -> bool:
-    """Whether the peer answered our last bytes with a reset."""
+    """Return whether the peer answered our last bytes with a reset."""
     info = _tcp_info(sock, 1)
     return info is not None and info[0] == _TCP_CLOSE
 
@@ -95,12 +95,12 @@ def _tcp_info(sock: Socket | None, size: int) -> bytes | None:
 def readable_rest(sock: Socket | None) -> bytes:
     """Return the bytes that arrived before a write failed; asyncio would discard them.
 
-    After an RST the received bytes can still be read, but a write that comes first
-    makes asyncio close the transport at once.
+    After an RST the received bytes can still be read, but if we write before reading
+    them, asyncio closes the transport at once.
     """
     rest = bytearray()
     if sock is not None and sys.platform != "win32":
-        # This ends: the connection is over, so the kernel's buffer fills no more.
+        # The loop ends: the connection is over, so nothing more reaches the kernel.
         with contextlib.suppress(OSError):
             while sock.fileno() >= 0 and (chunk := os.read(sock.fileno(), READ_SIZE)):
                 rest += chunk

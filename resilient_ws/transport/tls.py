@@ -1,8 +1,9 @@
-"""What TLS holds of a connection that is lost.
+"""What TLS keeps of a connection that was lost.
 
-Rule: where reading was paused when the peer hung up, and where more had come than one
-buffer takes, the loops end the connection and leave what they had received to nobody.
-It is the peer's all the same, and it is read here.
+Rule: the loops do not deliver everything that was received before a loss. If reading
+was paused when the peer hung up, or if one read did not take all of it, they end the
+connection and leave the rest in the TLS object. It is read here, so that it can still
+be delivered.
 """
 
 from __future__ import annotations
@@ -16,24 +17,28 @@ if TYPE_CHECKING:
     import asyncio
 
 
-#: The most bytes of one read: a record has 16 KiB.
+#: The most bytes of one read; a TLS record holds 16 KiB.
 _READ_SIZE: Final = 64 * 1024
 
 
-def over_tls(transport: asyncio.Transport) -> bool:
-    """Whether a transport encrypts what goes through it."""
-    kinds = ssl.SSLObject | ssl.SSLSocket
-    return isinstance(transport.get_extra_info("ssl_object"), kinds)
+def over_tls(transport: asyncio.Transport | None) -> bool:
+    """Return whether a transport encrypts what goes through it."""
+    return isinstance(_tls_of(transport), ssl.SSLObject | ssl.SSLSocket)
 
 
 def decrypted_rest(transport: asyncio.Transport | None) -> bytes:
-    """Return what was received before the transport was lost, and not read."""
-    held = None if transport is None else transport.get_extra_info("ssl_object")
+    """Return what was received before the transport was lost, and not delivered."""
+    tls = _tls_of(transport)
     rest = bytearray()
-    # A socket of its own could block, and keeps nothing: it is read when it is asked.
-    if isinstance(held, ssl.SSLObject):
-        # Wants more, or is broken: either way there is no more.
+    # Only an in-memory SSLObject can hold decrypted bytes. Reading an SSLSocket here
+    # could block.
+    if isinstance(tls, ssl.SSLObject):
+        # It raises when it has no more, and when it is broken.
         with contextlib.suppress(ssl.SSLError):
-            while chunk := held.read(_READ_SIZE):
+            while chunk := tls.read(_READ_SIZE):
                 rest += chunk
     return bytes(rest)
+
+
+def _tls_of(transport: asyncio.Transport | None) -> object:
+    return None if transport is None else transport.get_extra_info("ssl_object")

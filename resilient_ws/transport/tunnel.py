@@ -1,8 +1,10 @@
 """Tunnels through an HTTP proxy with CONNECT, for URLs that aiohttp does not tunnel.
 
-aiohttp tunnels ``wss://`` itself and sends ``ws://`` as a plain GET, which most proxies
-refuse. Rules: the answer is read to its end and no further, however it is cut into
-packets; on any error the transport is aborted at once, so that a dial can be given up
+aiohttp tunnels ``wss://`` itself, but sends ``ws://`` as a plain GET, which most
+proxies refuse.
+
+Rules: the proxy's answer is read to its end and no further, however it is cut into
+packets. On any error the transport is aborted at once, so that a dial can be given up
 while the proxy hangs.
 """
 
@@ -17,16 +19,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import aiohttp
 
 from resilient_ws.errors import ConnectFailed
-from resilient_ws.policy.first_words import KEPT, is_http
+from resilient_ws.policy.foreign_protocols import FIRST_BYTES, is_http
 from resilient_ws.policy.host import bracketed
-from resilient_ws.transport.at_hand import asking_proxy
-from resilient_ws.transport.metered import Heard, odd_answer
-from resilient_ws.transport.names import addresses_of
-from resilient_ws.transport.translate import failed, rejected
+from resilient_ws.transport.current_dial import PartialAnswer, current_dial
+from resilient_ws.transport.dial_errors import failed, rejected, unusable_answer
+from resilient_ws.transport.resolver import addresses_of
+from resilient_ws.transport.response_handler import MAX_HEAD
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from aiohttp.client_proto import ResponseHandler
 
@@ -34,17 +36,15 @@ if TYPE_CHECKING:
     from resilient_ws.policy.url import Endpoint
 
 
-#: The most bytes in a proxy's answer.
-MAX_HEAD: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])[ \r]")
 
 
-class Answer(asyncio.Protocol):
-    """Collects what a proxy answers, up to the empty line."""
+class ConnectAnswer(asyncio.Protocol):
+    """Collects a proxy's answer to CONNECT, up to the empty line."""
 
     def __init__(self) -> None:
-        self._data = b""
+        self._data = bytearray()
         self._transport: asyncio.Transport | None = None
         #: The answer, once it is complete or nothing more of it will be read.
         self.complete: asyncio.Future[bytes] = (
@@ -56,10 +56,11 @@ class Answer(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Collect the answer; pause reading once it is complete or is not HTTP."""
+        """Collect the answer, until it is complete, too long or not HTTP."""
+        searched = max(0, len(self._data) - len(_END) + 1)
         self._data += data
-        complete = _END in self._data or len(self._data) > MAX_HEAD
-        if complete or not is_http(self._data[:KEPT]):
+        complete = self._data.find(_END, searched) >= 0 or len(self._data) > MAX_HEAD
+        if complete or not is_http(bytes(self._data[:FIRST_BYTES])):
             assert self._transport is not None  # noqa: S101 - data comes after it is made
             self._transport.pause_reading()
             self._finish()
@@ -70,7 +71,7 @@ class Answer(asyncio.Protocol):
 
     def _finish(self) -> None:
         if not self.complete.done():
-            self.complete.set_result(self._data)
+            self.complete.set_result(bytes(self._data))
 
 
 class HttpTunnel(aiohttp.BaseConnector):
@@ -79,26 +80,24 @@ class HttpTunnel(aiohttp.BaseConnector):
     Args:
         proxy: The proxy.
         tls: The TLS settings for an https:// proxy.
-        endpoint: Returns the endpoint of the current dial.
     """
 
     def __init__(
         self,
         proxy: Proxy,
         tls: ssl.SSLContext | bool,  # noqa: FBT001 - as aiohttp and connect() have it
-        endpoint: Callable[[], Endpoint],
     ) -> None:
         super().__init__(limit=0, force_close=True)
         self._proxy = proxy
         self._tls = tls if proxy.scheme == "https" else None
-        self._endpoint = endpoint
 
     async def _create_connection(self, *_: Any, **__: Any) -> ResponseHandler:  # noqa: ANN401 - aiohttp's arguments, none is needed
         """Return a connected protocol, as aiohttp requires of a connector."""
-        endpoint = self._endpoint()
+        dial = current_dial()
+        endpoint = dial.endpoint
         transport, answer = await self._reach(endpoint)
         try:
-            asking_proxy()
+            dial.asking_proxy()
             transport.write(self._request(endpoint))
             rest = _established(await answer.complete, endpoint, self._secrets)
         except BaseException:
@@ -112,7 +111,9 @@ class HttpTunnel(aiohttp.BaseConnector):
         transport.resume_reading()
         return protocol
 
-    async def _reach(self, endpoint: Endpoint) -> tuple[asyncio.Transport, Answer]:
+    async def _reach(
+        self, endpoint: Endpoint
+    ) -> tuple[asyncio.Transport, ConnectAnswer]:
         """Connect to the proxy; raise only our own errors."""
         error: ConnectFailed
         try:
@@ -121,13 +122,13 @@ class HttpTunnel(aiohttp.BaseConnector):
             error = failed("proxy", failure, endpoint.redacted, by="proxy")
         raise error
 
-    async def _connected(self) -> tuple[asyncio.Transport, Answer]:
+    async def _connected(self) -> tuple[asyncio.Transport, ConnectAnswer]:
         """Connect to the proxy, trying its addresses in turn."""
         last: OSError | None = None
         for found in await addresses_of(self._proxy.host):
             try:
                 return await self._loop.create_connection(
-                    Answer,
+                    ConnectAnswer,
                     found.address,
                     self._proxy.port,
                     ssl=self._tls,
@@ -161,7 +162,7 @@ def _established(
     head, end, rest = answer.partition(_END)
     status = _STATUS.match(answer)
     if status is None or not end:
-        raise _odd(answer, endpoint, asked, cut=not end)
+        raise _unusable(answer, endpoint, asked, cut=not end)
     code = int(status[1])
     if 200 <= code < 300:  # noqa: PLR2004 - any 2xx means that the tunnel stands (RFC 9110 §9.3.6)
         return rest
@@ -170,14 +171,15 @@ def _established(
     raise rejected(code, headers, endpoint.redacted, by="proxy")
 
 
-def _odd(
+def _unusable(
     answer: bytes, endpoint: Endpoint, asked: Sequence[tuple[str, str]], *, cut: bool
 ) -> ConnectFailed:
     """Return the error for an answer that is not a response to CONNECT."""
-    excess = f"more than {MAX_HEAD:,} bytes" if len(answer) > MAX_HEAD else None
-    heard = Heard(answer[:KEPT], len(answer), excess, of_proxy=True)
+    too_long = len(answer) > MAX_HEAD
+    excess = f"more than {MAX_HEAD:,} bytes of headers" if too_long else None
+    received = PartialAnswer(answer[:FIRST_BYTES], len(answer), excess, of_proxy=True)
     broken = aiohttp.ServerDisconnectedError() if cut else aiohttp.ClientPayloadError()
-    return odd_answer(heard, broken, endpoint, asked) or ConnectFailed(
+    return unusable_answer(received, broken, endpoint, asked) or ConnectFailed(
         f"The proxy on the way to {endpoint} ended the connection when it was asked "
         "for a tunnel. Check the scheme and the port of the proxy URL.",
         stage="proxy",

@@ -114,7 +114,7 @@ def test_without_that_routine_masking_is_ours(
     monkeypatch: pytest.MonkeyPatch, missing: types.ModuleType | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp._websocket.mask", missing)
-    assert masking._found() is mask
+    assert masking._fastest_mask() is mask
 
 
 @pytest.mark.parametrize("routine", [mask, MASK], ids=["python", "compiled"])

@@ -174,7 +174,7 @@ async def test_it_may_be_cancelled_a_thousand_times(server: ScriptedServer) -> N
         assert session.state is State.OPEN
         assert session._supervisor is not None
         assert session._supervisor.wire is not None
-        assert session._supervisor.wire.watchman._waiting == []
+        assert session._supervisor.wire.keepalive._waiting == []
 
 
 async def test_there_must_be_an_open_connection(server: ScriptedServer) -> None:

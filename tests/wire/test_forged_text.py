@@ -16,7 +16,7 @@ from resilient_ws.protocol.violation import Violation
 from resilient_ws.testing import (
     assert_no_leaks,
 )
-from resilient_ws.transport.losses import by_close, by_violation
+from resilient_ws.transport.loss_errors import by_close, by_violation
 from tests.protocol.test_text import FORGERS
 from tests.wire.outcome import outcome_of
 from tests.wire.raw import Peer, RawServer, accept

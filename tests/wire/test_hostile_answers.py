@@ -34,7 +34,7 @@ from resilient_ws import (
 from resilient_ws.policy.refusals import MAX_HEADERS as HEADERS_KEPT, MAX_SIZE
 from resilient_ws.testing import assert_no_leaks
 from resilient_ws.transport.dial import BODY_KEPT
-from resilient_ws.transport.metered import MAX_HEAD, MAX_HEADERS, MAX_INTERIM
+from resilient_ws.transport.response_handler import MAX_HEAD, MAX_HEADERS, MAX_INTERIM
 from tests.wire.outcome import find_secrets, laden, outcome_of
 from tests.wire.raw import Peer, RawServer, frame
 from tests.wire.witness import AT_ONCE, BOTH_LOOPS, Witness, soon, watched

@@ -494,7 +494,7 @@ def says(answer: bytes, *, then_stays: bool = False) -> Callable[[Peer], None]:
         (says(b"HTTP/1.1 2000 OK\r\n\r\n"), "malformed HTTP"),
         (
             says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000, then_stays=True),
-            "more than 65,536 bytes",
+            "more than 262,144 bytes of headers",
         ),
     ],
     ids=[

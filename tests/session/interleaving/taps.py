@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from resilient_ws.transport.outgoing import Outgoing
+
 
 def tapped(outgoing: Any) -> list[str | bytes]:
     """Return a list that every message handed to this connection is appended to."""
-    send, send_many = outgoing.send, outgoing.send_many
     written: list[str | bytes] = []
 
-    def note(message: str | bytes) -> None:
-        written.append(message)
-        send(message)
+    class Tapped(Outgoing):
+        __slots__ = ()
 
-    def note_many(messages: list[str | bytes]) -> None:
-        written.extend(messages)
-        send_many(messages)
+        def send(self, message: str | bytes) -> None:
+            written.append(message)
+            super().send(message)
 
-    outgoing.send, outgoing.send_many = note, note_many
+        def send_many(self, messages: list[str | bytes]) -> None:
+            written.extend(messages)
+            super().send_many(messages)
+
+    outgoing.__class__ = Tapped
     return written
 
 

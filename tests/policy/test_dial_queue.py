@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from resilient_ws import ConnectLimiter
-from resilient_ws.policy.admission import Admission
+from resilient_ws.policy.dial_queue import DialQueue
 
 
 #: What befalls one attempt: seconds until it joins after the one before it, seconds of
@@ -27,9 +27,9 @@ LONG: Final = 1e6
 
 @attrs.define
 class World:
-    """Attempts that go through an admission, in simulated time."""
+    """Attempts that go through a queue, in simulated time."""
 
-    admission: Admission[int]
+    queue: DialQueue[int]
     now: float = 0.0
     #: What is to happen, and when, in the order in which it was planned.
     plans: list[tuple[float, int, str, int]] = attrs.Factory(list)
@@ -48,7 +48,7 @@ class World:
     def run(self) -> None:
         """Let happen what is planned, until nothing is."""
         while True:
-            due = self.admission.due()
+            due = self.queue.due()
             if due is not None:
                 assert due > self.now, "it has just been asked"
             planned = min(self.plans, default=None)
@@ -65,17 +65,17 @@ class World:
 
     def admit(self) -> int:
         count = 0
-        while (who := self.admission.admit(self.now)) is not None:
+        while (who := self.queue.admit(self.now)) is not None:
             count += 1
             if who not in self.admitted:
                 self.admitted.append(who)
             self.dial(who)
-        self.most = max(self.most, self.admission.under_way)
+        self.most = max(self.most, self.queue.under_way)
         return count
 
     def dial(self, who: int) -> None:
         if not self.hops[who]:
-            self.admission.leave(who, self.now, dialled=False)
+            self.queue.leave(who, self.now, dialled=False)
             return
         end = self.now + self.hops[who].pop(0)
         self.dials.append((who, self.now, end))
@@ -83,18 +83,18 @@ class World:
 
     def join(self, who: int) -> None:
         self.joined.append(who)
-        self.admission.join(who)
+        self.queue.join(who)
 
     def tire(self, who: int) -> None:
         if who not in self.admitted:
             self.left_in_line.add(who)
-            self.admission.leave(who, self.now, dialled=False)
+            self.queue.leave(who, self.now, dialled=False)
 
     def redirect(self, who: int) -> None:
-        self.admission.dial_again(who, self.now)
+        self.queue.dial_again(who, self.now)
 
     def end(self, who: int) -> None:
-        self.admission.leave(who, self.now, dialled=True)
+        self.queue.leave(who, self.now, dialled=True)
 
 
 @given(
@@ -106,7 +106,7 @@ class World:
 def test_the_rate_holds_in_every_window_and_all_come_in_order(
     rate: int, per: float, concurrency: int | None, attempts: list[Any]
 ) -> None:
-    world = World(Admission(rate=rate, per=per, concurrency=concurrency))
+    world = World(DialQueue(rate=rate, per=per, concurrency=concurrency))
     when = 0.0
     for who, (gap, patience, hops) in enumerate(attempts):
         when += gap
@@ -126,65 +126,65 @@ def test_the_rate_holds_in_every_window_and_all_come_in_order(
     # In order, and nobody is forgotten, who did not leave.
     assert world.admitted == [w for w in world.joined if w not in world.left_in_line]
     assert len(world.dials) == sum(len(attempts[who][2]) for who in world.admitted)
-    assert (world.admission.waiting, world.admission.under_way) == (0, 0)
-    assert world.admission.due() is None
+    assert (world.queue.waiting, world.queue.under_way) == (0, 0)
+    assert world.queue.due() is None
 
 
 def test_a_dial_counts_from_its_end() -> None:
-    admission: Admission[str] = Admission(rate=1, per=10.0, concurrency=None)
-    admission.join("a")
-    admission.join("b")
-    assert admission.admit(0.0) == "a"
-    assert admission.admit(LONG) is None
+    queue: DialQueue[str] = DialQueue(rate=1, per=10.0, concurrency=None)
+    queue.join("a")
+    queue.join("b")
+    assert queue.admit(0.0) == "a"
+    assert queue.admit(LONG) is None
     # Nobody knows when the first dial will have ended.
-    assert admission.due() is None
-    admission.leave("a", 5.0, dialled=True)
-    due = admission.due()
+    assert queue.due() is None
+    queue.leave("a", 5.0, dialled=True)
+    due = queue.due()
     assert due == pytest.approx(15.0, abs=0.01)
     assert due is not None
     assert due > 15.0
-    assert admission.admit(15.0) is None
-    assert admission.admit(due) == "b"
+    assert queue.admit(15.0) is None
+    assert queue.admit(due) == "b"
 
 
 def test_what_was_not_dialled_does_not_count() -> None:
-    admission: Admission[str] = Admission(rate=1, per=10.0, concurrency=None)
-    admission.join("a")
-    admission.join("b")
-    assert admission.admit(0.0) == "a"
-    admission.leave("a", 1.0, dialled=False)
-    assert admission.admit(1.0) == "b"
+    queue: DialQueue[str] = DialQueue(rate=1, per=10.0, concurrency=None)
+    queue.join("a")
+    queue.join("b")
+    assert queue.admit(0.0) == "a"
+    queue.leave("a", 1.0, dialled=False)
+    assert queue.admit(1.0) == "b"
 
 
 def test_a_redirect_keeps_its_place_and_goes_first() -> None:
-    admission: Admission[str] = Admission(rate=2, per=10.0, concurrency=1)
+    queue: DialQueue[str] = DialQueue(rate=2, per=10.0, concurrency=1)
     for who in ("a", "b"):
-        admission.join(who)
-    assert admission.admit(0.0) == "a"
-    admission.dial_again("a", 1.0)
-    assert (admission.waiting, admission.under_way) == (2, 1)
-    assert admission.admit(1.0) == "a"
-    assert admission.admit(1.0) is None
-    admission.leave("a", 2.0, dialled=True)
+        queue.join(who)
+    assert queue.admit(0.0) == "a"
+    queue.dial_again("a", 1.0)
+    assert (queue.waiting, queue.under_way) == (2, 1)
+    assert queue.admit(1.0) == "a"
+    assert queue.admit(1.0) is None
+    queue.leave("a", 2.0, dialled=True)
     # Both of its dials count.
-    assert admission.admit(2.0) is None
-    due = admission.due()
+    assert queue.admit(2.0) is None
+    due = queue.due()
     assert due == pytest.approx(11.0, abs=0.01)
 
 
 def test_who_leaves_makes_room_wherever_they_stand() -> None:
-    admission: Admission[str] = Admission(rate=5, per=1.0, concurrency=1)
+    queue: DialQueue[str] = DialQueue(rate=5, per=1.0, concurrency=1)
     for who in ("a", "b", "c"):
-        admission.join(who)
-    assert admission.admit(0.0) == "a"
-    admission.leave("b", 0.0, dialled=False)
-    admission.leave("a", 0.0, dialled=True)
-    assert admission.admit(0.0) == "c"
-    admission.dial_again("c", 0.0)
-    admission.leave("c", 0.0, dialled=False)
+        queue.join(who)
+    assert queue.admit(0.0) == "a"
+    queue.leave("b", 0.0, dialled=False)
+    queue.leave("a", 0.0, dialled=True)
+    assert queue.admit(0.0) == "c"
+    queue.dial_again("c", 0.0)
+    queue.leave("c", 0.0, dialled=False)
     # Twice does no harm.
-    admission.leave("c", 0.0, dialled=True)
-    assert (admission.waiting, admission.under_way) == (0, 0)
+    queue.leave("c", 0.0, dialled=True)
+    assert (queue.waiting, queue.under_way) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Resolves names in threads of our own, so that a slow look-up blocks nothing else.
 
-A look-up in the system's resolver cannot be cancelled, and may hang for half a minute.
-Rules: a loop runs one look-up per name at a time, and others who ask wait for it.
-Answers are not cached, so each dial has fresh addresses. The threads are limited in
-number, are not those of ``asyncio.to_thread``, and end with the process.
+The system's resolver cannot be cancelled, and may hang for half a minute.
+
+Rules: a loop runs one look-up for each name at a time, and everyone who asks for that
+name waits for it. Answers are not cached, so each dial gets fresh addresses. The
+threads are limited in number, are not those of ``asyncio.to_thread``, and do not keep
+the process from ending.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ from collections import deque
 from concurrent.futures import Executor, Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
 
 import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from resilient_ws.eventloop.per_loop import PerLoop
 from resilient_ws.policy.host import literal
-from resilient_ws.transport.at_hand import looking_up
+from resilient_ws.transport.current_dial import current_dial
 
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: The most look-ups that run at once in a loop; further names wait for one to end.
+#: The most look-ups that run at once for a loop; further names wait for one to end.
 MAX_LOOK_UPS: Final = 32
 #: The most addresses kept of each family: a name server may return thousands, and a
 #: dial that tried them all would hold up the loop and never end.
@@ -52,13 +54,13 @@ class Found:
     address: str
 
 
-#: A failure is passed as a value: if all waiters raised one exception, it would hold
+#: A failure is passed on as a value. An exception that all who wait raised would hold
 #: the frames of each.
 _Outcome: TypeAlias = tuple[Found, ...] | OSError
 
 
 class LookUps:
-    """The look-ups that are under way in one event loop."""
+    """The look-ups that are under way for one event loop."""
 
     __slots__ = ("__weakref__", "_running", "_under_way", "_waiting")
 
@@ -66,18 +68,6 @@ class LookUps:
         self._under_way: dict[str, asyncio.Future[_Outcome]] = {}
         self._waiting: deque[str] = deque()
         self._running = 0
-
-    @staticmethod
-    def of_this_loop() -> LookUps:
-        """Return the look-ups of the running loop."""
-        loop = asyncio.get_running_loop()
-        look_ups = _by_loop.get(loop)
-        if look_ups is None:
-            # The futures of unfinished look-ups keep a closed loop alive.
-            for ended in [other for other in _by_loop if other.is_closed()]:
-                del _by_loop[ended]
-            look_ups = _by_loop[loop] = LookUps()
-        return look_ups
 
     async def find(self, name: str) -> tuple[Found, ...]:
         """Return the addresses of a name, in the order of the system's resolver.
@@ -122,8 +112,8 @@ class LookUps:
         self._start()
 
 
-class Names(AbstractResolver):
-    """The resolver of our connectors."""
+class Resolver(AbstractResolver):
+    """Resolves names for the connectors of aiohttp."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -161,8 +151,8 @@ async def addresses_of(name: str) -> tuple[Found, ...]:
     found = _literal(name)
     if found is not None:
         return (found,)
-    with looking_up():
-        return await LookUps.of_this_loop().find(name)
+    with current_dial().looking_up():
+        return await look_ups_of(asyncio.get_running_loop()).find(name)
 
 
 def _literal(name: str) -> Found | None:
@@ -174,7 +164,7 @@ def _literal(name: str) -> Found | None:
 
 
 def _look_up(name: str) -> _Outcome:
-    """Ask the system's resolver; runs in a thread."""
+    """Ask the system's resolver; this runs in a thread."""
     try:
         try:
             infos = _ask(name, _FLAGS)
@@ -231,6 +221,5 @@ class _Threads(Executor):
 
 
 _THREADS: Final = _Threads()
-_by_loop: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, LookUps]] = (
-    WeakKeyDictionary()
-)
+
+look_ups_of: Final = PerLoop(lambda _: LookUps())

@@ -15,7 +15,12 @@ import pytest
 
 from resilient_ws import Access, AttemptFailed, OpenTimeout, State, Timeouts, connect
 from resilient_ws.testing import VirtualLoop, assert_no_leaks
-from resilient_ws.transport.names import MAX_ADDRESSES, MAX_LOOK_UPS, Found, LookUps
+from resilient_ws.transport.resolver import (
+    MAX_ADDRESSES,
+    MAX_LOOK_UPS,
+    Found,
+    look_ups_of,
+)
 from tests.servers.process import ROOT
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import AT_ONCE, BOTH_LOOPS, SOON, Witness, eventually
@@ -61,7 +66,7 @@ def echoes(peer: Peer) -> None:
 
 
 async def find(name: str = NAME) -> tuple[Found, ...]:
-    return await LookUps.of_this_loop().find(name)
+    return await look_ups_of(asyncio.get_running_loop()).find(name)
 
 
 async def test_one_look_up_serves_every_attempt_of_every_session(

@@ -11,7 +11,7 @@ import pytest
 
 from resilient_ws import connect
 from resilient_ws.testing import assert_no_leaks
-from resilient_ws.transport import buffer, incoming
+from resilient_ws.transport import incoming, read_buffer
 from resilient_ws.transport.wire import Wire
 from tests.wire.raw import Peer, RawServer, frame
 from tests.wire.witness import BOTH_LOOPS, soon, watched
@@ -64,7 +64,7 @@ async def test_a_flood_of_large_messages_is_taken_in_turns(
         peer.receive()  # goodbye
         peer.close(1000)
 
-    monkeypatch.setattr(buffer, "READ_SIZE", SMALL)
+    monkeypatch.setattr(read_buffer, "READ_SIZE", SMALL)
     monkeypatch.setattr(incoming, "READ_SIZE", SMALL)
     async with assert_no_leaks(), RawServer(script) as server:
         reads = Reads(monkeypatch)
@@ -82,7 +82,7 @@ async def test_what_is_kept_of_the_buffer_outlives_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two connections take turns, and each chunk ends within a message."""
-    monkeypatch.setattr(buffer, "READ_SIZE", SMALL)
+    monkeypatch.setattr(read_buffer, "READ_SIZE", SMALL)
     monkeypatch.setattr(incoming, "READ_SIZE", SMALL)
 
     def script(peer: Peer) -> None:

@@ -1,7 +1,8 @@
-"""Converts every exception of aiohttp to one of ours.
+"""The errors that say how a dial failed, made of the exceptions of aiohttp.
 
-Rule: aiohttp's exceptions print URLs, passwords and headers, so they are never chained
-and their texts never quoted; only an ``OSError`` is kept as the cause.
+Rules: aiohttp's exceptions print URLs, passwords and headers, so they are never chained
+and their texts never quoted; only an ``OSError`` is kept as the cause. Bytes from the
+server are quoted only if they repeat nothing of the request.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from resilient_ws.errors import (
     ResilientWSError,
     leaves,
 )
+from resilient_ws.policy.foreign_protocols import is_http, protocol_of
 from resilient_ws.policy.hints import (
     CERTIFICATE_HINT,
     certificate_hint,
@@ -27,16 +29,20 @@ from resilient_ws.policy.hints import (
     status_hint,
     tls_hint,
 )
+from resilient_ws.policy.quoting import quotation, secrets_of
 from resilient_ws.policy.refusals import kept_headers
 from resilient_ws.policy.tracebacks import without_frames
+from resilient_ws.transport.response_handler import MAX_HEADERS
 from resilient_ws.transport.tcp import errno_of, name_of
 
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from resilient_ws.errors import Stage
     from resilient_ws.policy.url import Endpoint
+    from resilient_ws.transport.current_dial import PartialAnswer
+
 
 #: The side that answered, or that the dial failed with.
 By: TypeAlias = Literal["server", "proxy"]
@@ -215,6 +221,78 @@ def _os_error(failure: BaseException) -> OSError | None:
     if isinstance(failure, OSError) and failure.errno is not None:
         return OSError(failure.errno, failure.strerror)
     return None
+
+
+def unusable_answer(
+    answer: PartialAnswer,
+    failure: Exception,
+    endpoint: Endpoint,
+    headers: Sequence[tuple[str, str]],
+) -> ConnectFailed | None:
+    """Return the error for an unusable answer, ``None`` for any other failure.
+
+    Args:
+        answer: What was received.
+        failure: What aiohttp raised about it.
+        endpoint: The endpoint that was dialled.
+        headers: The headers of the request, which must not be shown.
+    """
+    if not answer.size or isinstance(failure, _NOT_OF_THE_ANSWER):
+        return None
+    if not isinstance(failure, aiohttp.ClientError | OSError):
+        return None
+    who = f"The proxy on the way to {endpoint}" if answer.of_proxy else str(endpoint)
+    text, hint = _described(answer, failure, secrets_of(endpoint, headers))
+    if answer.of_proxy:
+        hint = " Check the scheme and the port of the proxy URL."
+    return ConnectFailed(
+        f"{who} {text}.{hint}",
+        stage="proxy" if answer.of_proxy else "handshake",
+        errno=errno_of(failure),
+    )
+
+
+#: Errors of aiohttp that are not about the bytes of an answer.
+_NOT_OF_THE_ANSWER: Final = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError)
+
+
+def _described(
+    answer: PartialAnswer, failure: Exception, secrets: Sequence[str]
+) -> tuple[str, str]:
+    """Return what happened, and a hint with a leading space.
+
+    Args:
+        answer: What was received.
+        failure: What aiohttp raised about it.
+        secrets: The secret parts of the request, which must not be shown.
+    """
+    excess = answer.excess
+    if excess is None and _has_too_many_headers(failure):
+        excess = f"more than {MAX_HEADERS:,} headers"
+    if excess is not None:
+        return f"answered the handshake with {excess}", ""
+    quoted = quotation(answer.first, secrets)
+    first = "" if quoted is None else f" (first: {quoted})"
+    known = protocol_of(answer.first)
+    if known is not None:
+        # Nothing is quoted if the answer repeats a part of our request.
+        came = "" if quoted is None else f" ({quoted})"
+        return f"answered the handshake with {known.name}{came}", f" {known.hint}"
+    cut = isinstance(failure, aiohttp.ServerDisconnectedError | OSError)
+    if cut and is_http(answer.first):
+        return (
+            "ended the connection in the middle of its answer to the handshake: "
+            f"{answer.size:,} bytes received{first}"
+        ), ""
+    what = "malformed HTTP" if is_http(answer.first) else "something that is not HTTP"
+    return (
+        f"answered the handshake with {what}: {answer.size:,} bytes received{first}"
+    ), " Check the host and the port of the URL."
+
+
+def _has_too_many_headers(failure: Exception) -> bool:
+    message = getattr(failure, "message", "")
+    return isinstance(message, str) and message.startswith("Too many headers")
 
 
 def is_network_error(failure: Exception) -> bool:

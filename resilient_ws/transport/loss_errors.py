@@ -1,7 +1,7 @@
-"""Errors that say how a connection was lost.
+"""The errors that say how an established connection was lost.
 
-Rules: the text says when an RST may have destroyed a close frame; a close code of 1006
-is never made up.
+Rules: if an RST may have destroyed a close frame, the text says so; a close code of
+1006 is never made up.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def by_us(record: Close | None) -> ConnectionLost:
-    """Return the loss for a connection that we ended."""
+    """Return the error for a connection that we ended."""
     return ConnectionLost("We ended the connection.", how="local", close=record)
 
 
 def by_close(record: Close | None, *, ours: bool) -> ConnectionLost:
-    """Return the loss for a received close frame.
+    """Return the error for a received close frame.
 
     Args:
         record: The closing handshake.
@@ -40,7 +40,7 @@ def by_close(record: Close | None, *, ours: bool) -> ConnectionLost:
 
 
 def by_violation(violation: Violation, record: Close | None) -> ProtocolError:
-    """Return the loss for a peer that broke the protocol."""
+    """Return the error for a peer that broke the protocol."""
     code = violation.code
     text = (
         f"The peer broke the protocol: {violation.text} (closed with {code}, "
@@ -53,7 +53,7 @@ def by_violation(violation: Violation, record: Close | None) -> ProtocolError:
 
 
 def at_eof(record: Close | None, *, gone: bool) -> ConnectionLost:
-    """Return the loss for a stream that ended without a close frame.
+    """Return the error for a stream that ended without a close frame.
 
     Args:
         record: The closing handshake, as far as it went.
@@ -74,7 +74,7 @@ def at_eof(record: Close | None, *, gone: bool) -> ConnectionLost:
 
 
 def by_error(failure: Exception, record: Close | None) -> ConnectionLost:
-    """Return the loss for an error of the transport; its errno is kept."""
+    """Return the error for an error of the transport; its errno is kept."""
     number = errno_of(failure)
     how: How = "reset"
     if isinstance(failure, ConnectionResetError):
