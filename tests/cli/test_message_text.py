@@ -23,8 +23,8 @@ def test_a_message_is_one_line(text: str, line: str) -> None:
 
 
 def test_binary_is_text() -> None:
-    assert BinaryFormat.BASE64.encode(b"\x00\xff") == "AP8="
-    assert BinaryFormat.HEX.encode(b"\x00\xff") == "00ff"
+    assert BinaryFormat.BASE64.text_of(b"\x00\xff") == "AP8="
+    assert BinaryFormat.HEX.text_of(b"\x00\xff") == "00ff"
 
 
 def test_a_server_cannot_steer_the_terminal() -> None:
