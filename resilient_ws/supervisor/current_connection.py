@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resilient_ws.policy.recovery import Recovery
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.settings import Settings
-    from resilient_ws.supervisor.commands import Commands, EndSession
+    from resilient_ws.supervisor.commands import Commands
     from resilient_ws.supervisor.journal import Journal
     from resilient_ws.supervisor.lifecycle import Lifecycle
     from resilient_ws.supervisor.log import SessionLog
@@ -274,13 +274,15 @@ class CurrentConnection:
         if end is not None:
             limit += end.drain or 0.0
             self._move_to(State.CLOSING, because=end.failure)
+        code, reason = (1000, "") if end is None else (end.code, end.reason)
         try:
             async with asyncio.timeout(limit):
-                if end is None:
-                    await self._close(wire, discard=False)
-                else:
-                    await self._drain(end, limit)
-                    await self._close(wire, end.code, end.reason, discard=True)
+                if end is not None and end.drain != 0:
+                    reserved = HANDSHAKE_SHARE * self._settings.timeouts.close
+                    await self._outbox.drained(limit - reserved, limit / 2)
+                self._outbox.traffic.halt(wire.outgoing)
+                await wire.close(code, reason, discard=end is not None)
+                await wire.finish()
         except TimeoutError:
             if not wire.ended.done():
                 self._report(ConnectionTimedOut(kind="close", after=limit))
@@ -288,18 +290,6 @@ class CurrentConnection:
             self._outbox.traffic.detach(wire.outgoing)
             wire.abort()
             self._journal.keep_close(wire)
-
-    async def _drain(self, end: EndSession, limit: float) -> None:
-        if end.drain != 0:
-            reserved = HANDSHAKE_SHARE * self._settings.timeouts.close
-            await self._outbox.drained(limit - reserved, limit / 2)
-
-    async def _close(
-        self, wire: Wire, code: int = 1000, reason: str = "", *, discard: bool
-    ) -> None:
-        self._outbox.traffic.halt(wire.outgoing)
-        await wire.close(code, reason, discard=discard)
-        await wire.finish()
 
     # What the supervisor does with the connection.
 
