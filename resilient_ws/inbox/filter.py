@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.message import AckOf, Message
 
 
-class Screen:
+class ReplyFilter:
     """Recognises the acknowledgements and probe answers among received messages."""
 
     __slots__ = (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class RestoreBuffer:
     """Holds the messages of a connection until it is open; a sink of the wire."""
 
-    __slots__ = ("_arrival", "_messages", "_policy", "_size", "_taken", "on_room")
+    __slots__ = ("_arrival", "_messages", "_on_room", "_policy", "_size", "_taken")
 
     #: A connection that is not open yet is never ended because its buffer is full.
     closes = False
@@ -34,7 +34,8 @@ class RestoreBuffer:
         self._policy = policy
         self._messages: list[Message] = []
         self._size = 0
-        self.on_room: Callable[[], None] | None = None
+        # What to call when there is room, while reading has stopped for lack of it.
+        self._on_room: Callable[[], None] | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._taken = 0
 
@@ -65,11 +66,13 @@ class RestoreBuffer:
             self._arrival = None
         return self._size >= self._policy.max_bytes
 
-    def withhold(self) -> None:
-        """Do nothing when reading stops because the buffer is full."""
+    def reading_paused(self, on_room: Callable[[], None]) -> None:
+        """Call ``on_room`` when there is room again, until ``reading_resumed``."""
+        self._on_room = on_room
 
-    def release(self) -> None:
-        """Do nothing when reading continues."""
+    def reading_resumed(self) -> None:
+        """Record that reading continues."""
+        self._on_room = None
 
     async def take(
         self,
@@ -103,10 +106,11 @@ class RestoreBuffer:
 
     def _make_room(self, message: Message) -> None:
         self._size -= size_of(message)
-        if self.on_room is not None:
-            self.on_room()
+        if self._on_room is not None:
+            self._on_room()
 
     def join(self, inbox: InboxQueue) -> None:
         """Move the remaining messages to the inbox, in order."""
-        inbox.absorb(self._messages, self._size)
-        self._size = 0
+        if self._messages:
+            inbox.extend(self._messages, self._size)
+            self._messages, self._size = [], 0

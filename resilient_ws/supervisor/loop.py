@@ -428,7 +428,7 @@ class Supervisor:
         self.journal.opened(self._log.endpoint, negotiated, resumed_after)
         # After the event: messages of the restore phase count as received from now on.
         buffer.join(self.inbox)
-        wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
+        wire.incoming.redirect(self.inbox)
         wire.outgoing.on_writable = self.outbox.resume
         if self._settings.outbox.confirm != "write":
             wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)

@@ -100,5 +100,5 @@ class Tally:
             else max(0.0, time.time() - oldest.accepted_at),
             outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
-            events_discarded=dispatcher.discarded + inbox.drops_discarded,
+            events_discarded=dispatcher.discarded + inbox.unread.drops_discarded,
         )

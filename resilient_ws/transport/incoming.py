@@ -104,14 +104,12 @@ class Incoming:
     def begin(self, transport: asyncio.Transport) -> None:
         """Read from this transport from now on."""
         self._transport = transport
-        self._sink.on_room = self._on_room
 
     def redirect(self, sink: Sink) -> None:
         """Deliver to another sink from now on."""
-        self._sink.on_room = None
+        self._sink.reading_resumed()
         self._sink = sink
         self._engine.space = sink.space
-        sink.on_room = self._on_room
         self._on_room()
         if self._paused and not self._ended.done():
             self._hold()
@@ -248,7 +246,7 @@ class Incoming:
             self._drop_rest()
             return
         # Told each time: the sink may be another one than when reading stopped.
-        self._sink.withhold()
+        self._sink.reading_paused(self._on_room)
         if self._sink.closes:
             self._reactions.on_overflow()
         else:
@@ -269,7 +267,7 @@ class Incoming:
         taken = self.catching_up or not self._engine.stalled
         if self._sink.room() > 0 and taken:
             self._paused = False
-            self._sink.release()
+            self._sink.reading_resumed()
             self._listen()
             self._reactions.on_resumed()
 

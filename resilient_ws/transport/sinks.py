@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Where messages go: the inbox, or the buffer of a connection being restored."""
 
-    on_room: Callable[[], None] | None
-
     @property
     def deliver(self) -> Callable[[Message], object]:
         """Where the engine puts messages; asked for anew with each chunk."""
@@ -47,10 +45,14 @@ class Sink(Protocol):
         """
         ...
 
-    def withhold(self) -> None:
-        """Take note that reading has stopped for want of room."""
+    def reading_paused(self, on_room: Callable[[], None]) -> None:
+        """Take note that reading has stopped for want of room.
 
-    def release(self) -> None:
+        Args:
+            on_room: To be called when there is room again, until ``reading_resumed``.
+        """
+
+    def reading_resumed(self) -> None:
         """Take note that reading goes on."""
 
 
@@ -58,7 +60,6 @@ class Void:
     """Takes everything and keeps nothing."""
 
     closes = False
-    on_room: Callable[[], None] | None = None
 
     def deliver(self, message: Message) -> None:
         """Drop the message."""
@@ -75,11 +76,11 @@ class Void:
         """Return that there is always room."""
         return False
 
-    def withhold(self) -> None:
-        """Do nothing."""
+    def reading_paused(self, on_room: Callable[[], None]) -> None:
+        """Do nothing: there is always room."""
 
-    def release(self) -> None:
-        """Do nothing."""
+    def reading_resumed(self) -> None:
+        """Do nothing: there is always room."""
 
 
 class Peer(Protocol):

@@ -16,7 +16,7 @@ from hypothesis import example, given, strategies as st
 
 from resilient_ws import ConnectionDropped, ConnectionLost, Inbox, Interruption
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.inbox.line import MAX_DROPS
+from resilient_ws.inbox.runs import MAX_DROPS
 from resilient_ws.testing import VirtualLoop
 
 
@@ -73,11 +73,11 @@ class Life:
     def take(self, how: str) -> list[object]:
         """What a consumer takes: nothing, one item, or a run."""
         if how == "run":
-            return [*(self.inbox.take_run() or [])]
+            return [*(self.inbox.unread.take_run() or [])]
         take: Any = {
-            "message": self.inbox.take_nowait,
-            "message or hole": self.inbox.take_message_or_hole,
-            "item": self.inbox.take_item,
+            "message": self.inbox.unread.take_message,
+            "message or hole": self.inbox.unread.take_message_or_hole,
+            "item": self.inbox.unread.take_item,
         }[how]
         item = take()
         return [] if item is None else [item]
@@ -116,7 +116,7 @@ def test_every_message_is_taken_or_counted_in_its_place(
 ) -> None:
     life = life_of(loop, most, overflow)
     inbox = life.inbox
-    inbox.keep_drops()
+    inbox.unread.keep_drops()
     taken: list[str] = []
     for what, detail in steps:
         if what == "take":
@@ -124,7 +124,7 @@ def test_every_message_is_taken_or_counted_in_its_place(
                 if isinstance(item, str):
                     taken.append(item)
                     # Known without any cost for the message itself.
-                    assert item.startswith(f"{inbox.message_epoch}:")
+                    assert item.startswith(f"{inbox.unread.message_epoch}:")
         else:
             getattr(life, what)(detail)
     numbers = [int(text.partition(":")[2]) for text in taken]
@@ -151,7 +151,7 @@ def test_all_losses_are_yielded_and_between_two_messages_is_one_hole(
 ) -> None:
     lives = [life_of(loop, most, overflow) for _ in range(2)]
     for life in lives:
-        life.inbox.keep_drops()
+        life.inbox.unread.keep_drops()
         for what, detail in steps:
             getattr(life, what)(detail)
     items, plain = (
@@ -192,7 +192,7 @@ def without_cause(item: object) -> object:
 def test_unread_losses_are_bounded(loop: VirtualLoop, asked: bool, kept: int) -> None:
     life = life_of(loop, 1024, "pause")
     if asked:
-        life.inbox.keep_drops()
+        life.inbox.unread.keep_drops()
     for _ in range(1000):
         life.arrive(1)
         life.lose(0)
@@ -202,4 +202,4 @@ def test_unread_losses_are_bounded(loop: VirtualLoop, asked: bool, kept: int) ->
         if isinstance(item, ConnectionDropped)
     ]
     assert losses == list(range(1001 - kept, 1001))
-    assert life.inbox.drops_discarded == (1000 - kept if asked else 0)
+    assert life.inbox.unread.drops_discarded == (1000 - kept if asked else 0)

@@ -717,12 +717,12 @@ def test_an_inbox_that_drops_keeps_what_its_bounds_allow(
                 model.pop() if overflow == "drop_newest" else model.popleft()
                 discarded += 1
         elif what == "read":
-            assert inbox.take_nowait() == (model.popleft() if model else None)
+            assert inbox.unread.take_message() == (model.popleft() if model else None)
         else:
             inbox.interrupt(None, since=0, until=0, epoch=2)
         assert len(inbox) == len(model)
         assert inbox.discarded == discarded
     while model:
-        assert inbox.take_nowait() == model.popleft()
-    assert inbox.take_nowait() is None
+        assert inbox.unread.take_message() == model.popleft()
+    assert inbox.unread.take_message() is None
     loop.close()

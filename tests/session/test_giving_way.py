@@ -10,7 +10,8 @@ import pytest
 import resilient_ws
 from resilient_ws import Inbox, MessageReceived
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.inbox.queue import MAX_AT_ONCE, MAX_PAGE
+from resilient_ws.inbox.queue import MAX_AT_ONCE
+from resilient_ws.inbox.unread import MAX_PAGE
 from resilient_ws.testing import VirtualLoop
 from resilient_ws.testing.scripts import feeding
 from tests.record import until
@@ -166,9 +167,9 @@ def test_a_long_run_is_read_in_pages_and_room_comes_back_with_each() -> None:
         inbox.deliver(str(number))
     inbox.arrived(sum(len(str(number)) for number in range(count)))
     for number in range(count):
-        assert inbox.take_nowait() == str(number)
-        assert len(inbox.reading) < MAX_PAGE
+        assert inbox.unread.take_message() == str(number)
+        assert len(inbox.unread.page) < MAX_PAGE
         assert len(inbox) == count - 1 - number
-    assert inbox.take_nowait() is None
+    assert inbox.unread.take_message() is None
     assert inbox.space() == Inbox().max_bytes
     loop.close()

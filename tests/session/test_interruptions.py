@@ -19,7 +19,7 @@ from resilient_ws import (
     State,
 )
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.inbox.line import MAX_DROPS
+from resilient_ws.inbox.runs import MAX_DROPS
 from resilient_ws.protocol.message import Message
 from resilient_ws.testing.scripts import SOON, closing, feeding, hold, rejecting
 from tests.record import of, recorded, turns, until
@@ -306,8 +306,8 @@ async def test_what_is_discarded_turns_what_waits_round_once(
         report=lambda _: None,
     )
     queue.begin(1)
-    queue._arriving = Turned(["x"] * waiting)
-    queue.deliver = queue._arriving.append
+    queue.unread._arriving = Turned(["x"] * waiting)
+    queue.unread.deliver = queue.unread._arriving.append
     queue.arrived(waiting)
     for _ in range(waiting // 2):
         queue.deliver("y")
@@ -529,12 +529,12 @@ async def test_all_that_is_there_hands_the_inbox_s_own_list_over(
         wall=time.time,
         report=lambda _: None,
     )
-    run = queue._arriving = Turned(["x"] * 1000)
+    run = queue.unread._arriving = Turned(["x"] * 1000)
     queue.arrived(1000)
-    assert queue.take_run() is run
+    assert queue.unread.take_run() is run
     assert Turned.touched == 0
     assert (len(queue), queue.space()) == (0, Inbox().max_bytes)
-    assert queue.take_run() is None
+    assert queue.unread.take_run() is None
 
 
 async def test_all_that_is_there_ends_as_receive_does(server: ScriptedServer) -> None:
