@@ -25,11 +25,12 @@ from resilient_ws import (
 )
 from resilient_ws.inbox import InboxQueue, queue, runs, unread
 from resilient_ws.protocol.message import Message, size_of
-from resilient_ws.testing import VirtualLoop
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from resilient_ws.testing import VirtualLoop
 
 
 Item: TypeAlias = Message | Interruption | ConnectionDropped
@@ -67,13 +68,6 @@ def small_pages() -> Iterator[None]:
         patch.setattr(queue, "MAX_AT_ONCE", MAX_AT_ONCE)
         patch.setattr(runs, "MAX_DROPS", MAX_DROPS)
         yield
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
 
 
 def is_message(item: Item) -> bool:
