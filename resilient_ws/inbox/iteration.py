@@ -1,7 +1,7 @@
-"""Iterators over what was received; ``Session`` makes them.
+"""The iterators behind ``async for`` and ``with_interruptions``.
 
-Rules: an iterator can be cancelled and used again. A message that has already arrived
-takes the fast path. An iterator holds a reference to its session.
+Rules: an iterator can be cancelled and used again. It pops messages from the page that
+is being read without a check of the inbox. It holds a reference to its session.
 """
 
 from __future__ import annotations
