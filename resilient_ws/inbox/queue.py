@@ -125,8 +125,7 @@ class InboxQueue:
 
     def extend(self, messages: list[Message], size: int) -> None:
         """Append messages that arrived elsewhere, ``size`` payload bytes in all."""
-        for message in messages:
-            self.unread.deliver(message)
+        self.unread.extend(messages)
         self.arrived(size)
 
     @property

@@ -106,7 +106,7 @@ class RestoreBuffer:
 
     def _make_room(self, message: Message) -> None:
         self._size -= size_of(message)
-        if self._on_room is not None:
+        if self._on_room is not None and self.room() > 0:
             self._on_room()
 
     def join(self, inbox: InboxQueue) -> None:

@@ -86,6 +86,10 @@ class UnreadStream:
         """Set the epoch of the first connection."""
         self._epoch = self.message_epoch = epoch
 
+    def extend(self, messages: list[Message]) -> None:
+        """Append messages; their bytes are counted with ``count_bytes``."""
+        self._arriving.extend(messages)
+
     def count_bytes(self, size: int) -> None:
         """Count ``size`` payload bytes, which were delivered just now."""
         self.size += size
