@@ -324,9 +324,9 @@ class Session:
             Safe: no message is lost.
         """
         inbox = self._consume().inbox
-        if len(inbox.reading) > 1:
-            return inbox.reading.pop()
-        message: Message | None = await inbox.first(inbox.take_nowait)
+        if len(inbox.unread.page) > 1:
+            return inbox.unread.page.pop()
+        message: Message | None = await inbox.wait_and_take(inbox.unread.take_message)
         if message is None:
             raise self._life.closed_error()
         return message
@@ -350,7 +350,8 @@ class Session:
             Safe: no message is lost.
         """
         inbox = self._consume().inbox
-        messages: list[Message] | None = await inbox.first(inbox.take_run)
+        messages: list[Message] | None
+        messages = await inbox.wait_and_take(inbox.unread.take_run)
         if messages is None:
             raise self._life.closed_error()
         return messages
@@ -367,7 +368,7 @@ class Session:
         """
         supervisor = self._consume()
         inbox, home = supervisor.inbox, supervisor.home
-        iteration = Iteration(inbox, home, inbox.take_nowait, self)
+        iteration = Iteration(inbox, home, inbox.unread.take_message, self)
         return cast("AsyncIterator[Message]", iteration)
 
     @overload
@@ -406,9 +407,9 @@ class Session:
         supervisor = self._consume()
         inbox, home = supervisor.inbox, supervisor.home
         if not drops:
-            return Iteration(inbox, home, inbox.take_message_or_hole, self)
-        inbox.keep_drops()
-        return Iteration(inbox, home, inbox.take_item, self)
+            return Iteration(inbox, home, inbox.unread.take_message_or_hole, self)
+        inbox.unread.keep_drops()
+        return Iteration(inbox, home, inbox.unread.take_item, self)
 
     # Watching and steering.
 
@@ -513,7 +514,7 @@ class Session:
         ``OPEN``.
         """
         supervisor = self._supervisor
-        return 0 if supervisor is None else supervisor.inbox.message_epoch
+        return 0 if supervisor is None else supervisor.inbox.unread.message_epoch
 
     @property
     def latency(self) -> float | None:

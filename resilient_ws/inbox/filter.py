@@ -1,7 +1,8 @@
-"""Keeps acknowledgements and answers to probes out of the inbox.
+"""Keep replies out of the inbox: acknowledgements, and answers to probes.
 
-Rule: the callables that recognise them are the user's, so their failures must not break
-the session. A failure is reported, and counts as "no".
+Rules: the callables that recognise replies are the user's, so their failures must not
+break the session. A failure is reported, and the message is delivered. A ``Fatal`` ends
+the session.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.message import AckOf, Message
 
 
-class Screen:
-    """Recognises the acknowledgements and probe answers among received messages."""
+class ReplyFilter:
+    """Recognises acknowledgements and answers to probes among received messages.
+
+    Args:
+        is_answer: ``Liveness.is_answer``: whether a message answers a probe.
+        ack_of: Returns the id that a message acknowledges, or ``None``.
+        deliver_acks: Whether the user receives acknowledgements too.
+        acknowledge: Called with each acknowledged id.
+        complain: Called when a callable raised: its name, its event, the exception.
+        on_fatal: Called with a ``Fatal`` that a callable raised.
+    """
 
     __slots__ = (
         "_ack_of",
@@ -49,29 +59,30 @@ class Screen:
 
     def __call__(self, message: Message) -> bool:
         """Return whether to keep a message from the user."""
-        if self._ack_of is not None and self._acknowledges(message, self._ack_of):
+        if self._ack_of is not None and self._take_ack(message, self._ack_of):
             return not self._deliver_acks
         try:
             return self._is_answer is not None and bool(self._is_answer(message))
         except Exception as failure:  # noqa: BLE001 - the user's error is reported
-            self._failed("is_answer", failure)
+            self._report("is_answer", failure)
             return False
 
-    def _acknowledges(self, message: Message, ack_of: AckOf) -> bool:
-        """Return whether a message is an acknowledgement; if so, pass its id on."""
+    def _take_ack(self, message: Message, ack_of: AckOf) -> bool:
+        """Pass on the id that a message acknowledges; return whether it does."""
         try:
             message_id = ack_of(message)
             if message_id is not None:
                 require(message_id, str, "the return value of ack_of", "a str, or None")
         except Exception as failure:  # noqa: BLE001 - the user's error is reported
-            self._failed("ack_of", failure)
+            self._report("ack_of", failure)
             return False
         if message_id is None:
             return False
         self._acknowledge(message_id)
         return True
 
-    def _failed(self, name: str, failure: Exception) -> None:
+    def _report(self, name: str, failure: Exception) -> None:
+        """Report that the callable ``name`` raised."""
         fatal = fatal_of(failure)
         if fatal is not None:
             self._on_fatal(fatal)

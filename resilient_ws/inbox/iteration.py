@@ -1,7 +1,7 @@
-"""Iterators over what was received; ``Session`` makes them.
+"""The iterators behind ``async for`` and ``with_interruptions``.
 
-Rules: an iterator can be cancelled and used again. A message that has already arrived
-takes the fast path. An iterator holds a reference to its session.
+Rules: an iterator can be cancelled and used again. It pops messages from the page that
+is being read without a check of the inbox. It holds a reference to its session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Iteration:
     """Iterates over the items that ``take`` returns: messages, holes and drops."""
 
-    __slots__ = ("_home", "_inbox", "_session", "_take")
+    __slots__ = ("_home", "_inbox", "_session", "_take", "_unread")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class Iteration:
         session: object,
     ) -> None:
         self._inbox = inbox
+        self._unread = inbox.unread
         self._home = home
         self._take = take
         # A session without references is ended, so keep one while it is iterated over.
@@ -48,12 +49,12 @@ class Iteration:
         # cheap test catches that; the slow path below always runs the full check.
         if get_ident() != self._home.thread:
             self._home.check()
-        reading = self._inbox.reading
-        if len(reading) > 1:
-            return reading.pop()
+        page = self._unread.page
+        if len(page) > 1:
+            return page.pop()
         self._home.check()
         item: Message | Interruption | ConnectionDropped | None
-        item = await self._inbox.first(self._take)
+        item = await self._inbox.wait_and_take(self._take)
         if item is not None:
             return item
         if self._inbox.failure is not None:

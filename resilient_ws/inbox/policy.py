@@ -1,4 +1,4 @@
-"""How much may wait to be read."""
+"""How much may wait to be read, and what happens beyond that."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ class RestoreBuffer:
         self._policy = policy
         self._messages: list[Message] = []
         self._size = 0
+        # What to call when there is room, while reading has stopped for lack of it.
         self._on_room: Callable[[], None] | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._taken = 0
@@ -70,7 +71,7 @@ class RestoreBuffer:
         self._on_room = on_room
 
     def reading_resumed(self) -> None:
-        """Note that reading continues."""
+        """Record that reading continues."""
         self._on_room = None
 
     async def take(
@@ -105,10 +106,11 @@ class RestoreBuffer:
 
     def _make_room(self, message: Message) -> None:
         self._size -= size_of(message)
-        if self._on_room is not None:
+        if self._on_room is not None and self.room() > 0:
             self._on_room()
 
     def join(self, inbox: InboxQueue) -> None:
         """Move the remaining messages to the inbox, in order."""
-        inbox.absorb(self._messages, self._size)
-        self._size = 0
+        if self._messages:
+            inbox.extend(self._messages, self._size)
+            self._messages, self._size = [], 0

@@ -138,5 +138,5 @@ class Counters:
             else max(0.0, time.time() - oldest.accepted_at),
             outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
-            events_discarded=events_discarded + inbox.drops_discarded,
+            events_discarded=events_discarded + inbox.unread.drops_discarded,
         )

@@ -219,7 +219,7 @@ class CurrentConnection:
         buffer.join(self._inbox)
         confirms = self._settings.outbox.confirm != "write"
         wire.attach(
-            self._inbox,  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
+            self._inbox,
             on_writable=self._outbox.resume,
             on_confirmed=partial(self._outbox.traffic.passed, wire.outgoing)
             if confirms

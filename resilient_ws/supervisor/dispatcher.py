@@ -217,9 +217,9 @@ class Dispatcher:
         while True:
             if self._queue and self._is_due(self._queue.next_mark()):
                 await self._deliver(self._queue.pop())
-            elif self._feeds and self._inbox.greedy:
-                await self._inbox.give_way()
-            elif self._feeds and (item := self._inbox.take_item()) is not None:
+            elif self._feeds and self._inbox.must_yield:
+                await self._inbox.yield_to_loop()
+            elif self._feeds and (item := self._inbox.unread.take_item()) is not None:
                 message = self._received(item)
                 if message is not None:
                     await self._deliver(message)
@@ -228,7 +228,7 @@ class Dispatcher:
             else:
                 self._wake = self._loop.create_future()
                 if self._feeds:
-                    self._inbox.notify(self._wake)
+                    self._inbox.set_waiter(self._wake)
                 await self._wake
 
     def _received(
@@ -241,7 +241,7 @@ class Dispatcher:
         if isinstance(item, ConnectionDropped):
             return None
         self._taken += 1
-        return MessageReceived(data=item, epoch=self._inbox.message_epoch)
+        return MessageReceived(data=item, epoch=self._inbox.unread.message_epoch)
 
     async def _deliver(self, event: Event) -> None:
         """Run every callback of an event, in the order of registration."""

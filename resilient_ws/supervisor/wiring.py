@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resilient_ws.inbox.filter import Screen
+from resilient_ws.inbox.filter import ReplyFilter
 from resilient_ws.supervisor.probe import Prober
 from resilient_ws.transport.wire import Wire
 
@@ -68,11 +68,11 @@ def _screen(
     acknowledge: Callable[[str], None],
     complain: Callable[[str, str, Exception], None],
     on_fatal: Callable[[Exception], None],
-) -> Screen | None:
-    """Return a screen if ``is_answer`` or ``ack_of`` has to see each message."""
+) -> ReplyFilter | None:
+    """Return a filter if ``is_answer`` or ``ack_of`` has to see each message."""
     if liveness.is_answer is None and outbox.ack_of is None:
         return None
-    return Screen(
+    return ReplyFilter(
         is_answer=liveness.is_answer,
         ack_of=outbox.ack_of,
         deliver_acks=outbox.deliver_acks,

@@ -9,9 +9,7 @@ import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from resilient_ws.policy.grace import Grace
 from resilient_ws.policy.liveness import Action, Liveness, Watch
-from resilient_ws.policy.pings import Pings
 
 
 NOTHING, PING, PONG = Action.NOTHING, Action.PING, Action.PONG
@@ -411,52 +409,3 @@ def test_a_link_that_answers_in_time_is_never_given_up(
     probe = data.draw(st.sampled_from([None, "p"]))
     watch = watching(ping_interval=interval, ping_timeout=timeout, probe=probe)
     assert run(watch, hears, answer, 500) == math.inf
-
-
-# --- grace ---------------------------------------------------------------------------
-
-
-def test_grace_is_bounded_and_renewed_by_a_sign_of_life() -> None:
-    grace = Grace(10)
-    for _ in range(5):
-        grace.put_off(100, 100, 4)
-    assert grace.deadline(100) == 110
-    grace.put_off(200, 195, 4)
-    assert grace.deadline(200) == 204
-    grace.put_off(math.inf, 210, 4)
-    assert grace.deadline(200) == 204
-
-
-# --- pings ---------------------------------------------------------------------------
-
-
-def test_a_pong_tells_the_latency_and_confirms_every_older_ping() -> None:
-    pings = Pings()
-    first, second, third = (pings.next(t) for t in (1.0, 2.0, 3.0))
-    assert len({first, second, third}) == 3
-    assert {len(first), len(second), len(third)} == {8}
-    assert pings.newest == 3
-    assert pings.pong(second, 2.5) == 0.5
-    assert pings.confirmed == 2
-    assert pings.pong(first, 2.6) is None
-    assert pings.pong(second, 2.6) is None
-    assert pings.pong(third, 4.0) == 1.0
-    assert pings.confirmed == 3
-
-
-@pytest.mark.parametrize(
-    "payload", [b"", b"x", b"\0" * 8, b"\xff" * 8, b"\0" * 8 + b"\1"]
-)
-def test_a_pong_that_is_not_ours_confirms_nothing(payload: bytes) -> None:
-    pings = Pings()
-    pings.next(1.0)
-    assert pings.pong(payload, 2.0) is None
-    assert pings.confirmed == 0
-
-
-def test_a_mute_server_costs_bounded_memory() -> None:
-    pings = Pings(max_pending=3)
-    payloads = [pings.next(float(t)) for t in range(10)]
-    assert pings.pong(payloads[6], 20) is None
-    assert pings.pong(payloads[8], 20) == 12
-    assert pings.confirmed == 9

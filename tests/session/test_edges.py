@@ -7,11 +7,9 @@ import gc
 import itertools
 import random
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, strategies as st
 from tenacity import stop_after_attempt, wait_fixed, wait_none
 
 import resilient_ws
@@ -29,7 +27,6 @@ from resilient_ws import (
     Timeouts,
 )
 from resilient_ws.eventloop.sleep import ticker_of
-from resilient_ws.inbox import InboxQueue
 from resilient_ws.outbox.line import MESSAGE_COST
 from resilient_ws.outbox.pump import JOINED_WRITE
 from resilient_ws.testing import ScriptedServer, VirtualLoop
@@ -676,53 +673,3 @@ async def test_close_at_every_turn_of_a_restless_session(
 
 async def drained(session: resilient_ws.Session) -> list[str | bytes]:
     return [data async for data in session]
-
-
-# The accounts of the inbox, against a model of a few lines.
-
-CHUNK = st.lists(st.sampled_from(["", "a", "bb", "é", "x" * 7]), max_size=4)
-STEP: st.SearchStrategy[tuple[str, list[str]]] = st.one_of(
-    CHUNK.map(lambda chunk: ("arrive", chunk)),
-    st.just(("read", [])),
-    st.just(("drop", [])),
-)
-
-
-@given(
-    steps=st.lists(STEP, max_size=40),
-    overflow=st.sampled_from(["drop_oldest", "drop_newest"]),
-    limits=st.tuples(st.integers(1, 5), st.integers(7, 20)),
-)
-def test_an_inbox_that_drops_keeps_what_its_bounds_allow(
-    steps: list[tuple[str, list[str]]], overflow: str, limits: tuple[int, int]
-) -> None:
-    most, room = limits
-    loop = VirtualLoop()
-    inbox = InboxQueue(
-        Inbox(max_messages=most, max_bytes=room, overflow=overflow),  # type: ignore[arg-type]
-        loop=loop,
-        wall=loop.time,
-        report=lambda _: None,
-    )
-    model: deque[str] = deque()
-    discarded = 0
-    for what, chunk in steps:
-        if what == "arrive":
-            for text in chunk:
-                inbox.deliver(text)
-                model.append(text)
-            if chunk:
-                inbox.arrived(sum(len(text.encode()) for text in chunk))
-            while len(model) > most or sum(len(t.encode()) for t in model) > room:
-                model.pop() if overflow == "drop_newest" else model.popleft()
-                discarded += 1
-        elif what == "read":
-            assert inbox.take_nowait() == (model.popleft() if model else None)
-        else:
-            inbox.interrupt(None, since=0, until=0, epoch=2)
-        assert len(inbox) == len(model)
-        assert inbox.discarded == discarded
-    while model:
-        assert inbox.take_nowait() == model.popleft()
-    assert inbox.take_nowait() is None
-    loop.close()

@@ -9,9 +9,8 @@ import pytest
 
 import resilient_ws
 from resilient_ws import Inbox, MessageReceived
-from resilient_ws.inbox import InboxQueue
-from resilient_ws.inbox.queue import MAX_AT_ONCE, MAX_PAGE
-from resilient_ws.testing import VirtualLoop
+from resilient_ws.inbox.queue import MAX_AT_ONCE
+from resilient_ws.inbox.unread import MAX_PAGE
 from resilient_ws.testing.scripts import feeding
 from tests.record import until
 
@@ -154,21 +153,3 @@ async def test_whoever_takes_many_gets_all_of_a_run_that_was_begun(
         found = await session.receive_many()
         assert found == [str(number) for number in range(1, COUNT)]
         assert session.statistics().inbox_messages == 0
-
-
-def test_a_long_run_is_read_in_pages_and_room_comes_back_with_each() -> None:
-    loop = VirtualLoop()
-    count = 3 * MAX_PAGE + 10
-    inbox = InboxQueue(
-        Inbox(max_messages=count), loop=loop, wall=loop.time, report=lambda _: None
-    )
-    for number in range(count):
-        inbox.deliver(str(number))
-    inbox.arrived(sum(len(str(number)) for number in range(count)))
-    for number in range(count):
-        assert inbox.take_nowait() == str(number)
-        assert len(inbox.reading) < MAX_PAGE
-        assert len(inbox) == count - 1 - number
-    assert inbox.take_nowait() is None
-    assert inbox.space() == Inbox().max_bytes
-    loop.close()

@@ -18,9 +18,7 @@ from resilient_ws import (
     Reconnect,
     State,
 )
-from resilient_ws.inbox import InboxQueue
-from resilient_ws.inbox.line import MAX_DROPS
-from resilient_ws.protocol.message import Message
+from resilient_ws.inbox.runs import MAX_DROPS
 from resilient_ws.testing.scripts import SOON, closing, feeding, hold, rejecting
 from tests.record import of, recorded, turns, until
 
@@ -259,6 +257,25 @@ async def test_pause_loses_nothing_and_is_reported(server: ScriptedServer) -> No
         assert [await session.receive() for _ in numbers] == numbers
 
 
+async def test_a_pause_of_each_connection_is_reported(server: ScriptedServer) -> None:
+    numbers = [str(n) for n in range(50)]
+
+    async def vanish(peer: Peer) -> None:
+        await asyncio.sleep(2)
+        await peer.drop()
+
+    server.play(feeding(*numbers, then=vanish), feeding(*numbers))
+    session = session_to(server, max_messages=10)
+    events = recorded(session)
+    async with session:
+        # The first connection ends while its reading is paused.
+        await until(lambda: session.epoch == 2)
+        await turns()
+        assert len(of(events, resilient_ws.InboxOverflowed)) == 2
+        assert [await session.receive() for _ in range(100)] == 2 * numbers
+        assert len(of(events, resilient_ws.InboxOverflowed)) == 2
+
+
 async def test_a_chunk_of_many_times_the_room_is_read_to_its_end(
     server: ScriptedServer,
 ) -> None:
@@ -282,39 +299,6 @@ async def test_a_hole_of_the_first_epoch_names_it(server: ScriptedServer) -> Non
         (hole,) = await items(session, 1)
         assert isinstance(hole, Interruption)
         assert hole.epoch == session.epoch == 1
-
-
-class Turned(list[Message]):
-    """Messages that count how many of them were turned round."""
-
-    touched = 0
-
-    def reverse(self) -> None:
-        Turned.touched += len(self)
-        super().reverse()
-
-
-@pytest.mark.parametrize("waiting", [300, 30_000])
-async def test_what_is_discarded_turns_what_waits_round_once(
-    monkeypatch: pytest.MonkeyPatch, waiting: int
-) -> None:
-    monkeypatch.setattr(Turned, "touched", 0)
-    queue = InboxQueue(
-        Inbox(max_messages=waiting, overflow="drop_oldest"),
-        loop=asyncio.get_running_loop(),
-        wall=time.time,
-        report=lambda _: None,
-    )
-    queue.begin(1)
-    queue._arriving = Turned(["x"] * waiting)
-    queue.deliver = queue._arriving.append
-    queue.arrived(waiting)
-    for _ in range(waiting // 2):
-        queue.deliver("y")
-        queue.arrived(1)
-    assert (len(queue), queue.discarded) == (waiting, waiting // 2)
-    # With the one that was too many; those that came later are none of it.
-    assert Turned.touched == waiting + 1
 
 
 # The losses themselves, in their place.
@@ -495,6 +479,19 @@ async def test_all_that_is_there_at_least_one(server: ScriptedServer) -> None:
         assert session.statistics().inbox_messages == 0
 
 
+async def test_all_that_is_there_includes_what_came_behind_a_run_that_was_begun(
+    server: ScriptedServer,
+) -> None:
+    async with session_to(server) as session:
+        await server.peer.send("1", "2", "3")
+        await turns()
+        assert await session.receive() == "1"
+        await server.peer.send("4", "5")
+        await turns()
+        assert await session.receive_many() == ["2", "3", "4", "5"]
+        assert session.statistics().inbox_messages == 0
+
+
 async def test_all_that_is_there_is_of_one_connection(server: ScriptedServer) -> None:
     server.play(
         feeding("1", "2", then=goodbye), closing(1001), feeding("3", then=goodbye), hold
@@ -517,24 +514,6 @@ async def test_taking_all_makes_room(server: ScriptedServer) -> None:
             assert 1 <= len(many) <= 10
             taken += many
     assert taken == numbers
-
-
-async def test_all_that_is_there_hands_the_inbox_s_own_list_over(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Turned, "touched", 0)
-    queue = InboxQueue(
-        Inbox(),
-        loop=asyncio.get_running_loop(),
-        wall=time.time,
-        report=lambda _: None,
-    )
-    run = queue._arriving = Turned(["x"] * 1000)
-    queue.arrived(1000)
-    assert queue.take_run() is run
-    assert Turned.touched == 0
-    assert (len(queue), queue.space()) == (0, Inbox().max_bytes)
-    assert queue.take_run() is None
 
 
 async def test_all_that_is_there_ends_as_receive_does(server: ScriptedServer) -> None:

@@ -1,9 +1,10 @@
-"""The waiting part of an inbox: runs of messages, with drops and holes between them.
+"""Runs of received messages, with the drops and holes between them.
 
-Rules: a *run* is an uninterrupted stretch of messages of one connection. Between two
-runs there is a ``ConnectionDropped`` for each drop, and after them one ``Interruption``
-that ends with the next connection. Holes without a message between them are merged into
-one. Only the newest unread drops are kept; the hole behind them counts them all.
+Rules: a *run* is a stretch of messages of one connection with nothing missing between
+them. Where a connection ended, a ``ConnectionDropped`` for each drop follows the run,
+and then one ``Interruption``, which ends with the next connection. Holes without a
+message between them are merged into one. Only the newest unread drops are kept; the
+hole behind them counts them all.
 """
 
 from __future__ import annotations
@@ -23,25 +24,29 @@ MAX_DROPS: Final = 100
 
 @attrs.frozen
 class Run:
-    """Messages that arrived without a hole between them, and their payload bytes."""
+    """Messages with nothing missing between them, and their payload bytes."""
 
+    #: Newest first: the oldest is taken, or discarded, with a cheap ``pop()``.
     messages: list[Message]
     size: int
-    #: Whether the list is reversed, newest first, because reading has begun. Reversing
-    #: it back would cost its whole length for each message that is discarded.
-    turned: bool
 
 
-class Line:
-    """Holds runs of messages in order, with the drops and holes between them."""
+class Runs:
+    """Keeps runs of messages in order, with the drops and holes between them.
 
-    __slots__ = ("_max_drops", "drops_discarded", "items", "queued")
+    Two runs may stand side by side: the rest of a run that is being read, and messages
+    that arrived on the same connection later.
+    """
+
+    __slots__ = ("_max_drops", "count", "drops_discarded", "items", "size")
 
     def __init__(self) -> None:
-        #: The waiting items. A list is fast enough, because it is short.
+        #: The items, oldest first. A list is fast enough, because it is short.
         self.items: list[Run | Interruption | ConnectionDropped] = []
-        #: How many messages the runs hold.
-        self.queued = 0
+        #: The number of messages in the runs.
+        self.count = 0
+        #: Their payload bytes.
+        self.size = 0
         # Until a consumer asks for drops, keep one: if it asks during an outage, it
         # learns that there is no connection.
         self._max_drops = 1
@@ -56,13 +61,22 @@ class Line:
         """Remove and return the first item."""
         head = self.items.pop(0)
         if isinstance(head, Run):
-            self.queued -= len(head.messages)
+            self.count -= len(head.messages)
+            self.size -= head.size
         return head
 
     def append_run(self, messages: list[Message], size: int) -> None:
-        """Append messages as a new run."""
-        self.items.append(Run(messages, size, turned=False))
-        self.queued += len(messages)
+        """Append messages, newest first, as a run."""
+        self._insert_run(len(self.items), messages, size)
+
+    def prepend_run(self, messages: list[Message], size: int) -> None:
+        """Put messages, newest first, back before everything else."""
+        self._insert_run(0, messages, size)
+
+    def _insert_run(self, place: int, messages: list[Message], size: int) -> None:
+        self.items.insert(place, Run(messages, size))
+        self.count += len(messages)
+        self.size += size
 
     def append_drop(self, dropped: ConnectionDropped) -> None:
         """Append a drop; beyond the limit, discard the oldest one."""
@@ -83,11 +97,6 @@ class Line:
             hole = last.merged(hole)
         self.items.append(hole)
 
-    def prepend_run(self, messages: list[Message], size: int) -> None:
-        """Put the rest of a reversed run back, before everything else."""
-        self.items.insert(0, Run(messages, size, turned=True))
-        self.queued += len(messages)
-
     def prepend_hole(self, hole: Interruption, drops: list[ConnectionDropped]) -> None:
         """Put drops and their hole first; merge the hole with one that follows it."""
         self.items[:0] = drops
@@ -103,10 +112,10 @@ class Line:
             self.items.insert(place, hole)
 
     def first_epoch(self, newest: int) -> int:
-        """Return the epoch of the messages before the line.
+        """Return the epoch of the oldest messages.
 
         Args:
-            newest: The epoch to return if the line holds no hole.
+            newest: The epoch of the newest ones, to return if there is no hole.
         """
         for item in self.items:
             if isinstance(item, Interruption):

@@ -16,12 +16,13 @@ from hypothesis import example, given, strategies as st
 
 from resilient_ws import ConnectionDropped, ConnectionLost, Inbox, Interruption
 from resilient_ws.inbox import InboxQueue
-from resilient_ws.inbox.line import MAX_DROPS
-from resilient_ws.testing import VirtualLoop
+from resilient_ws.inbox.runs import MAX_DROPS
+from resilient_ws.inbox.unread import MAX_PAGE, UnreadStream
+from resilient_ws.protocol.message import Message
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from resilient_ws.testing import VirtualLoop
 
 
 STEP: Final = st.one_of(
@@ -31,13 +32,6 @@ STEP: Final = st.one_of(
         lambda how: ("take", how)
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
 
 
 @attrs.define
@@ -73,11 +67,11 @@ class Life:
     def take(self, how: str) -> list[object]:
         """What a consumer takes: nothing, one item, or a run."""
         if how == "run":
-            return [*(self.inbox.take_run() or [])]
+            return [*(self.inbox.unread.take_run() or [])]
         take: Any = {
-            "message": self.inbox.take_nowait,
-            "message or hole": self.inbox.take_message_or_hole,
-            "item": self.inbox.take_item,
+            "message": self.inbox.unread.take_message,
+            "message or hole": self.inbox.unread.take_message_or_hole,
+            "item": self.inbox.unread.take_item,
         }[how]
         item = take()
         return [] if item is None else [item]
@@ -116,7 +110,7 @@ def test_every_message_is_taken_or_counted_in_its_place(
 ) -> None:
     life = life_of(loop, most, overflow)
     inbox = life.inbox
-    inbox.keep_drops()
+    inbox.unread.keep_drops()
     taken: list[str] = []
     for what, detail in steps:
         if what == "take":
@@ -124,7 +118,7 @@ def test_every_message_is_taken_or_counted_in_its_place(
                 if isinstance(item, str):
                     taken.append(item)
                     # Known without any cost for the message itself.
-                    assert item.startswith(f"{inbox.message_epoch}:")
+                    assert item.startswith(f"{inbox.unread.message_epoch}:")
         else:
             getattr(life, what)(detail)
     numbers = [int(text.partition(":")[2]) for text in taken]
@@ -151,7 +145,7 @@ def test_all_losses_are_yielded_and_between_two_messages_is_one_hole(
 ) -> None:
     lives = [life_of(loop, most, overflow) for _ in range(2)]
     for life in lives:
-        life.inbox.keep_drops()
+        life.inbox.unread.keep_drops()
         for what, detail in steps:
             getattr(life, what)(detail)
     items, plain = (
@@ -192,7 +186,7 @@ def without_cause(item: object) -> object:
 def test_unread_losses_are_bounded(loop: VirtualLoop, asked: bool, kept: int) -> None:
     life = life_of(loop, 1024, "pause")
     if asked:
-        life.inbox.keep_drops()
+        life.inbox.unread.keep_drops()
     for _ in range(1000):
         life.arrive(1)
         life.lose(0)
@@ -202,4 +196,81 @@ def test_unread_losses_are_bounded(loop: VirtualLoop, asked: bool, kept: int) ->
         if isinstance(item, ConnectionDropped)
     ]
     assert losses == list(range(1001 - kept, 1001))
-    assert life.inbox.drops_discarded == (1000 - kept if asked else 0)
+    assert life.inbox.unread.drops_discarded == (1000 - kept if asked else 0)
+
+
+class Turned(list[Message]):
+    """Messages that count how many of them were turned round."""
+
+    touched = 0
+
+    def reverse(self) -> None:
+        Turned.touched += len(self)
+        super().reverse()
+
+
+@pytest.mark.parametrize("waiting", [300, 30_000])
+def test_what_is_discarded_turns_what_waits_round_once(
+    monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    monkeypatch.setattr(Turned, "touched", 0)
+    unread = UnreadStream(lambda: None)
+    unread.begin(1)
+    unread._arriving = Turned(["x"] * waiting)
+    unread.deliver = unread._arriving.append
+    unread.count_bytes(waiting)
+    discarded = 0
+    for _ in range(waiting // 2):
+        unread.deliver("y")
+        unread.count_bytes(1)
+        discarded += unread.discard_oldest(lambda: len(unread) > waiting, 0.0)
+    assert (len(unread), discarded) == (waiting, waiting // 2)
+    # With the one that was too many; those that came later are none of it.
+    assert Turned.touched == waiting + 1
+
+
+def test_all_that_is_there_is_the_stream_s_own_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Turned, "touched", 0)
+    unread = UnreadStream(lambda: None)
+    run = unread._arriving = Turned(["x"] * 1000)
+    unread.count_bytes(1000)
+    assert unread.take_run() is run
+    assert Turned.touched == 0
+    assert (len(unread), unread.size) == (0, 0)
+    assert unread.take_run() is None
+
+
+def test_a_long_run_is_read_in_pages_and_bytes_are_freed_with_each() -> None:
+    count, freed = 3 * MAX_PAGE + 10, 0
+
+    def on_freed() -> None:
+        nonlocal freed
+        freed += 1
+
+    unread = UnreadStream(on_freed)
+    for number in range(count):
+        unread.deliver(str(number))
+    unread.count_bytes(sum(len(str(number)) for number in range(count)))
+    for number in range(count):
+        assert unread.take_message() == str(number)
+        assert len(unread.page) < MAX_PAGE
+        assert len(unread) == count - 1 - number
+    assert unread.take_message() is None
+    assert (unread.size, freed) == (0, 4)
+
+
+def test_all_that_is_there_is_joined_to_the_rest_of_its_pages() -> None:
+    unread = UnreadStream(lambda: None)
+    numbers = [str(number) for number in range(2 * MAX_PAGE + 10)]
+    for number in numbers:
+        unread.deliver(number)
+    unread.count_bytes(sum(map(len, numbers)))
+    assert unread.take_message() == "0"
+    unread.deliver("behind")
+    unread.count_bytes(6)
+    assert unread.take_run() == [*numbers[1:], "behind"]
+    assert (len(unread), unread.size) == (0, 0)
+    # A page that was begun counts once.
+    assert unread.begun == len(numbers) + 1
