@@ -210,7 +210,9 @@ class Supervisor:
             failure = self._log_bug(bug)
         finally:
             ticker.unsubscribe(self._slept)
-            await self._end(failure)
+            # A loop that was closed beneath the session can finish nothing.
+            if not self._loop.is_closed():
+                await self._end(failure)
 
     async def _supervise(self) -> Exception | None:
         """Connect again and again; return the failure that ends this, if one does."""

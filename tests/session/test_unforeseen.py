@@ -142,7 +142,7 @@ async def test_a_cancellation_and_an_interrupt_stay_what_they_are(
     client = HttpClient.__new__(HttpClient)
     dialler = Dialler.__new__(Dialler)
     monkeypatch.setattr(HttpClient, "get", raising(kind))
-    monkeypatch.setattr(HttpClient, "begin", lambda _: None)
+    monkeypatch.setattr(HttpClient, "forget_dial", lambda _: None)
     monkeypatch.setattr(Dialler, "_dial", lambda *_: client.get(None, []))  # type: ignore[arg-type]
     monkeypatch.setattr(Dialler, "_slot", lambda *_: asyncio.timeout(None))
     dialler._settings = resilient_ws.connect(server.url())._settings
