@@ -9,7 +9,7 @@ was received is delivered, whether or not there is room.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from resilient_ws.protocol.message import size_of
 from resilient_ws.transport.buffer import READ_SIZE
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
     from resilient_ws.errors import ConnectionLost
     from resilient_ws.policy.liveness import Watch
-    from resilient_ws.protocol.engine import Engine
     from resilient_ws.protocol.message import Message
+    from resilient_ws.protocol.receiver import Receiver
     from resilient_ws.transport.sinks import Sink
+
+
+#: Given to the receiver to go on with what it holds.
+_NOTHING: Final = memoryview(b"")
 
 
 class Reactions(Protocol):
@@ -51,7 +55,6 @@ class Incoming:
         "_clock",
         "_discarding",
         "_ended",
-        "_engine",
         "_had_full",
         "_listening",
         "_loop",
@@ -59,6 +62,7 @@ class Incoming:
         "_over",
         "_paused",
         "_reactions",
+        "_receiver",
         "_sink",
         "_transport",
         "_watch",
@@ -69,7 +73,7 @@ class Incoming:
 
     def __init__(
         self,
-        engine: Engine,
+        receiver: Receiver,
         sink: Sink,
         watch: Watch,
         reactions: Reactions,
@@ -81,9 +85,8 @@ class Incoming:
         self.screen: Callable[[Message], bool] | None = None
         self.bytes_received = 0
         self.messages_received = 0
-        self._engine = engine
+        self._receiver = receiver
         self._sink = sink
-        engine.space = sink.space
         self._watch = watch
         self._reactions = reactions
         self._loop = loop
@@ -110,7 +113,6 @@ class Incoming:
         """Deliver to another sink from now on."""
         self._sink.on_room = None
         self._sink = sink
-        self._engine.space = sink.space
         sink.on_room = self._on_room
         self._on_room()
         if self._paused and not self._ended.done():
@@ -128,12 +130,12 @@ class Incoming:
 
     # Taking.
 
-    def take(self, chunk: bytes | memoryview) -> None:
+    def take(self, chunk: memoryview) -> None:
         """Take a chunk from the transport; its buffer may be used again after that."""
         self._watch.heard_at = self._clock()
         self.bytes_received += len(chunk)
         full = self._receive(chunk, self._sink.room())
-        if full or not (self._engine.idle or self._engine.at_ease):
+        if full or not (self._receiver.idle or self._receiver.needs_only_bytes):
             self._see_to()
         if len(chunk) == READ_SIZE:
             self._take_turns()
@@ -149,7 +151,7 @@ class Incoming:
         self._over = True
         self._afterwards = then
         self.bytes_received += len(rest)
-        self._read(rest, sys.maxsize)
+        self._read(memoryview(rest), sys.maxsize)
 
     def discard(self) -> None:
         """Take no more messages, so that the close frame behind them can be read."""
@@ -157,11 +159,11 @@ class Incoming:
         if self._paused:
             self._drop_rest()
 
-    def _read(self, data: bytes, room: int) -> None:
+    def _read(self, data: memoryview, room: int) -> None:
         """Give bytes to the engine, and act on what it finds.
 
         Args:
-            data: The bytes; ``b""`` goes on with what the engine keeps.
+            data: The bytes; ``_NOTHING`` goes on with what the engine keeps.
             room: How many messages may be delivered.
         """
         self._receive(data, room)
@@ -169,18 +171,18 @@ class Incoming:
 
     def _see_to(self) -> None:
         """Process what the engine keeps, as long as there is room and time."""
-        engine = self._engine
+        receiver = self._receiver
         while True:
-            if engine.close_received is not None or engine.violation is not None:
+            if receiver.close_received is not None or receiver.violation is not None:
                 self._reactions.on_farewell()
                 break
             room = self._sink.room()
             if room <= 0 and not self._over:
                 self._hold()
                 return
-            if not engine.stalled:
+            if not receiver.stalled:
                 break
-            if engine.spent:
+            if receiver.out_of_steps:
                 self._go_on_later()
                 return
             if room <= 0:
@@ -188,7 +190,7 @@ class Incoming:
                 # can be a thousand times that, and so wait for room to the end.
                 break
             # The sink makes room as it goes, or what came was not for it.
-            self._receive(b"", sys.maxsize if self._over else room)
+            self._receive(_NOTHING, sys.maxsize if self._over else room)
         if self._afterwards is not None:
             then, self._afterwards = self._afterwards, None
             then()
@@ -198,29 +200,29 @@ class Incoming:
         """The loop time when the newest message came, ``None`` before the first."""
         return self._watch.message_at if self.messages_received else None
 
-    def _receive(self, data: bytes | memoryview, room: int) -> bool:
+    def _receive(self, data: memoryview, room: int) -> bool:
         """Have the engine parse bytes, and pass on what it finds.
 
         Returns:
             Whether the sink may have no more room.
         """
-        engine, sink, full = self._engine, self._sink, room <= 0
-        before = engine.received_size
+        receiver, sink, full = self._receiver, self._sink, room <= 0
+        before = receiver.received_size
         if self.screen is None:
-            count = engine.receive(data, sink.deliver, room)
-            size = engine.received_size - before
+            count = receiver.receive(data, sink.deliver, room, sink.space)
+            size = receiver.received_size - before
         else:
             count, size = self._receive_screened(data, room, self.screen)
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
             full = sink.arrived(size) or count == room
-        if engine.pings or engine.pongs:
+        if receiver.pings or receiver.pongs:
             self._reactions.on_control()
         return full
 
     def _receive_screened(
-        self, data: bytes | memoryview, room: int, screen: Callable[[Message], bool]
+        self, data: memoryview, room: int, screen: Callable[[Message], bool]
     ) -> tuple[int, int]:
         """Receive, keeping the answers to our probe out of the sink.
 
@@ -237,7 +239,7 @@ class Incoming:
                 size += size_of(message)
                 put(message)
 
-        self._engine.receive(data, deliver, room)
+        self._receiver.receive(data, deliver, room, self._sink.space)
         return count, size
 
     # Holding back.
@@ -257,16 +259,16 @@ class Incoming:
 
     def _drop_rest(self) -> None:
         self.redirect(Void())
-        if self._engine.stalled and not self.catching_up:
-            self._read(b"", self._sink.room())
+        if self._receiver.stalled and not self.catching_up:
+            self._read(_NOTHING, self._sink.room())
 
     def _on_room(self) -> None:
         """Take what the engine has kept, then resume reading."""
         if not self._paused or self._over or self._ended.done():
             return
-        if self._engine.stalled and not self.catching_up:
-            self._read(b"", self._sink.room())
-        taken = self.catching_up or not self._engine.stalled
+        if self._receiver.stalled and not self.catching_up:
+            self._read(_NOTHING, self._sink.room())
+        taken = self.catching_up or not self._receiver.stalled
         if self._sink.room() > 0 and taken:
             self._paused = False
             self._sink.release()
@@ -299,9 +301,9 @@ class Incoming:
         self._next_turn = None
         if not self._ended.done():
             if self._over:
-                self._read(b"", sys.maxsize)
+                self._read(_NOTHING, sys.maxsize)
             elif not self._paused:
-                self._read(b"", self._sink.room())
+                self._read(_NOTHING, self._sink.room())
         # Also after the end: how the peer hangs up is still to be read.
         self._listen()
 

@@ -78,7 +78,9 @@ class Wire(asyncio.BufferedProtocol):
         self.outgoing = Outgoing(
             engine, loop=loop, ended=self.ended, on_failure=self._lost
         )
-        self.incoming = Incoming(engine, sink, watch, self, loop=loop, ended=self.ended)
+        self.incoming = Incoming(
+            engine.receiver, sink, watch, self, loop=loop, ended=self.ended
+        )
         self.watchman = Watchman(self, watch, liveness, loop=loop, report=report)
         self._loop = loop
         self._buffer = buffer_of(loop)
@@ -103,7 +105,7 @@ class Wire(asyncio.BufferedProtocol):
         self.incoming.begin(transport)
         self.watchman.start()
         if tail:
-            self.incoming.take(tail)
+            self.incoming.take(memoryview(tail))
 
     # What the transport says.
 
@@ -150,7 +152,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def on_control(self) -> None:
         """Hand pongs to the watchman, and answer pings."""
-        pongs = self.engine.pongs
+        pongs = self.engine.receiver.pongs
         for payload in pongs:
             self.watchman.pong(payload)
         pongs.clear()
@@ -161,7 +163,7 @@ class Wire(asyncio.BufferedProtocol):
         engine = self.engine
         if self.ended.done():
             return
-        if engine.violation is not None:
+        if engine.receiver.violation is not None:
             if not self._refusing:
                 self._refusing = True
                 self._refuse(LAST_WORDS)
@@ -204,7 +206,7 @@ class Wire(asyncio.BufferedProtocol):
         A violation often comes in one chunk with good messages. Whether those can be
         answered must not depend on how the network cut the stream.
         """
-        violation = self.engine.violation
+        violation = self.engine.receiver.violation
         if violation is None or self.ended.done():
             return
         if turns:

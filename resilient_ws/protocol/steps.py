@@ -1,9 +1,9 @@
-"""Limits the work of one ``receive`` call, so that no server can block the loop.
+"""Limits the work of one ``receive`` call, so that no server can block the event loop.
 
 Rules. Work is counted in *steps*. A step is a frame other than a whole plain message,
-and takes one to five microseconds. Cheaper work counts as a part of a step and dearer
-work as several, by its cost at worst. A call stops before the first frame, or piece of
-a compressed one, for which it has no step left.
+and takes one to five microseconds. Cheaper work counts as part of a step and dearer
+work as several. A call stops before the first frame, or piece of a compressed one, for
+which it has no step left.
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ MAX_MESSAGES: Final = MESSAGES_PER_STEP * MAX_STEPS
 INFLATED_PER_STEP: Final = 2048
 #: Bytes that go into zlib per step: an empty block of a dozen bytes costs it a table.
 DEFLATED_PER_STEP: Final = 64
-#: Steps per zlib state: two bytes can end one, and each takes up to 111 KiB.
+#: Steps per zlib stream: two bytes can end one, and each takes up to 111 KiB.
 STREAM_STEPS: Final = 4
