@@ -319,7 +319,8 @@ class Receiver:
             return len(view), count
         if reason is not None:
             self._assembler.go_on_with(reason, inflater)
-            frames += 1
+            frames, taken = frames + 1, max(0, taken - len(reason.rest))
+            size += len(reason.made)
         self._steps -= (
             frames * inflater.steps_per_message
             + size // INFLATED_PER_STEP

@@ -343,9 +343,7 @@ def test_a_chunk_of_bombs_takes_no_more_memory_than_there_is_space() -> None:
     try:
         run = deflating(limit=limit)
         run.space = lambda: space - run.receiver.received_size
-        assert run.receive(chunk) == 1
-        while run.receive(b""):
-            pass
+        assert run.receive(chunk) <= 1
         run.finish_turns()
         assert len(run.messages) == 2
         _, peak = tracemalloc.get_traced_memory()

@@ -111,6 +111,20 @@ def test_the_work_of_a_call_is_bounded(
             calls += 1
 
 
+def test_a_first_piece_of_each_message_counts_like_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One byte more than zlib gives at once, from 260 bytes: a read has 80 MiB of them.
+    counts = Zlib(monkeypatch)
+    receiver, messages = Engine().receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
+    read = deflated(bytes(PIECE_OUT + 1)) * (READ // 300)
+    give(receiver, read, messages)
+    assert receiver.out_of_steps
+    assert counts.made <= MAX_STEPS * INFLATED_PER_STEP + PIECE_OUT
+    assert sum(map(len, messages)) > 3 * 1024 * 1024
+
+
 def test_a_call_that_has_done_more_than_enough_takes_no_plain_messages() -> None:
     receiver, messages = Engine().receiver, list[str | bytes]()
     receiver.enable_compression(bits=15, takeover=True)
