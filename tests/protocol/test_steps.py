@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,16 @@ def test_a_first_piece_of_each_message_counts_like_the_others(
     assert receiver.out_of_steps
     assert counts.made <= MAX_STEPS * INFLATED_PER_STEP + PIECE_OUT
     assert sum(map(len, messages)) > 3 * 1024 * 1024
+
+
+def test_a_read_of_messages_that_do_not_shrink_is_one_call() -> None:
+    receiver, messages = Engine().receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
+    message = random.Random(3).randbytes(16 * 1024 - 16)
+    read = deflated(message) * 16
+    assert READ - 1024 < len(read) <= READ
+    assert give(receiver, read, messages) == 16
+    assert messages == [message] * 16
 
 
 def test_a_call_that_has_done_more_than_enough_takes_no_plain_messages() -> None:
