@@ -96,7 +96,7 @@ def whole_characters(payload: bytes) -> bytes:
 def parse_ours(chunks: list[bytes]) -> object:
     engine, messages = Engine(max_message_size=LIMIT), list[Any]()
     for chunk in chunks:
-        engine.receive(chunk, messages.append, 1)
+        engine.receiver.receive(memoryview(chunk), messages.append, 1)
     [message] = messages
     return message
 

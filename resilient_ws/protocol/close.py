@@ -10,6 +10,7 @@ from typing import Final, Literal
 import attrs
 
 from resilient_ws.protocol.text import quoted
+from resilient_ws.protocol.violation import BAD_REASON, BrokenRule, Violation
 
 
 #: Stands for a close frame without a code; never sent.
@@ -140,16 +141,23 @@ def read_close(payload: bytes) -> CloseFrame:
     """Parse the payload of a close frame that the peer sent.
 
     Raises:
-        UnicodeDecodeError: The reason is not UTF-8.
-        ValueError: The payload breaks RFC 6455 section 5.5.1 or 7.4 in another way.
+        BrokenRule: The payload breaks RFC 6455 section 5.5.1 or 7.4.
     """
     if not payload:
         return CloseFrame(code=NO_CODE)
     if len(payload) == 1:
-        raise ValueError("the server sent a close frame with half a code")
+        raise _broken("the server sent a close frame with half a code")
     code = int.from_bytes(payload[:2], "big")
     if not is_legal_on_wire(code):
-        raise ValueError(
+        raise _broken(
             f"the server sent the illegal close code {code} ({meaning(code)})"
         )
-    return CloseFrame(code=code, reason=payload[2:].decode())
+    try:
+        reason = payload[2:].decode()
+    except UnicodeDecodeError:
+        raise BrokenRule(BAD_REASON) from None
+    return CloseFrame(code=code, reason=reason)
+
+
+def _broken(text: str) -> BrokenRule:
+    return BrokenRule(Violation(code=1002, text=text))

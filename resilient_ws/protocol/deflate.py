@@ -1,8 +1,8 @@
 """Negotiates compression, and compresses our messages (RFC 7692).
 
 Rules. Every handshake sends the ``Offer``. The server's answer is checked once, and one
-that does not match the offer, or that zlib cannot honour, fails the handshake. zlib's
-state is created for the first compressed message, and discarded after each message if
+that does not match the offer, or that zlib cannot honour, fails the handshake. A zlib
+stream is opened for the first compressed message, and discarded after each message if
 context takeover is off. ``inflate`` handles the server's messages.
 """
 

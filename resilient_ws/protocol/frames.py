@@ -1,9 +1,8 @@
-"""The bytes of one frame: what it is made of, and one of ours (RFC 6455 section 5).
+"""The parts of a frame, and how to make one (RFC 6455 section 5).
 
-Rules of :class:`KeyPool`, the one thing with state here: every key is handed out
-once; randomness is fetched in blocks, because a system call per frame would cost as
-much as the rest of the frame. One pool may serve any number of connections, in one
-thread.
+Rules. Of all this only :class:`KeyPool` has state. It hands out every key once. It
+fetches randomness in blocks, because a system call per frame would cost as much as the
+rest of the frame. One pool may serve any number of connections, in one thread.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 #: Masks a payload in place with a key of four bytes, as ``mask`` does.
 Mask: TypeAlias = "Callable[[bytes, bytearray], None]"
 
-
+# The opcodes, in the low half of the first byte.
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -28,74 +27,67 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
+# The flags beside the opcode.
 FIN: Final = 0x80
 RSV: Final = 0x70
 RSV1: Final = 0x40
 
-#: The most that a control frame may carry, and that 7 bits of length can say.
+#: The largest size that 7 bits of length can say. A control frame carries no more.
 MAX_SHORT: Final = 125
 
-#: What those 7 bits say where the length follows in 16 bits, or in 64.
+#: The values of these 7 bits that announce a length in the next 16 or 64 bits.
 IS_16_BIT: Final = 126
 IS_64_BIT: Final = 127
 MAX_16_BIT: Final = 0xFFFF
 
-#: The bit beside them.
+#: The flag beside the 7 bits.
 MASKED: Final = 0x80
 
-#: One piece of a large payload: its integers stay in the processor's cache. It is a
-#: multiple of 4, so every piece starts with the first byte of the key.
-_PIECE: Final = 16 * 1024
+#: The bytes that ``mask`` takes at once, few enough for its integers to stay in the
+#: processor's cache. A multiple of 4, so that every piece starts with the first byte of
+#: the key.
+_MASK_PIECE: Final = 16 * 1024
 
-_BLOCK: Final = 4096
-#: Cuts a block into keys, one when it is asked for one.
+#: The bytes that a pool fetches at once.
+_KEY_BLOCK: Final = 4096
+#: Cuts a block into keys, each when it is asked for.
 _cut: Final = Struct("4s").iter_unpack
 _head_16: Final = Struct("!BBH").pack
 _head_64: Final = Struct("!BBQ").pack
 
 
 def mask(key: bytes, payload: bytearray) -> None:
-    """Mask, or unmask, ``payload`` in place with the four bytes of ``key``.
+    """Mask or unmask ``payload`` in place with the four bytes of ``key``.
 
-    One XOR of two long integers does in one step what a loop does byte by byte.
+    A single XOR of two long integers replaces a loop over the bytes.
     """
     size = len(payload)
-    keys = key * (min(size, _PIECE) // 4 + 1)
-    for start in range(0, size, _PIECE):
-        piece = payload[start : start + _PIECE]
+    keys = key * (min(size, _MASK_PIECE) // 4 + 1)
+    for start in range(0, size, _MASK_PIECE):
+        piece = payload[start : start + _MASK_PIECE]
         length = len(piece)
         masked = int.from_bytes(piece) ^ int.from_bytes(keys[:length])
         payload[start : start + length] = masked.to_bytes(length)
 
 
 def encode_frame(
-    opcode: int,
-    payload: bytes | bytearray | memoryview,
-    key: bytes,
-    fin: bool = True,  # noqa: FBT001, FBT002 - as in the header, bit by bit
-    rsv1: bool = False,  # noqa: FBT001, FBT002
+    first: int, payload: bytes | bytearray | memoryview, key: bytes
 ) -> bytes:
     """Return one masked frame, as a client sends it.
 
-    A ``memoryview`` may have any format and any strides: its bytes go, in order.
+    Args:
+        first: The first byte: the flags and the opcode.
+        payload: A ``memoryview`` may have any format and strides; its bytes are sent in
+            order.
+        key: The masking key.
     """
-    masked = bytearray(
-        payload.tobytes() if isinstance(payload, memoryview) else payload
-    )
+    masked = bytearray(payload)
     mask(key, masked)
-    first = opcode | (FIN if fin else 0) | (RSV1 if rsv1 else 0)
     return b"".join((frame_head(first, len(masked)), key, masked))
 
 
-#: What stands before the key of a short message, by its first byte and its size.
-SHORT_HEADS: Final = {
-    FIN | opcode: tuple(bytes((FIN | opcode, MASKED | size)) for size in range(126))
-    for opcode in (TEXT, BINARY)
-}
-
-
 def frame_head(first: int, size: int) -> bytes:
-    """Return what stands before the key of a masked frame."""
+    """Return the part of a masked frame that comes before the key."""
     if size <= MAX_SHORT:
         return (first << 8 | MASKED | size).to_bytes(2)
     if size <= MAX_16_BIT:
@@ -104,13 +96,13 @@ def frame_head(first: int, size: int) -> bytes:
 
 
 class KeyPool:
-    """Masking keys from the randomness of the operating system.
+    """Hands out masking keys made from the operating system's randomness.
 
     Args:
-        entropy: Gives that many random bytes; a test may pass its own.
+        entropy: Returns a given number of random bytes; a test may pass its own.
 
     Attributes:
-        take: Returns the next four bytes.
+        take: Returns the next key, four bytes.
     """
 
     __slots__ = ("__weakref__", "_entropy", "take")
@@ -120,9 +112,9 @@ class KeyPool:
         self.forget()
 
     def forget(self) -> None:
-        """Hand out nothing of what was fetched: a forked child has it as well."""
-        blocks = map(_cut, map(self._entropy, repeat(_BLOCK)))
-        # A call of ours for each key would cost more than the key.
+        """Discard the keys fetched so far, because a forked child has them as well."""
+        blocks = map(_cut, map(self._entropy, repeat(_KEY_BLOCK)))
+        # Calling a Python function for each key would cost more than the key.
         self.take: Callable[[], bytes] = chain.from_iterable(
             chain.from_iterable(blocks)
         ).__next__

@@ -1,8 +1,9 @@
-"""The header of a received frame: reading it, judging it (RFC 6455 section 5.2).
+"""Reads and checks the header of a received frame (RFC 6455 section 5.2).
 
-Rules. Each byte is judged as soon as it is there: which frame it is by the first, the
-mask and the form of the length by the second, the length when all of it has come.
-What is wrong is said in words that go on after "the server sent".
+Each byte is checked as soon as it has come: the kind of frame by the first, the mask
+and the form of the length by the second, the length once all of it is there. So the
+rule that a header breaks first does not depend on how its bytes were cut. Each
+``wrong_...`` function says what is wrong in words that complete "the server sent ...".
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from resilient_ws.protocol.frames import (
     RSV1,
     TEXT,
 )
-from resilient_ws.protocol.violation import Broken, Violation
+from resilient_ws.protocol.violation import BrokenRule, Violation
 
 
 _OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
@@ -34,15 +35,15 @@ _OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 
 @attrs.define  # frozen, or by keyword, costs up to half a microsecond more
 class Header:
-    """The header of a received frame, whose length is not judged yet.
+    """The header of a received frame, whose length is not checked yet.
 
     Attributes:
         fin: Whether it is the last frame of its message.
-        rsv: The three reserved bits, where they stand in the first byte.
-        opcode: What kind of frame it is.
-        size: The bytes of payload that it announces.
-        minimal: Whether the length was written in the shortest form.
-        end: Where the payload starts.
+        rsv: The three reserved bits, at their place in the first byte.
+        opcode: The kind of frame.
+        size: The bytes of payload that the header announces.
+        minimal: Whether the length is in its shortest form.
+        end: Where the header ends and the payload begins.
     """
 
     fin: bool
@@ -56,10 +57,16 @@ class Header:
 def take_header(
     data: bytes | memoryview, pos: int, *, inside: bool, deflates: bool
 ) -> Header | None:
-    """Return the header at ``pos``, found right, or ``None`` when it is incomplete.
+    """Check and return the header at ``pos``; ``None`` if it is incomplete.
+
+    Args:
+        data: The received bytes.
+        pos: Where the header begins.
+        inside: Whether a fragmented message is under way.
+        deflates: Whether compression was agreed on.
 
     Raises:
-        Broken: What is there of it breaks a rule.
+        BrokenRule: The header breaks a rule, as far as it has come.
     """
     what = wrong_start(data, pos, inside=inside, deflates=deflates)
     if what is None:
@@ -69,11 +76,11 @@ def take_header(
         what = wrong_length(header)
         if what is None:
             return header
-    raise Broken(Violation(code=1002, text=f"the server sent {what}"))
+    raise BrokenRule(Violation(code=1002, text=f"the server sent {what}"))
 
 
 def read_header(data: bytes | memoryview, pos: int) -> Header | None:
-    """Return the header that starts at ``pos``, or ``None`` when it is incomplete."""
+    """Return the header at ``pos`` without a check; ``None`` if it is incomplete."""
     if len(data) < pos + 2:
         return None
     first, second = data[pos], data[pos + 1]
@@ -91,14 +98,14 @@ def read_header(data: bytes | memoryview, pos: int) -> Header | None:
 def wrong_start(
     data: bytes | memoryview, pos: int, *, inside: bool, deflates: bool = False
 ) -> str | None:
-    """Return what is wrong with the first two bytes of a frame, or with the first.
+    """Return what is wrong with the first two bytes of a header, ``None`` if nothing.
 
     Args:
-        data: Where the frame is; its second byte may not be there yet.
-        pos: Where it begins.
+        data: The received bytes; the second byte may be missing.
+        pos: Where the header begins.
         inside: Whether a fragmented message is under way.
-        deflates: Whether permessage-deflate claims RSV1, which it may set on the
-            first frame of a message and nowhere else.
+        deflates: Whether compression was agreed on: then RSV1 may be set on the first
+            frame of a message, and nowhere else.
     """
     first = data[pos]
     what = _WRONG_FIRST[inside, deflates][first]
@@ -113,7 +120,7 @@ def wrong_start(
 
 
 def wrong_length(header: Header) -> str | None:
-    """Return what is wrong with the length that a header announces."""
+    """Return what is wrong with the length in a header, ``None`` if nothing."""
     if header.size >> 63:
         return "a length with its top bit set"
     if not header.minimal:
@@ -135,8 +142,8 @@ def _wrong_first(first: int, *, inside: bool, deflates: bool) -> str | None:
     return next((what for broken, what in rules if broken), None)
 
 
-#: What is wrong with each first byte, by what it follows and what was agreed on: the
-#: frames of a message that comes in many are judged by looking it up.
+#: What is wrong with each possible first byte, by ``inside`` and ``deflates``. A table,
+#: because a message of many frames has each of them checked.
 _WRONG_FIRST: Final = {
     (inside, deflates): tuple(
         _wrong_first(first, inside=inside, deflates=deflates) for first in range(256)

@@ -4,7 +4,7 @@ Rules. A message is measured as it is inflated: at most one byte above the limit
 out, and everything before that byte is checked first. So the rule that a message breaks
 first does not depend on how its bytes were cut. The work is done in pieces of limited
 size, counted in steps, and can stop after each piece; compressed bytes not used yet are
-kept. zlib's state is created for the first compressed message, and discarded after each
+kept. A zlib stream is opened for the first compressed message, and discarded after each
 message if context takeover is off.
 """
 
@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import sys
 import zlib
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from resilient_ws.protocol.pieces import Binary, Text
-from resilient_ws.protocol.violation import (
-    BAD_DEFLATE,
-    BAD_DEFLATED_TEXT,
-    Broken,
-    too_big,
-)
-from resilient_ws.protocol.work import (
+from resilient_ws.protocol.payload import BinaryPayload, TextPayload
+from resilient_ws.protocol.steps import (
     DEFLATED_PER_STEP,
     INFLATED_PER_STEP,
     STREAM_STEPS,
+)
+from resilient_ws.protocol.violation import (
+    BAD_DEFLATE,
+    BAD_DEFLATED_TEXT,
+    BrokenRule,
+    too_big,
 )
 
 
@@ -50,8 +50,22 @@ class BadDeflate(Exception):
     """Raised when received bytes are not valid compressed data."""
 
 
+class Unfinished(NamedTuple):
+    """A whole message of which a first piece was inflated.
+
+    Attributes:
+        made: The bytes inflated so far.
+        rest: The compressed bytes that are left, with the tail.
+        is_text: Whether it is a text message.
+    """
+
+    made: bytes
+    rest: bytes
+    is_text: bool
+
+
 class Inflater:
-    """Holds zlib's state from message to message.
+    """Holds zlib's stream from message to message.
 
     Args:
         bits: The size of the server's window, as a power of two.
@@ -59,17 +73,25 @@ class Inflater:
         limit: The most bytes that a message may inflate to.
 
     Attributes:
-        full: Whether zlib may hold more output of the bytes it was given.
-        made: The number of zlib states created.
-        steps: The steps that a whole small message counts as.
+        has_more: Whether zlib may hold more output of the bytes it was given.
+        streams_opened: The number of zlib streams opened so far.
+        steps_per_message: The steps that a whole small message counts as.
     """
 
-    __slots__ = ("_bits", "_piece", "_stream", "_takeover", "full", "made", "steps")
+    __slots__ = (
+        "_bits",
+        "_piece",
+        "_stream",
+        "_takeover",
+        "has_more",
+        "steps_per_message",
+        "streams_opened",
+    )
 
     def __init__(self, *, bits: int, takeover: bool, limit: int = sys.maxsize) -> None:
-        self.full = False
-        self.made = 0
-        self.steps = 1 if takeover else 1 + STREAM_STEPS
+        self.has_more = False
+        self.streams_opened = 0
+        self.steps_per_message = 1 if takeover else 1 + STREAM_STEPS
         self._bits = max(bits, MIN_ZLIB_BITS)
         self._takeover = takeover
         # Capped, so that zlib cannot raise an error past the limit before reaching it.
@@ -77,14 +99,17 @@ class Inflater:
         self._stream: _Decompress | None = None
 
     @property
-    def closed(self) -> bool:
-        """Whether there is no zlib stream for the tail to end."""
-        return self._stream is None
+    def has_stream(self) -> bool:
+        """Whether a zlib stream is open."""
+        return self._stream is not None
 
-    def whole(self, payload: memoryview) -> tuple[bytes, bytes | None]:
+    def inflate_message(self, payload: memoryview) -> tuple[bytes, bytes | None]:
         """Inflate a whole message, or the first piece of a large one.
 
-        It does what ``feed`` does, only faster, because most messages are small.
+        This does what ``inflate_piece`` does, but faster: most messages are small.
+
+        Args:
+            payload: The payload of one frame, at most ``_PIECE_IN`` bytes.
 
         Returns:
             The inflated bytes, and the compressed bytes that are left, or ``None`` if
@@ -99,8 +124,6 @@ class Inflater:
             if not payload:
                 return b"", data
             stream = self._open()
-        if len(payload) >= _PIECE_IN:
-            return b"", data
         try:
             made = stream.decompress(data, self._piece)
         except zlib.error:
@@ -109,9 +132,9 @@ class Inflater:
             if not self._takeover:
                 self._stream = None
             return made, None
-        return made, data[self._taken(stream, data, made) :]
+        return made, data[self._count_taken(stream, data, made, self._piece) :]
 
-    def feed(self, data: memoryview, room: int) -> tuple[bytes, int]:
+    def inflate_piece(self, data: memoryview, room: int) -> tuple[bytes, int]:
         """Inflate one piece of a message.
 
         Args:
@@ -131,10 +154,10 @@ class Inflater:
             if room > 0:
                 made = stream.decompress(piece, most)
             else:
-                stream, made = self._peeped(stream, piece)
+                stream, made = self._peek(stream, piece)
         except zlib.error:
             raise BadDeflate from None
-        return made, self._taken(stream, piece, made, most)
+        return made, self._count_taken(stream, piece, made, most)
 
     def finish(self) -> None:
         """End a message."""
@@ -142,20 +165,18 @@ class Inflater:
             self._stream = None
 
     def _open(self) -> _Decompress:
-        self.made += 1
+        self.streams_opened += 1
         stream = self._stream = zlib.decompressobj(wbits=-self._bits)
         return stream
 
-    def _peeped(
-        self, stream: _Decompress, data: memoryview
-    ) -> tuple[_Decompress, bytes]:
+    def _peek(self, stream: _Decompress, data: memoryview) -> tuple[_Decompress, bytes]:
         """Inflate one byte past the limit, if there is one.
 
         When zlib meets an error, it does not return the byte that came before. So after
         an error, and only then, the input is fed again byte by byte, to see whether the
         byte comes first.
         """
-        self.made += 1
+        self.streams_opened += 1
         ahead = stream.copy()
         try:
             made = ahead.decompress(data, 1)
@@ -168,54 +189,52 @@ class Inflater:
         self._stream = ahead
         return ahead, made
 
-    def _taken(
-        self,
-        stream: _Decompress,
-        data: bytes | memoryview,
-        made: bytes,
-        most: int | None = None,
+    def _count_taken(
+        self, stream: _Decompress, data: bytes | memoryview, made: bytes, most: int
     ) -> int:
-        """Return how many bytes of ``data`` were taken for a piece."""
+        """Return how many bytes of ``data`` zlib took to make at most ``most``."""
         if stream.eof:
             # A final block (RFC 7692 section 7.2.3.4) ends zlib's stream for good, so
             # the rest needs a new one.
-            self.full, self._stream = False, None
+            self.has_more, self._stream = False, None
             return len(data) - len(stream.unused_data)
         # After a full piece zlib may hold more output, even if it took all the input.
-        self.full = len(made) == (self._piece if most is None else most)
+        self.has_more = len(made) == most
         return len(data) - len(stream.unconsumed_tail)
 
 
-class Inflating:
-    """A compressed message, text or binary; its size is counted after inflating.
+class CompressedPayload:
+    """The payload of a compressed message; its size is counted after inflating.
 
     Args:
         inflater: The inflater of the connection.
-        is_text: Whether it is a text message.
         limit: The most bytes that it may inflate to.
+        is_text: Whether it is a text message.
+        begun: What was done of it already, if it came as a whole.
     """
 
-    __slots__ = (
-        "_at",
-        "_begun",
-        "_data",
-        "_ended",
-        "_inflater",
-        "_limit",
-        "_plain",
-    )
+    __slots__ = ("_begun", "_data", "_ended", "_inflater", "_limit", "_plain", "_taken")
 
-    def __init__(self, inflater: Inflater, limit: int, *, is_text: bool) -> None:
+    def __init__(
+        self,
+        inflater: Inflater,
+        limit: int,
+        *,
+        is_text: bool,
+        begun: Unfinished | None = None,
+    ) -> None:
         self._inflater = inflater
-        self._plain = Text(wrong=BAD_DEFLATED_TEXT) if is_text else Binary()
+        self._plain = (
+            TextPayload(wrong=BAD_DEFLATED_TEXT) if is_text else BinaryPayload()
+        )
         self._limit = limit
-        # Compressed bytes, and how many of them zlib has taken.
-        self._data = b""
-        self._at = 0
         # The bytes that were inflated before this object was created.
-        self._begun = b""
+        self._begun = b"" if begun is None else begun.made
+        # Compressed bytes, and how many of them zlib has taken.
+        self._data = b"" if begun is None else begun.rest
+        self._taken = 0
         # Whether the whole message has come, and its tail was added.
-        self._ended = False
+        self._ended = begun is not None
 
     @property
     def size(self) -> int:
@@ -225,57 +244,62 @@ class Inflating:
     @property
     def busy(self) -> bool:
         """Whether there is something left to inflate."""
-        left = self._at < len(self._data) or self._inflater.full
+        left = self._taken < len(self._data) or self._inflater.has_more
         return left or len(self._begun) > 0
 
-    def begun(self, made: bytes, left: bytes) -> None:
-        """Continue a whole message whose first bytes were inflated already."""
-        self._begun, self._data, self._ended = made, left, True
-
-    def add(self, piece: bytes | memoryview) -> None:
+    def add(self, part: bytes | memoryview) -> None:
         """Take the next compressed bytes; only allowed when not ``busy``."""
-        self._data, self._at = bytes(piece), 0
+        self._data, self._taken = bytes(part), 0
 
     def end(self) -> None:
         """Add the tail, now that the whole message has come."""
-        self.add(b"".join((self._data[self._at :], TAIL)))
+        self.add(b"".join((self._data[self._taken :], TAIL)))
         self._ended = True
 
-    def work(self, steps: int) -> int:
+    def inflate(self, steps: int) -> int:
         """Inflate until done or out of steps; return the steps left.
 
         Raises:
-            Broken: The message is not compressed data, not UTF-8, or too big.
+            BrokenRule: The message is not compressed data, not UTF-8, or too big.
         """
-        inflater, plain, data = self._inflater, self._plain, memoryview(self._data)
+        inflater, data = self._inflater, memoryview(self._data)
         if self._begun:
-            plain.add(self._begun)
+            self._plain.add(self._begun)
             self._begun = b""
         while self.busy and steps > 0:
-            if self._ended and inflater.closed and len(data) - self._at == len(TAIL):
+            if self._ended and not inflater.has_stream and self._only_tail_is_left():
                 # There is no stream for the tail to end.
-                self._at = len(data)
+                self._taken = len(data)
                 return steps - 1
-            states = inflater.made
-            try:
-                made, taken = inflater.feed(data[self._at :], self._limit - plain.size)
-            except BadDeflate:
-                bad = BAD_DEFLATED_TEXT if isinstance(plain, Text) else BAD_DEFLATE
-                raise Broken(bad) from None
-            self._at += taken
-            if made:
-                if plain.size == self._limit:
-                    raise Broken(too_big(self._limit + 1, self._limit))
-                plain.add(made)
+            opened = inflater.streams_opened
+            made, taken = self._next_piece(data[self._taken :])
+            self._taken += taken
             steps -= 1 + len(made) // INFLATED_PER_STEP + taken // DEFLATED_PER_STEP
-            steps -= STREAM_STEPS * (inflater.made - states)
+            steps -= STREAM_STEPS * (inflater.streams_opened - opened)
         return steps
+
+    def _only_tail_is_left(self) -> bool:
+        return len(self._data) - self._taken == len(TAIL)
+
+    def _next_piece(self, data: memoryview) -> tuple[bytes, int]:
+        """Inflate one piece; return it, and how many bytes of ``data`` it took."""
+        plain, limit = self._plain, self._limit
+        try:
+            made, taken = self._inflater.inflate_piece(data, limit - plain.size)
+        except BadDeflate:
+            bad = BAD_DEFLATED_TEXT if isinstance(plain, TextPayload) else BAD_DEFLATE
+            raise BrokenRule(bad) from None
+        if made:
+            if plain.size == limit:
+                raise BrokenRule(too_big(limit + 1, limit))
+            plain.add(made)
+        return made, taken
 
     def finish(self) -> str | bytes:
         """Return the message.
 
         Raises:
-            Broken: The message ends within a character.
+            BrokenRule: The message ends within a character.
         """
         self._inflater.finish()
         return self._plain.finish()

@@ -9,6 +9,9 @@ from typing import TypeAlias
 #: A message as it is received: text, or binary.
 Message: TypeAlias = str | bytes
 
+#: Takes each received message in turn; it must not raise.
+Deliver: TypeAlias = Callable[[Message], object]
+
 #: Returns the id of the message that a received one acknowledges, or ``None``.
 AckOf: TypeAlias = Callable[[Message], str | None]
 

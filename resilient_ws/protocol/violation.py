@@ -1,7 +1,8 @@
 """The rules a peer can break, and the close code for each (RFC 6455 section 7.4).
 
-Code that finds a broken rule raises :class:`Broken`. ``inbound`` catches it and keeps
-the :class:`Violation` for the engine's owner; ``Broken`` never leaves ``protocol/``.
+Code that finds a broken rule raises :class:`BrokenRule`; the hot loops return what they
+find instead. ``receiver`` catches it and keeps the :class:`Violation` for the engine's
+owner, so ``BrokenRule`` never leaves ``protocol/``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Violation:
     text: str
 
 
-class Broken(Exception):
+class BrokenRule(Exception):
     """Raised when the peer broke a rule, to stop parsing."""
 
     def __init__(self, violation: Violation) -> None:

@@ -128,7 +128,7 @@ class Closing:
         engine = self._engine
         if self.ended.done():
             return
-        if engine.violation is not None:
+        if engine.receiver.violation is not None:
             if not self._refusing:
                 self._refusing = True
                 self._refuse(TURNS_TO_ANSWER)
@@ -142,7 +142,7 @@ class Closing:
         A violation often comes in one chunk with good messages. Whether those can be
         answered must not depend on how the network cut the stream.
         """
-        violation = self._engine.violation
+        violation = self._engine.receiver.violation
         if violation is None or self.ended.done():
             return
         if turns:

@@ -74,7 +74,7 @@ class Greeting:
         """
         answer = negotiated.extensions.get(DEFLATE)
         if self.deflate is not None and answer is not None:
-            engine.use(self.deflate.accept(answer))
+            engine.enable_compression(self.deflate.accept(answer))
 
 
 class Tail:

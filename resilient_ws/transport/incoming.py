@@ -9,7 +9,7 @@ that was received is delivered, whether or not there is room.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.message import size_of
 from resilient_ws.transport.read_buffer import READ_SIZE
@@ -20,19 +20,23 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from resilient_ws.protocol.engine import Engine
     from resilient_ws.protocol.message import Message
+    from resilient_ws.protocol.receiver import Receiver
     from resilient_ws.transport.closing import Closing
     from resilient_ws.transport.keepalive import Keepalive
     from resilient_ws.transport.read_gate import ReadGate
     from resilient_ws.transport.sink import Sink
 
 
+#: Given to the receiver to go on with what it holds.
+_NOTHING: Final = memoryview(b"")
+
+
 class Incoming:
     """The reading side of a wire.
 
     Args:
-        engine: Parses what arrives.
+        receiver: Parses what arrives.
         sink: Takes the messages.
         gate: Stops the transport from being read.
         keepalive: Takes pings and pongs; its watch is told when something was heard.
@@ -46,11 +50,11 @@ class Incoming:
         "_clock",
         "_closing",
         "_discarding",
-        "_engine",
         "_gate",
         "_intercept",
         "_keepalive",
         "_over",
+        "_receiver",
         "_sink",
         "_watch",
         "bytes_received",
@@ -59,7 +63,7 @@ class Incoming:
 
     def __init__(
         self,
-        engine: Engine,
+        receiver: Receiver,
         sink: Sink,
         gate: ReadGate,
         keepalive: Keepalive,
@@ -70,9 +74,8 @@ class Incoming:
     ) -> None:
         self.bytes_received = 0
         self.messages_received = 0
-        self._engine = engine
+        self._receiver = receiver
         self._sink = sink
-        engine.space = sink.space
         self._watch = keepalive.watch
         self._gate = gate
         self._keepalive = keepalive
@@ -98,7 +101,6 @@ class Incoming:
         """Deliver to another sink from now on."""
         self._sink.reading_resumed()
         self._sink = sink
-        self._engine.space = sink.space
         self._on_room()
         if self._gate.paused and not self._closing.ended.done():
             self._hold()
@@ -111,12 +113,12 @@ class Incoming:
 
     # Receiving.
 
-    def take(self, chunk: bytes | memoryview) -> None:
+    def take(self, chunk: memoryview) -> None:
         """Process a chunk that was read; its buffer may be reused after that."""
         self._watch.heard_at = self._clock()
         self.bytes_received += len(chunk)
         full = self._receive(chunk, self._sink.room())
-        if full or not (self._engine.idle or self._engine.at_ease):
+        if full or not (self._receiver.idle or self._receiver.needs_only_bytes):
             self._process_rest()
         if len(chunk) == READ_SIZE:
             self._gate.after_full_buffer(self._go_on)
@@ -133,13 +135,13 @@ class Incoming:
         self._afterwards = then
         self._gate.end()
         self.bytes_received += len(rest)
-        self._process(rest, sys.maxsize)
+        self._process(memoryview(rest), sys.maxsize)
 
-    def _process(self, data: bytes, room: int) -> None:
+    def _process(self, data: memoryview, room: int) -> None:
         """Have the engine parse bytes, then act on what it found.
 
         Args:
-            data: The bytes; ``b""`` continues with those that the engine keeps.
+            data: The bytes; ``_NOTHING`` continues with those that the engine keeps.
             room: How many messages may be delivered.
         """
         self._receive(data, room)
@@ -147,18 +149,18 @@ class Incoming:
 
     def _process_rest(self) -> None:
         """Process what the engine keeps, while there is room and time."""
-        engine = self._engine
+        receiver = self._receiver
         while True:
-            if engine.close_received is not None or engine.violation is not None:
+            if receiver.close_received is not None or receiver.violation is not None:
                 self._closing.farewell()
                 break
             room = self._sink.room()
             if room <= 0 and not self._over:
                 self._hold()
                 return
-            if not engine.stalled:
+            if not receiver.stalled:
                 break
-            if engine.spent:
+            if receiver.out_of_steps:
                 self._gate.in_next_turn(self._go_on)
                 return
             if room <= 0:
@@ -167,35 +169,35 @@ class Incoming:
                 # they wait until the end for room.
                 break
             # The sink makes room meanwhile, or the messages were not for it.
-            self._receive(b"", sys.maxsize if self._over else room)
+            self._receive(_NOTHING, sys.maxsize if self._over else room)
         if self._afterwards is not None:
             then, self._afterwards = self._afterwards, None
             then()
 
-    def _receive(self, data: bytes | memoryview, room: int) -> bool:
+    def _receive(self, data: memoryview, room: int) -> bool:
         """Have the engine parse bytes, and pass on the messages it finds.
 
         Returns:
             Whether the sink may have no room left.
         """
-        engine, sink, full = self._engine, self._sink, room <= 0
-        before = engine.received_size
+        receiver, sink, full = self._receiver, self._sink, room <= 0
+        before = receiver.received_size
         if self._intercept is None:
-            count = engine.receive(data, sink.deliver, room)
-            size = engine.received_size - before
+            count = receiver.receive(data, sink.deliver, room, sink.space)
+            size = receiver.received_size - before
         else:
             count, size = self._receive_some(data, room, self._intercept)
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
             full = sink.arrived(size) or count == room
-        if engine.pings or engine.pongs:
-            self._keepalive.take_control_frames(engine.pongs)
+        if receiver.pings or receiver.pongs:
+            self._keepalive.take_control_frames(receiver.pongs)
         return full
 
     def _receive_some(
         self,
-        data: bytes | memoryview,
+        data: memoryview,
         room: int,
         intercept: Callable[[Message], bool],
     ) -> tuple[int, int]:
@@ -214,7 +216,7 @@ class Incoming:
                 size += size_of(message)
                 put(message)
 
-        self._engine.receive(data, deliver, room)
+        self._receiver.receive(data, deliver, room, self._sink.space)
         return count, size
 
     # Stopping and going on.
@@ -233,8 +235,8 @@ class Incoming:
 
     def _drop_rest(self) -> None:
         self.redirect(NullSink())
-        if self._engine.stalled and not self._gate.catching_up:
-            self._process(b"", self._sink.room())
+        if self._receiver.stalled and not self._gate.catching_up:
+            self._process(_NOTHING, self._sink.room())
 
     def _on_room(self) -> None:
         """Take what the engine keeps, then go on reading."""
@@ -245,9 +247,9 @@ class Incoming:
             return
         if not gate.paused:
             return
-        if self._engine.stalled and not gate.catching_up:
-            self._process(b"", self._sink.room())
-        taken = gate.catching_up or not self._engine.stalled
+        if self._receiver.stalled and not gate.catching_up:
+            self._process(_NOTHING, self._sink.room())
+        taken = gate.catching_up or not self._receiver.stalled
         if self._sink.room() > 0 and taken:
             self._sink.reading_resumed()
             gate.resume()
@@ -262,6 +264,6 @@ class Incoming:
         if self._closing.ended.done():
             return
         if self._over:
-            self._process(b"", sys.maxsize)
+            self._process(_NOTHING, sys.maxsize)
         elif not self._gate.paused:
-            self._process(b"", self._sink.room())
+            self._process(_NOTHING, self._sink.room())

@@ -17,7 +17,7 @@ from resilient_ws.transport.tcp import errno_of, name_of
 
 if TYPE_CHECKING:
     from resilient_ws.protocol.close import Close
-    from resilient_ws.protocol.engine import Violation
+    from resilient_ws.protocol.violation import Violation
 
 
 def by_us(record: Close | None) -> ConnectionLost:

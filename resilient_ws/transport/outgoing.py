@@ -181,11 +181,12 @@ class Outgoing:
         a flood of pongs.
         """
         engine = self._engine
-        if self._full or len(engine.pings) > MAX_PONGS:
-            del engine.pings[:-1]
-        if engine.pings and not self._full:
-            frames = b"".join([engine.pong(payload) for payload in engine.pings])
-            engine.pings.clear()
+        pings = engine.receiver.pings
+        if self._full or len(pings) > MAX_PONGS:
+            del pings[:-1]
+        if pings and not self._full:
+            frames = b"".join([engine.pong(payload) for payload in pings])
+            pings.clear()
             self.write(frames)
 
     def close(self, code: int, reason: str) -> None:

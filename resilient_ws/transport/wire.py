@@ -127,7 +127,13 @@ class Wire(asyncio.BufferedProtocol):
         )
         self._closing = closing = Closing(engine, outgoing, keepalive, ended, loop)
         self.incoming = Incoming(
-            engine, sink, gate, keepalive, closing, intercept=intercept, loop=loop
+            engine.receiver,
+            sink,
+            gate,
+            keepalive,
+            closing,
+            intercept=intercept,
+            loop=loop,
         )
         #: Completed when the transport is gone.
         self._gone: asyncio.Future[None] = loop.create_future()
@@ -155,7 +161,7 @@ class Wire(asyncio.BufferedProtocol):
         self._closing.begin(transport, self._socket)
         self.keepalive.start()
         if tail:
-            self.incoming.take(tail)
+            self.incoming.take(memoryview(tail))
 
     def attach(
         self,

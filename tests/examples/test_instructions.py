@@ -52,11 +52,11 @@ def test_a_message_takes_no_more_bytecodes_than_its_budget() -> None:
 def test_a_line_more_for_each_message_is_found(tmp_path: Path) -> None:
     for folder in ("resilient_ws", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    module = tmp_path / "resilient_ws" / "protocol" / "inbound.py"
+    module = tmp_path / "resilient_ws" / "protocol" / "hot_loops.py"
     lines = module.read_text()
-    step = "                pos = stop\n                count += 1\n"
+    step = "            pos = stop\n            count += 1\n"
     assert lines.count(step) == 1
-    module.write_text(lines.replace(step, f"{step}                size += 0\n"))
+    module.write_text(lines.replace(step, f"{step}            size += 0\n"))
 
     done = run(tmp_path, "received")
     assert done.returncode == 1, done.stdout

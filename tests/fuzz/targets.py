@@ -38,7 +38,7 @@ ACCEPT: Final = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 def check_engine(data: bytes) -> None:
     """What holds for any stream; and plain messages are no longer than what came."""
-    assert check_stream(data, None).received_size <= len(data[2:])
+    assert check_stream(data, None).receiver.received_size <= len(data[2:])
 
 
 def check_deflate(data: bytes) -> None:
@@ -64,20 +64,22 @@ def check_stream(data: bytes, agreed: DeflateParameters | None) -> Engine:
     ]
     engine = whole.engine
     assert max(sizes, default=0) <= LIMIT
-    assert sum(sizes) == engine.received_size
-    assert all(len(payload) <= 125 for payload in (*engine.pings, *engine.pongs))
+    receiver = engine.receiver
+    assert sum(sizes) == receiver.received_size
+    assert all(len(payload) <= 125 for payload in (*receiver.pings, *receiver.pongs))
     check_answers(engine)
     return engine
 
 
 def check_answers(engine: Engine) -> None:
     """Whatever came can be answered, and a goodbye is the last word."""
-    for payload in engine.pings:
+    receiver = engine.receiver
+    for payload in receiver.pings:
         assert engine.pong(payload)
-    if engine.violation is not None:
-        assert engine.close_received is None
-        assert engine.close(engine.violation.code, engine.violation.text)
-    elif engine.close_received is not None:
+    if receiver.violation is not None:
+        assert receiver.close_received is None
+        assert engine.close(receiver.violation.code, receiver.violation.text)
+    elif receiver.close_received is not None:
         assert engine.close_reply()
     else:
         return

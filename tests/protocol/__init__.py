@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def server_frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
@@ -15,6 +21,16 @@ def server_frame(
     else:
         length = b"\x7f" + size.to_bytes(8, "big")
     return bytes([fin << 7 | rsv << 4 | opcode]) + length + payload
+
+
+def close_frame(code: int, reason: bytes = b"") -> bytes:
+    """Return a server's close frame."""
+    return server_frame(8, code.to_bytes(2, "big") + reason)
+
+
+def each_byte(data: bytes) -> Iterable[bytes]:
+    """Return the bytes as chunks of one."""
+    return (data[at : at + 1] for at in range(len(data)))
 
 
 def unmask(frame: bytes) -> tuple[int, bytes, int]:

@@ -8,12 +8,22 @@ from resilient_ws.protocol.engine import Engine
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resilient_ws.protocol.deflate import DeflateParameters
+    from resilient_ws.protocol.receiver import Receiver
 
 
 ROOM = 1 << 30
 #: What a buffer has behind the bytes that came: a message that nobody sent.
 STALE = b"\x81\x05stale" * 2
+
+
+def give(
+    receiver: Receiver, data: bytes, messages: list[str | bytes], room: int = ROOM
+) -> int:
+    """Hand over bytes, none to go on; return how many messages were delivered."""
+    return receiver.receive(memoryview(data), messages.append, room)
 
 
 class Owner:
@@ -26,8 +36,11 @@ class Owner:
         agreed: DeflateParameters | None = None,
     ) -> None:
         self.engine = Engine(max_message_size=limit)
+        self.receiver = self.engine.receiver
         if agreed is not None:
-            self.engine.use(agreed)
+            self.engine.enable_compression(agreed)
+        #: How many payload bytes there is room for.
+        self.space: Callable[[], int] = lambda: ROOM
         self.messages: list[str | bytes] = []
         for chunk in chunks:
             self.receive(chunk)
@@ -37,8 +50,8 @@ class Owner:
         """Hand over bytes in a buffer that held others before, and does after."""
         before = len(self.messages)
         buffer = bytearray(data + STALE)
-        count = self.engine.receive(
-            memoryview(buffer)[: len(data)], self.messages.append, room
+        count = self.receiver.receive(
+            memoryview(buffer)[: len(data)], self.messages.append, room, self.space
         )
         buffer[:] = b"\xff" * len(buffer)
         assert count == len(self.messages) - before <= max(0, room)
@@ -46,7 +59,7 @@ class Owner:
 
     def finish_turns(self) -> None:
         """Go on as often as it takes where only too much was to do for one call."""
-        while self.engine.spent:
+        while self.receiver.out_of_steps:
             self.receive(b"")
 
     def finish(self, room: int = ROOM) -> None:
@@ -54,25 +67,26 @@ class Owner:
         while self.is_stalled():
             count = self.receive(b"", room)
             # It only waits where no room was left, or enough was done for one call.
-            assert count == room or self.engine.spent or not self.is_stalled()
+            enough = count == room or self.receiver.out_of_steps
+            assert enough or not self.is_stalled()
 
     def is_stalled(self) -> bool:
-        return self.engine.stalled
+        return self.receiver.stalled
 
     def broke(self) -> int | None:
         """The code of what the peer did wrong."""
-        violation = self.engine.violation
+        violation = self.receiver.violation
         return None if violation is None else violation.code
 
     def seen(self) -> tuple[object, ...]:
         """All that an owner can see."""
-        engine = self.engine
+        receiver = self.receiver
         return (
             self.messages,
-            engine.pings,
-            engine.pongs,
-            engine.violation,
-            engine.close_received,
-            engine.received_size,
-            engine.stalled,
+            receiver.pings,
+            receiver.pongs,
+            receiver.violation,
+            receiver.close_received,
+            receiver.received_size,
+            receiver.stalled,
         )

@@ -175,5 +175,5 @@ def test_what_stands_first_decides(
     for start in range(0, len(stream), size):
         taking.receive(stream[start : start + size])
         taking.finish()
-    assert taking.engine.violation == violation
+    assert taking.receiver.violation == violation
     assert taking.messages == []

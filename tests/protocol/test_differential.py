@@ -63,12 +63,12 @@ def read_ours(
     for chunk in chunks:
         owner.receive(chunk, room)
     owner.finish(room)
-    engine = owner.engine
-    outcome = Outcome(owner.messages, engine.pings, engine.pongs)
-    if engine.violation is not None:
-        outcome.end = ("violation", engine.violation.code)
-    elif engine.close_received is not None:
-        close = engine.close_received
+    receiver = owner.receiver
+    outcome = Outcome(owner.messages, receiver.pings, receiver.pongs)
+    if receiver.violation is not None:
+        outcome.end = ("violation", receiver.violation.code)
+    elif receiver.close_received is not None:
+        close = receiver.close_received
         outcome.end = ("close", close.code, close.reason)
     return outcome
 
@@ -270,9 +270,9 @@ splits = st.lists(st.integers(0, 1 << 20), max_size=12)
 def closes_within_a_message(sent: Sequence[Piece]) -> bool:
     """Whether a close frame comes between fragments, which websockets refuses."""
     data = b"".join(piece.data for piece in sent)
-    engine = Engine(max_message_size=None)
-    engine.receive(data, lambda _: None, ROOM)
-    return engine.close_received is not None and engine._assembly.inside
+    receiver = Engine(max_message_size=None).receiver
+    receiver.receive(memoryview(data), lambda _: None, ROOM)
+    return receiver.close_received is not None and receiver._assembler.inside
 
 
 @settings(max_examples=1000, deadline=None)

@@ -14,7 +14,9 @@ from websockets.frames import Frame, Opcode
 
 from resilient_ws.protocol.frames import (
     BINARY,
+    FIN,
     PING,
+    RSV1,
     TEXT,
     KeyPool,
     encode_frame,
@@ -38,7 +40,7 @@ SIZES = [0, 1, 3, 4, 5, 125, 126, 127, 65535, 65536, 65537]
 @pytest.mark.parametrize("size", SIZES)
 def test_a_frame_carries_its_payload_in_the_shortest_length_form(size: int) -> None:
     payload = os.urandom(size)
-    frame = encode_frame(BINARY, payload, KEY)
+    frame = encode_frame(FIN | BINARY, payload, KEY)
     assert unmask(frame) == (0x82, payload, len(frame))
     header = read_header(frame, 0)
     assert header is not None
@@ -48,7 +50,7 @@ def test_a_frame_carries_its_payload_in_the_shortest_length_form(size: int) -> N
 @pytest.mark.parametrize("size", SIZES)
 def test_a_frame_is_the_one_that_websockets_reads(size: int) -> None:
     payload = os.urandom(size)
-    data = bytearray(encode_frame(BINARY, payload, KEY))
+    data = bytearray(encode_frame(FIN | BINARY, payload, KEY))
 
     def take(count: int) -> Generator[None, None, bytes]:
         yield from ()
@@ -73,7 +75,8 @@ def test_a_frame_is_the_one_that_websockets_reads(size: int) -> None:
     ],
 )
 def test_the_bits_of_the_first_byte_are_set(fin: bool, rsv1: bool, first: int) -> None:
-    assert encode_frame(TEXT, b"", KEY, fin, rsv1) == bytes([first, 0x80]) + KEY
+    flags = fin * FIN | rsv1 * RSV1
+    assert encode_frame(flags | TEXT, b"", KEY) == bytes([first, 0x80]) + KEY
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_the_bits_of_the_first_byte_are_set(fin: bool, rsv1: bool, first: int) -
 def test_every_kind_of_bytes_can_be_sent(
     payload: bytes | bytearray | memoryview, sent: bytes
 ) -> None:
-    assert unmask(encode_frame(PING, payload, KEY))[1] == sent
+    assert unmask(encode_frame(FIN | PING, payload, KEY))[1] == sent
 
 
 @pytest.mark.parametrize("routine", [mask, MASK], ids=["python", "compiled"])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resilient_ws import Inbox, InboxOverflowed
-from resilient_ws.protocol import inbound
-from resilient_ws.protocol.engine import Engine
+from resilient_ws.protocol import receiver
+from resilient_ws.protocol.receiver import Receiver
 from resilient_ws.testing import assert_no_leaks
 from resilient_ws.transport import outgoing
 from tests.wire.raw import CLOSE, PING, PONG, Peer, RawServer, frame
@@ -40,20 +40,21 @@ class Turns:
         self.calls = collections.Counter[int]()
         self._turn = 0
         self._loop = asyncio.get_running_loop()
-        receive = Engine.receive
+        receive = Receiver.receive
 
         def counted(
-            engine: Engine,
-            data: bytes,
+            receiver: Receiver,
+            chunk: memoryview,
             deliver: Callable[[str | bytes], object],
             room: int,
+            space: Callable[[], int],
         ) -> int:
             self.calls[self._turn] += 1
-            return receive(engine, data, deliver, room)
+            return receive(receiver, chunk, deliver, room, space)
 
-        monkeypatch.setattr(Engine, "receive", counted)
+        monkeypatch.setattr(Receiver, "receive", counted)
         # The fewer steps there are in a turn, the smaller the flood that shows it.
-        monkeypatch.setattr(inbound, "MAX_STEPS", STEPS)
+        monkeypatch.setattr(receiver, "MAX_STEPS", STEPS)
         self._next()
 
     def _next(self) -> None:
@@ -97,7 +98,7 @@ async def test_the_loop_goes_round_within_a_flood_and_what_follows_it_arrives(
 async def test_a_full_inbox_within_a_flood_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inbound, "MAX_STEPS", STEPS)
+    monkeypatch.setattr(receiver, "MAX_STEPS", STEPS)
     count = 300
 
     def script(peer: Peer) -> None:

@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from resilient_ws import Inbox, ResilientWSError, Timeouts
-from resilient_ws.protocol.engine import Engine
-from resilient_ws.protocol.work import INFLATED_PER_STEP, MAX_MESSAGES, MAX_STEPS
+from resilient_ws.protocol.receiver import Receiver
+from resilient_ws.protocol.steps import INFLATED_PER_STEP, MAX_MESSAGES, MAX_STEPS
 from resilient_ws.testing import assert_no_leaks
 from tests.hostile.streams import BOMB, COMPRESSED, STREAMS
 from tests.wire.raw import RawServer
@@ -53,25 +53,26 @@ class Turns:
         self.work = [Work()]
         self.enough = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        receive = Engine.receive
+        receive = Receiver.receive
 
         def counted(
-            engine: Engine,
-            data: bytes,
+            receiver: Receiver,
+            chunk: memoryview,
             deliver: Callable[[str | bytes], object],
             room: int,
+            space: Callable[[], int],
         ) -> int:
-            before = engine.received_size
-            controls = len(engine.pings) + len(engine.pongs)
-            count = receive(engine, data, deliver, room)
+            before = receiver.received_size
+            controls = len(receiver.pings) + len(receiver.pongs)
+            count = receive(receiver, chunk, deliver, room, space)
             work = self.work[-1]
             work.calls += 1
             work.messages += count
-            work.controls += len(engine.pings) + len(engine.pongs) - controls
-            work.inflated += engine.received_size - before
+            work.controls += len(receiver.pings) + len(receiver.pongs) - controls
+            work.inflated += receiver.received_size - before
             return count
 
-        monkeypatch.setattr(Engine, "receive", counted)
+        monkeypatch.setattr(Receiver, "receive", counted)
         self._next()
 
     def _next(self) -> None:

@@ -269,7 +269,7 @@ class UserSide:
             wire.buffer_updated(len(stale_bytes))
             wire.pause_writing()
             wire.resume_writing()
-            wire.keepalive.take_control_frames(wire.engine.pongs)
+            wire.keepalive.take_control_frames(wire.engine.receiver.pongs)
             wire.keepalive.resumed()
             wire.keepalive.suspect()
             wire._closing.farewell()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
+import random
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resilient_ws.protocol.deflate import DeflateParameters
 from resilient_ws.protocol.engine import Engine
-from resilient_ws.protocol.work import (
+from resilient_ws.protocol.steps import (
     DEFLATED_PER_STEP,
     INFLATED_PER_STEP,
     MAX_MESSAGES,
@@ -19,6 +19,7 @@ from resilient_ws.protocol.work import (
 )
 from tests.hostile.streams import BOMB, COMPRESSED, DEFLATED, STREAMS, deflated
 from tests.protocol import server_frame as frame
+from tests.protocol.owner import give
 
 
 if TYPE_CHECKING:
@@ -86,18 +87,18 @@ def test_the_work_of_a_call_is_bounded(
 ) -> None:
     chunks = list(reads(name))
     counts = Zlib(monkeypatch)
-    engine, messages = Engine(), list[str | bytes]()
+    receiver, messages = Engine().receiver, list[str | bytes]()
     if name in COMPRESSED:
-        engine.use(DeflateParameters(peer_takeover=takeover))
+        receiver.enable_compression(bits=15, takeover=takeover)
 
     def call(data: bytes) -> None:
         messages.clear()
-        engine.pings.clear()
-        engine.pongs.clear()
+        receiver.pings.clear()
+        receiver.pongs.clear()
         counts.reset()
-        engine.receive(data, messages.append, 1 << 30)
+        give(receiver, data, messages)
         assert len(messages) <= MAX_MESSAGES
-        assert len(engine.pings) + len(engine.pongs) <= MAX_STEPS
+        assert len(receiver.pings) + len(receiver.pongs) <= MAX_STEPS
         assert counts.calls <= MAX_STEPS + 1
         assert counts.states <= MAX_STEPS // STREAM_STEPS + 1
         assert counts.taken <= MAX_STEPS * (DEFLATED_PER_STEP + 5) + PIECE_IN
@@ -106,49 +107,83 @@ def test_the_work_of_a_call_is_bounded(
     for chunk in chunks:
         call(chunk)
         calls = 1
-        while engine.spent and calls < CALLS:
+        while receiver.out_of_steps and calls < CALLS:
             call(b"")
             calls += 1
 
 
+def test_a_first_piece_of_each_message_counts_like_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One byte more than zlib gives at once, from 260 bytes: a read has 80 MiB of them.
+    counts = Zlib(monkeypatch)
+    receiver, messages = Engine().receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
+    read = deflated(bytes(PIECE_OUT + 1)) * (READ // 300)
+    give(receiver, read, messages)
+    assert receiver.out_of_steps
+    assert counts.made <= MAX_STEPS * INFLATED_PER_STEP + PIECE_OUT
+    assert sum(map(len, messages)) > 3 * 1024 * 1024
+
+
+def test_a_read_of_messages_that_do_not_shrink_is_one_call() -> None:
+    receiver, messages = Engine().receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
+    message = random.Random(3).randbytes(16 * 1024 - 16)
+    read = deflated(message) * 16
+    assert READ - 1024 < len(read) <= READ
+    assert give(receiver, read, messages) == 16
+    assert messages == [message] * 16
+
+
+def test_a_call_that_has_done_more_than_enough_takes_no_plain_messages() -> None:
+    receiver, messages = Engine().receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
+    # Each is a step, and the bytes that come out of zlib are some more.
+    read = deflated(bytes(100)) * MAX_STEPS + frame(1, b"plain") * 10
+    assert give(receiver, read, messages) == MAX_STEPS
+    assert receiver.out_of_steps
+    assert give(receiver, b"", messages) == 10
+
+
 def test_a_bomb_within_a_message_goes_on_in_the_next_call() -> None:
-    engine, messages = Engine(max_message_size=None), list[str | bytes]()
-    engine.use(DeflateParameters())
+    receiver, messages = Engine(max_message_size=None).receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
     size = 64 * 1024 * 1024
     stream = zlib.compressobj(9, wbits=-15)
     payload = stream.compress(bytes(size)) + stream.flush(zlib.Z_SYNC_FLUSH)[:-4]
     data = frame(2, payload, rsv=DEFLATED) + frame(1, b"next")
-    engine.receive(data, messages.append, 10)
+    give(receiver, data, messages, 10)
     calls = 1
-    while engine.stalled:
-        assert engine.spent
+    while receiver.stalled:
+        assert receiver.out_of_steps
         assert messages == []
-        engine.receive(b"", messages.append, 10)
+        give(receiver, b"", messages, 10)
         calls += 1
     assert calls == size // (MAX_STEPS * INFLATED_PER_STEP) + 1
     assert messages == [bytes(size), "next"]
 
 
 def test_what_comes_while_a_message_is_inflated_waits_for_it() -> None:
-    engine, messages = Engine(), list[str | bytes]()
-    engine.use(DeflateParameters())
-    engine.receive(deflated(bytes(BOMB)) * 3, messages.append, 10)
-    assert (engine.stalled, engine.spent) == (True, True)
-    engine.receive(b"", messages.append, 0)
-    assert (engine.stalled, engine.spent) == (True, False)
+    receiver, messages = Engine().receiver, list[str | bytes]()
+    receiver.enable_compression(bits=15, takeover=True)
+    give(receiver, deflated(bytes(BOMB)) * 3, messages, 10)
+    assert (receiver.stalled, receiver.out_of_steps) == (True, True)
+    give(receiver, b"", messages, 0)
+    assert (receiver.stalled, receiver.out_of_steps) == (True, False)
     for byte in frame(9, b"p"):
-        engine.receive(bytes([byte]), messages.append, 0)
+        give(receiver, bytes([byte]), messages, 0)
     assert messages == [bytes(BOMB)]
-    assert engine.pings == []
-    while engine.stalled:
-        engine.receive(b"", messages.append, 10)
+    assert receiver.pings == []
+    while receiver.stalled:
+        give(receiver, b"", messages, 10)
     assert messages == [bytes(BOMB)] * 3
-    assert engine.pings == [b"p"]
+    assert receiver.pings == [b"p"]
 
 
 def test_fragments_by_the_thousand_do_not_have_garbage_collected() -> None:
     # The collector would look at all that the process has: tens of milliseconds.
-    engine, messages = Engine(), list[str | bytes]()
+    receiver, messages = Engine().receiver, list[str | bytes]()
     flood = frame(1, b"", fin=False) + frame(0, b"x", fin=False) * (4 * MAX_STEPS)
     collections: list[str] = []
 
@@ -158,9 +193,9 @@ def test_fragments_by_the_thousand_do_not_have_garbage_collected() -> None:
     gc.collect()
     gc.callbacks.append(note)
     try:
-        engine.receive(flood, messages.append, 10)
-        while engine.spent:
-            engine.receive(b"", messages.append, 10)
+        give(receiver, flood, messages, 10)
+        while receiver.out_of_steps:
+            give(receiver, b"", messages, 10)
     finally:
         gc.callbacks.remove(note)
     assert collections == []

@@ -1,9 +1,9 @@
-"""The payload of a message that arrives in pieces: text or binary.
+"""Collects the payload of a plain message that arrives in parts.
 
-Rules. A piece is processed once: text is decoded as it comes, so that it is refused as
-soon as it cannot be UTF-8, and at most three bytes wait for the rest of their
-character. Tiny pieces are joined early, because a message of millions of them would use
-several times its size in memory.
+Rules. Each part is processed once. Text is decoded as it comes, so that it is refused
+as soon as it cannot be UTF-8; at most three bytes wait for the rest of their character.
+Tiny parts are joined early, because a message of millions of them would use several
+times its size in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from codecs import utf_8_decode
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.protocol.violation import BAD_TEXT, Broken
+from resilient_ws.protocol.violation import BAD_TEXT, BrokenRule
 
 
 if TYPE_CHECKING:
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 #: unknown size is no better: if realloc has to move it, it is copied eight times over;
 #: and io.StringIO is a list of parts up to Python 3.11.
 _MAX_PARTS: Final = 16 * 1024
+
 #: A frame of more bytes is large.
 LARGE: Final = 64 * 1024
-#: After that many bytes, memory is reserved for the announced size: up to 1 MiB, and
-#: then up to eight times what has come, but at most 16 MiB ahead of that, or half of it
-#: if that is more. The peer may never send what it announced.
-_BELIEVED: Final = 1024 * 1024
-_TIMES: Final = 8
-_AHEAD: Final = 16 * 1024 * 1024
+
+#: How far :class:`LargePayload` believes the size that a frame announces, because the
+#: peer may never send it. Once ``LARGE`` bytes have come, it reserves memory for up to
+#: 1 MiB; later for up to eight times what has come, but at most 16 MiB ahead of that,
+#: or half of it if that is more.
+_BELIEVED_AT_ONCE: Final = 1024 * 1024
+_BELIEVED_TIMES: Final = 8
+_BELIEVED_AHEAD: Final = 16 * 1024 * 1024
 
 
-class Text:
-    """A text message.
+class TextPayload:
+    """The payload of a text message.
 
     Args:
         wrong: The violation to raise if the text is not UTF-8.
@@ -55,43 +58,43 @@ class Text:
         # The bytes of an incomplete character.
         self._rest = b""
 
-    def add(self, piece: bytes | memoryview) -> None:
+    def add(self, part: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises:
-            Broken: Whatever follows, the text cannot be UTF-8.
+            BrokenRule: Whatever follows, the text cannot be UTF-8.
         """
-        self.size += len(piece)
+        self.size += len(part)
         if self._rest:
-            piece, self._rest = self._rest + piece, b""
+            part, self._rest = self._rest + part, b""
         try:
-            text, taken = utf_8_decode(piece, "strict", False)  # noqa: FBT003 - as codecs has it
+            text, taken = utf_8_decode(part, "strict", False)  # noqa: FBT003 - as codecs has it
         except UnicodeDecodeError:
-            raise Broken(self._wrong) from None
+            raise BrokenRule(self._wrong) from None
         parts = self._parts
         parts.append(text)
         if len(parts) >= self._joined + _MAX_PARTS:
             parts[self._joined :] = ["".join(parts[self._joined :])]
             self._joined += 1
-        if taken < len(piece):
-            rest = self._rest = bytes(piece[taken:])
-            # Half a surrogate is refused here: Python waits for its third byte.
+        if taken < len(part):
+            rest = self._rest = bytes(part[taken:])
+            # Refuse half a surrogate here: Python would wait for its third byte.
             if b"\xed\xa0" <= rest < b"\xee":
-                raise Broken(self._wrong)
+                raise BrokenRule(self._wrong)
 
     def finish(self) -> str:
         """Return the message.
 
         Raises:
-            Broken: The message ends within a character.
+            BrokenRule: The message ends within a character.
         """
         if self._rest:
-            raise Broken(self._wrong)
+            raise BrokenRule(self._wrong)
         return "".join(self._parts)
 
 
-class Binary:
-    """A binary message.
+class BinaryPayload:
+    """The payload of a binary message.
 
     Attributes:
         size: The bytes of payload so far.
@@ -102,13 +105,14 @@ class Binary:
     def __init__(self) -> None:
         self.size = 0
         self._parts: list[bytes] = []
+        # How many of the parts were joined from many.
         self._joined = 0
 
-    def add(self, piece: bytes | memoryview) -> None:
+    def add(self, part: bytes | memoryview) -> None:
         """Take the next bytes."""
-        self.size += len(piece)
+        self.size += len(part)
         parts = self._parts
-        parts.append(bytes(piece))
+        parts.append(bytes(part))
         if len(parts) >= self._joined + _MAX_PARTS:
             parts[self._joined :] = [b"".join(parts[self._joined :])]
             self._joined += 1
@@ -118,10 +122,10 @@ class Binary:
         return b"".join(self._parts)
 
 
-class Large:
-    """A binary message in one large frame.
+class LargePayload:
+    """The payload of a binary message in one large frame.
 
-    It grows in place and is returned without a copy. Joining pieces at the end would
+    It grows in place and is returned without a copy. Joining parts at the end would
     hold them twice, and the C library would request such a peak from the system, and
     return it, for each message.
 
@@ -132,32 +136,32 @@ class Large:
         size: The bytes of payload so far.
     """
 
-    __slots__ = ("_announced", "_room", "_whole", "size")
+    __slots__ = ("_announced", "_buffer", "_reserved", "size")
 
     def __init__(self, announced: int) -> None:
         self.size = 0
         self._announced = announced
-        self._whole = BytesIO()
+        self._buffer = BytesIO()
         # The bytes reserved so far; up to this size BytesIO grows by itself.
-        self._room = LARGE
+        self._reserved = LARGE
 
-    def add(self, piece: bytes | memoryview) -> None:
+    def add(self, part: bytes | memoryview) -> None:
         """Take the next bytes."""
-        size = self.size + len(piece)
-        if size > self._room:
-            self._make_room(size)
-        self._whole.write(piece)
+        size = self.size + len(part)
+        if size > self._reserved:
+            self._reserve(size)
+        self._buffer.write(part)
         self.size = size
 
-    def _make_room(self, size: int) -> None:
+    def _reserve(self, size: int) -> None:
         """Reserve more memory than has come, so that the buffer is seldom moved."""
-        ahead = size + max(_AHEAD, size // 2)
-        believed = max(_BELIEVED, min(_TIMES * size, ahead))
-        self._room = min(self._announced, believed)
-        self._whole.seek(self._room - 1)
-        self._whole.write(b"\0")
-        self._whole.seek(self.size)
+        ahead = size + max(_BELIEVED_AHEAD, size // 2)
+        believed = max(_BELIEVED_AT_ONCE, min(_BELIEVED_TIMES * size, ahead))
+        self._reserved = min(self._announced, believed)
+        self._buffer.seek(self._reserved - 1)
+        self._buffer.write(b"\0")
+        self._buffer.seek(self.size)
 
     def finish(self) -> bytes:
         """Return the message."""
-        return self._whole.getvalue()
+        return self._buffer.getvalue()
