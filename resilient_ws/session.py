@@ -22,8 +22,7 @@ from resilient_ws.events import (
     SessionClosed,
 )
 from resilient_ws.inbox.iteration import Iteration
-from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.payload import check_message_id
+from resilient_ws.outbox.delivery import Delivery, check_message_id
 from resilient_ws.policy._validate import (
     check_duration,
     require,
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from resilient_ws.connection import OnOpen
     from resilient_ws.inbox import Inbox, Interruption
     from resilient_ws.limiter import ConnectLimiter
-    from resilient_ws.outbox.payload import Sendable
+    from resilient_ws.outbox.delivery import Sendable
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.policy.access import Access
     from resilient_ws.policy.backoff import Reconnect
@@ -479,11 +478,7 @@ class Session:
         where ``Outbox.confirm`` is ``"write"``). Messages that wait to be written
         follow, those that an earlier session left in a durable store included.
         """
-        return (
-            []
-            if self._supervisor is None
-            else self._supervisor.outbox.traffic.outstanding()
-        )
+        return [] if self._supervisor is None else self._supervisor.outbox.outstanding()
 
     # Receiving.
 

@@ -370,7 +370,7 @@ class Supervisor:
             buffer,
             loop=self._loop,
             report=self._report,
-            acknowledge=self.outbox.traffic.acknowledge,
+            acknowledge=self.outbox.acknowledge,
             complain=self.journal.complain,
             on_fatal=self.fail,
         )
@@ -431,22 +431,20 @@ class Supervisor:
         wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
         wire.outgoing.on_writable = self.outbox.resume
         if self._settings.outbox.confirm != "write":
-            wire.watchman.on_passed = partial(self.outbox.traffic.passed, wire.outgoing)
+            wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
         wire.ended.add_done_callback(partial(self._lost, wire))
-        self.outbox.traffic.attach(
-            wire.outgoing, wire.watchman.ping, epoch=self.journal.epoch
-        )
+        self.outbox.attach(wire.outgoing, wire.watchman.ping, epoch=self.journal.epoch)
 
     def _lost(self, wire: Wire, because: asyncio.Future[ConnectionLost]) -> None:
-        self.outbox.traffic.detach(wire.outgoing, because.result())
+        self.outbox.detach(wire.outgoing, because.result())
 
     async def _served(self, wire: Wire, opened: float) -> Ending | None:
         """Return why a connection ended; end it first if an order says so."""
         if wire.ended.done():
             lost = wire.ended.result()
             # If it was lost before it was open, its callback has not run yet.
-            self.outbox.traffic.detach(wire.outgoing, lost)
-            suspected = self.outbox.traffic.suspected
+            self.outbox.detach(wire.outgoing, lost)
+            suspected = self.outbox.suspected
             return self.journal.dropped(
                 wire, lost, opened, self.inbox, suspected=suspected
             )
@@ -478,14 +476,14 @@ class Supervisor:
                 if order.drain != 0:
                     share = HANDSHAKE_SHARE * self._settings.timeouts.close
                     await self.outbox.drained(limit - share, limit / 2)
-                self.outbox.traffic.halt(wire.outgoing)
+                self.outbox.halt(wire.outgoing)
                 await wire.close(order.code, order.reason, discard=closing is not None)
                 await wire.finish()
         except TimeoutError:
             if not wire.ended.done():
                 self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
-            self.outbox.traffic.detach(wire.outgoing)
+            self.outbox.detach(wire.outgoing)
             wire.abort()
             self.journal.closed(wire)
 

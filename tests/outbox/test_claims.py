@@ -41,12 +41,12 @@ class Claiming:
             self.sent.append(await send(self.queue, text, **more))
         self.attach(self.link)
         assert len(self.queue) == len(TEXTS)
-        assert self.queue.traffic.outstanding() == self.sent
+        assert self.queue.outstanding() == self.sent
         assert self.link.sent == []
 
     def attach(self, link: Link) -> None:
         self.epoch += 1
-        self.queue.traffic.attach(link, lambda: None, epoch=self.epoch)
+        self.queue.attach(link, lambda: None, epoch=self.epoch)
 
     async def settle(self) -> None:
         await asyncio.sleep(0.5)
@@ -62,12 +62,12 @@ async def test_what_was_claimed_and_not_written_is_on_disk_again(
     claiming: Claiming,
 ) -> None:
     await claiming.begin()
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     await claiming.settle()
     assert claiming.link.sent == []
     assert inside(claiming.store) == TEXTS
     assert [m.transmissions for m in claiming.store.pending()] == [0, 0, 0]
-    assert claiming.queue.traffic.outstanding() == claiming.sent
+    assert claiming.queue.outstanding() == claiming.sent
     assert all(delivery.stored for delivery in claiming.sent)
     again = Link()
     claiming.attach(again)
@@ -81,7 +81,7 @@ async def test_another_connection_writes_it_once_and_in_order(
     claiming: Claiming,
 ) -> None:
     await claiming.begin()
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     again = Link()
     claiming.attach(again)
     await claiming.settle()
@@ -99,9 +99,9 @@ async def test_what_is_sent_again_goes_before_what_was_claimed(
     await claiming.begin()
     await claiming.settle()
     assert claiming.link.sent == ["0", "1"]
-    claiming.queue.traffic.passed(claiming.link, 1)
+    claiming.queue.passed(claiming.link, 1)
     # "2" is being claimed, and "1" is not confirmed yet.
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     again = Link()
     claiming.attach(again)
     await claiming.settle()
@@ -125,8 +125,8 @@ async def test_what_is_lost_before_it_is_back_on_disk_is_not_there_afterwards(
 ) -> None:
     claiming = Claiming(tmp_path / "outbox.db", max_messages=3, overflow="drop_oldest")
     await claiming.begin()
-    claiming.queue.traffic.detach(claiming.link)
-    while not claiming.queue._line:  # noqa: ASYNC110 - nothing tells of it
+    claiming.queue.detach(claiming.link)
+    while not list(claiming.queue._backlog):  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0)
     newest = asyncio.create_task(send(claiming.queue, "3"))
     await claiming.settle()
@@ -138,7 +138,7 @@ async def test_what_is_lost_before_it_is_back_on_disk_is_not_there_afterwards(
 
 async def test_a_halted_connection_is_not_written_to(claiming: Claiming) -> None:
     await claiming.begin()
-    claiming.queue.traffic.halt(claiming.link)
+    claiming.queue.halt(claiming.link)
     await claiming.settle()
     assert claiming.link.sent == []
     assert inside(claiming.store) == TEXTS
@@ -149,7 +149,7 @@ async def test_only_if_open_goes_with_its_connection(claiming: Claiming) -> None
     # Accepted while it was open, so that it is among what is claimed.
     await claiming.begin({}, {}, {})
     claiming.sent[1].only_epoch = claiming.epoch
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     await claiming.settle()
     assert claiming.sent[1].state is DeliveryState.DROPPED
     assert not claiming.sent[1].maybe_delivered

@@ -199,7 +199,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         self.run(self.queue.open())
         self.settle()
-        for delivery in self.queue.traffic.outstanding():
+        for delivery in self.queue.outstanding():
             assert delivery.message_id is not None
             self.deliveries[delivery.message_id] = delivery
 
@@ -229,14 +229,14 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.link is not None
         done = self.link.messages_written - len(self.model.flying) + count
         self.model.confirm(count)
-        self.queue.traffic.passed(self.link, done)
+        self.queue.passed(self.link, done)
 
     @precondition(lambda self: self.former is not None)
     @rule()
     def stale_pong(self) -> None:
         """Too late, and from another connection: it confirms nothing."""
         assert self.former is not None
-        self.queue.traffic.passed(self.former, 1000)
+        self.queue.passed(self.former, 1000)
 
     @precondition(lambda self: self.model.open)
     @rule()
@@ -244,7 +244,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """One that passed nothing: the peer reads."""
         assert self.link is not None
         self.model.pong()
-        self.queue.traffic.passed(self.link, 0)
+        self.queue.passed(self.link, 0)
 
     @precondition(lambda self: self.model.open)
     @rule(how=st.sampled_from(sorted(ENDS)))
@@ -253,7 +253,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.model.suspect(named=how == "named")
         self.model.drop()
         self.former = self.link
-        self.queue.traffic.detach(self.link, ENDS[how])
+        self.queue.detach(self.link, ENDS[how])
         self.link = None
 
     @precondition(lambda self: not self.model.open)
@@ -262,7 +262,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.connect()
         self.link = Link()
         self.epochs += 1
-        self.queue.traffic.attach(self.link, lambda: None, epoch=self.epochs)
+        self.queue.attach(self.link, lambda: None, epoch=self.epochs)
 
     @rule()
     def expire(self) -> None:
@@ -342,7 +342,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.write()
         self.settle()
         assert self.wire == self.model.wire
-        names = [delivery.message_id for delivery in self.queue.traffic.outstanding()]
+        names = [delivery.message_id for delivery in self.queue.outstanding()]
         assert names == [m.name for m in self.model.flying + self.model.waiting]
         assert len(self.queue) == len(self.model.waiting)
         self.compare_states([])

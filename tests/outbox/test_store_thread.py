@@ -11,7 +11,7 @@ import pytest
 
 import resilient_ws
 from resilient_ws import DeliveryState, MemoryStore, Outbox, SQLiteStore, StoreError
-from resilient_ws.outbox.payload import MAX_MESSAGE_ID
+from resilient_ws.outbox.delivery import MAX_MESSAGE_ID
 from resilient_ws.outbox.store import database
 from resilient_ws.outbox.store.database import Database
 from tests.outbox.refusals import offline
