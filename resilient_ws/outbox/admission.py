@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import MessageTooBig, OutboxFull
 from resilient_ws.events import OutboxOverflowed, SessionClosed
-from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
@@ -21,12 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-    from resilient_ws.outbox.backlog import Backlog
-    from resilient_ws.outbox.delivery import Delivery
-    from resilient_ws.outbox.flight import Flight
     from resilient_ws.outbox.places import Places
     from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.outbox.settlement import Settlement
     from resilient_ws.outbox.writer import Writer
 
 
@@ -41,51 +36,40 @@ class Admission:
     Args:
         policy: The settings of the outbox.
         places: The places of the messages, and the room that they take.
-        backlog: The messages that wait.
-        flight: The messages written and not confirmed.
-        settlement: The writer of delivery states.
         writer: Writes to the connection.
-        needs_room: Whether a message needs room even if it can be written at once.
+        durable: Whether the store keeps a message before it is written.
         loop: The session's loop.
         report: Called with an event when ``overflow`` discards messages.
     """
 
     __slots__ = (
-        "_backlog",
-        "_flight",
         "_loop",
-        "_needs_room",
         "_places",
         "_policy",
         "_report",
-        "_settlement",
         "_writer",
         "end",
+        "needs_room",
         "senders",
     )
 
     def __init__(
         self,
         policy: Outbox,
-        *,
         places: Places,
-        backlog: Backlog,
-        flight: Flight,
-        settlement: Settlement,
         writer: Writer,
-        needs_room: bool,
+        *,
+        durable: bool,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Event], None],
     ) -> None:
         self._policy = policy
         self._places = places
-        self._backlog = backlog
-        self._flight = flight
-        self._settlement = settlement
         self._writer = writer
-        self._needs_room = needs_room
         self._loop = loop
         self._report = report
+        #: Whether a message needs room although it can be written at once: it is kept.
+        self.needs_room = places.keeps_written or durable
         #: The senders that wait, in order of arrival.
         self.senders: deque[asyncio.Future[None]] = _NOBODY
         #: Why nothing is accepted any more; ``None`` while messages are.
@@ -142,7 +126,7 @@ class Admission:
         if link is not None:
             if not link.writable():
                 return True if writer.draining and fits else None
-            if not self._needs_room and writer.ready() is not None:
+            if not self.needs_room and writer.ready() is not None:
                 return True
             if not fits and not writer.stuck:
                 return None
@@ -158,20 +142,12 @@ class Admission:
         discarded = 1
         if overflow == "drop_oldest":
             discarded = 0
-            while not self._places.fits(size) and (oldest := self._oldest()):
-                self._settlement.lose([oldest], DeliveryState.DROPPED)
+            while not self._places.fits(size) and self._writer.drop_oldest():
                 discarded += 1
             if not self._places.fits(size):
                 return None  # the store is busy with the messages that take the room
         self._report(OutboxOverflowed(overflow=overflow, discarded=discarded))
         return overflow == "drop_oldest"
-
-    def _oldest(self) -> Delivery | None:
-        """Return the oldest message that can be dropped to make room."""
-        oldest = self._backlog.first()
-        if oldest is None and self._places.keeps_written:
-            oldest = self._flight.first()
-        return oldest
 
     def _full(self) -> OutboxFull:
         open_ = self._writer.link is not None

@@ -22,7 +22,6 @@ from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from resilient_ws.outbox.store.ledger import Row
     from resilient_ws.protocol.message import Message
 
 #: What may be sent: ``str`` as text, everything else as binary.
@@ -251,21 +250,3 @@ class Delivery:
             ends = f"{self.accused} connections ended"
             return f"{ends} while it was the only message in flight"
         return "its connection ended before it was confirmed"
-
-
-def restored(row: Row, terms: Terms) -> Delivery:
-    """Return the delivery of a message that an earlier session left in its store."""
-    delivery = Delivery(
-        terms,
-        row.sequence,
-        None,
-        row.size,
-        row.message_id,
-        row.expires_at,
-        None,
-    )
-    delivery.accepted_at = row.accepted_at
-    delivery.transmissions = row.transmissions
-    delivery.accused = row.accused
-    delivery.stored = row.poison is None
-    return delivery

@@ -20,7 +20,7 @@ import attrs
 
 from resilient_ws.events import ConfirmationOverdue
 from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.places import Place
+from resilient_ws.outbox.places import Place, place_of
 from resilient_ws.outbox.suspects import Suspects
 from resilient_ws.state import DeliveryState
 
@@ -108,6 +108,7 @@ class Flight:
         "_report",
         "_reported",
         "_suspects",
+        "confirms",
         "link",
         "overdue",
     )
@@ -126,8 +127,9 @@ class Flight:
         self._loop = loop
         self._report = report
         self._proceed = proceed
-        confirms = policy.goal is DeliveryState.CONFIRMED
-        self._suspects = Suspects(policy.max_in_flight if confirms else sys.maxsize)
+        #: Whether written messages have to be confirmed at all.
+        self.confirms = confirms = policy.goal is DeliveryState.CONFIRMED
+        self._suspects = Suspects(policy.max_in_flight)
         # By their sequence numbers, in the order of writing.
         self._in_flight: dict[int, _Written] = {} if confirms else _NONE_IN_FLIGHT
         # Messages that were written to any connection, by their ids.
@@ -196,7 +198,8 @@ class Flight:
 
     def doubt(self) -> None:
         """Go slowly: a message of an earlier session may have ended its connection."""
-        self._suspects.doubt()
+        if self.confirms:
+            self._suspects.doubt()
 
     @property
     def suspected(self) -> bool:
@@ -223,28 +226,31 @@ class Flight:
 
     def window(self) -> int:
         """Return how many more messages may be written now."""
+        if not self.confirms:
+            return sys.maxsize
         return self._suspects.window - len(self._in_flight)
 
     def add(self, deliveries: Sequence[Delivery], link: Link) -> None:
-        """Watch the messages of a batch that have to be confirmed.
+        """Watch written messages until they are confirmed; the others are gone.
 
         Args:
-            deliveries: All messages that were just handed to the connection, in order.
+            deliveries: The messages that were just handed to the connection, in order.
             link: The connection.
         """
         self._suspects.note_written(len(deliveries))
         when = self._loop.time()
         first = link.messages_written - len(deliveries) + 1
-        awaited: list[Delivery] = []
+        awaited = [delivery for delivery in deliveries if delivery.awaited]
+        others = [delivery for delivery in deliveries if not delivery.awaited]
+        self._places.move_all(awaited, Place.IN_FLIGHT)
+        self._places.move_all(others, Place.GONE)
         for mark, delivery in enumerate(deliveries, first):
-            if delivery.awaited:
+            if place_of(delivery) is Place.IN_FLIGHT:
                 self._in_flight[delivery.sequence] = _Written(delivery, mark, when)
                 self._first_mark = self._first_mark or mark
-                awaited.append(delivery)
                 if delivery.transmissions == 1:
                     self.remember(delivery)
         if awaited:
-            self._places.move_all(awaited, Place.IN_FLIGHT)
             self._expect(when)
 
     def remember(self, delivery: Delivery) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.outbox.admission import Admission
 from resilient_ws.outbox.backlog import Backlog
-from resilient_ws.outbox.delivery import Delivery, Terms, payload_of, restored
+from resilient_ws.outbox.delivery import Delivery, Terms, payload_of
 from resilient_ws.outbox.flight import Flight
+from resilient_ws.outbox.leftovers import take_over
 from resilient_ws.outbox.places import Place, Places
 from resilient_ws.outbox.settlement import Settlement
 from resilient_ws.outbox.writer import Writer
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 #: Seconds that a cancelled ``send`` waits for the store to delete its message.
 WITHDRAWAL_TIMEOUT: Final = 1.0
-#: Messages of an earlier session that one turn of the loop takes over.
-RESTORED_PER_TURN: Final = 1000
 _NO_ID: Final = (
     "message_id is needed, because Outbox.confirm is a callable: an acknowledgement "
     "finds its message by this id. If the server never acknowledges this message, "
@@ -67,7 +66,6 @@ class OutboxQueue:
         "_ledger",
         "_max_bytes",
         "_needs_id",
-        "_needs_room",
         "_places",
         "_progress",
         "_sequence",
@@ -89,49 +87,37 @@ class OutboxQueue:
         # Copied, because every message needs them.
         self._max_bytes, self._ttl = policy.max_bytes, policy.ttl
         self._needs_id = policy.ack_of is not None
-        self._terms = Terms(policy.goal, check_waiting)
-        # For messages that nobody will confirm, whatever the policy asks for.
-        self._terms_of_write = self._terms
+        self._terms = self._terms_of_write = Terms(policy.goal, check_waiting)
         if self._terms.awaited:
+            # For messages that nobody will confirm, whatever the policy asks for.
             self._terms_of_write = Terms(DeliveryState.WRITTEN, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
-        # A message written at once takes no room, unless it is kept nevertheless.
-        self._needs_room = policy.resend or ledger.durable
+        progressed = self._progressed
         self._places = places = Places(
             max_messages=policy.max_messages,
             max_bytes=policy.max_bytes,
             keeps_written=policy.resend,
         )
-        progressed = self._progressed
         self._flight = flight = Flight(
             policy, places, loop=loop, report=report, proceed=self.resume
         )
         self._settlement = settlement = Settlement(
-            policy, places=places, flight=flight, ledger=ledger, report=report
+            policy, places, flight, ledger=ledger, report=report
         )
         self._backlog = backlog = Backlog(
             places, settlement, loop=loop, clock=ledger.clock, progressed=progressed
         )
         self._writer = writer = Writer(
-            policy,
-            places=places,
-            backlog=backlog,
-            flight=flight,
-            settlement=settlement,
+            places,
+            backlog,
+            flight,
+            settlement,
             ledger=ledger,
             loop=loop,
             progressed=progressed,
         )
         self._admission = Admission(
-            policy,
-            places=places,
-            backlog=backlog,
-            flight=flight,
-            settlement=settlement,
-            writer=writer,
-            needs_room=self._needs_room,
-            loop=loop,
-            report=report,
+            policy, places, writer, durable=ledger.durable, loop=loop, report=report
         )
         self._sequence = 0
         # What ``drained`` and ``close`` wait for: resolved when something has changed.
@@ -151,35 +137,23 @@ class OutboxQueue:
         """
         rows = await self._ledger.open()
         try:
-            await self._take_over(rows)
+            self._sequence = self._ledger.last
+            await take_over(
+                rows,
+                self._terms_of,
+                backlog=self._backlog,
+                flight=self._flight,
+                settlement=self._settlement,
+            )
         except BaseException:
             await self._ledger.close()
             raise
 
-    async def _take_over(self, rows: Sequence[Row]) -> None:
-        """Queue the messages found in the store, without blocking the loop."""
-        self._sequence = self._ledger.last
-        for count, row in enumerate(rows):
-            self._restore(row)
-            if count % RESTORED_PER_TURN == 0:
-                await asyncio.sleep(0)
-
-    def _restore(self, row: Row) -> None:
-        """Queue a message that an earlier session accepted, if it may still be sent."""
+    def _terms_of(self, row: Row) -> Terms:
+        """Return the terms of a message that an earlier session accepted."""
         # Stored under another confirm, without an id: nothing could acknowledge it.
-        awaited = row.awaited and not (self._needs_id and row.message_id is None)
-        delivery = restored(row, self._terms if awaited else self._terms_of_write)
-        if delivery.transmissions and self._terms.awaited:
-            # It may have ended its connection, even if it is not written again.
-            self._flight.doubt()
-        if row.only_if_open:
-            self._settlement.lose([delivery], DeliveryState.DROPPED)
-        elif row.poison is not None or self._settlement.is_spent(delivery):
-            self._settlement.lose([delivery], DeliveryState.FAILED)
-        else:
-            self._backlog.append(delivery)
-            if delivery.transmissions:
-                self._flight.remember(delivery)
+        nameless = self._needs_id and row.message_id is None
+        return self._terms if row.awaited and not nameless else self._terms_of_write
 
     # Accepting.
 
@@ -215,7 +189,7 @@ class OutboxQueue:
         expires_at = None if ttl is None else self._ledger.clock() + ttl
         terms = self._terms if confirm is None else self._terms_of_write
         if (
-            self._needs_room
+            admission.needs_room
             or admission.senders
             or (link := self._writer.ready()) is None
         ):
@@ -226,7 +200,9 @@ class OutboxQueue:
         delivery = Delivery(
             terms, sequence, message, size, message_id, expires_at, only_epoch
         )
-        if (expires_at is None and only_epoch is None) or self._is_due(delivery):
+        if (expires_at is None and only_epoch is None) or not self._lose_if_late(
+            delivery
+        ):
             self._writer.write(delivery, link)
         return delivery
 
@@ -250,27 +226,24 @@ class OutboxQueue:
             return delivery
         saved = self._ledger.put(delivery)
         if saved is None:
-            if self._is_due(delivery):
+            if not self._lose_if_late(delivery):
                 self._writer.write(delivery, self._writer.ready())
             return delivery
         await self._save(delivery, saved)
         if self._closed:
             # The store took the message while the session ended.
             self._settlement.leave((delivery,))
-        elif self._is_due(delivery):
+        elif not self._lose_if_late(delivery):
             self._writer.write_saved(delivery)
         return delivery
 
-    def _is_due(self, delivery: Delivery) -> bool:
-        """Whether a message may still be written; it is lost if not.
-
-        Its ttl, or the connection that it is bound to, may have ended.
-        """
+    def _lose_if_late(self, delivery: Delivery) -> bool:
+        """Lose a message if its ttl or its connection has ended; return whether so."""
         if self._backlog.is_stale(delivery):
             self._settlement.lose((delivery,), DeliveryState.EXPIRED)
-            return False
-        if not self._writer.takes(delivery.only_epoch):
+        elif not self._writer.takes(delivery.only_epoch):
             self._settlement.lose((delivery,), DeliveryState.DROPPED)
+        else:
             return False
         return True
 

@@ -46,7 +46,6 @@ class Settlement:
     """
 
     __slots__ = (
-        "_confirms",
         "_flight",
         "_keeps_data",
         "_ledger",
@@ -60,9 +59,9 @@ class Settlement:
     def __init__(
         self,
         policy: Outbox,
-        *,
         places: Places,
         flight: Flight,
+        *,
         ledger: Ledger,
         report: Callable[[Event], None],
     ) -> None:
@@ -71,7 +70,6 @@ class Settlement:
         self._flight = flight
         self._ledger = ledger
         self._report = report
-        self._confirms = policy.goal is DeliveryState.CONFIRMED
         # Whether memory keeps written messages, to write them again.
         self._keeps_data = policy.resend and not ledger.durable
         #: How many messages are lost.
@@ -93,12 +91,7 @@ class Settlement:
         delivery._place = _GONE  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def mark_written(self, deliveries: Sequence[Delivery], epoch: int) -> None:
-        """Mark messages as handed to a connection; the rest that nobody confirms go.
-
-        Args:
-            deliveries: The messages, all from one place.
-            epoch: The ordinal of the connection.
-        """
+        """Mark messages as handed to the connection of an epoch."""
         now = time.time()
         keeps_data = self._keeps_data
         for delivery in deliveries:
@@ -111,9 +104,6 @@ class Settlement:
             delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             if delivery._waiters:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _wake(delivery)
-        if self._confirms:
-            deliveries = [d for d in deliveries if not d.awaited]
-        self._places.move_all(deliveries, _GONE)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Mark written messages as waiting to be written again."""

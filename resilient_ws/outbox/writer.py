@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.flight import Flight, Link
     from resilient_ws.outbox.places import Places
-    from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.settlement import Settlement
     from resilient_ws.outbox.store.ledger import Ledger
     from resilient_ws.protocol.message import Message
@@ -52,7 +51,6 @@ class Writer:
     """Writes waiting messages to the open connection.
 
     Args:
-        policy: The settings of the outbox.
         places: The places of the messages.
         backlog: The messages that wait.
         flight: The messages written and not confirmed.
@@ -65,7 +63,6 @@ class Writer:
     __slots__ = (
         "_backlog",
         "_claim",
-        "_confirms",
         "_draining",
         "_flight",
         "_ledger",
@@ -82,17 +79,15 @@ class Writer:
 
     def __init__(
         self,
-        policy: Outbox,
-        *,
         places: Places,
         backlog: Backlog,
         flight: Flight,
         settlement: Settlement,
+        *,
         ledger: Ledger,
         loop: asyncio.AbstractEventLoop,
         progressed: Callable[[], None],
     ) -> None:
-        self._confirms = policy.goal is DeliveryState.CONFIRMED
         self._places = places
         self._backlog = backlog
         self._flight = flight
@@ -139,7 +134,8 @@ class Writer:
         link = self.link
         if link is None or not link.writable():
             return None
-        return link if not self._confirms or self._flight.window() > 0 else None
+        flight = self._flight
+        return link if not flight.confirms or flight.window() > 0 else None
 
     def takes(self, only_epoch: int | None) -> bool:
         """Whether a message that is bound to a connection may still be sent."""
@@ -172,7 +168,7 @@ class Writer:
                 self._without_turn -= 1
             else:
                 self._take_turn()
-            if self._confirms:
+            if self._flight.confirms:
                 self._mark_written((delivery,), link)
             else:
                 self._settlement.mark_written_at_once(delivery, self.epoch)
@@ -200,6 +196,15 @@ class Writer:
         self._settlement.lose(gone, DeliveryState.DROPPED)
         self._settlement.requeue(kept)
         self._backlog.put_back(kept)
+
+    def drop_oldest(self) -> bool:
+        """Drop the oldest message that is still to be written, if there is one."""
+        oldest = self._backlog.first()
+        if oldest is None and self._places.keeps_written:
+            oldest = self._flight.first()
+        if oldest is not None:
+            self._settlement.lose((oldest,), DeliveryState.DROPPED)
+        return oldest is not None
 
     # Batches.
 
@@ -259,8 +264,10 @@ class Writer:
 
     def _mark_written(self, batch: Sequence[Delivery], link: Link) -> None:
         self._settlement.mark_written(batch, self.epoch)
-        if self._confirms:
+        if self._flight.confirms:
             self._flight.add(batch, link)
+        else:
+            self._places.move_all(batch, Place.GONE)
 
     # Claims from a durable store.
 
