@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.delivery import Terms
     from resilient_ws.outbox.flight import Flight
     from resilient_ws.outbox.settlement import Settlement
-    from resilient_ws.outbox.store.ledger import Row
+    from resilient_ws.outbox.store.rows import Row
 
 
 #: Messages that one turn of the loop takes over, so that the loop stays free.
@@ -47,7 +47,7 @@ async def take_over(
             flight.doubt()
         if row.only_if_open:
             settlement.lose([delivery], DeliveryState.DROPPED)
-        elif row.poison is not None or settlement.is_spent(delivery):
+        elif row.damage is not None or settlement.is_spent(delivery):
             settlement.lose([delivery], DeliveryState.FAILED)
         else:
             backlog.append(delivery)
@@ -70,5 +70,5 @@ def _delivery_of(row: Row, terms: Terms) -> Delivery:
     delivery.accepted_at = row.accepted_at
     delivery.transmissions = row.transmissions
     delivery.accused = row.accused
-    delivery.stored = row.poison is None
+    delivery.stored = row.damage is None
     return delivery

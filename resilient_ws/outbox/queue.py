@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.delivery import Sendable
     from resilient_ws.outbox.flight import Link
     from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.outbox.store.ledger import Row
+    from resilient_ws.outbox.store.rows import Row
     from resilient_ws.protocol.message import Message
 
 
@@ -200,9 +200,7 @@ class OutboxQueue:
         delivery = Delivery(
             terms, sequence, message, size, message_id, expires_at, only_epoch
         )
-        if (expires_at is None and only_epoch is None) or not self._lose_if_late(
-            delivery
-        ):
+        if (expires_at is None and only_epoch is None) or not self._lose_late(delivery):
             self._writer.write(delivery, link)
         return delivery
 
@@ -226,19 +224,19 @@ class OutboxQueue:
             return delivery
         saved = self._ledger.put(delivery)
         if saved is None:
-            if not self._lose_if_late(delivery):
+            if not self._lose_late(delivery):
                 self._writer.write(delivery, self._writer.ready())
             return delivery
         await self._save(delivery, saved)
         if self._closed:
             # The store took the message while the session ended.
             self._settlement.leave((delivery,))
-        elif not self._lose_if_late(delivery):
+        elif not self._lose_late(delivery):
             self._writer.write_saved(delivery)
         return delivery
 
-    def _lose_if_late(self, delivery: Delivery) -> bool:
-        """Lose a message if its ttl or its connection has ended; return whether so."""
+    def _lose_late(self, delivery: Delivery) -> bool:
+        """Lose a message whose ttl or connection has ended; return whether it has."""
         if self._backlog.is_stale(delivery):
             self._settlement.lose((delivery,), DeliveryState.EXPIRED)
         elif not self._writer.takes(delivery.only_epoch):

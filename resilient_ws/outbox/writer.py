@@ -306,18 +306,18 @@ class Writer:
         """Return the claimed messages that are still to be written."""
         fresh: list[Delivery] = []
         stale: list[Delivery] = []
-        poison: list[Delivery] = []
+        damaged: list[Delivery] = []
         for delivery, data in claimed:
             if place_of(delivery) is not Place.CLAIMED:
                 continue
             delivery.data = data
             if data is None:
-                poison.append(delivery)
+                damaged.append(delivery)
             elif self._backlog.is_stale(delivery):
                 stale.append(delivery)
             else:
                 fresh.append(delivery)
-        self._settlement.lose(poison, DeliveryState.FAILED)
+        self._settlement.lose(damaged, DeliveryState.FAILED)
         self._settlement.lose(stale, DeliveryState.EXPIRED)
         return fresh
 

@@ -9,9 +9,8 @@ import pytest
 
 from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
 from resilient_ws.outbox.queue import OutboxQueue
-from tests.outbox.sending import send
+from tests.outbox.sending import Link, send
 from tests.outbox.stores import inside
-from tests.outbox.test_model import Link
 
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from resilient_ws import (
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.testing import VirtualLoop
 from tests.outbox.conftest import EPOCH
-from tests.outbox.sending import send
+from tests.outbox.sending import Link, send
 from tests.outbox.stores import STORES, crashed, new_store, pending
 
 
@@ -131,24 +131,6 @@ class Model:
         for message in [m for m in self.waiting if (m.expires_at or now + 1) <= now]:
             message.state = "EXPIRED"
             self.waiting.remove(message)
-
-
-class Link:
-    """A connection that takes everything."""
-
-    def __init__(self) -> None:
-        self.messages_written = 0
-        self.sent: list[Any] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def send(self, message: Any) -> None:
-        self.send_many([message])
-
-    def send_many(self, messages: list[Any]) -> None:
-        self.messages_written += len(messages)
-        self.sent += messages
 
 
 class OutboxMachine(RuleBasedStateMachine):

@@ -13,7 +13,7 @@ import pytest
 
 import resilient_ws
 from resilient_ws import SQLiteStore, StoreError
-from resilient_ws.outbox.store import lock as locks
+from resilient_ws.outbox.store.files import FileLock
 from tests.outbox.refusals import filled, offline, refused
 from tests.outbox.stores import crashed, inside
 from tests.record import of, recorded
@@ -292,7 +292,7 @@ async def test_a_store_that_was_removed_is_told_of_at_the_end(
 async def test_a_lock_that_comes_and_goes_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = locks.FileLock(tmp_path / "outbox.db")
+    lock = FileLock(tmp_path / "outbox.db")
     monkeypatch.setattr(lock, "_open", lambda: None)
     with pytest.raises(StoreError, match="in use"):
         lock.acquire()
