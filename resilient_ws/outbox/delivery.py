@@ -74,22 +74,25 @@ def check_message_id(message_id: str) -> None:
         ) from None
 
 
-@attrs.frozen
+def _is_awaited(terms: Terms) -> bool:
+    return terms.goal is DeliveryState.CONFIRMED
+
+
+@attrs.frozen(weakref_slot=False)
 class Terms:
     """What the deliveries of one outbox have in common.
 
     Attributes:
         goal: The state in which a message counts as delivered.
         check_waiting: A callable that raises if waiting could never end.
+        awaited: Whether a written message still has to be confirmed.
     """
 
     goal: DeliveryState
     check_waiting: Callable[[], None]
-
-    @property
-    def awaited(self) -> bool:
-        """Whether a written message still has to be confirmed."""
-        return self.goal is DeliveryState.CONFIRMED
+    awaited: bool = attrs.field(
+        init=False, default=attrs.Factory(_is_awaited, takes_self=True)
+    )
 
 
 class Delivery:
@@ -149,7 +152,7 @@ class Delivery:
     ) -> None:
         self._terms = terms
         self._state = _QUEUED
-        self._place = _NEW
+        self._place: Place = _NEW
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self.sequence = sequence
         self.data = data

@@ -20,7 +20,7 @@ import attrs
 
 from resilient_ws.events import ConfirmationOverdue
 from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.places import Place, place_of
+from resilient_ws.outbox.places import Place
 from resilient_ws.outbox.suspects import Suspects
 from resilient_ws.state import DeliveryState
 
@@ -240,22 +240,24 @@ class Flight:
         self._suspects.note_written(len(deliveries))
         when = self._loop.time()
         first = link.messages_written - len(deliveries) + 1
-        awaited = [delivery for delivery in deliveries if delivery.awaited]
-        others = [delivery for delivery in deliveries if not delivery.awaited]
-        self._places.move_all(awaited, Place.IN_FLIGHT)
-        self._places.move_all(others, Place.GONE)
+        awaited: list[Delivery] = []
         for mark, delivery in enumerate(deliveries, first):
-            if place_of(delivery) is Place.IN_FLIGHT:
+            if delivery.awaited:
                 self._in_flight[delivery.sequence] = _Written(delivery, mark, when)
-                self._first_mark = self._first_mark or mark
+                awaited.append(delivery)
                 if delivery.transmissions == 1:
                     self.remember(delivery)
+            else:
+                self._places.move(delivery, Place.GONE)
         if awaited:
+            self._places.move_all(awaited, Place.IN_FLIGHT)
+            first_mark = self._in_flight[awaited[0].sequence].mark
+            self._first_mark = self._first_mark or first_mark
             self._expect(when)
 
     def remember(self, delivery: Delivery) -> None:
         """Let a message that was written be acknowledged by its id."""
-        if delivery.message_id is not None:
+        if self.confirms and delivery.message_id is not None:
             self._named.setdefault(delivery.message_id, []).append(delivery)
 
     def remove(self, deliveries: Sequence[Delivery]) -> None:

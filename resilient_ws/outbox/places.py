@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.policy import Outbox
 
 
-class Place(enum.IntEnum):
-    """Where the outbox holds a message. The numbers from 0 on index its counts."""
+class Place(enum.Enum):
+    """Where the outbox holds a message."""
 
     #: Accepted or refused next; the outbox does not hold it yet.
     NEW = -1
@@ -33,6 +34,13 @@ class Place(enum.IntEnum):
     IN_FLIGHT = 3
     #: Delivered, lost, or left in the store for the next session.
     GONE = 4
+
+    def __init__(self, index: int) -> None:
+        #: Finds the counts of a place; ``NEW`` and ``GONE`` have none.
+        self.index = index
+
+    # The hash of an enum is computed in Python, and a move looks up two places.
+    __hash__ = object.__hash__
 
 
 #: From each place, the places that a message may move to.
@@ -48,7 +56,6 @@ MOVES: Final[Mapping[Place, frozenset[Place]]] = {
 #: Return the place of a delivery. The attribute is private because users have no use
 #: for it.
 place_of: Final[Callable[[Delivery], Place]] = attrgetter("_place")
-
 _size_of: Final[Callable[[Delivery], int]] = attrgetter("size")
 
 # Every message passes here, and looking up an enum member costs ten times as much.
@@ -56,28 +63,32 @@ _NEW: Final = Place.NEW
 _GONE: Final = Place.GONE
 
 
+class Tally:
+    """How many messages are in one place, and their payload bytes."""
+
+    __slots__ = ("messages", "size")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.size = 0
+
+
 class Places:
     """Moves the messages of one outbox, and counts them in each place.
 
     Args:
-        max_messages: How many messages the outbox has room for.
-        max_bytes: How many payload bytes it has room for.
-        keeps_written: Whether written messages take room until they are confirmed,
-            because they may have to be written again.
+        policy: The settings of the outbox.
     """
 
-    __slots__ = ("_max_bytes", "_max_messages", "keeps_written", "messages", "size")
+    __slots__ = ("_policy", "_tallies", "claimed", "in_flight", "saving", "waiting")
 
-    def __init__(
-        self, *, max_messages: int, max_bytes: int, keeps_written: bool
-    ) -> None:
-        self._max_messages = max_messages
-        self._max_bytes = max_bytes
-        self.keeps_written = keeps_written
-        #: How many messages are in each place from ``SAVING`` to ``IN_FLIGHT``, and
-        #: their payload bytes.
-        self.messages = [0, 0, 0, 0]
-        self.size = [0, 0, 0, 0]
+    def __init__(self, policy: Outbox) -> None:
+        self._policy = policy
+        self.saving = Tally()
+        self.waiting = Tally()
+        self.claimed = Tally()
+        self.in_flight = Tally()
+        self._tallies = (self.saving, self.waiting, self.claimed, self.in_flight)
 
     # Moving.
 
@@ -88,11 +99,13 @@ class Places:
             raise _illegal(origin, place)
         delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         if origin is not _NEW:
-            self.messages[origin] -= 1
-            self.size[origin] -= delivery.size
+            left = self._tallies[origin.index]
+            left.messages -= 1
+            left.size -= delivery.size
         if place is not _GONE:
-            self.messages[place] += 1
-            self.size[place] += delivery.size
+            entered = self._tallies[place.index]
+            entered.messages += 1
+            entered.size += delivery.size
 
     def move_all(self, deliveries: Sequence[Delivery], place: Place) -> None:
         """Move messages together from the place that they share to another.
@@ -101,7 +114,7 @@ class Places:
         """
         if not deliveries:
             return
-        origin = place_of(deliveries[0])
+        origin: Place = place_of(deliveries[0])
         if place not in MOVES[origin]:
             raise _illegal(origin, place)
         for delivery in deliveries:
@@ -110,27 +123,36 @@ class Places:
             delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         count, size = len(deliveries), sum(map(_size_of, deliveries))
         if origin is not _NEW:
-            self.messages[origin] -= count
-            self.size[origin] -= size
+            left = self._tallies[origin.index]
+            left.messages -= count
+            left.size -= size
         if place is not _GONE:
-            self.messages[place] += count
-            self.size[place] += size
+            entered = self._tallies[place.index]
+            entered.messages += count
+            entered.size += size
 
     # Room.
 
-    def room_taken(self) -> tuple[int, int]:
-        """Return how many messages take room, and how many bytes.
+    @property
+    def keeps_written(self) -> bool:
+        """Whether written messages take room, because they may be written again."""
+        return self._policy.resend
 
-        Those do that may still have to be written: all but the messages in flight,
-        and these too if they may have to be written again.
-        """
-        end = None if self.keeps_written else Place.IN_FLIGHT
-        return sum(self.messages[:end]), sum(self.size[:end])
+    def room_taken(self) -> tuple[int, int]:
+        """Return how many messages take room, and how many payload bytes."""
+        saving, waiting, claimed = self.saving, self.waiting, self.claimed
+        messages = saving.messages + waiting.messages + claimed.messages
+        size = saving.size + waiting.size + claimed.size
+        if self._policy.resend:
+            messages += self.in_flight.messages
+            size += self.in_flight.size
+        return messages, size
 
     def fits(self, size: int) -> bool:
         """Whether there is room for one more message of this size."""
         messages, taken = self.room_taken()
-        return messages < self._max_messages and taken + size <= self._max_bytes
+        policy = self._policy
+        return messages < policy.max_messages and taken + size <= policy.max_bytes
 
 
 def _illegal(origin: Place, place: Place) -> AssertionError:

@@ -93,11 +93,7 @@ class OutboxQueue:
             self._terms_of_write = Terms(DeliveryState.WRITTEN, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
         progressed = self._progressed
-        self._places = places = Places(
-            max_messages=policy.max_messages,
-            max_bytes=policy.max_bytes,
-            keeps_written=policy.resend,
-        )
+        self._places = places = Places(policy)
         self._flight = flight = Flight(
             policy, places, loop=loop, report=report, proceed=self.resume
         )
@@ -368,15 +364,12 @@ class OutboxQueue:
 
     def __len__(self) -> int:
         """Count the messages that wait."""
-        return (
-            self._places.messages[Place.WAITING] + self._places.messages[Place.CLAIMED]
-        )
+        return self._places.waiting.messages + self._places.claimed.messages
 
     @property
     def size(self) -> int:
         """The payload bytes of the messages that wait."""
-        size = self._places.size
-        return size[Place.WAITING] + size[Place.CLAIMED]
+        return self._places.waiting.size + self._places.claimed.size
 
     @property
     def lost(self) -> int:
@@ -386,7 +379,7 @@ class OutboxQueue:
     @property
     def unconfirmed(self) -> int:
         """How many written messages still have to be confirmed."""
-        return self._places.messages[Place.IN_FLIGHT]
+        return self._places.in_flight.messages
 
     # Ending.
 
@@ -414,7 +407,7 @@ class OutboxQueue:
     @property
     def _unwritten(self) -> int:
         """How many messages are accepted, or being accepted, and not written."""
-        return len(self) + self._places.messages[Place.SAVING]
+        return len(self) + self._places.saving.messages
 
     async def _next_progress(self) -> None:
         self._progress = asyncio.get_running_loop().create_future()

@@ -127,7 +127,7 @@ class Writer:
     @property
     def draining(self) -> bool:
         """Whether messages that waited when it opened are still being written."""
-        return self._draining and self._places.messages[_WAITING] > 0
+        return self._draining and self._places.waiting.messages > 0
 
     def ready(self) -> Link | None:
         """Return the connection if a message may be written to it now."""
@@ -160,7 +160,7 @@ class Writer:
         if (
             link is not None
             and not self._turn_taken
-            and not self._places.messages[_WAITING]
+            and not self._places.waiting.messages
             and (data := delivery.data) is not None
         ):
             link.send(data)
@@ -173,18 +173,17 @@ class Writer:
             else:
                 self._settlement.mark_written_at_once(delivery, self.epoch)
             return
-        self._backlog.append(delivery)
-        if not self._turn_taken or self._backlog.weight() >= JOINED_WRITE:
-            self._write_soon()
+        weight = self._backlog.append(delivery)
+        if weight >= JOINED_WRITE or (self.link is not None and not self._turn_taken):
+            self._write_soon(weight)
 
     def write_saved(self, delivery: Delivery) -> None:
         """Write a message that a durable store has saved, in its turn."""
-        self._backlog.insert(delivery)
-        self._write_soon()
+        self._write_soon(self._backlog.insert(delivery))
 
-    def _write_soon(self) -> None:
-        """Write the backlog at the end of the turn, or now if it is large enough."""
-        if self._backlog.weight() >= JOINED_WRITE:
+    def _write_soon(self, weight: int) -> None:
+        """Write the backlog at the end of the turn, or now if it is heavy enough."""
+        if weight >= JOINED_WRITE:
             self.run()
         elif self.link is not None:
             self._take_turn()
@@ -210,9 +209,9 @@ class Writer:
 
     def run(self) -> None:
         """Write waiting messages, up to the limits of the transport and the turn."""
-        waiting = self._places.messages
+        waiting = self._places.waiting
         sent = 0
-        while waiting[_WAITING] and not self._claim and self._pause is None:
+        while waiting.messages and not self._claim and self._pause is None:
             link = self.ready()
             if link is None:
                 break
@@ -223,7 +222,7 @@ class Writer:
             sent += size
             if batch:
                 self._claim_or_write(batch, link)
-        if not waiting[_WAITING]:
+        if not waiting.messages:
             self._draining = False
         self._progressed()
 
@@ -235,7 +234,7 @@ class Writer:
 
     def _end_turn(self) -> None:
         self._turn_taken = False
-        if self._places.messages[_WAITING]:
+        if self._places.waiting.messages:
             self.run()
         else:
             self._without_turn = MESSAGES_WITHOUT_TURN

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
 from resilient_ws.outbox.queue import OutboxQueue
+from resilient_ws.outbox.store import rows
 from tests.outbox.sending import Link, send
 from tests.outbox.stores import inside
 
@@ -167,4 +169,66 @@ async def test_what_expires_while_it_is_claimed_is_not_written(
     assert claiming.link.sent == ["0", "2"]
     assert claiming.sent[1].state is DeliveryState.EXPIRED
     assert "1" not in inside(claiming.store)
+    await claiming.queue.close()
+
+
+async def claimed_again(claiming: Claiming) -> Link:
+    """Have all three written, and claimed for another connection."""
+    await claiming.begin(*[{"message_id": text} for text in TEXTS])
+    await claiming.settle()
+    assert claiming.link.sent == TEXTS
+    claiming.queue.detach(claiming.link)
+    again = Link()
+    claiming.attach(again)
+    assert again.sent == []
+    return again
+
+
+@pytest.fixture
+async def acknowledging(tmp_path: Path, wall: None) -> Claiming:
+    """At least once, confirmed by acknowledgements."""
+    return Claiming(tmp_path / "outbox.db", confirm=lambda _: None, resend=True)
+
+
+async def test_what_is_acknowledged_while_it_is_claimed_waits_no_longer(
+    acknowledging: Claiming,
+) -> None:
+    again = await claimed_again(acknowledging)
+    queue = acknowledging.queue
+    assert (len(queue), queue.size) == (3, 3)
+    queue.acknowledge("1")
+    assert acknowledging.sent[1].state is DeliveryState.CONFIRMED
+    assert (len(queue), queue.size) == (2, 2)
+    assert queue.outstanding() == [acknowledging.sent[0], acknowledging.sent[2]]
+    await acknowledging.settle()
+    assert again.sent == ["0", "2"]
+    await queue.close()
+    assert inside(acknowledging.store) == ["0", "2"]
+
+
+async def test_what_is_acknowledged_while_a_claim_fails_is_not_sent_again(
+    acknowledging: Claiming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = await claimed_again(acknowledging)
+    queue = acknowledging.queue
+    queue.acknowledge("1")
+    with monkeypatch.context() as broken:
+
+        def fails(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        broken.setattr(rows, "claim", fails)
+        await acknowledging.settle()
+    assert again.sent == []
+    assert queue.outstanding() == [acknowledging.sent[0], acknowledging.sent[2]]
+    await asyncio.sleep(5)
+    assert again.sent == ["0", "2"]
+    assert acknowledging.sent[1].state is DeliveryState.CONFIRMED
+    await queue.close()
+    assert inside(acknowledging.store) == ["0", "2"]
+
+
+async def test_what_is_claimed_counts_with_what_waits(claiming: Claiming) -> None:
+    await claiming.begin()
+    assert (len(claiming.queue), claiming.queue.size) == (3, 3)
     await claiming.queue.close()
