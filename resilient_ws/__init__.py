@@ -73,8 +73,8 @@ from resilient_ws.inbox import Inbox, Interruption
 from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.delivery import Delivery
 from resilient_ws.outbox.policy import Outbox
-from resilient_ws.outbox.store.ledger import StoredMessage
-from resilient_ws.outbox.store.memory import MemoryStore
+from resilient_ws.outbox.store.ledger import MemoryStore
+from resilient_ws.outbox.store.rows import StoredMessage
 from resilient_ws.outbox.store.sqlite import SQLiteStore
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.failures import Ending, Verdict

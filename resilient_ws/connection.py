@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from resilient_ws.errors import ConnectionLost
-from resilient_ws.outbox.payload import payload_of
+from resilient_ws.outbox.delivery import payload_of
 from resilient_ws.policy._validate import require_callable
 from resilient_ws.policy.tracebacks import without_frames
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resilient_ws.inbox.restore_buffer import RestoreBuffer
-    from resilient_ws.outbox.payload import Sendable
+    from resilient_ws.outbox.delivery import Sendable
     from resilient_ws.protocol.handshake import Negotiated
     from resilient_ws.protocol.message import Message
     from resilient_ws.transport.wire import Wire

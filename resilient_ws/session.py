@@ -16,8 +16,7 @@ from resilient_ws.errors import ConnectionLost
 from resilient_ws.eventloop.affinity import Home
 from resilient_ws.events import ConnectionDropped, Event, MessageReceived
 from resilient_ws.inbox.iteration import Iteration
-from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.payload import check_message_id
+from resilient_ws.outbox.delivery import Delivery, check_message_id
 from resilient_ws.policy._validate import (
     check_duration,
     require,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from resilient_ws.inbox import Interruption
-    from resilient_ws.outbox.payload import Sendable
+    from resilient_ws.outbox.delivery import Sendable
     from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.message import Message
     from resilient_ws.settings import Settings
@@ -306,8 +305,7 @@ class Session:
         where ``Outbox.confirm`` is ``"write"``). Messages that wait to be written
         follow, those that an earlier session left in a durable store included.
         """
-        supervisor = self._supervisor
-        return [] if supervisor is None else supervisor.outbox.traffic.outstanding()
+        return [] if self._supervisor is None else self._supervisor.outbox.outstanding()
 
     # Receiving.
 

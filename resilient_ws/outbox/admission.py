@@ -1,8 +1,9 @@
-"""Admission of messages to the outbox, and the line of senders that wait for it.
+"""The senders that wait until their messages are accepted, and what ``overflow`` does.
 
 Rules: senders are served in order of arrival. The next sender is tried only after the
-message of the one before has taken its place. While the link is open a sender waits for
-the transport, and for confirmations that may come; otherwise ``overflow`` decides.
+message of the one before has been moved to its place. While the link is open, a sender
+waits for the transport, and for confirmations that may come; otherwise ``overflow``
+decides.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import MessageTooBig, OutboxFull
 from resilient_ws.events import OutboxOverflowed, SessionClosed
-from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.events import Event
-    from resilient_ws.outbox.fate import Fates
+    from resilient_ws.outbox.places import Places
     from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.outbox.pump import Pump
-    from resilient_ws.outbox.room import Room
-    from resilient_ws.outbox.traffic import Traffic
+    from resilient_ws.outbox.writer import Writer
 
 
 #: Shared by every outbox that has no waiting senders: an empty deque of its own would
@@ -33,41 +31,45 @@ _NOBODY: Final[deque[asyncio.Future[None]]] = deque(maxlen=0)
 
 
 class Admission:
-    """Admits messages to the outbox, one after the other."""
+    """Admits messages to the outbox, one after the other.
+
+    Args:
+        policy: The settings of the outbox.
+        places: The places of the messages, and the room that they take.
+        writer: Writes to the connection.
+        durable: Whether the store keeps a message before it is written.
+        loop: The session's loop.
+        report: Called with an event when ``overflow`` discards messages.
+    """
 
     __slots__ = (
-        "_bounded",
-        "_fates",
         "_loop",
+        "_places",
         "_policy",
-        "_pump",
         "_report",
-        "_room",
-        "_traffic",
+        "_writer",
         "end",
+        "needs_room",
         "senders",
     )
 
     def __init__(
         self,
         policy: Outbox,
+        places: Places,
+        writer: Writer,
         *,
-        room: Room,
-        pump: Pump,
-        traffic: Traffic,
-        fates: Fates,
-        bounded: bool,
+        durable: bool,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Event], None],
     ) -> None:
         self._policy = policy
-        self._room = room
-        self._pump = pump
-        self._traffic = traffic
-        self._fates = fates
-        self._bounded = bounded
+        self._places = places
+        self._writer = writer
         self._loop = loop
         self._report = report
+        #: Whether a message needs room although it can be written at once: it is kept.
+        self.needs_room = places.keeps_written or durable
         #: The senders that wait, in order of arrival.
         self.senders: deque[asyncio.Future[None]] = _NOBODY
         #: Why nothing is accepted any more; ``None`` while messages are.
@@ -99,7 +101,7 @@ class Admission:
                 turn = self.senders[0] = self._loop.create_future()
         finally:
             self.senders.remove(turn)
-            # Try the next sender only after this message has taken its place.
+            # Try the next sender only after this message has been moved to its place.
             self._loop.call_soon(self.call_next)
 
     def call_next(self) -> None:
@@ -117,15 +119,16 @@ class Admission:
         """Return whether to keep a message of this size now; ``None`` means wait."""
         if self.end is not None:
             raise self.end
-        if not self._pump.takes(only_epoch):
+        writer = self._writer
+        if not writer.takes(only_epoch):
             return False
-        link, fits = self._pump.link, self._room.fits(size)
+        link, fits = writer.link, self._places.fits(size)
         if link is not None:
             if not link.writable():
-                return True if self._pump.draining and fits else None
-            if self._pump.ready() and not self._bounded:
+                return True if writer.draining and fits else None
+            if not self.needs_room and writer.ready() is not None:
                 return True
-            if not fits and not self._traffic.stuck:
+            if not fits and not writer.stuck:
                 return None
         return True if fits else self._overflow(size)
 
@@ -139,19 +142,18 @@ class Admission:
         discarded = 1
         if overflow == "drop_oldest":
             discarded = 0
-            while not self._room.fits(size) and (oldest := self._traffic.oldest()):
-                self._fates.lose([oldest], DeliveryState.DROPPED)
+            while not self._places.fits(size) and self._writer.drop_oldest():
                 discarded += 1
-            if not self._room.fits(size):
+            if not self._places.fits(size):
                 return None  # the store is busy with the messages that take the room
         self._report(OutboxOverflowed(overflow=overflow, discarded=discarded))
         return overflow == "drop_oldest"
 
     def _full(self) -> OutboxFull:
-        open_ = self._pump.link is not None
+        open_ = self._writer.link is not None
         doing = "the peer confirms nothing" if open_ else "the session is not open"
+        messages, size = self._places.room_taken()
         return OutboxFull(
-            f"The outbox is full ({self._room.messages} messages, {self._room.size} "
-            f"bytes) and {doing}; raise Outbox.max_messages or max_bytes, or choose "
-            "another overflow"
+            f"The outbox is full ({messages} messages, {size} bytes) and {doing}; "
+            "raise Outbox.max_messages or max_bytes, or choose another overflow"
         )

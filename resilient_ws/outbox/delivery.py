@@ -1,8 +1,9 @@
-"""What happened to one sent message.
+"""A message as it was given to ``send``, and what became of it.
 
-Rules: only ``Fates`` writes a delivery's state. A state that means *lost* is final, and
-a lost message is never transmitted afterwards. Time stamps are Unix seconds, as in an
-``Interruption``, so that they can be compared across restarts.
+Rules: only ``settlement`` writes the state of a delivery, and only ``places`` moves it.
+A state that means *lost* is final: a lost message is never transmitted afterwards. Time
+stamps are Unix seconds, as in an ``Interruption``, so that they can be compared across
+restarts.
 """
 
 from __future__ import annotations
@@ -10,41 +11,92 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
 from resilient_ws.errors import DeliveryError
+from resilient_ws.outbox.places import Place
+from resilient_ws.policy._validate import require
 from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
     from resilient_ws.protocol.message import Message
 
-#: Every message starts here, and looking up the enum member costs ten times as much.
+#: What may be sent: ``str`` as text, everything else as binary.
+Sendable = str | bytes | bytearray | memoryview
+
+#: The most characters in an id, which stays in memory as long as its message.
+MAX_MESSAGE_ID: Final = 1024
+
+# Every message begins with these. Looking up an enum member costs ten times as much.
 _QUEUED: Final = DeliveryState.QUEUED
+_NEW: Final = Place.NEW
 
 
-@attrs.frozen
+def payload_of(data: object) -> tuple[Message, int]:
+    """Return the message, independent of the caller's buffer, and its payload size."""
+    if isinstance(data, str):
+        if data.isascii():
+            return data, len(data)
+        try:
+            return data, len(data.encode())
+        except UnicodeEncodeError:
+            msg = "data holds a lone surrogate, which UTF-8 cannot carry; send bytes"
+            raise ValueError(msg) from None
+    if isinstance(data, bytes):
+        return data, len(data)
+    if isinstance(data, bytearray | memoryview):
+        copy = bytes(cast("bytearray", data))
+        return copy, len(copy)
+    msg = (
+        "data must be str (sent as text) or bytes, bytearray or memoryview (sent as "
+        f"binary), not {type(data).__name__}; encode it first, with json.dumps say"
+    )
+    raise TypeError(msg)
+
+
+def check_message_id(message_id: str) -> None:
+    """Raise unless an id is a ``str`` that every store can keep."""
+    require(message_id, str, "message_id", "a str")
+    if len(message_id) > MAX_MESSAGE_ID:
+        raise ValueError(
+            f"message_id has {len(message_id)} characters, and at most "
+            f"{MAX_MESSAGE_ID} are allowed; put longer data into the message, and use "
+            "a hash of it as the id"
+        )
+    try:
+        message_id.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "message_id holds a lone surrogate, which UTF-8 cannot carry"
+        ) from None
+
+
+def _is_awaited(terms: Terms) -> bool:
+    return terms.goal is DeliveryState.CONFIRMED
+
+
+@attrs.frozen(weakref_slot=False)
 class Terms:
     """What the deliveries of one outbox have in common.
 
     Attributes:
         goal: The state in which a message counts as delivered.
         check_waiting: A callable that raises if waiting could never end.
+        awaited: Whether a written message still has to be confirmed.
     """
 
     goal: DeliveryState
     check_waiting: Callable[[], None]
-
-    @property
-    def awaited(self) -> bool:
-        """Whether a written message still has to be confirmed."""
-        return self.goal is DeliveryState.CONFIRMED
+    awaited: bool = attrs.field(
+        init=False, default=attrs.Factory(_is_awaited, takes_self=True)
+    )
 
 
 class Delivery:
-    """The fate of one message, as returned by ``Session.send``.
+    """What becomes of one message, as returned by ``Session.send``.
 
     ``send`` returns when the message is *accepted*; look at ``state``, or wait with
     ``confirmed()``, to know what became of it.
@@ -54,7 +106,7 @@ class Delivery:
         data: The message; ``None`` once it is lost or written for the last time, and
             while a durable store holds it.
         size: Its payload bytes.
-        sequence: Its place in the order of the outbox.
+        sequence: Its number in the order of the outbox.
         only_epoch: The epoch of the only connection it may go out on; ``None`` for any.
         expires_at: When its ``ttl`` passes, ``None`` for never: on the clock of the
             loop, and in Unix seconds with a durable store.
@@ -69,6 +121,7 @@ class Delivery:
     """
 
     __slots__ = (
+        "_place",
         "_state",
         "_terms",
         "_waiters",
@@ -78,7 +131,6 @@ class Delivery:
         "data",
         "epoch",
         "expires_at",
-        "in_line",
         "message_id",
         "only_epoch",
         "sequence",
@@ -100,9 +152,8 @@ class Delivery:
     ) -> None:
         self._terms = terms
         self._state = _QUEUED
+        self._place: Place = _NEW
         self._waiters: tuple[asyncio.Future[None], ...] = ()
-        #: Whether the message is in the line of the outbox; only the line sets this.
-        self.in_line = False
         self.sequence = sequence
         self.data = data
         self.size = size

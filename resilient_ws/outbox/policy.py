@@ -6,8 +6,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from resilient_ws.outbox.store.ledger import Store
-from resilient_ws.outbox.store.memory import MemoryStore
+from resilient_ws.outbox.store.ledger import MemoryStore, Store
 from resilient_ws.policy._validate import (
     instance_of,
     one_of,

@@ -1,45 +1,46 @@
-"""The outbox: what is accepted, and what becomes of it.
+"""The outbox: what the session and the supervisor call.
 
-Rules: one queue, first in, first out; a message is accepted in one step, without a
-suspension between the decision and its place in the order. With a durable store that
-step comes when the message is on disk: its ``send`` waits, and the order is that of the
-requests to the store.
+Rules: messages leave in the order of their sequence numbers. A message is accepted in
+one step, without a suspension between the decision and the move to its place. With a
+durable store that step comes when the message is on disk: its ``send`` waits for that,
+and the order is that of the requests to the store. One connection at a time is written
+to; its pongs confirm also after writing has stopped. When it has ended, the messages
+that it left unconfirmed wait to be written again, before anything newer, unless they
+may not be.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.outbox.admission import Admission
-from resilient_ws.outbox.confirmation import Confirmation
-from resilient_ws.outbox.delivery import Delivery, Terms
-from resilient_ws.outbox.expiry import Expiry
-from resilient_ws.outbox.fate import Fates
+from resilient_ws.outbox.backlog import Backlog
+from resilient_ws.outbox.delivery import Delivery, Terms, payload_of
 from resilient_ws.outbox.flight import Flight
-from resilient_ws.outbox.line import Line
-from resilient_ws.outbox.payload import payload_of
-from resilient_ws.outbox.pump import Pump
-from resilient_ws.outbox.room import Room
-from resilient_ws.outbox.traffic import Traffic
+from resilient_ws.outbox.leftovers import take_over
+from resilient_ws.outbox.places import Place, Places
+from resilient_ws.outbox.settlement import Settlement
+from resilient_ws.outbox.writer import Writer
 from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from typing import Literal
 
     from resilient_ws.events import Event
-    from resilient_ws.outbox.payload import Sendable
+    from resilient_ws.outbox.delivery import Sendable
+    from resilient_ws.outbox.flight import Link
     from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.outbox.store.ledger import Row
+    from resilient_ws.outbox.store.rows import Row
+    from resilient_ws.protocol.message import Message
 
 
-#: Seconds that a cancelled ``send`` waits for a store to forget its message.
-WITHDRAWAL: Final = 1.0
-#: Messages of an earlier session that are taken over in one turn of the loop.
-MANY: Final = 1000
+#: Seconds that a cancelled ``send`` waits for the store to delete its message.
+WITHDRAWAL_TIMEOUT: Final = 1.0
 _NO_ID: Final = (
     "message_id is needed, because Outbox.confirm is a callable: an acknowledgement "
     "finds its message by this id. If the server never acknowledges this message, "
@@ -48,28 +49,31 @@ _NO_ID: Final = (
 
 
 class OutboxQueue:
-    """The outbox at work. One loop, one link at a time, any number of senders."""
+    """The outbox at work: one loop, one link at a time, any number of senders.
+
+    Args:
+        policy: The settings of the outbox.
+        loop: The session's loop.
+        report: Called with each event.
+        check_waiting: Raises if waiting for a delivery could never end.
+    """
 
     __slots__ = (
         "_admission",
-        "_bounded",
-        "_expiry",
-        "_fates",
+        "_backlog",
         "_flight",
         "_is_open",
         "_ledger",
-        "_line",
         "_max_bytes",
         "_needs_id",
-        "_policy",
-        "_pump",
-        "_room",
-        "_saving",
+        "_places",
+        "_progress",
         "_sequence",
+        "_settlement",
         "_terms",
         "_terms_of_write",
         "_ttl",
-        "traffic",
+        "_writer",
     )
 
     def __init__(
@@ -80,66 +84,40 @@ class OutboxQueue:
         report: Callable[[Event], None],
         check_waiting: Callable[[], None],
     ) -> None:
-        self._policy = policy
         # Copied, because every message needs them.
         self._max_bytes, self._ttl = policy.max_bytes, policy.ttl
         self._needs_id = policy.ack_of is not None
-        self._terms = Terms(policy.goal, check_waiting)
-        # For messages that nobody will confirm, whatever the policy asks for.
-        self._terms_of_write = Terms(DeliveryState.WRITTEN, check_waiting)
+        self._terms = self._terms_of_write = Terms(policy.goal, check_waiting)
+        if self._terms.awaited:
+            # For messages that nobody will confirm, whatever the policy asks for.
+            self._terms_of_write = Terms(DeliveryState.WRITTEN, check_waiting)
         self._ledger = ledger = policy.store.ledger(loop, report)
-        # A message written at once takes no room, unless it is kept nevertheless.
-        self._bounded = policy.resend or ledger.durable
-        self._line = line = Line()
-        self._flight = flight = Flight()
-        self._room = room = Room(policy, line)
-        self._fates = fates = Fates(
-            policy, line=line, flight=flight, room=room, ledger=ledger, report=report
+        progressed = self._progressed
+        self._places = places = Places(policy)
+        self._flight = flight = Flight(
+            policy, places, loop=loop, report=report, proceed=self.resume
         )
-        self._expiry = Expiry(
-            line, loop=loop, clock=ledger.clock, expire=self._on_expired
+        self._settlement = settlement = Settlement(
+            policy, places, flight, ledger=ledger, report=report
         )
-        confirmation = None
-        if policy.goal is DeliveryState.CONFIRMED:
-            confirmation = Confirmation(policy, flight, loop=loop, report=report)
-            confirmation.on_overdue = self._on_progress
-        self._pump = Pump(
-            policy,
-            line=line,
-            room=room,
-            fates=fates,
+        self._backlog = backlog = Backlog(
+            places, settlement, loop=loop, clock=ledger.clock, progressed=progressed
+        )
+        self._writer = writer = Writer(
+            places,
+            backlog,
+            flight,
+            settlement,
             ledger=ledger,
-            expiry=self._expiry,
-            confirmation=confirmation,
             loop=loop,
-        )
-        self._pump.on_progress = self._on_progress
-        if confirmation is not None:
-            confirmation.on_proceed = self._pump.run
-        #: Where the session attaches and detaches its connections.
-        self.traffic = Traffic(
-            policy,
-            line=line,
-            flight=flight,
-            room=room,
-            fates=fates,
-            pump=self._pump,
-            ledger=ledger,
-            confirmation=confirmation,
+            progressed=progressed,
         )
         self._admission = Admission(
-            policy,
-            room=room,
-            pump=self._pump,
-            traffic=self.traffic,
-            fates=fates,
-            bounded=self._bounded,
-            loop=loop,
-            report=report,
+            policy, places, writer, durable=ledger.durable, loop=loop, report=report
         )
         self._sequence = 0
-        # How many messages are being stored, and will then be accepted.
-        self._saving = 0
+        # What ``drained`` and ``close`` wait for: resolved when something has changed.
+        self._progress: asyncio.Future[None] | None = None
         # Whether the store is open, so that messages can be accepted.
         self._is_open = False
 
@@ -156,56 +134,24 @@ class OutboxQueue:
         """
         rows = await self._ledger.open()
         try:
-            await self._take_over(rows)
+            self._sequence = self._ledger.last
+            await take_over(
+                rows,
+                self._terms_of,
+                backlog=self._backlog,
+                flight=self._flight,
+                settlement=self._settlement,
+            )
         except BaseException:
             await self._ledger.close()
             raise
         self._is_open = True
 
-    async def _take_over(self, rows: Sequence[Row]) -> None:
-        """Queue the messages found in the store, without blocking the loop."""
-        self._sequence = self._ledger.last
-        for count, row in enumerate(rows):
-            self._restore(row)
-            if count % MANY == 0:
-                await asyncio.sleep(0)
-
-    def _restore(self, row: Row) -> None:
-        """Queue a message that an earlier session accepted, if it may still be sent."""
+    def _terms_of(self, row: Row) -> Terms:
+        """Return the terms of a message that an earlier session accepted."""
         # Stored under another confirm, without an id: nothing could acknowledge it.
-        awaited = row.awaited and not (self._needs_id and row.message_id is None)
-        terms = self._terms if awaited else self._terms_of_write
-        delivery = Delivery(
-            terms,
-            row.sequence,
-            None,
-            row.size,
-            row.message_id,
-            row.expires_at,
-            None,
-        )
-        delivery.accepted_at = row.accepted_at
-        delivery.transmissions = row.transmissions
-        delivery.accused = row.accused
-        delivery.stored = row.poison is None
-        if row.transmissions:
-            # It may have ended its connection, even if it is not written again.
-            self.traffic.doubt()
-        if row.only_if_open:
-            self._fates.lose([delivery], DeliveryState.DROPPED)
-        elif row.poison is not None or self._spent(row):
-            self._fates.lose([delivery], DeliveryState.FAILED)
-        else:
-            self._line.append(delivery)
-            self._expiry.watch(delivery)
-            if row.transmissions:
-                self._flight.name(delivery)
-
-    def _spent(self, row: Row) -> bool:
-        """Whether a message was written and may not be written again."""
-        if not self._policy.resend:
-            return row.transmissions > 0
-        return row.accused >= self._policy.max_transmissions
+        nameless = self._needs_id and row.message_id is None
+        return self._terms if row.awaited and not nameless else self._terms_of_write
 
     # Accepting.
 
@@ -240,122 +186,207 @@ class OutboxQueue:
             ttl = self._ttl
         expires_at = None if ttl is None else self._ledger.clock() + ttl
         terms = self._terms if confirm is None else self._terms_of_write
-        if self._bounded or admission.senders or not self._pump.ready():
+        if (
+            admission.needs_room
+            or admission.senders
+            or (link := self._writer.ready()) is None
+        ):
             return self._send_later(
-                Delivery(terms, 0, message, size, message_id, expires_at, only_epoch)
+                terms, message, size, message_id, expires_at, only_epoch
             )
         self._sequence = sequence = self._sequence + 1
         delivery = Delivery(
             terms, sequence, message, size, message_id, expires_at, only_epoch
         )
-        if expires_at is None and only_epoch is None:
-            self._pump.place(delivery, ready=True)
-        else:
-            self._place_if_due(delivery, ready=True)
+        if (expires_at is None and only_epoch is None) or not self._lose_late(delivery):
+            self._writer.write(delivery, link)
         return delivery
 
-    async def _send_later(self, delivery: Delivery) -> Delivery:
+    async def _send_later(  # noqa: PLR0917 - the arguments of a delivery
+        self,
+        terms: Terms,
+        message: Message,
+        size: int,
+        message_id: str | None,
+        expires_at: float | None,
+        only_epoch: int | None,
+    ) -> Delivery:
         """Accept a message once there is room for it and the store holds it."""
         self._check_open()
-        kept = await self._admission.wait(delivery.size, delivery.only_epoch)
-        ready = self._pump.ready()
+        kept = await self._admission.wait(size, only_epoch)
         self._sequence += 1
-        delivery.sequence = self._sequence
-        delivery.accepted_at = time.time()
+        delivery = Delivery(
+            terms, self._sequence, message, size, message_id, expires_at, only_epoch
+        )
         if not kept:
-            self._fates.lose((delivery,), DeliveryState.DROPPED)
+            self._settlement.lose((delivery,), DeliveryState.DROPPED)
             return delivery
         saved = self._ledger.put(delivery)
-        if saved is not None:
-            await self._save(delivery, saved)
+        if saved is None:
+            if not self._lose_late(delivery):
+                self._writer.write(delivery, self._writer.ready())
+            return delivery
+        await self._save(delivery, saved)
         if not self._is_open:
             # The store took the message while the session ended.
-            self._fates.leave((delivery,))
-        else:
-            self._place_if_due(delivery, ready=ready)
+            self._settlement.leave((delivery,))
+        elif not self._lose_late(delivery):
+            self._writer.write_saved(delivery)
         return delivery
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise RuntimeError("The session is not entered yet: its store is opening.")
 
-    def _place_if_due(self, delivery: Delivery, *, ready: bool) -> None:
-        """Place an accepted message, unless its ttl or its connection has ended."""
-        if self._expiry.is_stale(delivery):
-            self._fates.lose((delivery,), DeliveryState.EXPIRED)
-        elif not self._pump.takes(delivery.only_epoch):
-            self._fates.lose((delivery,), DeliveryState.DROPPED)
+    def _lose_late(self, delivery: Delivery) -> bool:
+        """Lose a message whose ttl or connection has ended; return whether it has."""
+        if self._backlog.is_stale(delivery):
+            self._settlement.lose((delivery,), DeliveryState.EXPIRED)
+        elif not self._writer.takes(delivery.only_epoch):
+            self._settlement.lose((delivery,), DeliveryState.DROPPED)
         else:
-            self._pump.place(delivery, ready=ready)
+            return False
+        return True
 
     async def _save(self, delivery: Delivery, saved: asyncio.Future[None]) -> None:
         """Wait until a message is on disk; if cancelled, delete it from the store."""
-        held = (delivery,)
-        self._room.hold(held)
-        self._saving += 1
+        self._places.move(delivery, Place.SAVING)
+        try:
+            await self._saved(delivery, saved)
+        except BaseException:
+            self._places.move(delivery, Place.GONE)
+            raise
+        finally:
+            self._progressed()
+
+    async def _saved(self, delivery: Delivery, saved: asyncio.Future[None]) -> None:
         try:
             await saved
         except asyncio.CancelledError:
-            forgotten = self._ledger.forget(held)
+            forgotten = self._ledger.forget((delivery,))
             if forgotten is not None:
-                await asyncio.wait({forgotten}, timeout=WITHDRAWAL)
+                await asyncio.wait({forgotten}, timeout=WITHDRAWAL_TIMEOUT)
             raise
-        finally:
-            self._saving -= 1
-            self._room.release(held)
-            self._pump.note_progress()
 
     def resume(self) -> None:
         """Continue writing: the transport is below its high-water mark again."""
-        self._pump.run()
+        self._writer.run()
 
-    # Callbacks of the parts.
+    # Connections.
 
-    def _on_expired(self, deliveries: list[Delivery]) -> None:
-        self._fates.lose(deliveries, DeliveryState.EXPIRED)
-        self._pump.note_progress()
+    def attach(self, link: Link, ping: Callable[[], None], *, epoch: int) -> None:
+        """Begin writing to an open connection, waiting messages first.
 
-    def _on_progress(self) -> None:
-        self.traffic.note_progress()
+        Args:
+            link: The connection.
+            ping: Sends a ping after everything that was written to it.
+            epoch: The ordinal of the connection.
+        """
+        self._flight.begin(link, ping)
+        self._writer.begin(link, epoch)
+
+    def halt(self, link: Link) -> None:
+        """Stop writing to a connection; it may still confirm what it was handed."""
+        if link is self._writer.link:
+            self._writer.halt()
+            self._flight.ask()
+            self._progressed()
+
+    def detach(
+        self, link: Link | None = None, because: Exception | None = None
+    ) -> None:
+        """Forget the connection, if it is ``link`` (default: any).
+
+        Args:
+            link: The connection.
+            because: Why it ended, ``None`` if we ended it. A halted connection counts
+                as ended by us, however its peer then hangs up.
+        """
+        if link is not None and link is not self._flight.link:
+            return
+        if self._writer.link is None:
+            because = None
+        self._writer.halt()
+        landed, accused = self._flight.land(because)
+        if accused:
+            self._settlement.accuse(landed[0])
+        is_spent = self._settlement.is_spent
+        self._writer.put_back([d for d in landed if not is_spent(d)])
+        self._settlement.lose([d for d in landed if is_spent(d)], DeliveryState.FAILED)
+        bound = [d for d in self._backlog if d.only_epoch is not None]
+        self._settlement.lose(bound, DeliveryState.DROPPED)
+        self._progressed()
+
+    @property
+    def suspected(self) -> bool:
+        """Whether the last connection ended because of a message in flight on it."""
+        return self._flight.suspected
+
+    def passed(self, link: Link, mark: int) -> None:
+        """Record a pong that covers the first ``mark`` messages of a connection."""
+        if link is self._flight.link:
+            self._confirm(self._flight.passed(mark))
+
+    def acknowledge(self, message_id: str) -> None:
+        """Record that the peer's application has acknowledged a message."""
+        self._confirm(self._flight.acknowledged(message_id))
+
+    def _confirm(self, deliveries: Sequence[Delivery]) -> None:
+        """Settle messages that are confirmed, and write what that makes room for."""
+        if deliveries:
+            self._settlement.confirm(deliveries)
+            self._flight.note_confirmed(len(deliveries))
+        self._writer.run()
+
+    # What the parts tell.
+
+    def _progressed(self) -> None:
+        """Let those look again who wait for room or for the end."""
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
         self._admission.call_next()
-
-    def _busy(self) -> bool:
-        return bool(len(self) or self._saving)
 
     # Looking.
 
     @property
     def epoch(self) -> int:
         """The epoch of the open connection, 0 if none is open."""
-        return 0 if self._pump.link is None else self._pump.epoch
+        return 0 if self._writer.link is None else self._writer.epoch
 
     @property
     def oldest_accepted_at(self) -> float | None:
-        """When the oldest message that waits or is in flight was accepted.
+        """When the oldest outstanding message was accepted.
 
         In Unix seconds; ``None`` if there is no message.
         """
-        first = self.traffic.first()
+        first = next(self._outstanding(), None)
         return None if first is None else first.accepted_at
+
+    def outstanding(self) -> list[Delivery]:
+        """Return the messages in flight and those that wait, in order."""
+        return list(self._outstanding())
+
+    def _outstanding(self) -> Iterator[Delivery]:
+        return chain(self._flight, self._writer.claimed(), self._backlog)
 
     def __len__(self) -> int:
         """Count the messages that wait."""
-        return self._line.count + len(self._pump.claimed)
+        return self._places.waiting.messages + self._places.claimed.messages
 
     @property
     def size(self) -> int:
-        """The payload bytes that wait."""
-        return self._line.size
+        """The payload bytes of the messages that wait."""
+        return self._places.waiting.size + self._places.claimed.size
 
     @property
     def lost(self) -> int:
         """How many accepted messages will never be transmitted (again)."""
-        return self._fates.lost
+        return self._settlement.lost
 
     @property
     def unconfirmed(self) -> int:
         """How many written messages still have to be confirmed."""
-        return len(self._flight)
+        return self._places.in_flight.messages
 
     # Ending.
 
@@ -370,7 +401,24 @@ class OutboxQueue:
             limit: Seconds to wait at most.
             patience: Seconds to wait for confirmations once all is written.
         """
-        await self.traffic.drained(self._busy, limit, patience)
+        writer, flight = self._writer, self._flight
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while writer.link is not None and self._unwritten and not writer.stuck:
+                    await self._next_progress()
+                async with asyncio.timeout(patience):
+                    flight.ask()
+                    while flight.hopeful:
+                        await self._next_progress()
+
+    @property
+    def _unwritten(self) -> int:
+        """How many messages are accepted, or being accepted, and not written."""
+        return len(self) + self._places.saving.messages
+
+    async def _next_progress(self) -> None:
+        self._progress = asyncio.get_running_loop().create_future()
+        await self._progress
 
     async def close(self) -> tuple[int, int]:
         """Stop sending, and close the store, unless it could not be opened.
@@ -380,15 +428,18 @@ class OutboxQueue:
         """
         if not self._is_open:
             return 0, 0
-        self.traffic.detach()
-        self._expiry.stop()
-        await self.traffic.settled()
+        self.detach()
+        self._backlog.stop()
+        self._writer.stop()
+        while self._writer.claiming:
+            await self._next_progress()
+        self._writer.stop()
         self._is_open = False
         await self._ledger.close()
         # A turn for the senders that waited for the store.
         await asyncio.sleep(0)
-        waiting = list(self._line)
+        waiting = list(self._backlog)
         dropped = [delivery for delivery in waiting if not delivery.stored]
-        self._fates.leave([delivery for delivery in waiting if delivery.stored])
-        self._fates.lose(dropped, DeliveryState.DROPPED)
-        return len(dropped), self._fates.left
+        self._settlement.leave([delivery for delivery in waiting if delivery.stored])
+        self._settlement.lose(dropped, DeliveryState.DROPPED)
+        return len(dropped), self._settlement.left

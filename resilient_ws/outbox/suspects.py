@@ -33,39 +33,44 @@ class Suspects:
     """The limit of messages in flight, after the way earlier connections ended.
 
     Args:
-        most: The limit when nothing is suspected.
+        max_in_flight: The limit when nothing is suspected.
     """
 
     __slots__ = (
-        "_cleared",
-        "_most",
-        "_outwaited",
-        "_since",
+        "_first_confirmed",
+        "_max_in_flight",
+        "_peer_reads",
+        "_released",
         "_slow",
-        "_vouched",
-        "named",
+        "_written_since",
+        "blamed",
         "window",
     )
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
         self._slow = False
         #: How many messages may be in flight now.
-        self.window = most
+        self.window = max_in_flight
         # For the present connection: whether its peer is known to read, how many
         # messages were written since the last confirmation, whether the first one is
         # confirmed, and whether the others no longer wait for a head that went alone.
-        self._vouched = False
-        self._since = 0
-        self._cleared = False
-        self._outwaited = False
+        self._peer_reads = False
+        self._written_since = 0
+        self._first_confirmed = False
+        self._released = False
         #: Whether the close code of the last ending blamed the messages in flight.
-        self.named = False
+        self.blamed = False
 
     @property
-    def waits(self) -> bool:
+    def needs_pong(self) -> bool:
         """Whether nothing may be written before the peer has shown that it reads."""
         return self.window == 0
+
+    @property
+    def hold_up_others(self) -> bool:
+        """Whether suspected messages in flight keep others waiting."""
+        return self._slow and self.window < self._max_in_flight
 
     def doubt(self) -> None:
         """Go slowly: a message that was written before may have ended a connection."""
@@ -73,24 +78,24 @@ class Suspects:
 
     def begin(self) -> None:
         """Reset the state for a new connection."""
-        self._vouched = self._cleared = self._outwaited = False
-        self._since = 0
-        self.window = 0 if self._slow else self._most
+        self._peer_reads = self._first_confirmed = self._released = False
+        self._written_since = 0
+        self.window = 0 if self._slow else self._max_in_flight
 
-    def vouch(self) -> None:
+    def note_pong(self) -> None:
         """Record a pong, which shows that the peer reads."""
-        self._vouched = True
-        self.proceed()
+        self._peer_reads = True
+        self.admit_head()
 
-    def proceed(self) -> None:
+    def admit_head(self) -> None:
         """Let the head be written, even if the peer has not shown that it reads."""
         self.window = max(self.window, 1)
 
-    def wrote(self, count: int) -> None:
+    def note_written(self, count: int) -> None:
         """Record written messages, including those that nothing confirms."""
-        self._since += count
+        self._written_since += count
 
-    def confirmed(self, count: int, in_flight: int, *, first: bool) -> None:
+    def note_confirmed(self, count: int, in_flight: int, *, first: bool) -> None:
         """Record confirmations.
 
         Args:
@@ -98,24 +103,19 @@ class Suspects:
             in_flight: How many messages are left in flight.
             first: Whether the first message of the connection is confirmed.
         """
-        self._vouched = True
-        self._cleared = self._cleared or first
-        self._since = in_flight
+        self._peer_reads = True
+        self._first_confirmed = self._first_confirmed or first
+        self._written_since = in_flight
         if self._slow:
-            self.window = min(self._most, self.window + count)
-            self._slow = self.window < self._most
+            self.window = min(self._max_in_flight, self.window + count)
+            self._slow = self.window < self._max_in_flight
 
-    @property
-    def holds_up(self) -> bool:
-        """Whether suspected messages in flight keep others waiting."""
-        return self._slow and self.window < self._most
+    def release(self) -> None:
+        """Let the others go: the peer has read the suspects but confirms nothing."""
+        self._released = self._written_since == 1
+        self.window = self._max_in_flight
 
-    def outwait(self) -> None:
-        """Release the others: the peer has read the suspects but confirms nothing."""
-        self._outwaited = self._since == 1
-        self.window = self._most
-
-    def ended(self, because: Exception | None, in_flight: int) -> bool:
+    def judge(self, because: Exception | None, in_flight: int) -> bool:
         """Judge the end of the connection.
 
         Args:
@@ -125,25 +125,24 @@ class Suspects:
         Returns:
             Whether the end counts against the oldest message in flight.
         """
-        named = in_flight > 0 and names_messages(because)
-        self.named = named
-        if in_flight == 0 or excuses(because):
+        blamed = self.blamed = in_flight > 0 and blames_messages(because)
+        if in_flight == 0 or excuses_messages(because):
             return False
-        if not (named or self._slow or not self._cleared):
+        if not (blamed or self._slow or not self._first_confirmed):
             return False
-        alone = in_flight == self._since == 1
-        # Going slowly still: nothing was confirmed since ``outwait``.
-        alone = alone or (self._outwaited and self._slow)
+        alone = in_flight == self._written_since == 1
+        # If it still goes slowly, nothing was confirmed since ``release``.
+        alone = alone or (self._released and self._slow)
         self._slow = True
-        return alone and (named or self._vouched)
+        return alone and (blamed or self._peer_reads)
 
 
-def names_messages(because: Exception | None) -> bool:
+def blames_messages(because: Exception | None) -> bool:
     """Whether the close code of an ending blames a message."""
     return _code(because) in ACCUSING_CODES
 
 
-def excuses(because: Exception | None) -> bool:
+def excuses_messages(because: Exception | None) -> bool:
     """Whether an ending has a reason other than the messages written."""
     if not isinstance(because, ConnectionLost) or because.how == "local":
         return True

@@ -116,7 +116,7 @@ class Counters:
         total.left(state, now)
         if wire is not None:
             total.add(wire, now)
-        oldest = outbox.traffic.first()
+        oldest_at = outbox.oldest_accepted_at
         return Statistics(
             opened_at=total.opened_at,
             last_message_at=total.last_message_at,
@@ -134,8 +134,8 @@ class Counters:
             outbox_messages=len(outbox),
             outbox_bytes=outbox.size,
             outbox_oldest_age=0.0
-            if oldest is None
-            else max(0.0, time.time() - oldest.accepted_at),
+            if oldest_at is None
+            else max(0.0, time.time() - oldest_at),
             outbox_unconfirmed=outbox.unconfirmed,
             outbox_lost=outbox.lost,
             events_discarded=events_discarded + inbox.unread.drops_discarded,

@@ -178,7 +178,7 @@ class CurrentConnection:
             buffer,
             loop=self._loop,
             report=self._report,
-            acknowledge=self._outbox.traffic.acknowledge,
+            acknowledge=self._outbox.acknowledge,
             complain=self._journal.complain,
             on_fatal=self._on_fatal,
         )
@@ -221,13 +221,13 @@ class CurrentConnection:
         wire.attach(
             self._inbox,
             on_writable=self._outbox.resume,
-            on_confirmed=partial(self._outbox.traffic.passed, wire.outgoing)
+            on_confirmed=partial(self._outbox.passed, wire.outgoing)
             if confirms
             else None,
         )
         # A callback, because messages may be sent before ``run`` wakes.
         wire.ended.add_done_callback(partial(self._detach, wire))
-        self._outbox.traffic.attach(
+        self._outbox.attach(
             wire.outgoing, wire.keepalive.ping, epoch=self._journal.epoch
         )
         return Milestones(
@@ -241,7 +241,7 @@ class CurrentConnection:
         )
 
     def _detach(self, wire: Wire, because: asyncio.Future[ConnectionLost]) -> None:
-        self._outbox.traffic.detach(wire.outgoing, because.result())
+        self._outbox.detach(wire.outgoing, because.result())
 
     def _dropped(self, wire: Wire, opened_at: float) -> Ending:
         """Report the loss of the open connection."""
@@ -252,7 +252,7 @@ class CurrentConnection:
             wire.ended.result(),
             opened_at,
             self._inbox,
-            suspected=self._outbox.traffic.suspected,
+            suspected=self._outbox.suspected,
         )
 
     async def _leave(self, wire: Wire, opened_at: float) -> None:
@@ -280,14 +280,14 @@ class CurrentConnection:
                 if end is not None and end.drain != 0:
                     reserved = HANDSHAKE_SHARE * self._settings.timeouts.close
                     await self._outbox.drained(limit - reserved, limit / 2)
-                self._outbox.traffic.halt(wire.outgoing)
+                self._outbox.halt(wire.outgoing)
                 await wire.close(code, reason, discard=end is not None)
                 await wire.finish()
         except TimeoutError:
             if not wire.ended.done():
                 self._report(ConnectionTimedOut(kind="close", after=limit))
         finally:
-            self._outbox.traffic.detach(wire.outgoing)
+            self._outbox.detach(wire.outgoing)
             wire.abort()
             self._journal.keep_close(wire)
 

@@ -1,343 +1,202 @@
-"""What lies at the path of a store, or beside it, and is no store's, stays untouched."""
+"""Each message has one place, moves as the table allows, and is counted where it is."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import stat
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
-import resilient_ws
-from resilient_ws import SQLiteStore, StoreError
-from resilient_ws.outbox.store import lock as locks
-from tests.outbox.refusals import filled, offline, refused
-from tests.outbox.stores import crashed, inside
-from tests.record import of, recorded
+from resilient_ws import Delivery, DeliveryState, Outbox
+from resilient_ws.outbox.delivery import Terms
+from resilient_ws.outbox.places import MOVES, Place, Places, place_of
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.testing import ScriptedServer
+ROOM: Final = 5
+ROOM_BYTES: Final = 1000
+TERMS: Final = Terms(DeliveryState.CONFIRMED, lambda: None)
+#: Those that are counted.
+HELD: Final = (Place.SAVING, Place.WAITING, Place.CLAIMED, Place.IN_FLIGHT)
 
-#: A user who is neither root nor anybody on this machine.
-STRANGER = 54321
-root = pytest.mark.skipif(
-    os.geteuid() != 0 and os.environ.get("CI") != "true",
-    reason="needs root, to make devices and files of others: run the tests as root",
+
+def delivery_of(size: int, sequence: int = 1) -> Delivery:
+    return Delivery(TERMS, sequence, "x" * size, size, None, None, None)
+
+
+def places_of(*, resend: bool = False) -> Places:
+    return Places(
+        Outbox(confirm="pong", resend=resend, max_messages=ROOM, max_bytes=ROOM_BYTES)
+    )
+
+
+def one(places: Places, delivery: Delivery, place: Place) -> None:
+    places.move(delivery, place)
+
+
+def together(places: Places, delivery: Delivery, place: Place) -> None:
+    places.move_all([delivery], place)
+
+
+def way_to(place: Place) -> list[Place]:
+    """The places on a way to one that begins where a message begins."""
+    ways = {Place.NEW: [Place.NEW]}
+    while place not in ways:
+        for origin in [*ways]:
+            for following in MOVES[origin] - set(ways):
+                ways[following] = [*ways[origin], following]
+    return ways[place]
+
+
+@pytest.mark.parametrize("move", [one, together])
+@pytest.mark.parametrize("target", Place)
+@pytest.mark.parametrize("origin", Place)
+def test_only_the_moves_of_the_table_are_made(
+    origin: Place, target: Place, move: Callable[..., None]
+) -> None:
+    places, delivery = places_of(), delivery_of(10)
+    for place in way_to(origin)[1:]:
+        move(places, delivery, place)
+    assert place_of(delivery) is origin
+    if target in MOVES[origin]:
+        move(places, delivery, target)
+        assert place_of(delivery) is target
+        assert counted(places) == recounted([delivery])
+    else:
+        before = counted(places)
+        with pytest.raises(AssertionError, match=f"{origin.name} to {target.name}"):
+            move(places, delivery, target)
+        assert place_of(delivery) is origin
+        assert counted(places) == before
+
+
+def test_what_is_gone_stays_gone_and_everything_can_go() -> None:
+    assert MOVES[Place.GONE] == frozenset()
+    assert all(Place.GONE in MOVES[place] for place in Place if place is not Place.GONE)
+    assert all(Place.NEW not in moves for moves in MOVES.values())
+    assert set(MOVES) == set(Place)
+
+
+def test_a_batch_moves_from_one_place() -> None:
+    places = places_of()
+    waiting, saving = delivery_of(1), delivery_of(2)
+    places.move(waiting, Place.WAITING)
+    places.move(saving, Place.SAVING)
+    with pytest.raises(AssertionError, match="SAVING to CLAIMED"):
+        places.move_all([waiting, saving], Place.CLAIMED)
+    places.move_all([], Place.CLAIMED)
+
+
+@pytest.mark.parametrize("resend", [False, True])
+@pytest.mark.parametrize("place", HELD)
+def test_what_takes_room(place: Place, resend: bool) -> None:
+    places = places_of(resend=resend)
+    deliveries = [delivery_of(100) for _ in range(ROOM)]
+    for step in way_to(place)[1:]:
+        places.move_all(deliveries, step)
+    takes_room = resend or place is not Place.IN_FLIGHT
+    assert places.room_taken() == ((ROOM, 500) if takes_room else (0, 0))
+    assert places.fits(0) is not takes_room
+    places.move(deliveries[0], Place.GONE)
+    assert places.fits(0)
+    assert places.fits(600)
+    assert places.fits(601) is not takes_room
+
+
+def counted(places: Places) -> dict[Place, tuple[int, int]]:
+    """What the places say."""
+    tallies = (places.saving, places.waiting, places.claimed, places.in_flight)
+    return {
+        place: (tally.messages, tally.size)
+        for place, tally in zip(HELD, tallies, strict=True)
+    }
+
+
+def recounted(deliveries: list[Delivery]) -> dict[Place, tuple[int, int]]:
+    """The same, counted anew."""
+    messages, sizes = Counter[Place](), Counter[Place]()
+    for delivery in deliveries:
+        messages[place_of(delivery)] += 1
+        sizes[place_of(delivery)] += delivery.size
+    return {place: (messages[place], sizes[place]) for place in HELD}
+
+
+class PlacesMachine(RuleBasedStateMachine):
+    """Any moves in any order, one by one and together."""
+
+    @initialize(resend=st.booleans())
+    def begin(self, resend: bool) -> None:
+        self.resend = resend
+        self.places = places_of(resend=resend)
+        self.deliveries: list[Delivery] = []
+
+    @rule(sizes=st.lists(st.integers(0, 400), min_size=1, max_size=4))
+    def arrive(self, sizes: list[int]) -> None:
+        self.deliveries += [delivery_of(size) for size in sizes]
+
+    @rule(data=st.data())
+    def move(self, data: st.DataObject) -> None:
+        movable = [d for d in self.deliveries if MOVES[place_of(d)]]
+        if movable:
+            delivery = data.draw(st.sampled_from(movable))
+            moves = sorted(MOVES[place_of(delivery)], key=lambda place: place.index)
+            self.places.move(delivery, data.draw(st.sampled_from(moves)))
+
+    @rule(data=st.data(), origin=st.sampled_from([p for p in Place if MOVES[p]]))
+    def move_together(self, data: st.DataObject, origin: Place) -> None:
+        there = [d for d in self.deliveries if place_of(d) is origin]
+        batch = there[: data.draw(st.integers(0, len(there)))]
+        moves = sorted(MOVES[origin], key=lambda place: place.index)
+        self.places.move_all(batch, data.draw(st.sampled_from(moves)))
+
+    @invariant()
+    def nothing_drifts(self) -> None:
+        if not hasattr(self, "places"):
+            return
+        assert counted(self.places) == recounted(self.deliveries)
+        held = HELD if self.resend else HELD[:-1]
+        inside = [d for d in self.deliveries if place_of(d) in held]
+        size = sum(delivery.size for delivery in inside)
+        assert self.places.room_taken() == (len(inside), size)
+        for more in (0, ROOM_BYTES - size, ROOM_BYTES - size + 1):
+            fits = len(inside) < ROOM and size + more <= ROOM_BYTES
+            assert self.places.fits(more) is fits
+
+
+def test_counts_and_room_never_drift() -> None:
+    run_state_machine_as_test(
+        PlacesMachine,
+        settings=settings(max_examples=100, stateful_step_count=40, deadline=None),
+    )
+
+
+@given(
+    sizes=st.lists(st.integers(0, 100), max_size=20),
+    choices=st.lists(st.integers(0, 3), max_size=10),
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
-
-
-def device(path: Path) -> None:
-    """A node of our own that is what /dev/null is."""
-    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
-
-
-def disk(path: Path) -> None:
-    """A block device that nothing stands behind."""
-    os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(7, 4095))
-
-
-def unix_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-
-
-def into_the_void(path: Path) -> None:
-    path.symlink_to(path.with_name("victim"))
-
-
-SPECIAL: dict[str, Callable[[Path], object]] = {
-    "a FIFO": os.mkfifo,
-    "a folder": os.mkdir,
-    "a socket": unix_socket,
-}
-NODES: dict[str, Callable[[Path], object]] = {
-    "a character device": device,
-    "a block device": disk,
-}
-ALL = [*SPECIAL, *[pytest.param(kind, marks=root) for kind in NODES]]
-
-
-@pytest.mark.parametrize("kind", ALL)
-async def test_only_a_regular_file_is_touched(
-    server: ScriptedServer, path: Path, kind: str
+def test_together_is_the_same_as_one_by_one(
+    sizes: list[int], choices: list[int]
 ) -> None:
-    (SPECIAL | NODES)[kind](path)
-    await refused(server, path, f"{kind.rsplit(maxsplit=1)[-1]}, not a regular file")
-    with pytest.raises(StoreError, match="not a regular file"):
-        inside(SQLiteStore(path))
-
-
-@pytest.mark.parametrize("kind", [*ALL, "a dangling link", "a link to a file"])
-@pytest.mark.parametrize("ending", ["-wal", "-shm", ".lock", "-reserve"])
-async def test_only_regular_files_are_touched_beside_it(
-    server: ScriptedServer, path: Path, ending: str, kind: str
-) -> None:
-    await filled(server, path, 3)
-    companion = path.with_name(path.name + ending)
-    companion.unlink(missing_ok=True)
-    victim = path.with_name("victim")
-    if kind == "a link to a file":
-        victim.touch()
-    making = into_the_void if "link" in kind else (SPECIAL | NODES)[kind]
-    making(companion)
-    await refused(server, path, "not a regular file", names=companion)
-    assert victim.exists() is (kind == "a link to a file")
-    if ending in ("-wal", "-shm"):
-        with pytest.raises(StoreError, match="not a regular file"):
-            inside(SQLiteStore(path))
-
-
-@pytest.mark.parametrize("ending", [".lock", "-reserve"])
-@pytest.mark.parametrize("new", [True, False])
-async def test_a_file_of_another_program_beside_it(
-    server: ScriptedServer, path: Path, ending: str, new: bool
-) -> None:
-    if not new:
-        await filled(server, path, 3)
-    companion = path.with_name(path.name + ending)
-    companion.write_text("pid 4711\n")
-    companion.chmod(0o600)
-    await refused(server, path, "left as it is|left as it was", names=companion)
-
-
-async def test_a_file_with_the_name_of_an_unfinished_store(
-    server: ScriptedServer, path: Path
-) -> None:
-    other = path.with_name("outbox.db.new")
-    other.write_text("mine")
-    await filled(server, path, 3)
-    assert other.read_text() == "mine"
-
-
-async def test_a_journal_that_sqlite_would_undo_the_file_by(
-    server: ScriptedServer, path: Path
-) -> None:
-    await filled(server, path, 3)
-    journal = path.with_name("outbox.db-journal")
-    journal.write_bytes(bytes(512))
-    await refused(server, path, "Repair the store", names=journal)
-    with pytest.raises(StoreError, match="Repair"):
-        inside(SQLiteStore(path))
-
-
-@pytest.mark.parametrize("empty", [True, False])
-async def test_a_log_without_its_file(
-    server: ScriptedServer, path: Path, empty: bool
-) -> None:
-    async with offline(server, SQLiteStore(path)) as session:
-        await session.send("in the log")
-        left = crashed(path, path.parent / "left" / "outbox.db").path
-    left.with_name("outbox.db-wal").chmod(0o600)
-    left.unlink()
-    if empty:
-        left.touch()
-    await refused(server, left, "Put the file back")
-
-
-LOOSE = [0o620, 0o602, 0o666, 0o777]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
-@pytest.mark.parametrize("mode", LOOSE, ids=oct)
-async def test_a_file_that_others_may_write_to(
-    server: ScriptedServer, path: Path, mode: int
-) -> None:
-    await filled(server, path, 3)
-    path.chmod(mode)
-    await refused(server, path, f"mode {mode:o}.*chmod go-w")
-    # To look is no risk.
-    assert len(inside(SQLiteStore(path))) == 3
-    path.chmod(0o644)
-    await filled(server, path, 1)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
-@pytest.mark.parametrize("ending", ["-wal", "-shm", ".lock", "-reserve"])
-async def test_a_companion_that_others_may_write_to(
-    server: ScriptedServer, path: Path, ending: str
-) -> None:
-    await filled(server, path, 3)
-    companion = path.with_name(path.name + ending)
-    companion.touch()
-    companion.chmod(0o666)
-    await refused(server, path, "chmod go-w", names=companion)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
-async def test_a_folder_that_everybody_may_write_to(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
-    path = tmp_path / "open" / "outbox.db"
-    path.parent.mkdir()
-    path.parent.chmod(0o777)
-    await refused(server, path, "chmod o-w")
-    # As /tmp is: nobody can remove there what is not his own.
-    path.parent.chmod(0o1777)
-    await filled(server, path, 1)
-    assert len(inside(SQLiteStore(path))) == 1
-
-
-@root
-@pytest.mark.parametrize("ending", ["", "-wal", "-shm", ".lock", "-reserve"])
-async def test_a_file_of_another_user(
-    server: ScriptedServer, path: Path, ending: str
-) -> None:
-    await filled(server, path, 3)
-    file = path.with_name(path.name + ending)
-    file.touch(0o600)
-    file.chmod(0o600)
-    os.chown(file, STRANGER, STRANGER)
-    await refused(server, path, f"uid {STRANGER}.*chown", names=file)
-
-
-@root
-async def test_a_link_of_another_user(server: ScriptedServer, path: Path) -> None:
-    into_the_void(path)
-    os.lchown(path, STRANGER, STRANGER)
-    await refused(server, path, "link owned by another user")
-    with pytest.raises(StoreError, match="link owned by another user"):
-        inside(SQLiteStore(path))
-
-
-async def test_a_link_of_ones_own_leads_to_the_file(
-    server: ScriptedServer, path: Path
-) -> None:
-    path.symlink_to(path.with_name("elsewhere.db"))
-    await filled(server, path, 3)
-    assert path.is_symlink()
-    assert len(inside(SQLiteStore(path.with_name("elsewhere.db")))) == 3
-
-
-async def test_a_link_to_itself(server: ScriptedServer, path: Path) -> None:
-    path.symlink_to(path)
-    await refused(server, path, "link|symbolic")
-    with pytest.raises(StoreError):
-        inside(SQLiteStore(path))
-
-
-async def test_a_file_of_two_names(server: ScriptedServer, path: Path) -> None:
-    await filled(server, path, 3)
-    path.with_name("other.db").hardlink_to(path)
-    await refused(server, path, "2 names")
-
-
-async def test_the_lock_is_taken_again_when_its_file_was_removed(
-    server: ScriptedServer, path: Path
-) -> None:
-    async with offline(server, SQLiteStore(path)) as session:
-        lock = path.with_name("outbox.db.lock")
-        lock.unlink()
-        await session.send("kept")
-        assert lock.exists()
-        with pytest.raises(StoreError, match="in use"):
-            async with offline(server, SQLiteStore(path)):
-                pass
-        lock.unlink()
-        lock.write_text("another program's")
-        lock.chmod(0o600)
-        with pytest.raises(StoreError, match="not the lock"):
-            await session.send("never")
-    assert lock.read_text() == "another program's"
-    assert inside(SQLiteStore(path)) == ["kept"]
-
-
-async def test_what_was_removed_or_replaced_takes_no_more(
-    server: ScriptedServer, path: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    await filled(server, other / "outbox.db", 1)
-    (other / "outbox.db-reserve").unlink()
-    for ending in ("", "-wal"):
-        for replaced in (False, True):
-            store = SQLiteStore(tmp_path / f"{ending}{replaced}.db")
-            file = store.path.with_name(store.path.name + ending)
-            async with offline(server, store) as session:
-                await session.send("accepted")
-                file.rename(other / "moved")
-                if replaced:
-                    shutil.copy(other / "outbox.db", file)
-                for _ in range(3):
-                    with pytest.raises(StoreError, match="deleted or replaced"):
-                        await session.send("never")
-                (other / "moved").rename(file)
-                await session.send("again")
-            assert inside(store) == ["accepted", "again"]
-
-
-@pytest.mark.parametrize("waits", [True, False])
-async def test_a_store_that_was_removed_is_told_of_at_the_end(
-    server: ScriptedServer, path: Path, waits: bool
-) -> None:
-    session = offline(server, SQLiteStore(path))
-    events = recorded(session)
-    async with session:
-        if waits:
-            await session.send("accepted")
-        path.unlink()
-    assert len(of(events, resilient_ws.StoreFailed)) == waits
-
-
-async def test_a_lock_that_comes_and_goes_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = locks.FileLock(tmp_path / "outbox.db")
-    monkeypatch.setattr(lock, "_open", lambda: None)
-    with pytest.raises(StoreError, match="in use"):
-        lock.acquire()
-
-
-NO_FILES = {
-    ":memory:": r"MemoryStore\(\)",
-    "/somewhere/:memory:": r"MemoryStore\(\)",
-    "": "not a folder",
-    ".": "not a folder",
-    "..": "not a folder",
-    "/": "not a folder",
-    "folder/": "not a folder",
-    "folder/.": "not a folder",
-    "file:outbox.db": "not a URL",
-    "FILE:outbox.db?mode=memory": "not a URL",
-    "file:///var/outbox.db": "not a URL",
-    "sqlite:///outbox.db": "not a URL",
-    "out\0box.db": "NUL",
-    "out\ud800box.db": "surrogate",
-}
-
-
-@pytest.mark.parametrize("path", NO_FILES, ids=ascii)
-def test_a_path_that_names_no_file(path: str) -> None:
-    with pytest.raises(ValueError, match=r"SQLiteStore\.path.*" + NO_FILES[path]):
-        SQLiteStore(path)
-
-
-def test_a_path_object_that_names_no_file() -> None:
-    with pytest.raises(ValueError, match=r"MemoryStore\(\)"):
-        SQLiteStore(Path(":memory:"))
-    with pytest.raises(ValueError, match="not a URL"):
-        SQLiteStore(Path("file:outbox.db"))
-
-
-async def test_a_name_of_odd_characters(server: ScriptedServer, tmp_path: Path) -> None:
-    for name in ("a?b#c%20.db", "ö ü.db", os.fsdecode(b"\xff\xfe.db"), "-x.db", "~"):
-        path = tmp_path / name
-        await filled(server, path, 1)
-        assert len(inside(SQLiteStore(path))) == 1
-        assert path.is_file()
-
-
-async def test_a_name_that_is_too_long(server: ScriptedServer, tmp_path: Path) -> None:
-    await refused(server, tmp_path / ("x" * 300), "too long")
-    await refused(server, tmp_path / ("x" * 252), "too long")
-    assert list(tmp_path.iterdir()) == []
+    singly, jointly = places_of(), places_of()
+    some = [delivery_of(size) for size in sizes]
+    others = [delivery_of(size) for size in sizes]
+    place = Place.NEW
+    for choice in choices:
+        moves = sorted(MOVES[place], key=lambda place: place.index)
+        if not moves:
+            break
+        place = moves[choice % len(moves)]
+        for delivery in some:
+            singly.move(delivery, place)
+        jointly.move_all(others, place)
+        assert counted(singly) == counted(jointly)

@@ -76,7 +76,7 @@ class TestSuspects:
         suspects = Suspects(8)
         suspects.begin()
         assert suspects.window == 8
-        assert not suspects.waits
+        assert not suspects.needs_pong
 
     @pytest.mark.parametrize("because", [RESET, SILENT, BROKEN, closed(1000)], ids=str)
     def test_an_end_with_nothing_confirmed_makes_the_next_begin_slow(
@@ -84,10 +84,10 @@ class TestSuspects:
     ) -> None:
         suspects = Suspects(8)
         suspects.begin()
-        suspects.wrote(3)
-        assert not suspects.ended(because, 3)
+        suspects.note_written(3)
+        assert not suspects.judge(because, 3)
         suspects.begin()
-        assert suspects.waits
+        assert suspects.needs_pong
 
     @pytest.mark.parametrize(
         "because",
@@ -103,95 +103,95 @@ class TestSuspects:
         self, because: ConnectionLost | None
     ) -> None:
         for suspects in (Suspects(8), slow()):
-            suspects.vouch()
-            suspects.wrote(1)
+            suspects.note_pong()
+            suspects.note_written(1)
             before = suspects.window
-            assert not suspects.ended(because, 1)
-            assert not suspects.named
+            assert not suspects.judge(because, 1)
+            assert not suspects.blamed
             suspects.begin()
-            assert suspects.waits is (before != 8)
+            assert suspects.needs_pong is (before != 8)
 
     def test_an_end_with_nothing_on_its_way_accuses_nothing(self) -> None:
         suspects = Suspects(8)
         suspects.begin()
-        assert not suspects.ended(closed(1009), 0)
-        assert not suspects.named
+        assert not suspects.judge(closed(1009), 0)
+        assert not suspects.blamed
         suspects.begin()
-        assert not suspects.waits
+        assert not suspects.needs_pong
 
     def test_what_was_confirmed_clears_the_rest_unless_the_code_names_it(self) -> None:
         for because, waits in ((RESET, False), (closed(1009), True)):
             suspects = Suspects(8)
             suspects.begin()
-            suspects.wrote(3)
-            suspects.confirmed(1, 2, first=True)
-            suspects.ended(because, 2)
+            suspects.note_written(3)
+            suspects.note_confirmed(1, 2, first=True)
+            suspects.judge(because, 2)
             suspects.begin()
-            assert suspects.waits is waits
+            assert suspects.needs_pong is waits
 
     def test_the_head_goes_alone_behind_a_pong_and_the_window_doubles(self) -> None:
         suspects = slow(100)
         windows = []
-        suspects.vouch()
+        suspects.note_pong()
         while suspects.window < 100:
             windows.append(suspects.window)
-            suspects.wrote(suspects.window)
-            suspects.confirmed(suspects.window, 0, first=True)
+            suspects.note_written(suspects.window)
+            suspects.note_confirmed(suspects.window, 0, first=True)
         assert windows == [1, 2, 4, 8, 16, 32, 64]
-        suspects.ended(RESET, 3)
+        suspects.judge(RESET, 3)
         suspects.begin()
         assert suspects.window == 100
 
     def test_an_end_before_the_pong_accuses_nothing(self) -> None:
         suspects = slow()
-        assert not suspects.ended(RESET, 0)
+        assert not suspects.judge(RESET, 0)
         suspects.begin()
         # Nor does one where the head went out because no pong would come.
-        suspects.proceed()
-        suspects.wrote(1)
-        assert not suspects.ended(RESET, 1)
+        suspects.admit_head()
+        suspects.note_written(1)
+        assert not suspects.judge(RESET, 1)
         suspects.begin()
-        suspects.proceed()
-        suspects.wrote(1)
-        assert suspects.ended(closed(1009), 1)
+        suspects.admit_head()
+        suspects.note_written(1)
+        assert suspects.judge(closed(1009), 1)
 
     @pytest.mark.parametrize("code", [1003, 1007, 1008, 1009, 4000, 4400, 4999])
     def test_codes_that_speak_of_messages(self, code: int) -> None:
         suspects = Suspects(8)
         suspects.begin()
-        suspects.wrote(1)
-        assert suspects.ended(closed(code), 1)
-        assert suspects.named
+        suspects.note_written(1)
+        assert suspects.judge(closed(code), 1)
+        assert suspects.blamed
 
     def test_confirmations_of_later_messages_do_not_clear_the_first(self) -> None:
         suspects = Suspects(8)
         suspects.begin()
-        suspects.wrote(3)
-        suspects.confirmed(2, 1, first=False)
-        suspects.ended(RESET, 1)
+        suspects.note_written(3)
+        suspects.note_confirmed(2, 1, first=False)
+        suspects.judge(RESET, 1)
         suspects.begin()
-        assert suspects.waits
+        assert suspects.needs_pong
 
     @pytest.mark.parametrize("confirmed", [0, 1])
     def test_a_head_that_was_outwaited_is_accused_if_nothing_else_was_confirmed(
         self, confirmed: int
     ) -> None:
         suspects = slow()
-        suspects.vouch()
-        suspects.wrote(1)
-        suspects.outwait()
+        suspects.note_pong()
+        suspects.note_written(1)
+        suspects.release()
         assert suspects.window == 8
-        suspects.wrote(5)
+        suspects.note_written(5)
         if confirmed:
-            suspects.confirmed(1, 5, first=False)
-        assert suspects.ended(RESET, 6 - confirmed) is not bool(confirmed)
+            suspects.note_confirmed(1, 5, first=False)
+        assert suspects.judge(RESET, 6 - confirmed) is not bool(confirmed)
 
     def test_what_nothing_confirms_may_be_it_as_well(self) -> None:
         suspects = slow()
-        suspects.vouch()
+        suspects.note_pong()
         # Two were written, and one of them is not waited for.
-        suspects.wrote(2)
-        assert not suspects.ended(RESET, 1)
+        suspects.note_written(2)
+        assert not suspects.judge(RESET, 1)
 
 
 # Scenes with a session, in virtual time.

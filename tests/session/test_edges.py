@@ -27,8 +27,8 @@ from resilient_ws import (
     Timeouts,
 )
 from resilient_ws.eventloop.sleep import ticker_of
-from resilient_ws.outbox.line import MESSAGE_COST
-from resilient_ws.outbox.pump import JOINED_WRITE
+from resilient_ws.outbox.backlog import MESSAGE_COST
+from resilient_ws.outbox.writer import JOINED_WRITE
 from resilient_ws.testing import ScriptedServer, VirtualLoop
 from resilient_ws.testing.frames import close_frame, message
 from resilient_ws.testing.scripts import hold, mute_at_close, rejecting

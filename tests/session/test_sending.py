@@ -13,8 +13,8 @@ from tenacity import wait_fixed
 
 import resilient_ws
 from resilient_ws import DeliveryState, Outbox, Reconnect, State
-from resilient_ws.outbox.line import MESSAGE_COST
-from resilient_ws.outbox.pump import JOINED_WRITE, LONERS
+from resilient_ws.outbox.backlog import MESSAGE_COST
+from resilient_ws.outbox.writer import JOINED_WRITE, MESSAGES_WITHOUT_TURN
 from resilient_ws.testing.scripts import hold, rejecting
 from tests.record import now, of, recorded, turns, until
 
@@ -162,13 +162,15 @@ async def test_after_one_that_came_alone_more_leave_at_once(
         await turns()
         stepped(session.send("alone"))
         await turns()
-        straight = [stepped(session.send(text)) for text in texts(range(LONERS))]
+        straight = [
+            stepped(session.send(text)) for text in texts(range(MESSAGES_WITHOUT_TURN))
+        ]
         assert {d.state for d in straight} == {DeliveryState.WRITTEN}
-        rest = texts(range(LONERS, LONERS + 5))
+        rest = texts(range(MESSAGES_WITHOUT_TURN, MESSAGES_WITHOUT_TURN + 5))
         states = [stepped(session.send(text)).state for text in rest]
         assert states == [DeliveryState.WRITTEN] + 4 * [DeliveryState.QUEUED]
         await turns()
-        assert server.received == ["alone", *texts(range(LONERS + 5))]
+        assert server.received == ["alone", *texts(range(MESSAGES_WITHOUT_TURN + 5))]
 
 
 async def test_a_full_outbox_leaves_the_loop_free_between_writes(

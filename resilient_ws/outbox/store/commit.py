@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.events import Event
     from resilient_ws.outbox.store.database import Answer, Database
-    from resilient_ws.outbox.store.ledger import Row
+    from resilient_ws.outbox.store.rows import Row
     from resilient_ws.protocol.message import Message
 
 

@@ -19,20 +19,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox.store import files, schema
-from resilient_ws.outbox.store.ledger import Row
-from resilient_ws.outbox.store.lock import FileLock
-from resilient_ws.outbox.store.reserve import Reserve
-from resilient_ws.outbox.store.rows import (
-    BODY,
-    HEAD,
-    HEAD_SIZE,
-    WHOLE,
-    Poison,
-    Values,
-    message_of,
-    row_of,
-)
+from resilient_ws.outbox.store import files, rows, schema
+from resilient_ws.outbox.store.files import FileLock, Reserve
+from resilient_ws.outbox.store.rows import Row, Values
 
 
 if TYPE_CHECKING:
@@ -49,26 +38,12 @@ LOG_PAGES: Final = 200
 _ROOM_FACTOR: Final = 2
 _ROOM_BESIDE: Final = 64 * 1024
 
-_MARKS: Final = ", ".join("?" * 12)
-# Only names of columns are interpolated here.
-_PUT: Final = f"INSERT OR REPLACE INTO messages ({HEAD}, {BODY}) VALUES ({_MARKS})"  # noqa: S608
-_SPAN: Final = f"SELECT {HEAD}, {BODY} FROM messages WHERE id BETWEEN ? AND ?"  # noqa: S608
-_HEADS: Final = f"SELECT {HEAD}, {WHOLE} FROM messages ORDER BY id"  # noqa: S608
-_FORGET: Final = "DELETE FROM messages WHERE id = ?"
-_FORGET_SPAN: Final = "DELETE FROM messages WHERE id BETWEEN ? AND ?"
-_COUNT: Final = "UPDATE messages SET transmissions = transmissions + 1 WHERE id = ?"
-_ACCUSE: Final = "UPDATE messages SET accused = ? WHERE id = ?"
-_SET_ASIDE: Final = (
-    f"INSERT OR REPLACE INTO set_aside (reason, {HEAD}, {BODY}) "  # noqa: S608
-    f"SELECT ?, {HEAD}, {BODY} FROM messages WHERE id = ?"
-)
-
 
 @attrs.frozen
 class Put:
     """Store messages, each under its number."""
 
-    rows: Sequence[Values]
+    values: Sequence[Values]
 
 
 @attrs.frozen
@@ -95,7 +70,7 @@ class Accuse:
 
 
 Request: TypeAlias = Put | Claim | Forget | Accuse
-#: A claim returns one payload per message, ``None`` if it is poison or missing.
+#: A claim returns one payload per message, ``None`` if it is damaged or missing.
 Answer: TypeAlias = "list[Message | None] | None"
 
 
@@ -147,7 +122,7 @@ class Database:
         schema.check(path)
         self._connection = connection = schema.connect(path, mode="rw")
         self._configure(connection)
-        loaded = self._load(connection)
+        loaded = rows.load(connection), rows.last_sequence(connection)
         self._opened = (file, files.identity(files.beside(path, files.LOG)))
         if files.identity(path) != file:
             raise self._moved()
@@ -182,20 +157,6 @@ class Database:
         execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
         if self._strapped:
             execute("PRAGMA secure_delete = OFF")
-
-    def _load(self, connection: sqlite3.Connection) -> tuple[list[Row], int]:
-        rows: list[Row] = []
-        heads = connection.execute(_HEADS)
-        for head in heads.fetchall():
-            try:
-                rows.append(row_of(head))
-            except Poison as poison:
-                connection.execute("BEGIN IMMEDIATE")
-                self._set_aside(connection, head[0], str(poison))
-                connection.execute("COMMIT")
-                rows.append(Row(sequence=head[0], poison=str(poison)))
-        last = connection.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()
-        return rows, last[0] or 0
 
     def close(self) -> StoreError | None:
         """Close the file; return an error if a later session will miss its messages."""
@@ -248,9 +209,10 @@ class Database:
         if self._strapped:
             self._strapped = False
             self._set_limits(connection)
-        rows = [row for one in requests if isinstance(one, Put) for row in one.rows]
+        puts = [request for request in requests if isinstance(request, Put)]
+        payloads = [len(values[-1]) for put in puts for values in put.values]
         disk = shutil.disk_usage(path.parent)
-        needed = _ROOM_FACTOR * sum(len(row[-1]) for row in rows) + _ROOM_BESIDE
+        needed = _ROOM_FACTOR * sum(payloads) + _ROOM_BESIDE
         # A file system that does not know its size reports 0.
         if disk.total and disk.free < needed:
             raise self._full()
@@ -289,48 +251,15 @@ class Database:
 
     def _perform(self, connection: sqlite3.Connection, request: Request) -> Answer:
         match request:
-            case Put(rows):
-                connection.executemany(_PUT, rows)
+            case Put(values):
+                rows.put(connection, values)
             case Forget(sequences):
-                connection.executemany(_FORGET, [(one,) for one in sequences])
+                rows.forget(connection, sequences)
             case Claim(sequences, kept):
-                return self._claim(connection, sequences, kept)
+                return rows.claim(connection, sequences, kept)
             case Accuse(sequence, count):
-                connection.execute(_ACCUSE, (count, sequence))
+                rows.accuse(connection, sequence, count)
         return None
-
-    def _claim(
-        self,
-        connection: sqlite3.Connection,
-        sequences: Sequence[int],
-        kept: Sequence[bool],
-    ) -> list[Message | None]:
-        span = (sequences[0], sequences[-1])
-        found = {row[0]: row for row in connection.execute(_SPAN, span)}
-        messages: list[Message | None] = []
-        for sequence in sequences:
-            row = found.get(sequence)
-            message: Message | None = None
-            try:
-                if row is not None:
-                    message = message_of(row[1], row[6], row[HEAD_SIZE:])
-            except Poison as poison:
-                self._set_aside(connection, sequence, str(poison))
-            messages.append(message)
-        stay = [(one,) for one, keep in zip(sequences, kept, strict=True) if keep]
-        go = [(one,) for one, keep in zip(sequences, kept, strict=True) if not keep]
-        if len(go) == len(found) == len(sequences):
-            connection.execute(_FORGET_SPAN, span)
-        else:
-            connection.executemany(_COUNT, stay)
-            connection.executemany(_FORGET, go)
-        return messages
-
-    def _set_aside(
-        self, connection: sqlite3.Connection, sequence: int, reason: str
-    ) -> None:
-        connection.execute(_SET_ASIDE, (reason, sequence))
-        connection.execute(_FORGET, (sequence,))
 
     def _error(self, failure: Exception) -> StoreError:
         """Return the error for a failure; its text never quotes a message."""

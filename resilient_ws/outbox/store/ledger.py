@@ -1,4 +1,4 @@
-"""The interface between the outbox and a store, and the messages that a store shows.
+"""What the outbox asks of a store, and the store that keeps messages in memory.
 
 A ``Store`` is a setting, which returns a ``Ledger`` to each session. A ledger returns a
 future when it has to write to a disk, and ``None`` when there is nothing to wait for.
@@ -18,58 +18,8 @@ if TYPE_CHECKING:
 
     from resilient_ws.events import Event
     from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.store.rows import Row
     from resilient_ws.protocol.message import Message
-
-
-@attrs.frozen(kw_only=True)
-class StoredMessage:
-    """A message in a durable store, as ``pending()`` shows it.
-
-    If its row is damaged, ``data`` is what can be read of it; an unreadable time is 0.0
-    or ``None``, and an unreadable count is 0.
-
-    Attributes:
-        sequence: Its place in the order of the store.
-        data: The message, or what is left of it if it was set aside.
-        message_id: The id given to ``send``, or ``None``.
-        accepted_at: When it was accepted, in Unix seconds.
-        expires_at: When its ``ttl`` passes, in Unix seconds; ``None`` for never.
-        transmissions: How often it was handed to a connection, or was about to be.
-        accused: How many connections ended while it was alone in flight.
-        set_aside: Why it will not be sent; ``None`` for one that waits.
-    """
-
-    sequence: int
-    data: str | bytes
-    message_id: str | None
-    accepted_at: float
-    expires_at: float | None
-    transmissions: int
-    accused: int = 0
-    set_aside: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Row:
-    """A message found in a store when it was opened, without its payload.
-
-    Attributes:
-        only_if_open: Whether it was bound to a connection, which is gone by now.
-        accused: How many connections ended while it was alone in flight.
-        awaited: Whether it has to be confirmed once it is written.
-        poison: Why it cannot be sent and was set aside, ``None`` if it can.
-    """
-
-    sequence: int
-    size: int = 0
-    message_id: str | None = None
-    accepted_at: float = 0.0
-    expires_at: float | None = None
-    only_if_open: bool = False
-    transmissions: int = 0
-    accused: int = 0
-    awaited: bool = True
-    poison: str | None = None
 
 
 class Ledger(Protocol):
@@ -100,7 +50,7 @@ class Ledger(Protocol):
         others are deleted from the store before anything is written.
 
         Returns:
-            The payloads, ``None`` for one that was set aside because it is poison.
+            The payloads, ``None`` for one that was set aside because it is damaged.
         """
 
     def accuse(self, delivery: Delivery) -> None:
@@ -126,3 +76,50 @@ class Store(Protocol):
     ) -> Ledger:
         """Return a ledger for one session, which still has to open it."""
         ...
+
+
+@attrs.frozen
+class MemoryStore:
+    """Keep the outbox in memory: fastest, but lost when the process ends."""
+
+    def ledger(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Event], None],  # noqa: ARG002 - memory has nothing to report
+    ) -> MemoryLedger:
+        """Return the ledger of one session."""
+        return MemoryLedger(loop)
+
+
+class MemoryLedger:
+    """A ledger that stores nothing: each delivery holds its own message."""
+
+    __slots__ = ("clock",)
+
+    durable = False
+    last = 0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.clock: Callable[[], float] = loop.time
+
+    async def open(self) -> list[Row]:
+        """Return nothing: the memory of an earlier session is gone."""
+        return []
+
+    def put(self, delivery: Delivery) -> None:
+        """Do nothing: a message in memory is stored as soon as it is queued."""
+
+    def claim(self, deliveries: Sequence[Delivery]) -> None:
+        """Do nothing: each delivery already holds its payload."""
+
+    def accuse(self, delivery: Delivery) -> None:
+        """Do nothing: the delivery holds the count."""
+
+    def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Do nothing: the deliveries still hold their payloads."""
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        """Do nothing: there is no copy to delete."""
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to finish."""

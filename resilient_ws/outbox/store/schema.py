@@ -186,7 +186,7 @@ def _check_header(path: Path) -> None:
 
     They stay valid for the life of the file, whatever a crash left unfinished.
     """
-    descriptor = os.open(path, os.O_RDONLY | files.STRAIGHT)
+    descriptor = os.open(path, os.O_RDONLY | files.SAFE_FLAGS)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - opened with care
         header = file.read(_HEADER_SIZE)
         size = file.seek(0, os.SEEK_END)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox.store import files, schema
+from resilient_ws.outbox.store import files, rows, schema
 from resilient_ws.outbox.store.commit import SQLiteLedger
 from resilient_ws.outbox.store.database import Database
-from resilient_ws.outbox.store.rows import BODY, HEAD, stored_message
 from resilient_ws.policy._validate import one_of, positive_int, wrong_type
 
 
@@ -24,16 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from resilient_ws.events import Event
-    from resilient_ws.outbox.store.ledger import StoredMessage
-    from resilient_ws.outbox.store.rows import Values
+    from resilient_ws.outbox.store.rows import StoredMessage
 
 
 MIB: Final = 1024 * 1024
-#: Rows that are read at a time, so that a slow reader never blocks the store.
-PAGE: Final = 256
-#: Payload bytes that end a page early.
-PAGE_BYTES: Final = 4 * MIB
-
 #: What SQLite or another library would take for a URL; one letter is a drive.
 _URL: Final = re.compile(r"file:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -125,38 +118,9 @@ class SQLiteStore:
             if files.regular(path) is None:
                 raise StoreError(f"There is no file {path}.")
             with contextlib.closing(schema.reader(path)) as connection:
-                yield from _rows(connection, "messages", "NULL")
-                yield from _rows(connection, "set_aside", "reason")
+                yield from rows.pending(connection)
+                yield from rows.set_aside(connection)
         except sqlite3.DatabaseError as failure:
             raise schema.refusal(path, failure) from failure
         except OSError as failure:
             raise StoreError(f"{path} cannot be read: {failure}.") from failure
-
-
-def _rows(
-    connection: sqlite3.Connection, table: str, reason: str
-) -> Iterator[StoredMessage]:
-    """Read a table page by page, so that no snapshot is held for long."""
-    query = (
-        f"SELECT {reason}, {HEAD}, {BODY} FROM {table} "  # noqa: S608 - ours, all of it
-        "WHERE id > ? ORDER BY id LIMIT ?"
-    )
-    last = -1
-    page: list[Values]
-    while page := _page(connection.execute(query, (last, PAGE))):
-        for values in page:
-            yield stored_message(values[1:], reason=values[0])
-        last = page[-1][1]
-
-
-def _page(rows: sqlite3.Cursor) -> list[Values]:
-    """Read one page of rows, and release the store."""
-    page: list[Values] = []
-    size = 0
-    with contextlib.closing(rows):
-        for values in rows:
-            page.append(values)
-            size += len(values[-1]) if isinstance(values[-1], bytes | str) else 0
-            if size >= PAGE_BYTES:
-                break
-    return page

@@ -13,7 +13,7 @@ import pytest
 
 import resilient_ws
 from resilient_ws import Liveness, Outbox, SQLiteStore, State, StoreError
-from resilient_ws.outbox.store.reserve import SIZE, Reserve
+from resilient_ws.outbox.store.files import RESERVE_SIZE, Reserve
 from resilient_ws.testing.scripts import hold
 from tests.outbox.disks import small_disk
 from tests.outbox.refusals import offline
@@ -130,7 +130,7 @@ async def fills(session: Session, disk: Path, size: int) -> list[str]:
     """Have the store fill half of what is free, and others the rest but for a MiB."""
     accepted: list[str] = []
     free = os.statvfs(disk)
-    room = free.f_bavail * free.f_frsize - SIZE
+    room = free.f_bavail * free.f_frsize - RESERVE_SIZE
     while sum(map(len, accepted)) < room / 3 and len(accepted) < 3000:
         text = f"{len(accepted):<{size}}"
         await session.send(text)
@@ -192,7 +192,7 @@ async def test_what_is_accepted_leaves_room_to_be_sent(
         accepted, failure = await sends_all(session, 1000)
         assert len(accepted) > 500
         assert "is full; free some space" in str(failure)
-    assert (disk / "outbox.db-reserve").stat().st_size == SIZE
+    assert (disk / "outbox.db-reserve").stat().st_size == RESERVE_SIZE
 
 
 async def test_there_is_a_reserve_again_when_there_is_room(
@@ -210,7 +210,7 @@ async def test_there_is_a_reserve_again_when_there_is_room(
                 await session.send("more")
         (disk / "others.log").unlink()
         await session.send("there is room")
-        assert (disk / "outbox.db-reserve").stat().st_size == SIZE
+        assert (disk / "outbox.db-reserve").stat().st_size == RESERVE_SIZE
     assert server.received == [*accepted, "there is room"]
 
 
@@ -233,7 +233,7 @@ async def test_at_its_limit_a_store_drains_and_keeps_its_reserve(
     events = recorded(session)
     async with session:
         await until(lambda: not session.outstanding())
-        assert (tmp_path / "outbox.db-reserve").stat().st_size == SIZE
+        assert (tmp_path / "outbox.db-reserve").stat().st_size == RESERVE_SIZE
         await session.send("more")
     assert server.received == [*accepted, "more"]
     assert not of(events, resilient_ws.StoreFailed)
@@ -265,8 +265,8 @@ def test_a_reserve_takes_its_room(
         reserve.hold()
         reserve.check()
         status = (tmp_path / "outbox.db-reserve").stat()
-        assert status.st_size == SIZE
-        assert status.st_blocks * 512 >= SIZE
+        assert status.st_size == RESERVE_SIZE
+        assert status.st_blocks * 512 >= RESERVE_SIZE
         assert status.st_mode & 0o077 == 0
     reserve.release()
     reserve.release()

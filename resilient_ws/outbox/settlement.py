@@ -1,10 +1,10 @@
 """The only writer of delivery states.
 
-Rules: every change of a delivery's state is made here, after the fact. A message that
-was reported as lost is never transmitted later, not even after a crash: it has left the
-outbox and the store before the report. A stored message that was written and may not be
-written again is reported before it is deleted: a crash in between causes a second
-report, rather than none.
+Rules: a state changes here, after what it tells of has happened. A message that was
+reported as lost is never transmitted later, not even after a crash, because it has left
+the outbox and the store before the report. The exception is a stored message that was
+written and may not be written again: it is reported before it is deleted, so that a
+crash in between causes a second report rather than none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.events import DeliveryFailed
+from resilient_ws.outbox.places import Place
 from resilient_ws.state import DeliveryState
 
 
@@ -24,23 +25,22 @@ if TYPE_CHECKING:
     from resilient_ws.events import Event
     from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.flight import Flight
-    from resilient_ws.outbox.line import Line
+    from resilient_ws.outbox.places import Places
     from resilient_ws.outbox.policy import Outbox
-    from resilient_ws.outbox.room import Room
     from resilient_ws.outbox.store.ledger import Ledger
 
-#: Every message gets here, and looking up the enum member costs ten times as much.
+# Every message gets here, and looking up an enum member costs ten times as much.
 _WRITTEN: Final = DeliveryState.WRITTEN
+_GONE: Final = Place.GONE
 
 
-class Fates:
-    """Writes the state of deliveries, and counts and reports losses.
+class Settlement:
+    """Writes the states of deliveries, and counts and reports losses.
 
     Args:
         policy: The settings of the outbox.
-        line: The messages that wait.
+        places: The places of the messages.
         flight: The messages written and not confirmed.
-        room: The bounds of the outbox.
         ledger: The store at work.
         report: Called with an event for each loss.
     """
@@ -49,10 +49,9 @@ class Fates:
         "_flight",
         "_keeps_data",
         "_ledger",
-        "_line",
+        "_places",
+        "_policy",
         "_report",
-        "_resend",
-        "_room",
         "left",
         "lost",
     )
@@ -60,45 +59,40 @@ class Fates:
     def __init__(
         self,
         policy: Outbox,
-        *,
-        line: Line,
+        places: Places,
         flight: Flight,
-        room: Room,
+        *,
         ledger: Ledger,
         report: Callable[[Event], None],
     ) -> None:
-        self._line = line
+        self._policy = policy
+        self._places = places
         self._flight = flight
-        self._room = room
         self._ledger = ledger
         self._report = report
-        self._resend = policy.resend
-        #: Whether written messages stay in memory, to be written again.
+        # Whether memory keeps written messages, to write them again.
         self._keeps_data = policy.resend and not ledger.durable
+        #: How many messages are lost.
         self.lost = 0
-        #: Number of messages that stay in the store for the next session.
+        #: How many messages stay in the store for the next session.
         self.left = 0
 
     # On their way.
 
-    def write_at_once(self, delivery: Delivery, epoch: int) -> None:
-        """Mark a message as handed to a connection when it was accepted."""
+    def mark_written_at_once(self, delivery: Delivery, epoch: int) -> None:
+        """Mark a message as handed to a connection, for good, when it was accepted."""
+        delivery.data = None
         delivery.transmissions = 1
         delivery.written_at = delivery.accepted_at
         delivery.epoch = epoch
-        if not (self._keeps_data and delivery.awaited):
-            delivery.data = None
         # ``send`` has not returned it yet, so nobody can be waiting for it.
         delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        # Not through ``Places``, which would count it neither in nor out.
+        delivery._place = _GONE  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
-    def write(self, deliveries: Sequence[Delivery], now: float, epoch: int) -> None:
-        """Mark messages as handed to a connection.
-
-        Args:
-            deliveries: The messages.
-            now: The time, in Unix seconds.
-            epoch: The ordinal of the connection.
-        """
+    def mark_written(self, deliveries: Sequence[Delivery], epoch: int) -> None:
+        """Mark messages as handed to the connection of an epoch."""
+        now = time.time()
         keeps_data = self._keeps_data
         for delivery in deliveries:
             delivery.transmissions += 1
@@ -115,6 +109,18 @@ class Fates:
         """Mark written messages as waiting to be written again."""
         for delivery in deliveries:
             _settle(delivery, DeliveryState.QUEUED)
+
+    def accuse(self, delivery: Delivery) -> None:
+        """Count the end of a connection against a message, also across restarts."""
+        delivery.accused += 1
+        if delivery.stored and self._policy.resend:
+            self._ledger.accuse(delivery)
+
+    def is_spent(self, delivery: Delivery) -> bool:
+        """Whether a message was written and may not be written again."""
+        if not self._policy.resend:
+            return delivery.transmissions > 0
+        return delivery.accused >= self._policy.max_transmissions
 
     # At the end.
 
@@ -135,34 +141,21 @@ class Fates:
         if not deliveries:
             return
         self._take_out(deliveries)
+        certain = [d for d in deliveries if self._is_certain(d)]
+        rest = [d for d in deliveries if not self._is_certain(d)]
         stored = [delivery for delivery in deliveries if delivery.stored]
-        self._lost([d for d in deliveries if self._is_spent(d)], state)
-        rest = [d for d in deliveries if not self._is_spent(d)]
+        self._report_lost(certain, state)
         forgotten = self._ledger.forget(stored) if stored else None
         if forgotten is None:
-            self._lost(rest, state)
+            self._report_lost(rest, state)
         else:
             forgotten.add_done_callback(partial(self._forgotten, rest, state))
 
-    def _is_spent(self, delivery: Delivery) -> bool:
-        """Whether a stored message was written and may not be written again."""
-        return delivery.stored and delivery.transmissions > 0 and not self._resend
-
-    def leave(self, deliveries: Sequence[Delivery]) -> None:
-        """Mark messages as left in the store for the next session."""
-        self.left += len(deliveries)
-        for delivery in deliveries:
-            delivery.data = None
-            _settle(delivery, DeliveryState.DROPPED)
-
-    def _take_out(self, deliveries: Sequence[Delivery]) -> None:
-        """Remove messages from the line and the flight, and release their room."""
-        for delivery in deliveries:
-            if delivery.in_line:
-                self._line.remove(delivery)
-        flown = self._flight.remove(deliveries)
-        if self._resend:
-            self._room.release(flown)
+    def _is_certain(self, delivery: Delivery) -> bool:
+        """Whether no session would send a message, even if the store kept it."""
+        return (
+            delivery.stored and delivery.transmissions > 0 and not self._policy.resend
+        )
 
     def _forgotten(
         self,
@@ -172,10 +165,28 @@ class Fates:
     ) -> None:
         # The store could not delete these before it was closed.
         stuck = forgotten.cancelled() or forgotten.exception() is not None
-        self._lost([d for d in deliveries if not (stuck and d.stored)], state)
-        self.leave([d for d in deliveries if stuck and d.stored])
+        self._report_lost([d for d in deliveries if not (stuck and d.stored)], state)
+        self._mark_left([d for d in deliveries if stuck and d.stored])
 
-    def _lost(self, deliveries: Sequence[Delivery], state: DeliveryState) -> None:
+    def leave(self, deliveries: Sequence[Delivery]) -> None:
+        """Leave messages in the store for the next session."""
+        self._take_out(deliveries)
+        self._mark_left(deliveries)
+
+    def _take_out(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._places.move(delivery, _GONE)
+        self._flight.remove(deliveries)
+
+    def _mark_left(self, deliveries: Sequence[Delivery]) -> None:
+        self.left += len(deliveries)
+        for delivery in deliveries:
+            delivery.data = None
+            _settle(delivery, DeliveryState.DROPPED)
+
+    def _report_lost(
+        self, deliveries: Sequence[Delivery], state: DeliveryState
+    ) -> None:
         for delivery in deliveries:
             self.lost += 1
             delivery.data = None

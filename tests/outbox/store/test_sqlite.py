@@ -21,7 +21,7 @@ from resilient_ws import (
     State,
     StoreError,
 )
-from resilient_ws.outbox.queue import OutboxQueue
+from resilient_ws.outbox import queue
 from resilient_ws.outbox.store import schema
 from resilient_ws.testing.scripts import hold
 from tests.outbox.disks import mount, small_disk
@@ -379,11 +379,11 @@ async def test_cancelled_with_its_store_just_open_it_lets_go_of_the_file(
     await filled(server, path)
     opened = asyncio.Event()
 
-    async def take_over(*_: object) -> None:
+    async def take_over(*_: object, **__: object) -> None:
         opened.set()
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(OutboxQueue, "_take_over", take_over)
+    monkeypatch.setattr(queue, "take_over", take_over)
     entering = asyncio.create_task(offline(server, SQLiteStore(path)).__aenter__())
     await opened.wait()
     entering.cancel()

@@ -9,7 +9,7 @@ import pytest
 
 from resilient_ws import StoreError
 from resilient_ws.outbox.store import files
-from resilient_ws.outbox.store.lock import FileLock
+from resilient_ws.outbox.store.files import FileLock
 
 
 if TYPE_CHECKING:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
 from resilient_ws.outbox.queue import OutboxQueue
-from tests.outbox.sending import send
+from resilient_ws.outbox.store import rows
+from tests.outbox.sending import Link, send
 from tests.outbox.stores import inside
-from tests.outbox.test_model import Link
 
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ class Claiming:
             self.sent.append(await send(self.queue, text, **more))
         self.attach(self.link)
         assert len(self.queue) == len(TEXTS)
-        assert self.queue.traffic.outstanding() == self.sent
+        assert self.queue.outstanding() == self.sent
         assert self.link.sent == []
 
     def attach(self, link: Link) -> None:
         self.epoch += 1
-        self.queue.traffic.attach(link, lambda: None, epoch=self.epoch)
+        self.queue.attach(link, lambda: None, epoch=self.epoch)
 
     async def settle(self) -> None:
         await asyncio.sleep(0.5)
@@ -62,12 +63,12 @@ async def test_what_was_claimed_and_not_written_is_on_disk_again(
     claiming: Claiming,
 ) -> None:
     await claiming.begin()
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     await claiming.settle()
     assert claiming.link.sent == []
     assert inside(claiming.store) == TEXTS
     assert [m.transmissions for m in claiming.store.pending()] == [0, 0, 0]
-    assert claiming.queue.traffic.outstanding() == claiming.sent
+    assert claiming.queue.outstanding() == claiming.sent
     assert all(delivery.stored for delivery in claiming.sent)
     again = Link()
     claiming.attach(again)
@@ -81,7 +82,7 @@ async def test_another_connection_writes_it_once_and_in_order(
     claiming: Claiming,
 ) -> None:
     await claiming.begin()
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     again = Link()
     claiming.attach(again)
     await claiming.settle()
@@ -99,9 +100,9 @@ async def test_what_is_sent_again_goes_before_what_was_claimed(
     await claiming.begin()
     await claiming.settle()
     assert claiming.link.sent == ["0", "1"]
-    claiming.queue.traffic.passed(claiming.link, 1)
+    claiming.queue.passed(claiming.link, 1)
     # "2" is being claimed, and "1" is not confirmed yet.
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     again = Link()
     claiming.attach(again)
     await claiming.settle()
@@ -125,8 +126,8 @@ async def test_what_is_lost_before_it_is_back_on_disk_is_not_there_afterwards(
 ) -> None:
     claiming = Claiming(tmp_path / "outbox.db", max_messages=3, overflow="drop_oldest")
     await claiming.begin()
-    claiming.queue.traffic.detach(claiming.link)
-    while not claiming.queue._line:  # noqa: ASYNC110 - nothing tells of it
+    claiming.queue.detach(claiming.link)
+    while not list(claiming.queue._backlog):  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0)
     newest = asyncio.create_task(send(claiming.queue, "3"))
     await claiming.settle()
@@ -138,7 +139,7 @@ async def test_what_is_lost_before_it_is_back_on_disk_is_not_there_afterwards(
 
 async def test_a_halted_connection_is_not_written_to(claiming: Claiming) -> None:
     await claiming.begin()
-    claiming.queue.traffic.halt(claiming.link)
+    claiming.queue.halt(claiming.link)
     await claiming.settle()
     assert claiming.link.sent == []
     assert inside(claiming.store) == TEXTS
@@ -149,7 +150,7 @@ async def test_only_if_open_goes_with_its_connection(claiming: Claiming) -> None
     # Accepted while it was open, so that it is among what is claimed.
     await claiming.begin({}, {}, {})
     claiming.sent[1].only_epoch = claiming.epoch
-    claiming.queue.traffic.detach(claiming.link)
+    claiming.queue.detach(claiming.link)
     await claiming.settle()
     assert claiming.sent[1].state is DeliveryState.DROPPED
     assert not claiming.sent[1].maybe_delivered
@@ -168,4 +169,66 @@ async def test_what_expires_while_it_is_claimed_is_not_written(
     assert claiming.link.sent == ["0", "2"]
     assert claiming.sent[1].state is DeliveryState.EXPIRED
     assert "1" not in inside(claiming.store)
+    await claiming.queue.close()
+
+
+async def claimed_again(claiming: Claiming) -> Link:
+    """Have all three written, and claimed for another connection."""
+    await claiming.begin(*[{"message_id": text} for text in TEXTS])
+    await claiming.settle()
+    assert claiming.link.sent == TEXTS
+    claiming.queue.detach(claiming.link)
+    again = Link()
+    claiming.attach(again)
+    assert again.sent == []
+    return again
+
+
+@pytest.fixture
+async def acknowledging(tmp_path: Path, wall: None) -> Claiming:
+    """At least once, confirmed by acknowledgements."""
+    return Claiming(tmp_path / "outbox.db", confirm=lambda _: None, resend=True)
+
+
+async def test_what_is_acknowledged_while_it_is_claimed_waits_no_longer(
+    acknowledging: Claiming,
+) -> None:
+    again = await claimed_again(acknowledging)
+    queue = acknowledging.queue
+    assert (len(queue), queue.size) == (3, 3)
+    queue.acknowledge("1")
+    assert acknowledging.sent[1].state is DeliveryState.CONFIRMED
+    assert (len(queue), queue.size) == (2, 2)
+    assert queue.outstanding() == [acknowledging.sent[0], acknowledging.sent[2]]
+    await acknowledging.settle()
+    assert again.sent == ["0", "2"]
+    await queue.close()
+    assert inside(acknowledging.store) == ["0", "2"]
+
+
+async def test_what_is_acknowledged_while_a_claim_fails_is_not_sent_again(
+    acknowledging: Claiming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = await claimed_again(acknowledging)
+    queue = acknowledging.queue
+    queue.acknowledge("1")
+    with monkeypatch.context() as broken:
+
+        def fails(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        broken.setattr(rows, "claim", fails)
+        await acknowledging.settle()
+    assert again.sent == []
+    assert queue.outstanding() == [acknowledging.sent[0], acknowledging.sent[2]]
+    await asyncio.sleep(5)
+    assert again.sent == ["0", "2"]
+    assert acknowledging.sent[1].state is DeliveryState.CONFIRMED
+    await queue.close()
+    assert inside(acknowledging.store) == ["0", "2"]
+
+
+async def test_what_is_claimed_counts_with_what_waits(claiming: Claiming) -> None:
+    await claiming.begin()
+    assert (len(claiming.queue), claiming.queue.size) == (3, 3)
     await claiming.queue.close()

@@ -36,7 +36,7 @@ from resilient_ws import (
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.testing import VirtualLoop
 from tests.outbox.conftest import EPOCH
-from tests.outbox.sending import send
+from tests.outbox.sending import Link, send
 from tests.outbox.stores import STORES, crashed, new_store, pending
 
 
@@ -133,24 +133,6 @@ class Model:
             self.waiting.remove(message)
 
 
-class Link:
-    """A connection that takes everything."""
-
-    def __init__(self) -> None:
-        self.messages_written = 0
-        self.sent: list[Any] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def send(self, message: Any) -> None:
-        self.send_many([message])
-
-    def send_many(self, messages: list[Any]) -> None:
-        self.messages_written += len(messages)
-        self.sent += messages
-
-
 class OutboxMachine(RuleBasedStateMachine):
     """The outbox and the model, side by side."""
 
@@ -199,7 +181,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         self.run(self.queue.open())
         self.settle()
-        for delivery in self.queue.traffic.outstanding():
+        for delivery in self.queue.outstanding():
             assert delivery.message_id is not None
             self.deliveries[delivery.message_id] = delivery
 
@@ -229,14 +211,14 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.link is not None
         done = self.link.messages_written - len(self.model.flying) + count
         self.model.confirm(count)
-        self.queue.traffic.passed(self.link, done)
+        self.queue.passed(self.link, done)
 
     @precondition(lambda self: self.former is not None)
     @rule()
     def stale_pong(self) -> None:
         """Too late, and from another connection: it confirms nothing."""
         assert self.former is not None
-        self.queue.traffic.passed(self.former, 1000)
+        self.queue.passed(self.former, 1000)
 
     @precondition(lambda self: self.model.open)
     @rule()
@@ -244,7 +226,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """One that passed nothing: the peer reads."""
         assert self.link is not None
         self.model.pong()
-        self.queue.traffic.passed(self.link, 0)
+        self.queue.passed(self.link, 0)
 
     @precondition(lambda self: self.model.open)
     @rule(how=st.sampled_from(sorted(ENDS)))
@@ -253,7 +235,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.model.suspect(named=how == "named")
         self.model.drop()
         self.former = self.link
-        self.queue.traffic.detach(self.link, ENDS[how])
+        self.queue.detach(self.link, ENDS[how])
         self.link = None
 
     @precondition(lambda self: not self.model.open)
@@ -262,7 +244,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.connect()
         self.link = Link()
         self.epochs += 1
-        self.queue.traffic.attach(self.link, lambda: None, epoch=self.epochs)
+        self.queue.attach(self.link, lambda: None, epoch=self.epochs)
 
     @rule()
     def expire(self) -> None:
@@ -342,7 +324,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.write()
         self.settle()
         assert self.wire == self.model.wire
-        names = [delivery.message_id for delivery in self.queue.traffic.outstanding()]
+        names = [delivery.message_id for delivery in self.queue.outstanding()]
         assert names == [m.name for m in self.model.flying + self.model.waiting]
         assert len(self.queue) == len(self.model.waiting)
         self.compare_states([])

@@ -11,8 +11,8 @@ import pytest
 
 import resilient_ws
 from resilient_ws import DeliveryState, MemoryStore, Outbox, SQLiteStore, StoreError
-from resilient_ws.outbox.payload import MAX_MESSAGE_ID
-from resilient_ws.outbox.store import database
+from resilient_ws.outbox.delivery import MAX_MESSAGE_ID
+from resilient_ws.outbox.store import rows
 from resilient_ws.outbox.store.database import Database
 from tests.outbox.refusals import offline
 from tests.outbox.stores import STORES, inside, new_store
@@ -63,7 +63,7 @@ async def test_one_that_fails_strands_nobody(
 
     def fails(self: Database, connection: Any, request: Any) -> Any:
         answer = perform(self, connection, request)
-        if any(row[1] == "bad" for row in getattr(request, "rows", ())):
+        if any(row[1] == "bad" for row in getattr(request, "values", ())):
             raise failure
         return answer
 
@@ -160,7 +160,7 @@ async def test_a_bug_while_it_is_opened(
         raise TypeError("a bug")
 
     with monkeypatch.context() as broken:
-        broken.setattr(database, "row_of", fails)
+        broken.setattr(rows, "row_of", fails)
         async with offline(server, SQLiteStore(path)) as session:
             await session.send("kept")
         with pytest.raises(StoreError, match="TypeError"):

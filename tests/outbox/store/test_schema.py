@@ -383,7 +383,7 @@ def test_any_bytes_are_a_store_or_refused(
             rows, last = database.open()
             assert last >= max((row.sequence for row in rows), default=0)
             more = Put([row(last + 1, b"more")])
-            wanted = [row.sequence for row in rows if row.poison is None]
+            wanted = [row.sequence for row in rows if row.damage is None]
             for answer in database.carry_out([more, Forget(wanted)]):
                 assert answer is None or isinstance(answer, StoreError)
             database.close()

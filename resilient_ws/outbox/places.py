@@ -1,0 +1,159 @@
+"""Where the outbox holds each message, and how much it holds in each place.
+
+Rules: a message moves only as ``MOVES`` allows, and only this module moves it. The
+counts follow every move, so the room that is taken, and what waits or is unconfirmed,
+is read off them and kept nowhere else. A message that is ``GONE`` never comes back.
+"""
+
+from __future__ import annotations
+
+import enum
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws.outbox.policy import Outbox
+
+
+class Place(enum.Enum):
+    """Where the outbox holds a message."""
+
+    #: Accepted or refused next; the outbox does not hold it yet.
+    NEW = -1
+    #: A durable store is writing it to the disk, and its ``send`` waits for that.
+    SAVING = 0
+    #: In the backlog: accepted, and to be written to a connection.
+    WAITING = 1
+    #: A durable store is handing it out, and then it is written.
+    CLAIMED = 2
+    #: Written, and not confirmed yet.
+    IN_FLIGHT = 3
+    #: Delivered, lost, or left in the store for the next session.
+    GONE = 4
+
+    def __init__(self, index: int) -> None:
+        #: Finds the counts of a place; ``NEW`` and ``GONE`` have none.
+        self.index = index
+
+    # The hash of an enum is computed in Python, and a move looks up two places.
+    __hash__ = object.__hash__
+
+
+#: From each place, the places that a message may move to.
+MOVES: Final[Mapping[Place, frozenset[Place]]] = {
+    Place.NEW: frozenset({Place.SAVING, Place.WAITING, Place.IN_FLIGHT, Place.GONE}),
+    Place.SAVING: frozenset({Place.WAITING, Place.GONE}),
+    Place.WAITING: frozenset({Place.CLAIMED, Place.IN_FLIGHT, Place.GONE}),
+    Place.CLAIMED: frozenset({Place.WAITING, Place.IN_FLIGHT, Place.GONE}),
+    Place.IN_FLIGHT: frozenset({Place.WAITING, Place.GONE}),
+    Place.GONE: frozenset(),
+}
+
+#: Return the place of a delivery. The attribute is private because users have no use
+#: for it.
+place_of: Final[Callable[[Delivery], Place]] = attrgetter("_place")
+_size_of: Final[Callable[[Delivery], int]] = attrgetter("size")
+
+# Every message passes here, and looking up an enum member costs ten times as much.
+_NEW: Final = Place.NEW
+_GONE: Final = Place.GONE
+
+
+class Tally:
+    """How many messages are in one place, and their payload bytes."""
+
+    __slots__ = ("messages", "size")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.size = 0
+
+
+class Places:
+    """Moves the messages of one outbox, and counts them in each place.
+
+    Args:
+        policy: The settings of the outbox.
+    """
+
+    __slots__ = ("_policy", "_tallies", "claimed", "in_flight", "saving", "waiting")
+
+    def __init__(self, policy: Outbox) -> None:
+        self._policy = policy
+        self.saving = Tally()
+        self.waiting = Tally()
+        self.claimed = Tally()
+        self.in_flight = Tally()
+        self._tallies = (self.saving, self.waiting, self.claimed, self.in_flight)
+
+    # Moving.
+
+    def move(self, delivery: Delivery, place: Place) -> None:
+        """Move a message to another place."""
+        origin = delivery._place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if place not in MOVES[origin]:
+            raise _illegal(origin, place)
+        delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if origin is not _NEW:
+            left = self._tallies[origin.index]
+            left.messages -= 1
+            left.size -= delivery.size
+        if place is not _GONE:
+            entered = self._tallies[place.index]
+            entered.messages += 1
+            entered.size += delivery.size
+
+    def move_all(self, deliveries: Sequence[Delivery], place: Place) -> None:
+        """Move messages together from the place that they share to another.
+
+        For a batch, this is three times as fast as moving one after the other.
+        """
+        if not deliveries:
+            return
+        origin: Place = place_of(deliveries[0])
+        if place not in MOVES[origin]:
+            raise _illegal(origin, place)
+        for delivery in deliveries:
+            if delivery._place is not origin:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                raise _illegal(place_of(delivery), place)
+            delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        count, size = len(deliveries), sum(map(_size_of, deliveries))
+        if origin is not _NEW:
+            left = self._tallies[origin.index]
+            left.messages -= count
+            left.size -= size
+        if place is not _GONE:
+            entered = self._tallies[place.index]
+            entered.messages += count
+            entered.size += size
+
+    # Room.
+
+    @property
+    def keeps_written(self) -> bool:
+        """Whether written messages take room, because they may be written again."""
+        return self._policy.resend
+
+    def room_taken(self) -> tuple[int, int]:
+        """Return how many messages take room, and how many payload bytes."""
+        saving, waiting, claimed = self.saving, self.waiting, self.claimed
+        messages = saving.messages + waiting.messages + claimed.messages
+        size = saving.size + waiting.size + claimed.size
+        if self._policy.resend:
+            messages += self.in_flight.messages
+            size += self.in_flight.size
+        return messages, size
+
+    def fits(self, size: int) -> bool:
+        """Whether there is room for one more message of this size."""
+        messages, taken = self.room_taken()
+        policy = self._policy
+        return messages < policy.max_messages and taken + size <= policy.max_bytes
+
+
+def _illegal(origin: Place, place: Place) -> AssertionError:
+    return AssertionError(f"a message cannot move from {origin.name} to {place.name}")
