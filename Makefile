@@ -1,8 +1,9 @@
 # Needs make and Python 3.11 or newer; everything else is installed here.
 #
 #   make demo     the shortest way to see it work
-#   make test     tests with coverage      make lint    ruff
-#   make check    all four                 make types   mypy and pyright
+#   make test     all tests                make lint    ruff
+#   make coverage all tests, measured      make types   mypy and pyright
+#   make check    coverage and the rest
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
@@ -44,21 +45,27 @@ BENCH := .cache/bench
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py)
 
-.PHONY: demo test lint types layers check servers format clean \
+.PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	bench bench-outbox conformance conformance-server crash fuzz instructions \
 	interleavings linear pongs reliability security soak
 
-check: test lint types layers
+check: coverage lint types layers
 
 demo: $(VENV)/.demo
 	$(BIN)/resilient-ws demo
 
 # The tests run without the servers too: those that need one then skip, and say
 # what to install (with CI=true they fail).
-test: $(VENV)/.tests
+test: $(VENV)/.tests tested-servers
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# Half as slow again: Python calls the tracer for each line.
+coverage: $(VENV)/.tests tested-servers
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+
+tested-servers: $(VENV)/.tests
 	@$(MAKE) --no-print-directory --keep-going servers conformance-server \
 		|| echo "make test: going on without them"
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check
