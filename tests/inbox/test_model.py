@@ -40,7 +40,7 @@ MAX_AT_ONCE: Final = 5
 MAX_DROPS: Final = 2
 
 FILLER: Final = st.sampled_from(["", "", "é", "x" * 9])
-CHUNK: Final = st.lists(st.tuples(FILLER, st.booleans()), min_size=1, max_size=12)
+CHUNK: Final = st.lists(st.tuples(FILLER, st.booleans()), min_size=1, max_size=6)
 HOW: Final = st.sampled_from(["pop", "message", "message or hole", "item", "run"])
 #: What comes with each kind of step.
 DETAILS: Final[dict[str, st.SearchStrategy[Any]]] = {
@@ -51,12 +51,12 @@ DETAILS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "replace": st.one_of(st.just([]), CHUNK),
     "keep drops": st.none(),
 }
-KIND: Final = st.sampled_from([*DETAILS, *["arrive"] * 3, *["take"] * 5])
+KIND: Final = st.sampled_from([*DETAILS, *["arrive"] * 4, *["take"] * 8])
 STEP: Final = KIND.flatmap(lambda kind: st.tuples(st.just(kind), DETAILS[kind]))
 INBOX: Final = st.builds(
     Inbox,
-    max_messages=st.sampled_from([1, 3, 8, 30]),
-    max_bytes=st.sampled_from([1, 20, 200, 1000]),
+    max_messages=st.sampled_from([1, 8, 30, 30]),
+    max_bytes=st.sampled_from([1, 20, 1000, 1000]),
     overflow=st.sampled_from(["pause", "drop_oldest", "drop_newest"]),
 )
 
