@@ -431,7 +431,7 @@ class Supervisor:
         wire.incoming.redirect(self.inbox)  # pyright: ignore[reportArgumentType] # a callable in a slot is no method
         wire.outgoing.on_writable = self.outbox.resume
         if self._settings.outbox.confirm != "write":
-            wire.watchman.on_passed = partial(self.outbox.passed, wire.outgoing)
+            wire.watchman.on_passed = partial(self.outbox.note_pong, wire.outgoing)
         wire.ended.add_done_callback(partial(self._lost, wire))
         self.outbox.attach(wire.outgoing, wire.watchman.ping, epoch=self.journal.epoch)
 
@@ -475,7 +475,7 @@ class Supervisor:
             async with asyncio.timeout(limit):
                 if order.drain != 0:
                     share = HANDSHAKE_SHARE * self._settings.timeouts.close
-                    await self.outbox.drained(limit - share, limit / 2)
+                    await self.outbox.drain(limit - share, limit / 2)
                 self.outbox.halt(wire.outgoing)
                 await wire.close(order.code, order.reason, discard=closing is not None)
                 await wire.finish()
