@@ -1,10 +1,11 @@
-"""The messages that wait to be written: their order, and the end of their ttl.
+"""The messages that wait to be written: their order, and when they expire.
 
-Rules: the order is that of the sequence numbers; what was taken from the head returns
-to where it stood. A message that leaves from the middle stays in the deque until its
-turn comes, and is skipped then, because its place is no longer ``WAITING``. One timer
-serves all messages. The clock may be the wall clock, which can jump, so the timer reads
-it at least every ``LONGEST_WAIT``, and the writer checks each message's age again.
+Rules: messages are in the order of their sequence numbers, and a message that was taken
+from the head returns to where it stood. A message that leaves from the middle stays in
+the deque until its turn comes, and is skipped then, because its place is no longer
+``WAITING``. One timer serves all messages. The clock may be the wall clock, which can
+jump, so the timer reads it at least every ``LONGEST_WAIT``, and the writer checks each
+message's age again before writing it.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.settlement import Settlement
 
 
-#: Bytes that a message counts for besides its payload. Without them, any number of
-#: empty messages would make one write.
+#: Bytes that a message counts for in a write besides its payload, so that small
+#: messages are limited by their number.
 MESSAGE_COST: Final = 64
 #: Seconds until the timer reads the clock again, at the latest.
 LONGEST_WAIT: Final = 60.0
 #: Messages that expire within this many seconds of the timer expire with it.
 RESOLUTION: Final = 0.001
-#: Entries of messages that have left are removed once there are this many more of them
-#: than messages that wait.
+#: The deque and the heap may hold twice as many entries as messages that wait, and this
+#: many more, before the entries of messages that have left are removed.
 SPARE_ENTRIES: Final = 64
 
 #: When a message expires, its number, and the message.
@@ -104,7 +105,7 @@ class Backlog:
         return line[0] if line else None
 
     def append(self, delivery: Delivery) -> int:
-        """Add the newest message; return what all of them weigh in a write."""
+        """Add the newest message; return what all messages weigh in a write."""
         if self._line is _EMPTY:
             self._line = deque()
         self._line.append(delivery)
@@ -132,7 +133,7 @@ class Backlog:
         line, waiting = self._line, self._places.waiting
         size = waiting.size + MESSAGE_COST * waiting.messages
         if size <= weight and len(line) == waiting.messages <= most:
-            # The usual case, measured: all of them in a twentieth of the time.
+            # Usually everything leaves, and a copy takes a tenth of the time.
             everything = list(line)
             line.clear()
             return everything, size
@@ -153,18 +154,14 @@ class Backlog:
             while self._line and self._line[0].sequence < newest:
                 head.append(self._line.popleft())
             head.sort(key=_sequence, reverse=True)
-            self._own_line().extendleft(head)
+            if self._line is _EMPTY:
+                self._line = deque()
+            self._line.extendleft(head)
             self._places.move_all(deliveries, _WAITING)
             for delivery in deliveries:
                 if delivery.expires_at is not None:
                     self._watch(delivery, delivery.expires_at)
         self._prune()
-
-    def _own_line(self) -> deque[Delivery]:
-        """Return the line, which is shared until it is needed."""
-        if self._line is _EMPTY:
-            self._line = deque()
-        return self._line
 
     def _prune(self) -> None:
         """Forget the messages that have left, once they are many."""

@@ -276,11 +276,11 @@ class Flight:
 
     # Answers.
 
-    def acknowledged(self, message_id: str) -> list[Delivery]:
+    def find(self, message_id: str) -> list[Delivery]:
         """Return the messages that were written under an id."""
         return list(self._named.get(message_id, ()))
 
-    def passed(self, mark: int) -> list[Delivery]:
+    def note_pong(self, mark: int) -> list[Delivery]:
         """Record a pong that covers ``mark`` messages; return those it confirms."""
         self._suspects.note_pong()
         if self._policy.confirm == "pong":

@@ -1,12 +1,11 @@
 """The outbox: what the session and the supervisor call.
 
 Rules: messages leave in the order of their sequence numbers. A message is accepted in
-one step, without a suspension between the decision and the move to its place. With a
-durable store that step comes when the message is on disk: its ``send`` waits for that,
-and the order is that of the requests to the store. One connection at a time is written
-to; its pongs confirm also after writing has stopped. When it has ended, the messages
-that it left unconfirmed wait to be written again, before anything newer, unless they
-may not be.
+one step, without a suspension between the decision and the move to its place; with a
+durable store, ``send`` waits until the message is on disk, and then takes that step.
+One connection at a time is written to, and its pongs also confirm after writing has
+stopped. When it ends, the messages that it left unconfirmed either wait to be written
+again, before anything newer, or fail.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ class OutboxQueue:
             policy, places, writer, durable=ledger.durable, loop=loop, report=report
         )
         self._sequence = 0
-        # What ``drained`` and ``close`` wait for: resolved when something has changed.
+        # What ``drain`` and ``close`` wait for; resolved when they should look again.
         self._progress: asyncio.Future[None] | None = None
         # Whether the store is open, so that messages can be accepted.
         self._is_open = False
@@ -322,14 +321,14 @@ class OutboxQueue:
         """Whether the last connection ended because of a message in flight on it."""
         return self._flight.suspected
 
-    def passed(self, link: Link, mark: int) -> None:
+    def note_pong(self, link: Link, mark: int) -> None:
         """Record a pong that covers the first ``mark`` messages of a connection."""
         if link is self._flight.link:
-            self._confirm(self._flight.passed(mark))
+            self._confirm(self._flight.note_pong(mark))
 
     def acknowledge(self, message_id: str) -> None:
         """Record that the peer's application has acknowledged a message."""
-        self._confirm(self._flight.acknowledged(message_id))
+        self._confirm(self._flight.find(message_id))
 
     def _confirm(self, deliveries: Sequence[Delivery]) -> None:
         """Settle messages that are confirmed, and write what that makes room for."""
@@ -338,10 +337,8 @@ class OutboxQueue:
             self._flight.note_confirmed(len(deliveries))
         self._writer.run()
 
-    # What the parts tell.
-
     def _progressed(self) -> None:
-        """Let those look again who wait for room or for the end."""
+        """Let the tasks that wait for room or for the end look again."""
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
         self._admission.call_next()
@@ -394,7 +391,7 @@ class OutboxQueue:
         """Refuse all messages from now on."""
         self._admission.refuse(why)
 
-    async def drained(self, limit: float, patience: float) -> None:
+    async def drain(self, limit: float, patience: float) -> None:
         """Wait until all messages are written and confirmed, or cannot be.
 
         Args:

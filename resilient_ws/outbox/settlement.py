@@ -1,6 +1,6 @@
 """The only writer of delivery states.
 
-Rules: a state changes here, after what it tells of has happened. A message that was
+Rules: a state changes only after the event that it stands for. A message that was
 reported as lost is never transmitted later, not even after a crash, because it has left
 the outbox and the store before the report. The exception is a stored message that was
 written and may not be written again: it is reported before it is deleted, so that a
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.store.ledger import Ledger
 
-# Every message gets here, and looking up an enum member costs ten times as much.
+# Every message comes here, and looking up an enum member costs ten times as much.
 _WRITTEN: Final = DeliveryState.WRITTEN
 _GONE: Final = Place.GONE
 
@@ -80,18 +80,21 @@ class Settlement:
     # On their way.
 
     def mark_written_at_once(self, delivery: Delivery, epoch: int) -> None:
-        """Mark a message as handed to a connection, for good, when it was accepted."""
+        """Mark a message as written when it was accepted, and as gone.
+
+        Nothing will confirm it, so it never takes a place that is counted.
+        """
         delivery.data = None
         delivery.transmissions = 1
         delivery.written_at = delivery.accepted_at
         delivery.epoch = epoch
         # ``send`` has not returned it yet, so nobody can be waiting for it.
         delivery._state = _WRITTEN  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        # Not through ``Places``, which would count it neither in nor out.
+        # The same as ``Places.move``, which counts a message in neither place.
         delivery._place = _GONE  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def mark_written(self, deliveries: Sequence[Delivery], epoch: int) -> None:
-        """Mark messages as handed to the connection of an epoch."""
+        """Mark messages as written to the connection with this epoch."""
         now = time.time()
         keeps_data = self._keeps_data
         for delivery in deliveries:
@@ -152,7 +155,7 @@ class Settlement:
             forgotten.add_done_callback(partial(self._forgotten, rest, state))
 
     def _is_certain(self, delivery: Delivery) -> bool:
-        """Whether no session would send a message, even if the store kept it."""
+        """Whether no session would write a message, even if the store kept it."""
         return (
             delivery.stored and delivery.transmissions > 0 and not self._policy.resend
         )
@@ -163,7 +166,7 @@ class Settlement:
         state: DeliveryState,
         forgotten: asyncio.Future[None],
     ) -> None:
-        # The store could not delete these before it was closed.
+        # Otherwise the store was closed before it could delete the messages.
         stuck = forgotten.cancelled() or forgotten.exception() is not None
         self._report_lost([d for d in deliveries if not (stuck and d.stored)], state)
         self._mark_left([d for d in deliveries if stuck and d.stored])

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 JOINED_WRITE: Final = 64 * 1024
 #: Bytes that one turn of the loop may hand over, so that the loop stays free.
 TURN_LIMIT: Final = JOINED_WRITE
-#: Messages that leave at once after a turn with a single message, before an end-of-turn
-#: callback is scheduled again. It costs more than half as much as sending a small
-#: message.
+#: After a turn with a single message, send this many more without scheduling an
+#: end-of-turn callback, which costs more than half as much as sending a small message.
 MESSAGES_WITHOUT_TURN: Final = 16
 #: Seconds before a store that failed is asked again.
 STORE_RETRY_AFTER: Final = 1.0
@@ -57,7 +56,7 @@ class Writer:
         settlement: The writer of delivery states.
         ledger: The store at work.
         loop: The session's loop.
-        progressed: Called when senders, or the end of the session, may wait no longer.
+        progressed: Called when a task that waits for the outbox should look again.
     """
 
     __slots__ = (
@@ -101,10 +100,10 @@ class Writer:
         self.epoch = 0
         # Whether the messages that waited when it opened are still being written.
         self._draining = False
-        # The messages that the store is handing out.
+        # The messages of the claim that the store has not answered yet.
         self._claim: Sequence[Delivery] = ()
-        # Whether the end of this turn is scheduled, and how many messages may leave
-        # without that.
+        # Whether an end-of-turn callback is scheduled, and how many messages may still
+        # leave without one.
         self._turn_taken = False
         self._without_turn = 0
         # Ends the pause after the store has failed.
@@ -189,7 +188,7 @@ class Writer:
             self._take_turn()
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Return messages to the backlog, except those bound to an ended connection."""
+        """Return messages to the backlog; drop those bound to an ended connection."""
         gone = [d for d in deliveries if not self.takes(d.only_epoch)]
         kept = [d for d in deliveries if self.takes(d.only_epoch)]
         self._settlement.lose(gone, DeliveryState.DROPPED)
@@ -227,7 +226,7 @@ class Writer:
         self._progressed()
 
     def _take_turn(self) -> None:
-        """Schedule the end of this turn, which writes what was joined until then."""
+        """Schedule the end of this turn, which writes what has been joined by then."""
         if not self._turn_taken:
             self._turn_taken = True
             self._loop.call_soon(self._end_turn)
@@ -283,11 +282,11 @@ class Writer:
         self, link: Link, claim: asyncio.Future[list[Message | None]]
     ) -> None:
         """Write the payloads that the store returned, or put the messages back."""
-        # Some may have been acknowledged meanwhile, and are gone.
-        still = self.claimed()
+        # Messages that were acknowledged meanwhile are gone.
+        still_claimed = self.claimed()
         batch, self._claim = self._claim, ()
         if claim.cancelled() or claim.exception() is not None:
-            self.put_back(still)
+            self.put_back(still_claimed)
             self._pause = self._loop.call_later(STORE_RETRY_AFTER, self._unpause)
             self._progressed()
             return

@@ -221,7 +221,7 @@ class CurrentConnection:
         wire.attach(
             self._inbox,
             on_writable=self._outbox.resume,
-            on_confirmed=partial(self._outbox.passed, wire.outgoing)
+            on_confirmed=partial(self._outbox.note_pong, wire.outgoing)
             if confirms
             else None,
         )
@@ -279,7 +279,7 @@ class CurrentConnection:
             async with asyncio.timeout(limit):
                 if end is not None and end.drain != 0:
                     reserved = HANDSHAKE_SHARE * self._settings.timeouts.close
-                    await self._outbox.drained(limit - reserved, limit / 2)
+                    await self._outbox.drain(limit - reserved, limit / 2)
                 self._outbox.halt(wire.outgoing)
                 await wire.close(code, reason, discard=end is not None)
                 await wire.finish()

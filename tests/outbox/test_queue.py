@@ -211,14 +211,14 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.link is not None
         done = self.link.messages_written - len(self.model.flying) + count
         self.model.confirm(count)
-        self.queue.passed(self.link, done)
+        self.queue.note_pong(self.link, done)
 
     @precondition(lambda self: self.former is not None)
     @rule()
     def stale_pong(self) -> None:
         """Too late, and from another connection: it confirms nothing."""
         assert self.former is not None
-        self.queue.passed(self.former, 1000)
+        self.queue.note_pong(self.former, 1000)
 
     @precondition(lambda self: self.model.open)
     @rule()
@@ -226,7 +226,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """One that passed nothing: the peer reads."""
         assert self.link is not None
         self.model.pong()
-        self.queue.passed(self.link, 0)
+        self.queue.note_pong(self.link, 0)
 
     @precondition(lambda self: self.model.open)
     @rule(how=st.sampled_from(sorted(ENDS)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
+from resilient_ws.outbox.places import Place, place_of
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.outbox.store import rows
 from tests.outbox.sending import Link, send
@@ -100,7 +101,7 @@ async def test_what_is_sent_again_goes_before_what_was_claimed(
     await claiming.begin()
     await claiming.settle()
     assert claiming.link.sent == ["0", "1"]
-    claiming.queue.passed(claiming.link, 1)
+    claiming.queue.note_pong(claiming.link, 1)
     # "2" is being claimed, and "1" is not confirmed yet.
     claiming.queue.detach(claiming.link)
     again = Link()
@@ -232,3 +233,24 @@ async def test_what_is_claimed_counts_with_what_waits(claiming: Claiming) -> Non
     await claiming.begin()
     assert (len(claiming.queue), claiming.queue.size) == (3, 3)
     await claiming.queue.close()
+
+
+async def test_what_is_written_at_once_is_gone_and_was_counted_nowhere() -> None:
+    queue = OutboxQueue(
+        Outbox(max_messages=1),
+        loop=asyncio.get_running_loop(),
+        report=lambda _: None,
+        check_waiting=lambda: None,
+    )
+    link = Link()
+    queue.attach(link, lambda: None, epoch=1)
+    at_once = await send(queue, "at once")
+    joined = await send(queue, "joined")
+    assert (place_of(at_once), place_of(joined)) == (Place.GONE, Place.WAITING)
+    assert (len(queue), queue.size) == (1, 6)
+    await asyncio.sleep(0)
+    assert link.sent == ["at once", "joined"]
+    assert place_of(joined) is Place.GONE
+    assert queue._places.room_taken() == (0, 0)
+    assert {at_once.state, joined.state} == {DeliveryState.WRITTEN}
+    await queue.close()

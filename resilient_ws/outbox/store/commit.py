@@ -1,8 +1,8 @@
 """Group commit: a durable store at work for one session.
 
-Rules: the file belongs to one worker thread, which carries out all requests since its
-last commit in one commit. A deletion that failed is retried until the store is closed;
-any other failure is reported to the caller at once. Only this module sets
+Rules: the file belongs to one worker thread, which carries out in one commit all
+requests made since its last commit. A deletion that failed is retried until the store
+is closed; any other failure is reported to the caller at once. Only this module sets
 ``Delivery.stored`` while the session runs.
 """
 
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds before a deletion that failed is retried.
-PAUSE: Final = 1.0
+RETRY_AFTER: Final = 1.0
 
 
 @attrs.frozen(eq=False)
-class _Asked:
+class _Entry:
     """A request, its messages, and the future that its caller waits for."""
 
     request: Request
@@ -64,9 +64,9 @@ class SQLiteLedger:
         self._loop = loop
         self._report = report
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="resilient_ws store")
-        self._asked: list[_Asked] = []
+        self._queue: list[_Entry] = []
         # Deletions that failed, to be retried.
-        self._again: list[_Asked] = []
+        self._again: list[_Entry] = []
         self._retry: asyncio.TimerHandle | None = None
         self._commit: asyncio.Future[list[Answer | StoreError]] | None = None
         self._scheduled = False
@@ -91,7 +91,7 @@ class SQLiteLedger:
         """
         opening = self._loop.run_in_executor(self._thread, self._database.open)
         try:
-            rows, self.last = await _seen_through(opening)
+            rows, self.last = await _finished(opening)
         except asyncio.CancelledError:
             await self._shut()
             raise
@@ -105,24 +105,24 @@ class SQLiteLedger:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        self._asked += self._again
+        self._queue += self._again
         self._again = []
-        while self._asked or self._commit is not None or self._scheduled:
+        while self._queue or self._commit is not None or self._scheduled:
             self._idle = self._loop.create_future()
             self._schedule()
             await self._idle
-        for asked in self._again:
-            asked.answer.cancel()
+        for entry in self._again:
+            entry.answer.cancel()
         await self._shut()
 
     async def _shut(self) -> None:
         closing = self._loop.run_in_executor(self._thread, self._database.close)
         try:
-            lost = await _seen_through(closing)
+            lost = await _finished(closing)
         finally:
             self._thread.shutdown()
         if lost is not None:
-            self._tell([lost])
+            self._report_failures([lost])
 
     # Asking.
 
@@ -141,7 +141,7 @@ class SQLiteLedger:
     def accuse(self, delivery: Delivery) -> None:
         """Store how many connections ended while a message was alone in flight."""
         answer = self._ask(Accuse(delivery.sequence, delivery.accused), (delivery,))
-        # A failure was reported already, and costs one more attempt after a restart.
+        # A failure was already reported; it costs one more attempt after a restart.
         answer.add_done_callback(_retrieved)
 
     def put_back(self, deliveries: Sequence[Delivery]) -> None:
@@ -165,7 +165,7 @@ class SQLiteLedger:
         self, request: Request, deliveries: Sequence[Delivery]
     ) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append(_Asked(request, deliveries, answer))
+        self._queue.append(_Entry(request, deliveries, answer))
         self._schedule()
         return answer
 
@@ -179,101 +179,101 @@ class SQLiteLedger:
 
     def _begin(self) -> None:
         self._scheduled = False
-        group, self._asked = self._asked, []
+        group, self._queue = self._queue, []
         if group:
-            requests = [asked.request for asked in group]
+            requests = [entry.request for entry in group]
             try:
                 self._commit = self._loop.run_in_executor(
                     self._thread, self._database.carry_out, requests
                 )
             except RuntimeError as refused:  # the interpreter is shutting down
-                self._settle(group, [_not_done(refused)] * len(group))
+                self._answer(group, [_thread_failed(refused)] * len(group))
             else:
                 self._commit.add_done_callback(lambda commit: self._end(group, commit))
         else:
-            self._rest()
+            self._note_idle()
 
     def _end(
         self,
-        group: Sequence[_Asked],
+        group: Sequence[_Entry],
         commit: asyncio.Future[list[Answer | StoreError]],
     ) -> None:
         """Answer the requests of a commit, and start the next commit."""
         self._commit = None
         bug = asyncio.CancelledError() if commit.cancelled() else commit.exception()
         if bug is None:
-            self._settle(group, commit.result())
+            self._answer(group, commit.result())
         else:
-            self._settle(group, [_not_done(bug)] * len(group))
+            self._answer(group, [_thread_failed(bug)] * len(group))
 
-    def _settle(
-        self, group: Sequence[_Asked], answers: Sequence[Answer | StoreError]
+    def _answer(
+        self, group: Sequence[_Entry], answers: Sequence[Answer | StoreError]
     ) -> None:
         failures: list[StoreError] = []
-        for asked, answer in zip(group, answers, strict=True):
+        for entry, answer in zip(group, answers, strict=True):
             if isinstance(answer, StoreError):
                 failures.append(answer)
-                self._failed(asked, answer)
+                self._failed(entry, answer)
             else:
-                self._succeeded(asked, answer)
-        self._tell(failures)
-        if self._asked:
+                self._succeeded(entry, answer)
+        self._report_failures(failures)
+        if self._queue:
             self._schedule()
         else:
-            self._rest()
+            self._note_idle()
 
-    def _rest(self) -> None:
+    def _note_idle(self) -> None:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
-    def _succeeded(self, asked: _Asked, answer: Answer) -> None:
-        match asked.request:
+    def _succeeded(self, entry: _Entry, answer: Answer) -> None:
+        match entry.request:
             case Put():
-                for delivery in asked.deliveries:
+                for delivery in entry.deliveries:
                     delivery.stored = True
                     delivery.data = None
             case Forget():
-                for delivery in asked.deliveries:
+                for delivery in entry.deliveries:
                     delivery.stored = False
             case Claim():
-                answer = self._given(asked.deliveries, answer or [])
+                answer = self._payloads(entry.deliveries, answer or [])
             case Accuse():
                 pass
-        if not asked.answer.done():
-            asked.answer.set_result(answer)
+        if not entry.answer.done():
+            entry.answer.set_result(answer)
 
-    def _given(
+    def _payloads(
         self, deliveries: Sequence[Delivery], messages: Sequence[Message | None]
     ) -> list[Message | None]:
         """Return claimed payloads; memory has those that could not be put back."""
-        given: list[Message | None] = []
+        payloads: list[Message | None] = []
         for delivery, message in zip(deliveries, messages, strict=True):
-            given.append(delivery.data if message is None else message)
+            payloads.append(delivery.data if message is None else message)
             delivery.stored = delivery.awaited and message is not None
-        return given
+        return payloads
 
-    def _failed(self, asked: _Asked, failure: StoreError) -> None:
-        if isinstance(asked.request, Forget):
-            self._again.append(asked)
+    def _failed(self, entry: _Entry, failure: StoreError) -> None:
+        if isinstance(entry.request, Forget):
+            self._again.append(entry)
             if self._retry is None and self._idle is None:
-                self._retry = self._loop.call_later(PAUSE, self._try_again)
-        elif not asked.answer.done():
-            asked.answer.set_exception(failure)
+                self._retry = self._loop.call_later(RETRY_AFTER, self._try_again)
+        elif not entry.answer.done():
+            entry.answer.set_exception(failure)
 
     def _try_again(self) -> None:
         self._retry = None
-        self._asked += self._again
+        self._queue += self._again
         self._again = []
         self._schedule()
 
-    def _tell(self, failures: Sequence[StoreError]) -> None:
-        """Report that the store fails, once until it works again."""
+    def _report_failures(self, failures: Sequence[StoreError]) -> None:
+        """Report the first failure, and no other until the store works again."""
         if failures and not self._failing:
             self._report(StoreFailed(because=failures[0]))
         self._failing = bool(failures)
 
 
-def _not_done(bug: BaseException) -> StoreError:
+def _thread_failed(bug: BaseException) -> StoreError:
     """Return the error for requests that the store's thread failed to carry out."""
     return StoreError(f"The thread of the outbox's store failed: {type(bug).__name__}.")
 
@@ -283,7 +283,7 @@ def _put(deliveries: Sequence[Delivery]) -> Put:
 
 
 def _put_back(taken: Sequence[Delivery], answer: asyncio.Future[Any]) -> None:
-    """Mark messages as not stored if the store refused them; that was reported."""
+    """Mark messages as not stored if the store refused them, which was reported."""
     if answer.exception() is not None:
         for delivery in taken:
             delivery.stored = False
@@ -295,8 +295,8 @@ def _retrieved(answer: asyncio.Future[Any]) -> None:
         answer.exception()
 
 
-async def _seen_through(job: asyncio.Future[T]) -> T:
-    """Wait until the thread is done, even if this is cancelled meanwhile."""
+async def _finished(job: asyncio.Future[T]) -> T:
+    """Wait until the thread has finished a job, even if cancelled meanwhile."""
     cancelled: asyncio.CancelledError | None = None
     while not job.done():
         try:

@@ -1,10 +1,10 @@
 """The file of a durable store, as its one worker thread uses it.
 
 Rules: several requests are one transaction, and so one flush of the disk. If it fails,
-for whatever reason, each request is tried alone, so that a bad one does not fail the
-others. A request that failed has changed nothing. A message is accepted only into the
-file that the next session will find. Messages can be deleted even when the disk is full
-or the file has been moved away.
+each request is tried alone, so that a bad one does not fail the others; a request that
+failed has changed nothing. A message is accepted only into the file that the next
+session will find. Messages can be deleted even when the disk is full or the file has
+been moved away.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ T = TypeVar("T")
 
 #: Pages of the write-ahead log after which SQLite copies it into the file.
 LOG_PAGES: Final = 200
-#: A message needs room in the log and then in the file; the tables need more bytes.
-_ROOM_FACTOR: Final = 2
-_ROOM_BESIDE: Final = 64 * 1024
+#: A message takes room twice, in the log and then in the file.
+_COPIES: Final = 2
+#: Bytes that the tables take besides.
+_TABLE_BYTES: Final = 64 * 1024
 
 
 @attrs.frozen
@@ -87,7 +88,7 @@ class Database:
         # The identities of the file and its log when they were opened.
         self._opened: tuple[files.Identity | None, ...] = ()
         # Whether the reserve was released, so that messages can be deleted.
-        self._strapped = False
+        self._short_of_room = False
 
     # Beginning and end.
 
@@ -125,7 +126,7 @@ class Database:
         loaded = rows.load(connection), rows.last_sequence(connection)
         self._opened = (file, files.identity(files.beside(path, files.LOG)))
         if files.identity(path) != file:
-            raise self._moved()
+            raise self._moved_error()
         return loaded
 
     def _configure(self, connection: sqlite3.Connection) -> None:
@@ -152,10 +153,10 @@ class Database:
         (page_size,) = execute("PRAGMA page_size").fetchone()
         pages = max(self._max_file_size // page_size, 1)
         # Counting a transmission may take another page.
-        execute(f"PRAGMA max_page_count = {pages * (1 + self._strapped)}")
-        log_pages = 1 if self._strapped else LOG_PAGES
+        execute(f"PRAGMA max_page_count = {pages * (1 + self._short_of_room)}")
+        log_pages = 1 if self._short_of_room else LOG_PAGES
         execute(f"PRAGMA wal_autocheckpoint = {log_pages}")
-        if self._strapped:
+        if self._short_of_room:
             execute("PRAGMA secure_delete = OFF")
 
     def close(self) -> StoreError | None:
@@ -165,10 +166,10 @@ class Database:
         lost = None
         try:
             if connection is not None:
-                lost = self._lost(connection)
+                lost = self._loss(connection)
                 connection.close()
                 # SQLite has removed the log, so there may be room again.
-                if self._strapped and self._reserve is not None:
+                if self._short_of_room and self._reserve is not None:
                     with contextlib.suppress(OSError, StoreError):
                         self._reserve.hold()
         finally:
@@ -176,11 +177,11 @@ class Database:
                 lock.release()
         return lost
 
-    def _lost(self, connection: sqlite3.Connection) -> StoreError | None:
+    def _loss(self, connection: sqlite3.Connection) -> StoreError | None:
         if not self._opened or files.identity(self._path) == self._opened[0]:
             return None
         (count,) = connection.execute("SELECT count(*) FROM messages").fetchone()
-        return self._moved() if count else None
+        return self._moved_error() if count else None
 
     # Working.
 
@@ -203,28 +204,28 @@ class Database:
             raise sqlite3.ProgrammingError("the store is closed")
         log = files.beside(path, files.LOG)
         if (files.identity(path), files.identity(log)) != self._opened:
-            raise self._moved()
+            raise self._moved_error()
         self._lock.keep()
         self._reserve.hold()
-        if self._strapped:
-            self._strapped = False
+        if self._short_of_room:
+            self._short_of_room = False
             self._set_limits(connection)
         puts = [request for request in requests if isinstance(request, Put)]
         payloads = [len(values[-1]) for put in puts for values in put.values]
         disk = shutil.disk_usage(path.parent)
-        needed = _ROOM_FACTOR * sum(payloads) + _ROOM_BESIDE
+        needed = _COPIES * sum(payloads) + _TABLE_BYTES
         # A file system that does not know its size reports 0.
         if disk.total and disk.free < needed:
-            raise self._full()
+            raise self._full_error()
 
     def _with_room(self, work: Callable[[], T]) -> T:
         """Do work that adds no message; on a full disk, free the reserve and retry."""
         try:
             return work()
         except (OSError, sqlite3.Error, StoreError) as failure:
-            if self._strapped or not _wants_room(failure):
+            if self._short_of_room or not _may_mean_full(failure):
                 raise
-        self._strapped = True
+        self._short_of_room = True
         if self._reserve is not None and not self._at_its_limit():
             self._reserve.release()
         if self._connection is not None and self._opened:
@@ -266,7 +267,7 @@ class Database:
         if isinstance(failure, StoreError):
             return StoreError(str(failure))
         if _means_full(failure):
-            return self._full()
+            return self._full_error()
         if isinstance(failure, OSError | sqlite3.Error):
             return StoreError(f"{self._path} cannot be used: {failure}.")
         return StoreError(
@@ -274,7 +275,7 @@ class Database:
             f"{type(failure).__name__}."
         )
 
-    def _full(self) -> StoreError:
+    def _full_error(self) -> StoreError:
         if self._at_its_limit():
             return StoreError(
                 f"{self._path} has reached SQLiteStore.max_file_size "
@@ -283,7 +284,7 @@ class Database:
             )
         return StoreError(f"The disk that holds {self._path} is full; free some space.")
 
-    def _moved(self) -> StoreError:
+    def _moved_error(self) -> StoreError:
         return StoreError(
             f"{self._path} or its log was deleted or replaced while this session was "
             "using it. The session stores no new messages, but still sends those "
@@ -311,7 +312,7 @@ def _means_full(failure: Exception) -> bool:
     )
 
 
-def _wants_room(failure: Exception) -> bool:
+def _may_mean_full(failure: Exception) -> bool:
     """Whether the disk may be full; SQLite does not always report that as such."""
     cause = failure.__cause__ if isinstance(failure, StoreError) else failure
     if isinstance(cause, sqlite3.Error):
@@ -321,7 +322,7 @@ def _wants_room(failure: Exception) -> bool:
 
 
 def _cause(failure: Exception) -> BaseException | None:
-    """Return the exception to chain an error to; other types may hold a message."""
+    """Return the exception to chain an error to; others may hold a message."""
     if isinstance(failure, StoreError):
         return failure.__cause__
     return failure if isinstance(failure, OSError | sqlite3.Error) else None

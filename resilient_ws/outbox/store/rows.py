@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.message import Message
 
 
-MIB: Final = 1024 * 1024
 #: Rows that are read at a time, so that a slow reader never blocks the store.
 PAGE_ROWS: Final = 256
 #: Payload bytes that end a page early.
-PAGE_BYTES: Final = 4 * MIB
+PAGE_BYTES: Final = 4 * 1024 * 1024
 
 #: The columns read when the store is opened: all but the payload.
 HEAD: Final = (

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 MIB: Final = 1024 * 1024
+
 #: What SQLite or another library would take for a URL; one letter is a drive.
 _URL: Final = re.compile(r"file:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
