@@ -1,8 +1,8 @@
-"""What a FaultProxy can do to connections: each fault is a value.
+"""What a FaultProxy can do to connections. Each fault is a value.
 
-Some hold from when they are applied until ``heal()``, for the connections there are
-and for new ones; ``Reset``, ``Drop`` and ``HalfClose`` happen once, to the connections
-there are. Those that meet new connections alone are in ``refusals``.
+Most faults last from when they are applied until ``heal()``, and hold for open
+connections and for new ones. ``Reset``, ``Drop`` and ``HalfClose`` happen once, to the
+connections that are open. Faults that only new connections meet are in ``refusals``.
 """
 
 from __future__ import annotations
@@ -12,52 +12,37 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import attrs
 
-from resilient_ws.testing.connection import Direction, ProxiedConnection
 from resilient_ws.testing.pipe import End
+from resilient_ws.testing.proxied_connection import Direction, Fault
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from resilient_ws.testing.proxied_connection import FaultScript, ProxiedConnection
 
-_CHUNK: Final = 64 * 1024
-#: A rate is kept in pieces of this many seconds.
-_PIECE: Final = 0.02
+#: Seconds between two writes of a throttled pipe.
+_THROTTLED_INTERVAL: Final = 0.02
 
 _DIRECTION: Final = attrs.validators.in_(("up", "down", "both"))
-_HOW: Final = {"reset": End.RST, "drop": End.FIN}
-
-
-@attrs.frozen
-class Fault:
-    """Something that can go wrong with a connection."""
-
-    #: Whether it happens once, instead of lasting.
-    is_momentary: ClassVar[bool] = False
-    #: Whether nobody listens while it lasts.
-    closes_port: ClassVar[bool] = False
-
-    def impose(self, connection: ProxiedConnection) -> None:
-        """Do it to one connection."""
-        raise NotImplementedError
+_ENDS: Final = {"reset": End.RST, "drop": End.FIN}
 
 
 @attrs.frozen
 class Healthy(Fault):
-    """No fault: what was imposed on a connection is lifted."""
+    """No fault. Applied to a connection, it lifts the faults imposed before."""
 
     is_momentary: ClassVar[bool] = True
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Lift what there is."""
+        """Lift the faults of the connection."""
         connection.heal()
 
 
 @attrs.frozen
 class BlackHole(Fault):
-    """Swallow everything, the end of the stream too, and keep the connection.
+    """Swallow everything, including the end of the stream, and keep the connection.
 
-    A connection of which something was swallowed stays so after ``heal()``: a stream
-    with a hole in it is nothing that TCP ever delivers. :class:`Freeze` can be healed.
+    A connection that has lost something stays a black hole after ``heal()``, because
+    TCP never delivers a stream with a hole in it. :class:`Freeze` can be healed.
 
     Args:
         direction: ``"up"`` (from the client), ``"down"`` (to it) or ``"both"``.
@@ -73,7 +58,7 @@ class BlackHole(Fault):
 
 @attrs.frozen
 class Freeze(Fault):
-    """Let nothing through, and lose nothing: after ``heal()`` it all arrives.
+    """Let nothing through, and lose nothing: after ``heal()`` everything arrives.
 
     Args:
         direction: ``"up"`` (from the client), ``"down"`` (to it) or ``"both"``.
@@ -82,17 +67,17 @@ class Freeze(Fault):
     direction: Direction = attrs.field(default="both", validator=_DIRECTION)
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Stand still from now on."""
+        """Let nothing through from now on."""
         for pipe in connection.pipes(self.direction):
             pipe.freeze()
 
 
 @attrs.frozen
 class Delay(Fault):
-    """Let everything through later.
+    """Let everything through, but later.
 
     Args:
-        seconds: By how much.
+        seconds: The delay.
         direction: ``"up"`` (from the client), ``"down"`` (to it) or ``"both"``.
     """
 
@@ -107,7 +92,7 @@ class Delay(Fault):
 
 @attrs.frozen
 class Throttle(Fault):
-    """Let so many bytes a second through, and no more.
+    """Limit the bytes that pass in a second.
 
     Args:
         rate: Bytes a second.
@@ -119,17 +104,17 @@ class Throttle(Fault):
 
     def impose(self, connection: ProxiedConnection) -> None:
         """Keep to the rate from now on."""
-        piece = min(_CHUNK, max(1, int(self.rate * _PIECE)))
+        piece = max(1, int(self.rate * _THROTTLED_INTERVAL))
         for pipe in connection.pipes(self.direction):
             pipe.pace(piece, self.rate)
 
 
 @attrs.frozen
 class Dribble(Fault):
-    """Write every byte by itself.
+    """Write one byte at a time.
 
     Args:
-        interval: Seconds between two bytes; 0 for as fast as they go.
+        interval: Seconds between two bytes; 0 for as fast as possible.
         direction: ``"up"`` (from the client), ``"down"`` (to it) or ``"both"``.
     """
 
@@ -137,7 +122,7 @@ class Dribble(Fault):
     direction: Direction = attrs.field(default="both", validator=_DIRECTION)
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Dribble from now on."""
+        """Write single bytes from now on."""
         rate = 1 / self.interval if self.interval else None
         for pipe in connection.pipes(self.direction):
             pipe.pace(1, rate)
@@ -145,13 +130,13 @@ class Dribble(Fault):
 
 @attrs.frozen
 class Cut(Fault):
-    """End the connection at an exact byte, be it in the middle of a frame.
+    """End the connection at an exact byte, which may be in the middle of a frame.
 
     Args:
-        after: Bytes that still pass, counted from when the fault is applied; for a new
-            connection from its first byte, which is the handshake's.
-        direction: Of which direction: ``"up"`` (from the client), ``"down"`` (to it)
-            or ``"both"`` (whichever comes there first).
+        after: How many more bytes pass, counted from when the fault is applied. For a
+            new connection they include those of the handshake.
+        direction: Which direction is counted: ``"up"`` (from the client), ``"down"``
+            (to it) or ``"both"`` (the first one to reach the number ends both).
         how: ``"reset"`` (RST) or ``"drop"`` (FIN), to both sides.
     """
 
@@ -160,42 +145,42 @@ class Cut(Fault):
     )
     direction: Direction = attrs.field(default="down", validator=_DIRECTION)
     how: Literal["reset", "drop"] = attrs.field(
-        default="reset", validator=attrs.validators.in_(tuple(_HOW))
+        default="reset", validator=attrs.validators.in_(tuple(_ENDS))
     )
 
     def impose(self, connection: ProxiedConnection) -> None:
         """Count from now on."""
         for pipe in connection.pipes(self.direction):
-            pipe.cut(self.after, _HOW[self.how])
+            pipe.cut(self.after, _ENDS[self.how])
 
 
 @attrs.frozen
 class Reset(Fault):
-    """End the connections there are with an RST to both sides, now."""
+    """End the open connections now, with an RST to both sides."""
 
     is_momentary: ClassVar[bool] = True
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Reset it."""
+        """Reset the connection."""
         connection.end(End.RST)
 
 
 @attrs.frozen
 class Drop(Fault):
-    """End the connections there are with a FIN to both sides, now: no close frame."""
+    """End the open connections now, with a FIN to both sides and no close frame."""
 
     is_momentary: ClassVar[bool] = True
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Hang up."""
+        """End the connection with a FIN."""
         connection.end(End.FIN)
 
 
 @attrs.frozen
 class HalfClose(Fault):
-    """End one direction with a FIN behind what has come; the other goes on.
+    """End one direction with a FIN behind what has come. The other goes on.
 
-    What its source sends later is swallowed.
+    What the source sends later is swallowed.
 
     Args:
         direction: ``"up"``: the server sees the end; ``"down"``: the client does.
@@ -206,22 +191,20 @@ class HalfClose(Fault):
     direction: Direction = attrs.field(default="down", validator=_DIRECTION)
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """End the stream."""
+        """End the direction."""
         for pipe in connection.pipes(self.direction):
             pipe.half_close()
 
 
-def timed(
-    *steps: tuple[float, Fault],
-) -> Callable[[ProxiedConnection], Awaitable[object]]:
-    """Make a script of faults for one connection, each at its time.
+def timed(*steps: tuple[float, Fault]) -> FaultScript:
+    """Make a script that applies faults to one connection, each at its time.
 
     ::
 
         proxy.play(timed((5, Freeze()), (7, Healthy()), (60, Reset())))
 
     Args:
-        steps: Seconds since the server was reached, and what happens then.
+        steps: Seconds since the server was reached, and the fault to apply then.
     """
     ordered = sorted(steps, key=lambda step: step[0])
 

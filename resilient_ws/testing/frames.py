@@ -1,7 +1,7 @@
-"""Frames by hand (RFC 6455, section 5): a server's to write, a client's to check.
+"""WebSocket frames (RFC 6455, section 5): write a server's, parse and judge a client's.
 
-It shares no code with the library's own engine, so that a mistake in one cannot hide
-in the other. Whatever a client must not do is a :class:`Misconduct`.
+This module shares no code with the library's own engine, so that a mistake in one
+cannot hide in the other. Whatever a client must not do raises :class:`Misconduct`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,35 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 
+#: Bytes before a length of more than 7 bits, the masking key or the payload.
 _HEAD: Final = 2
+#: What the 7 bits of a length say when 16 or 64 bits follow.
 _IS_16_BIT: Final = 126
 _IS_64_BIT: Final = 127
+#: Bytes of payload that a control frame may have.
 _MAX_CONTROL: Final = 125
 _DATA: Final = (CONTINUATION, TEXT, BINARY)
 _CONTROL: Final = (CLOSE, PING, PONG)
 _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _PRIVATE_CODES: Final = range(3000, 5000)
 _DEFLATE: Final = "permessage-deflate"
-_TAIL: Final = b"\x00\x00\xff\xff"
+#: What a compressor leaves out at the end of each message (RFC 7692, section 7.2.1).
+_DEFLATE_TAIL: Final = b"\x00\x00\xff\xff"
 
 
 class Misconduct(AssertionError):
-    """A client has broken a rule of the protocol; the text says which."""
+    """A client has broken a rule of the protocol. The text says which."""
 
 
 def frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
 ) -> bytes:
-    """One unmasked frame, legal or not.
+    """Return one unmasked frame, legal or not.
 
     Args:
-        opcode: 0 to 15; the module has names for those that mean something.
-        payload: Its content, of any length.
-        fin: Whether it is the last of its message.
+        opcode: 0 to 15. This module has names for those that RFC 6455 defines.
+        payload: Bytes of any length.
+        fin: Whether the frame is the last of its message.
         rsv: The three reserved bits as a number; 4 is RSV1, "compressed".
     """
     first = fin << 7 | rsv << 4 | opcode
@@ -59,24 +63,24 @@ def frame(
 
 
 def message(data: str | bytes) -> bytes:
-    """The frame of one message: a ``str`` as text, ``bytes`` as binary."""
+    """Return the frame of one message: a ``str`` as text, ``bytes`` as binary."""
     if isinstance(data, str):
         return frame(TEXT, data.encode())
     return frame(BINARY, data)
 
 
 def close_frame(code: int | None, reason: str = "") -> bytes:
-    """A close frame; ``None`` for one without a code."""
+    """Return a close frame, without a code if it is ``None``."""
     body = b"" if code is None else struct.pack("!H", code) + reason.encode()
     return frame(CLOSE, body)
 
 
 class ClientFrames:
-    """What one client sends after its handshake, put together and judged.
+    """Parses and judges the frames that one client sends after its handshake.
 
     Args:
-        extensions: The ``Sec-WebSocket-Extensions`` that the server answered with:
-            without permessage-deflate in it a compressed message is a misconduct.
+        extensions: The ``Sec-WebSocket-Extensions`` that the server answered with.
+            A compressed message is a misconduct unless it names permessage-deflate.
     """
 
     def __init__(self, extensions: str = "") -> None:
@@ -87,14 +91,14 @@ class ClientFrames:
         self._key = b""
         self._closed = False
         self._may_deflate = _DEFLATE in extensions
-        self._forgets = "client_no_context_takeover" in extensions
+        self._resets_context = "client_no_context_takeover" in extensions
         self._inflater = zlib.decompressobj(wbits=-15)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Give the opcode and payload of each whole message and control frame.
+        """Yield the opcode and payload of each complete message and control frame.
 
         Raises:
-            Misconduct: The client broke a rule; it cannot be followed any further.
+            Misconduct: The client broke a rule. Its later frames cannot be parsed.
         """
         self._buffer += data
         while (found := self._next_frame()) is not None:
@@ -108,7 +112,7 @@ class ClientFrames:
                 yield from self._on_data(first, payload)
 
     def _next_frame(self) -> tuple[int, bytes] | None:
-        """Take one frame off the buffer: its first byte and its payload, unmasked."""
+        """Take a frame off the buffer: its first byte, and its payload unmasked."""
         buffer = self._buffer
         if buffer and self._closed:
             raise Misconduct("sent something after its close frame (section 5.5.1)")
@@ -139,14 +143,14 @@ class ClientFrames:
         begins = opcode in {TEXT, BINARY}
         allowed = 0x40 if begins and self._may_deflate else 0
         if first & 0x70 & ~allowed:
-            raise Misconduct("set a reserved bit that nothing gives a meaning to")
+            raise Misconduct("set a reserved bit that has no meaning here")
         if begins and self._opcode:
-            raise Misconduct("began a message before the last of the one before")
+            raise Misconduct("began a message inside another one")
         if opcode == CONTINUATION and not self._opcode:
             raise Misconduct("continued a message that it had not begun")
 
     def _check_key(self, key: bytes) -> None:
-        # By chance once in four milliards of frames.
+        # Random keys repeat once in four billion frames.
         if key == self._key:
             raise Misconduct("masked two frames in a row with the same key")
         self._key = key
@@ -168,12 +172,12 @@ class ClientFrames:
 
     def _inflated(self, data: bytes) -> bytes:
         try:
-            plain = self._inflater.decompress(data + _TAIL)
+            plain = self._inflater.decompress(data + _DEFLATE_TAIL)
         except zlib.error as error:
             raise Misconduct(
                 f"compressed a message wrongly (RFC 7692): {error}"
             ) from None
-        if self._forgets or self._inflater.eof:
+        if self._resets_context or self._inflater.eof:
             self._inflater = zlib.decompressobj(wbits=-15)
         return plain
 
@@ -205,7 +209,7 @@ def _check_control(first: int, payload: bytes) -> None:
         raise Misconduct("sent a close frame with half a code")
     code = int.from_bytes(payload[:2])
     if code not in _CLOSE_CODES and code not in _PRIVATE_CODES:
-        raise Misconduct(f"closed with {code}, which is no code for the wire")
+        raise Misconduct(f"closed with {code}, which may not be sent")
     _check_text(payload[2:], "a close reason")
 
 

@@ -1,7 +1,7 @@
-"""HTTP by hand (RFC 9112; RFC 6455, section 4): a handshake read, judged, answered.
+"""The opening handshake (RFC 9112; RFC 6455, section 4): parse, judge and answer it.
 
-It shares no code with the library's own handshake, so that a mistake in one cannot
-hide in the other.
+This module shares no code with the library's own handshake, so that a mistake in one
+cannot hide in the other.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ END_OF_HEAD: Final = b"\r\n\r\n"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_SIZE: Final = 16
 _FIELD: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
-#: Twice in one request they contradict each other.
+#: Headers that must not be repeated: two values would contradict each other.
 _ONCE: Final = ("host", "sec-websocket-key", "sec-websocket-version")
 
 
 @attrs.frozen
 class Request:
-    """The head of a request."""
+    """The head of an HTTP request."""
 
     method: str
     path: str
     version: str
-    #: By name in lower case; what came several times is one list, with commas.
+    #: Values by name in lower case. Repeated headers are joined with commas.
     headers: dict[str, str]
 
     @classmethod
     def parse(cls, head: bytes) -> Self:
-        """Take a head apart, as far as it is one.
+        """Parse the head of a request.
 
         Raises:
-            Misconduct: It is none.
+            Misconduct: It is not HTTP.
         """
         first, *lines = head.decode("latin-1").split("\r\n")
         try:
             method, path, version = first.split(" ")
         except ValueError:
             raise Misconduct(
-                f"began with {first!r}, which is no request line"
+                f"began with {first!r}, which is not a request line"
             ) from None
         headers: dict[str, str] = {}
         for line in lines:
             field = _FIELD.fullmatch(line)
             if field is None:
-                raise Misconduct(f"sent {line!r}, which is no header field")
+                raise Misconduct(f"sent {line!r}, which is not a header field")
             name, value = field[1].lower(), field[2]
             if name in headers and name in _ONCE:
                 raise Misconduct(f"sent the header {field[1]} twice")
@@ -67,19 +67,19 @@ class Request:
 
     @property
     def subprotocols(self) -> list[str]:
-        """What the client offers, the dearest first."""
+        """The subprotocols that the client offers, in its order of preference."""
         return self.tokens("sec-websocket-protocol")
 
     def tokens(self, name: str) -> list[str]:
-        """The parts of a header that is a list."""
+        """Return the items of a header that is a list."""
         parts = (part.strip() for part in self.headers.get(name, "").split(","))
         return [part for part in parts if part]
 
     def check(self) -> None:
-        """Judge it by RFC 6455, section 4.1.
+        """Judge the request by RFC 6455, section 4.1.
 
         Raises:
-            Misconduct: It is no opening handshake of WebSocket.
+            Misconduct: It is not an opening handshake.
         """
         if self.method != "GET" or not re.fullmatch(r"HTTP/1\.[1-9]", self.version):
             raise Misconduct(
@@ -87,7 +87,7 @@ class Request:
                 " it must be GET and HTTP/1.1"
             )
         if not self.path.startswith("/") or "#" in self.path:
-            raise Misconduct(f"asked for {self.path!r}, which is no path")
+            raise Misconduct(f"asked for {self.path!r}, which is not a path")
         if not self.headers.get("host"):
             raise Misconduct("sent no Host header")
         for name, token in (("Upgrade", "websocket"), ("Connection", "upgrade")):
@@ -108,16 +108,16 @@ class Request:
         except binascii.Error:
             size = 0
         if size != _KEY_SIZE:
-            raise Misconduct(f"sent {key!r}, which is no Sec-WebSocket-Key")
+            raise Misconduct(f"sent {key!r}, which is not a Sec-WebSocket-Key")
 
     def accept_token(self) -> str:
-        """What ``Sec-WebSocket-Accept`` must say."""
+        """Return the value that ``Sec-WebSocket-Accept`` must have."""
         key = self.headers.get("sec-websocket-key", "").encode("latin-1")
         return base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode()  # noqa: S324 - as the RFC says
 
 
 def response(status: int, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-    """A whole response, with nothing in it that was not asked for."""
+    """Return a response with these headers and no others."""
     lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
@@ -129,7 +129,7 @@ def rejection(
     headers: Mapping[str, str] | None,
     body: bytes,
 ) -> bytes:
-    """A response that refuses a handshake and ends the connection."""
+    """Return a response that refuses a handshake and announces the end."""
     fields = {"Content-Length": str(len(body)), "Connection": "close"}
     if retry_after is not None:
         fields["Retry-After"] = str(retry_after)

@@ -1,8 +1,8 @@
-"""Nothing may be left behind: no task, no socket.
+"""Find tasks and sockets that a test has left behind.
 
-Where the system lists a process's descriptors (``/proc/self/fd``, ``/dev/fd``) every
-open socket is found, whoever made it. Elsewhere (Windows) it is the ``socket.socket``
-objects of Python, which uvloop's and other C code's sockets are not among.
+Where the system lists the descriptors of a process (``/proc/self/fd``, ``/dev/fd``),
+every open socket is found, whoever opened it. Elsewhere (Windows) only Python's
+``socket.socket`` objects are found, not the sockets of uvloop and other C code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LISTINGS: Final = ("/proc/self/fd", "/dev/fd")
 
 
 def open_sockets() -> dict[object, str]:
-    """Every open socket of this process, and what it is connected to."""
+    """Return every open socket of this process, and a description of each."""
     for listing in _LISTINGS:
         with contextlib.suppress(OSError):
             return _descriptors(pathlib.Path(listing).iterdir())
@@ -32,14 +32,14 @@ def open_sockets() -> dict[object, str]:
 
 
 def pending_tasks() -> set[asyncio.Task[object]]:
-    """The tasks of the running loop that are not done, but for the one asking."""
+    """Return the tasks of the running loop that are not done, except the current."""
     current = asyncio.current_task()
     return {t for t in asyncio.all_tasks() if t is not current and not t.done()}
 
 
 @contextlib.asynccontextmanager
 async def assert_no_leaks(*, turns: int = 3) -> AsyncGenerator[None]:
-    """What the block opened, it has closed: tasks and sockets.
+    """Fail if the block leaves a task or a socket behind.
 
     ::
 
@@ -47,13 +47,13 @@ async def assert_no_leaks(*, turns: int = 3) -> AsyncGenerator[None]:
             await run_my_bot()
 
     Args:
-        turns: Turns of the event loop granted after the block: asyncio closes an
-            aborted socket in the next one, and a cancelled task ends in one. No time
-            is granted, since a leak that ends by itself later is a leak.
+        turns: How many turns of the event loop to run after the block before looking.
+            asyncio closes an aborted socket in the next turn, and a cancelled task
+            ends in one. No time passes: what ends by itself later is a leak as well.
 
     Raises:
-        AssertionError: Tasks or sockets are left that were not there before. It says
-            which. It is not raised over an exception of the block.
+        AssertionError: There are tasks or sockets that were not there before; the text
+            lists them. An exception of the block is raised instead of this one.
     """
     tasks_before = pending_tasks()
     sockets_before = open_sockets()
@@ -72,12 +72,12 @@ async def assert_no_leaks(*, turns: int = 3) -> AsyncGenerator[None]:
 def _descriptors(paths: Iterable[pathlib.Path]) -> dict[object, str]:
     found: dict[object, str] = {}
     for path in paths:
-        # The descriptor of the listing itself is among them, and is gone by now.
+        # One of them was the descriptor of the listing itself, which is closed by now.
         with contextlib.suppress(OSError, ValueError):
             descriptor = int(path.name)
             status = os.fstat(descriptor)
             if stat.S_ISSOCK(status.st_mode):
-                # A number is used again; with the inode it is one socket's.
+                # Descriptors are reused: only the inode identifies a socket.
                 identity = (status.st_ino or descriptor, status.st_dev)
                 found[identity] = _describe(descriptor)
     return found

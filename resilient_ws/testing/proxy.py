@@ -1,7 +1,7 @@
-"""A TCP proxy between a client and any server, that does to them what it is told.
+"""A TCP proxy between a client and any server, that breaks connections as it is told.
 
-At rest it is transparent: bytes, half-closes, resets and back-pressure pass through as
-they are, and so does TLS. At most 256 KiB of a direction wait in it.
+Without a fault it is transparent: bytes, half-closes, resets and back-pressure pass
+through unchanged, and so does TLS. At most 256 KiB of each direction wait in it.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from resilient_ws.testing.connection import ProxiedConnection
-from resilient_ws.testing.faults import Fault
+from resilient_ws.testing.proxied_connection import Fault, ProxiedConnection
 
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
-Script: TypeAlias = Callable[[ProxiedConnection], Awaitable[object]]
+    from resilient_ws.testing.proxied_connection import FaultScript
 
 _HOST: Final = "127.0.0.1"
 _BACKLOG: Final = 4096
-#: Connections that are over are forgotten, the oldest first, beyond this many.
-_REMEMBERED: Final = 10_000
+#: Beyond this many, connections that have ended are forgotten, the oldest first.
+_MAX_REMEMBERED: Final = 10_000
 
 
 class FaultProxy:
@@ -40,16 +38,18 @@ class FaultProxy:
             proxy.heal()
             proxy.play(Refuse(), Reject(503, retry_after=1), Cut(400))
 
-    ``apply`` holds for the connections there are and for new ones, ``play`` deals one
-    fault to each new connection in turn, ``proxy.connections[-1].apply`` is for one.
+    ``apply`` imposes a fault on the open connections and on new ones. ``play`` deals
+    one fault to each new connection in turn. ``proxy.connections[-1].apply`` is for a
+    single connection.
 
     Args:
         host: Where the server is: a name or an address.
-        port: Its port.
+        port: The server's port.
 
     Raises:
         OSError: When entered: the host has no address.
-        Exception: At the end of the ``async with``: what a script raised first.
+        Exception: At the end of the ``async with``: the first error that a script
+            raised.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -57,16 +57,17 @@ class FaultProxy:
         self._addresses: list[tuple[Any, ...]] = []
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._standing: list[Fault] = []
-        self._script: deque[Fault | Iterable[Fault] | Script] = deque()
+        self._lasting: list[Fault] = []
+        self._script: deque[Fault | Iterable[Fault] | FaultScript] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._arrival = asyncio.Event()
         #: How many connections were accepted in all.
         self.accepted = 0
-        #: The connections, the oldest first. Of those that are over the newest 10,000.
+        #: The connections, oldest first. Of those that have ended, only the newest
+        #: 10,000 are kept.
         self.connections: list[ProxiedConnection] = []
-        #: Its port on 127.0.0.1, the same from its start to its end.
+        #: The proxy's port on 127.0.0.1. It stays the same while the proxy runs.
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -76,11 +77,11 @@ class FaultProxy:
             host, port, type=socket.SOCK_STREAM
         )
         self._addresses = [(family, address) for family, *_, address in found]
-        # It keeps the port ours while nobody listens: the kernel could give it to an
-        # outgoing connection, even to the one that dials it.
-        self._holder = _bound(0)
-        self.port = self._holder.getsockname()[1]
-        self._listen()
+        # Reserves the port while nobody listens on it. The kernel could otherwise give
+        # it to an outgoing connection, even to the one that dials it.
+        self._reservation = _bound(0)
+        self.port = self._reservation.getsockname()[1]
+        self._listen_if_allowed()
         return self
 
     async def __aexit__(
@@ -88,7 +89,7 @@ class FaultProxy:
     ) -> None:
         """Reset every connection."""
         self._stop_listening()
-        self._holder.close()
+        self._reservation.close()
         if self._accepting is not None:
             await asyncio.wait([self._accepting])
         for task in self._tasks:
@@ -102,11 +103,11 @@ class FaultProxy:
         error.add_note(f"A script of the proxy raised {self._failure!r}")
 
     def url(self, path: str = "", *, scheme: str = "ws") -> str:
-        """Where to dial it; ``scheme="wss"`` when the server speaks TLS."""
+        """Return the URL to dial. Use ``scheme="wss"`` when the server speaks TLS."""
         return f"{scheme}://{_HOST}:{self.port}{path}"
 
     async def arrivals(self, count: int) -> ProxiedConnection:
-        """Wait until so many connections have come in all; return the newest.
+        """Wait until ``count`` connections have come in all; return the newest.
 
         Cancellation: may be cancelled at any time.
         """
@@ -115,46 +116,41 @@ class FaultProxy:
             await self._arrival.wait()
         return self.connections[-1]
 
-    # Told live.
+    # Faults.
 
     def apply(self, *faults: Fault) -> None:
-        """Impose faults on the connections there are and on new ones, until ``heal``.
+        """Impose faults on the open connections and on new ones, until ``heal``.
 
-        ``Reset``, ``Drop`` and ``HalfClose`` happen once, to the connections there are.
+        ``Reset``, ``Drop`` and ``HalfClose`` happen once, to the open connections.
         """
-        for connection in self._open():
+        for connection in self._open_connections():
             connection.apply(*faults)
-        self._standing += [fault for fault in faults if not fault.is_momentary]
-        self._listen()
+        self._lasting += [fault for fault in faults if not fault.is_momentary]
+        self._listen_if_allowed()
 
     def heal(self) -> None:
-        """Lift every fault, and forget what is left of a script."""
-        self._standing.clear()
+        """Lift every fault, and forget the rest of the script."""
+        self._lasting.clear()
         self._script.clear()
-        for connection in self._open():
+        for connection in self._open_connections():
             connection.heal()
-        self._listen()
+        self._listen_if_allowed()
 
-    # Told by script.
-
-    def play(self, *script: Fault | Iterable[Fault] | Script) -> None:
+    def play(self, *script: Fault | Iterable[Fault] | FaultScript) -> None:
         """Deal these to the new connections in turn; those after them are healthy.
 
         Args:
             script: For each connection a fault, several faults together, or an
-                ``async`` function of the connection that applies them at its time;
+                ``async`` function of the connection that applies them as time passes;
                 ``timed`` makes one.
         """
         self._script = deque(script)
 
-    # Connections.
+    # Listening.
 
-    def _open(self) -> list[ProxiedConnection]:
-        return [connection for connection in self.connections if connection.is_open]
-
-    def _listen(self) -> None:
-        """Listen or not, as the standing faults say."""
-        if any(fault.closes_port for fault in self._standing):
+    def _listen_if_allowed(self) -> None:
+        """Listen, or stop listening while a lasting fault closes the port."""
+        if any(fault.closes_port for fault in self._lasting):
             self._stop_listening()
         elif self._listener is None:
             self._listener = _bound(self.port)
@@ -165,11 +161,12 @@ class FaultProxy:
         listener, self._listener = self._listener, None
         if listener is None or self._accepting is None:
             return
-        # Refused from now on, and whoever waits in the accept wakes and closes it. A
-        # cancelled accept could lose a client that it had already.
+        # The kernel refuses clients from now on, and the pending accept fails and
+        # closes the socket. Cancelling that accept could lose a client that it has
+        # already taken.
         try:
             listener.shutdown(socket.SHUT_RDWR)
-        except OSError:  # Not every system does that to a listening socket.
+        except OSError:  # Not every system shuts a listening socket down.
             self._accepting.cancel()
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -184,17 +181,19 @@ class FaultProxy:
                     return
                 self._begin(client)
 
+    # Connections.
+
     def _begin(self, client: socket.socket) -> None:
         self.accepted += 1
         connection = ProxiedConnection(self.accepted)
-        connection.apply(*self._standing)
-        script = self._next(connection)
+        connection.apply(*self._lasting)
+        script = self._deal(connection)
         self._remember(connection)
         task = self._start(connection.run(client, self._dial, script))
         task.set_name(f"connection {connection.number} of a FaultProxy")
 
-    def _next(self, connection: ProxiedConnection) -> Script | None:
-        """Impose what the script has for a connection; return what goes on with it."""
+    def _deal(self, connection: ProxiedConnection) -> FaultScript | None:
+        """Impose the next faults of the script, or return the function to run."""
         if not self._script:
             return None
         item = self._script.popleft()
@@ -205,14 +204,17 @@ class FaultProxy:
 
     def _remember(self, connection: ProxiedConnection) -> None:
         self.connections.append(connection)
-        if len(self.connections) > 2 * _REMEMBERED:
-            older = self.connections[:-_REMEMBERED]
-            newer = self.connections[-_REMEMBERED:]
+        if len(self.connections) > 2 * _MAX_REMEMBERED:
+            older = self.connections[:-_MAX_REMEMBERED]
+            newer = self.connections[-_MAX_REMEMBERED:]
             self.connections = [c for c in older if c.is_open] + newer
         self._arrival.set()
 
+    def _open_connections(self) -> list[ProxiedConnection]:
+        return [connection for connection in self.connections if connection.is_open]
+
     async def _dial(self) -> socket.socket | None:
-        """Reach the server; None if it cannot be reached."""
+        """Return a socket to the server, ``None`` if it cannot be reached."""
         loop = asyncio.get_running_loop()
         for family, address in self._addresses:
             sock = socket.socket(family, socket.SOCK_STREAM)
@@ -231,17 +233,17 @@ class FaultProxy:
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._finished)
+        task.add_done_callback(self._on_done)
         return task
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and self._failure is None:
             self._failure = task.exception()
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket that has the port, and does not listen yet."""
+    """Return a socket that holds the port and does not listen yet."""
     sock = socket.socket()
     with contextlib.ExitStack() as stack:
         stack.callback(sock.close)

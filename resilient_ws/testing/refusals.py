@@ -1,4 +1,4 @@
-"""Faults that a new connection meets: the proxy takes the place of the server."""
+"""Faults that only new connections meet: the proxy takes the place of the server."""
 
 from __future__ import annotations
 
@@ -8,55 +8,56 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 
-from resilient_ws.testing.faults import Fault
 from resilient_ws.testing.http import END_OF_HEAD, rejection
+from resilient_ws.testing.proxied_connection import Fault
 from resilient_ws.testing.sockets import end_stream
 
 
 if TYPE_CHECKING:
     import socket
 
-    from resilient_ws.testing.connection import ProxiedConnection
+    from resilient_ws.testing.proxied_connection import ProxiedConnection
 
 _CHUNK: Final = 64 * 1024
+#: Bytes. A longer head of a request is answered without waiting for its end.
 _MAX_HEAD: Final = 64 * 1024
 
 
 @attrs.frozen
 class Refuse(Fault):
-    """Nobody listens on the port: a client gets ``ECONNREFUSED``.
+    """Close the port: a client gets ``ECONNREFUSED``.
 
-    In a script, for one connection, that one is accepted and reset at once: the kernel
-    tells nobody whom it refused.
+    In a script, for one connection, that connection is accepted and reset at once: a
+    port cannot be closed to one client only.
     """
 
     closes_port: ClassVar[bool] = True
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Reset a connection that is new."""
+        """Reset a new connection."""
         connection.answer(_refuse)
 
 
 @attrs.frozen
 class Hang(Fault):
-    """Accept, take what comes, and never answer; the server is not dialled."""
+    """Accept, take what comes, and never answer. The server is not dialled."""
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Let a connection that is new hang."""
+        """Never answer a new connection."""
         connection.answer(_swallow)
 
 
 @attrs.frozen
 class Reject(Fault):
-    """Answer the handshake with an HTTP status; the server is not dialled.
+    """Answer the handshake with an HTTP status. The server is not dialled.
 
-    The answer is plain HTTP: a client of ``wss://`` sees TLS fail.
+    The answer is plain HTTP, so a client of ``wss://`` sees a failure of TLS.
 
     Args:
-        status: The status, as 429 or 503.
-        retry_after: For the header of that name: seconds, or a date.
+        status: The HTTP status, such as 429 or 503.
+        retry_after: The header of that name, in seconds or as a date.
         headers: More headers.
-        body: The body, with its length announced.
+        body: The body. Its length is announced.
     """
 
     status: int = attrs.field(validator=attrs.validators.instance_of(int))
@@ -65,7 +66,7 @@ class Reject(Fault):
     body: bytes = attrs.field(default=b"", kw_only=True)
 
     def impose(self, connection: ProxiedConnection) -> None:
-        """Answer a connection that is new."""
+        """Answer a new connection with the status."""
         connection.answer(self._answer)
 
     async def _answer(self, client: socket.socket) -> None:
@@ -77,7 +78,7 @@ class Reject(Fault):
                 return
             head += data
             if not head[:1].isalpha():
-                break  # No request will come of this: TLS, most likely.
+                break  # This is not HTTP, most likely TLS: its end would never come.
         answer = rejection(self.status, self.retry_after, self.headers, self.body)
         await loop.sock_sendall(client, answer)
         end_stream(client)
@@ -89,7 +90,7 @@ async def _refuse(_: object) -> None:
 
 
 async def _swallow(client: socket.socket) -> None:
-    """Take what comes, until the client ends."""
+    """Discard what comes until the client ends."""
     loop = asyncio.get_running_loop()
     while await loop.sock_recv(client, _CHUNK):
         pass

@@ -1,7 +1,7 @@
-"""Scripts for a ScriptedServer: how servers behave, well and badly.
+"""Scripts for a ScriptedServer: well-behaved servers, and others.
 
-A script is an ``async`` function of one :class:`~resilient_ws.testing.Peer`, called
-when the request of its connection has come. When it returns the connection ends.
+A script is an ``async`` function of one :class:`~resilient_ws.testing.Peer`. It is
+called when the request of a connection has come. When it returns, the connection ends.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Script: TypeAlias = Callable[["Peer"], Awaitable[object]]
 
-#: Seconds after which a connection that was accepted is open on the client's side.
+#: Seconds after which an accepted connection is open on the client's side.
 SOON: Final = 0.01
 
 
 async def hold(peer: Peer) -> None:
-    """Accept, take everything, say nothing."""
+    """Accept, take everything, and say nothing."""
     await peer.accept()
     await peer.ended()
 
@@ -50,14 +50,14 @@ async def mute_at_close(peer: Peer) -> None:
 
 
 async def black_hole(peer: Peer) -> None:
-    """Accept, and answer nothing from then on; not even pings."""
+    """Accept, and answer nothing from then on, not even pings."""
     peer.answers_pings = peer.answers_close = False
     await peer.accept()
     await peer.ended()
 
 
 def closing(code: int | None, reason: str = "", *, after: float = SOON) -> Script:
-    """Accept, close after so many seconds, and wait for the client's goodbye.
+    """Accept, close ``after`` that many seconds, and wait for the client's close frame.
 
     With ``after=0`` the close frame comes in one packet with the 101.
     """
@@ -72,7 +72,7 @@ def closing(code: int | None, reason: str = "", *, after: float = SOON) -> Scrip
 
 
 def resetting(*, after: float = SOON) -> Script:
-    """Accept, and reset after so many seconds."""
+    """Accept, and reset ``after`` that many seconds."""
 
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -89,7 +89,7 @@ def rejecting(
     retry_after: int | str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Script:
-    """Answer the handshake with a status."""
+    """Answer the handshake with a status other than 101."""
 
     async def script(peer: Peer) -> None:
         await peer.reject(status, retry_after=retry_after, headers=headers)
@@ -98,7 +98,7 @@ def rejecting(
 
 
 def feeding(*messages: str | bytes, then: Script | None = None) -> Script:
-    """Accept, send messages, and then wait for the end or do something else."""
+    """Accept, send messages, and then wait for the end or play another script."""
 
     async def script(peer: Peer) -> None:
         await peer.accept(tail=b"".join(map(message, messages)))

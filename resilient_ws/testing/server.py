@@ -1,28 +1,28 @@
-"""A WebSocket server in the loop of the test, that does what it is told, and judges.
+"""A WebSocket server in the loop of the test. It does what it is told, and judges.
 
-It speaks RFC 6455 by hand and shares no code with the library under test, so that a
-mistake in one cannot hide in the other.
+It speaks RFC 6455 with code of its own and shares none with the library under test, so
+that a mistake in one cannot hide in the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, Self
+import itertools
+from typing import TYPE_CHECKING, Final, Self
 
 from resilient_ws.testing.frames import Misconduct
-from resilient_ws.testing.peer import Peer
-from resilient_ws.testing.witness import ClientGone
+from resilient_ws.testing.peer import ClientGone, Peer
 
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
     from ssl import SSLContext
 
     from resilient_ws.testing.scripts import Script
 
 _BACKLOG: Final = 4096
-#: Turns of the loop in which what is on its way at the end is still read, and judged.
+#: Turns of the loop at the end, in which what is on its way is still read and judged.
 _LAST_TURNS: Final = 3
 
 
@@ -38,38 +38,40 @@ class ScriptedServer:
             await peer.send("news")
             await peer.close(1012)
 
-    Or by scripts, ``async`` functions of a :class:`Peer`: the first is played to the
-    first connection, the last to all the rest (``resilient_ws.testing.scripts`` has
-    some)::
+    Or with scripts, which are ``async`` functions of a :class:`Peer`. The first is
+    played to the first connection, and so on; the last is played to all the rest
+    (``resilient_ws.testing.scripts`` has some)::
 
         async with ScriptedServer(rejecting(503), echo) as server:
             ...
 
-    It judges the client by RFC 6455: a request that is no handshake, a frame that is
-    not masked, text that is not UTF-8, data after a close frame. A misconduct ends the
-    connection, and the ``async with`` with an :class:`AssertionError`.
+    The server judges its clients by RFC 6455. It finds a request that is not a
+    handshake, a frame that is not masked, text that is not UTF-8, data after a close
+    frame, and more. A misconduct ends the connection, and the ``async with`` raises an
+    :class:`AssertionError` at its end.
 
     Args:
-        scripts: What to play; none to drive it from the test.
-        ssl: Serve ``wss://``, with this context.
+        scripts: What to play; none to drive the server from the test.
+        ssl: Serve ``wss://`` with this context.
 
     Raises:
-        AssertionError: At the end of the ``async with``, when a client broke a rule.
-        Exception: There too, what a script raised first.
+        AssertionError: At the end of the ``async with``: a client broke a rule.
+        Exception: Also there: the first error that a script raised.
     """
 
     def __init__(self, *scripts: Script, ssl: SSLContext | None = None) -> None:
         self._scripts: list[Script] = list(scripts)
         self._played = 0
         self._ssl = ssl
-        #: When each request came, by the loop's clock, and for which path.
+        #: When each request came, by the loop's clock, and its path.
         self.requests: list[tuple[float, str]] = []
         #: Every connection there was.
         self.peers: list[Peer] = []
         #: What clients did wrong.
         self.misconducts: list[str] = []
+        self._numbers = itertools.count(1)
         self._keys: set[str] = set()
-        self._waiting: asyncio.Queue[Peer] = asyncio.Queue()
+        self._unanswered: asyncio.Queue[Peer] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._arrival = asyncio.Event()
@@ -77,7 +79,7 @@ class ScriptedServer:
     async def __aenter__(self) -> Self:
         """Listen."""
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: Peer(self), "127.0.0.1", 0, backlog=_BACKLOG, ssl=self._ssl
+            self._make_peer, "127.0.0.1", 0, backlog=_BACKLOG, ssl=self._ssl
         )
         #: The port on 127.0.0.1.
         self.port: int = self._listener.sockets[0].getsockname()[1]
@@ -86,12 +88,12 @@ class ScriptedServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        """End every connection, and say what was wrong."""
+        """End every connection, and report what was wrong."""
         for _turn in range(_LAST_TURNS):
             await asyncio.sleep(0)
         self._listener.close()
         for peer in self.peers:
-            # A TLS transport of Python 3.11.2 that is gone cannot be aborted.
+            # Python 3.11.2 cannot abort a TLS transport that is gone.
             if not peer.gone:
                 peer.transport.abort()
         for task in self._tasks:
@@ -104,12 +106,12 @@ class ScriptedServer:
             self._annotate(error)
 
     def url(self, path: str = "") -> str:
-        """Where to dial it."""
+        """Return the URL to dial."""
         return f"{'ws' if self._ssl is None else 'wss'}://127.0.0.1:{self.port}{path}"
 
     @property
     def dials(self) -> list[float]:
-        """When each request came."""
+        """When each request came, by the loop's clock."""
         return [when for when, _ in self.requests]
 
     @property
@@ -125,20 +127,20 @@ class ScriptedServer:
     # Driven from the test.
 
     async def request(self, *, within: float = 10.0) -> Peer:
-        """Wait for the next connection's request; the test answers it.
+        """Wait for the request of the next connection, and leave it unanswered.
 
         Raises:
-            AssertionError: None came ``within`` so many seconds.
-            RuntimeError: Scripts are playing, and answer it.
+            AssertionError: No client came ``within`` that many seconds.
+            RuntimeError: Scripts are playing, and answer the requests.
         """
         if self._scripts:
             raise RuntimeError(
-                "Scripts answer the connections of this server: give it none, or"
-                " play() none, to answer them from the test."
+                "Scripts answer the requests to this server. To answer them from the"
+                " test, make the server without scripts, or call play() without any."
             )
         try:
             async with asyncio.timeout(within):
-                return await self._waiting.get()
+                return await self._unanswered.get()
         except TimeoutError:
             raise AssertionError(f"No client came within {within:g} s.") from None
 
@@ -169,7 +171,7 @@ class ScriptedServer:
         return peer
 
     async def arrivals(self, count: int) -> Peer:
-        """Wait until so many connections have come in all; return the newest."""
+        """Wait until ``count`` connections have come in all; return the newest."""
         while len(self.peers) < count:
             self._arrival.clear()
             await self._arrival.wait()
@@ -182,6 +184,13 @@ class ScriptedServer:
         self._scripts = list(scripts)
         self._played = 0
 
+    def _play_next(self, peer: Peer) -> None:
+        script = self._scripts[min(self._played, len(self._scripts) - 1)]
+        self._played += 1
+        task = asyncio.get_running_loop().create_task(self._play(script, peer))
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
     async def _play(self, script: Script, peer: Peer) -> None:
         try:
             with contextlib.suppress(ClientGone):
@@ -189,43 +198,43 @@ class ScriptedServer:
         finally:
             peer.transport.close()
 
-    def _run(self, script: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(script)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled() or self._failure is not None:
             return
         error = task.exception()
-        if not isinstance(error, Misconduct):  # noted already
+        if not isinstance(error, Misconduct):  # Those are in ``misconducts``.
             self._failure = error
 
-    # What a peer reports.
+    # Connections.
 
-    def on_connection(self, peer: Peer) -> None:
-        """Note a connection."""
+    def _make_peer(self) -> Peer:
+        return Peer(
+            self._numbers,
+            on_open=self._on_open,
+            on_request=self._on_request,
+            on_misconduct=self._on_misconduct,
+        )
+
+    def _on_open(self, peer: Peer) -> None:
         self.peers.append(peer)
         self._arrival.set()
 
-    def on_request(self, peer: Peer) -> None:
-        """Note a request, and have it answered."""
+    def _on_request(self, peer: Peer) -> None:
         self.requests.append((asyncio.get_running_loop().time(), peer.path))
         key = peer.headers["sec-websocket-key"]
         if key in self._keys:
             raise Misconduct("sent the Sec-WebSocket-Key of another connection")
         self._keys.add(key)
         if self._scripts:
-            script = self._scripts[min(self._played, len(self._scripts) - 1)]
-            self._played += 1
-            self._run(self._play(script, peer))
+            self._play_next(peer)
         else:
-            self._waiting.put_nowait(peer)
+            self._unanswered.put_nowait(peer)
 
-    def on_misconduct(self, peer: Peer, misconduct: Misconduct) -> None:
-        """Note what a client did wrong."""
+    def _on_misconduct(self, peer: Peer, misconduct: Misconduct) -> None:
         self.misconducts.append(f"{peer} {misconduct}")
+
+    # The verdict.
 
     def _judge(self) -> None:
         if self._failure is not None:
@@ -234,7 +243,7 @@ class ScriptedServer:
             raise AssertionError(self._verdict())
 
     def _annotate(self, error: BaseException) -> None:
-        """Say beside an error of the test what may have caused it."""
+        """Add to an error of the test what may have caused it."""
         if self._failure is not None:
             error.add_note(f"A script of the server raised {self._failure!r}")
         if self.misconducts:

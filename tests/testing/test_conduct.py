@@ -59,9 +59,9 @@ CLOSE_1000 = masked(0x88, b"\x03\xe8")
 REQUESTS = {
     "another method": (request(**{"": "POST / HTTP/1.1"}), "POST"),
     "an old version": (request(**{"": "GET / HTTP/1.0"}), "HTTP/1.0"),
-    "no request line": (request(**{"": "hello"}), "no request line"),
-    "an absolute target": (request(**{"": "GET http://x/ HTTP/1.1"}), "no path"),
-    "a fragment": (request(**{"": "GET /a#b HTTP/1.1"}), "no path"),
+    "no request line": (request(**{"": "hello"}), "not a request line"),
+    "an absolute target": (request(**{"": "GET http://x/ HTTP/1.1"}), "not a path"),
+    "a fragment": (request(**{"": "GET /a#b HTTP/1.1"}), "not a path"),
     "no host": (request(without="Host"), "Host"),
     "two hosts": (request("Host: other"), "Host twice"),
     "no upgrade": (request(without="Upgrade"), "Upgrade"),
@@ -72,8 +72,8 @@ REQUESTS = {
     "no key": (request(without="Sec-WebSocket-Key"), "Sec-WebSocket-Key"),
     "a short key": (request(Sec_WebSocket_Key="c2hvcnQ="), "Sec-WebSocket-Key"),
     "no base64": (request(Sec_WebSocket_Key="*" * 24), "Sec-WebSocket-Key"),
-    "a folded header": (request(" folded: yes"), "no header field"),
-    "no colon": (request("nonsense"), "no header field"),
+    "a folded header": (request(" folded: yes"), "not a header field"),
+    "no colon": (request("nonsense"), "not a header field"),
     "a body": (request("Content-Length: 3") + b"abc", "body"),
     "a subprotocol twice": (
         request("Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: a"),
@@ -93,7 +93,7 @@ FRAMES = {
     "continued nothing": (masked(0x80, b"hi"), "had not begun"),
     "a message inside another": (
         masked(0x01, b"a") + masked(0x81, b"b", key=OTHER),
-        "before the last",
+        "inside another one",
     ),
     "bad text": (masked(0x81, b"\xff"), "not UTF-8"),
     "bad text in fragments": (

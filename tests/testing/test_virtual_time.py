@@ -129,7 +129,9 @@ def test_a_deadlock_raises_and_says_what_each_task_waits_for() -> None:
     with pytest.raises(Deadlock) as caught:
         run(main)
     first, *tasks = str(caught.value).splitlines()
-    assert first == "Every task waits, and there is neither timer nor job nor I/O."
+    assert (
+        first == "Every task waits, and there is no timer, no job in a thread, no I/O."
+    )
     mine = next(line for line in tasks if line.startswith("  my bot waits in "))
     places = [place.rpartition(".")[2] for place in re.findall(r"([\w.<>]+) \(", mine)]
     assert places == ["bot", "consumer", "get"]

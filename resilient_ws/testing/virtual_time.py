@@ -1,8 +1,7 @@
-"""A loop whose clock jumps: an hour of timers costs milliseconds, and is exact.
+"""An event loop whose clock jumps: an hour of timers takes milliseconds, and is exact.
 
-The selector is polled and never waited in. When nothing is ready the clock moves to
-the next timer at once, so a session and a server in the same loop meet at the very
-second that their timers say. Peers in other processes cannot keep up with such a clock.
+Rules: The selector is polled and never waits. When nothing is ready, the clock moves to
+the next timer at once. While a thread works for the loop, the clock stands still.
 """
 
 from __future__ import annotations
@@ -41,35 +40,38 @@ _let_others_run: Callable[[], None] = getattr(
 
 
 class Deadlock(RuntimeError):
-    """Nothing is ready and nothing ever will be; the text says what each task awaits.
+    """Every task waits for something that cannot happen. The text says for what.
 
-    There is neither a timer, nor a job in a thread, nor anything to read or write. Or
-    nothing but timers has kept the loop busy for ``VirtualLoop.longest`` seconds.
+    Either there is no timer, no job in a thread and nothing to read or write, or the
+    test has taken more than ``VirtualLoop.longest`` seconds of virtual time.
     """
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Polls; asked to wait, it moves its loop's clock instead."""
+    """Polls. Where it would wait, it advances the clock of its loop instead."""
 
-    loop: VirtualLoop
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[Ready]:
         events = super().select(0)
         if events or timeout == 0:
             return events
-        # The kernel may hand loopback packets over in a thread of its own: let it.
+        # Give the kernel a chance to deliver packets that are on their way over
+        # loopback: it may do so in a thread of its own.
         _let_others_run()
         if events := super().select(0):
             return events
-        if self.loop.is_held:
-            # Another thread is at work, in real time; it wakes the selector.
+        if self._loop.is_held:
+            # A thread works in real time, and wakes the selector when it is done.
             return super().select(None)
         if timeout is None:
             raise _deadlock(
-                self.loop,
-                "Every task waits, and there is neither timer nor job nor I/O.",
+                self._loop,
+                "Every task waits, and there is no timer, no job in a thread, no I/O.",
             )
-        self.loop.advance(timeout)
+        self._loop.advance(timeout)
         return events
 
 
@@ -78,9 +80,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     ``asyncio.sleep(3600)`` returns at once, and ``loop.time()`` says 3600. Everything
     that reads the loop's clock follows: timeouts, sessions, ``ScriptedServer`` and
-    ``FaultProxy``. While a job runs in an executor (``asyncio.to_thread``, the lookup
-    of a name) the clock stands still. What reads another clock, as ``time.time()``,
-    sees no time pass; a peer must live in the same loop, not in another process.
+    ``FaultProxy``. The clock stands still while a job runs in an executor, such as
+    ``asyncio.to_thread`` or the lookup of a name. Other clocks, such as
+    ``time.time()``, do not jump, so a peer must live in the same loop: a peer in
+    another process cannot keep up.
 
     Use it as a loop factory: ``asyncio.Runner(loop_factory=VirtualLoop)``, or in a
     ``conftest.py`` for pytest-asyncio 1.4 and newer::
@@ -91,17 +94,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     A test that would hang raises :class:`Deadlock` instead.
     """
 
-    #: Seconds of virtual time that one test may take: a session pings for ever, so a
-    #: test that waits for what never comes would otherwise hang all the same.
+    #: The most seconds of virtual time that a test may take. A session pings for ever,
+    #: so without a limit a test that waits in vain would hang.
     longest: ClassVar[float] = 14 * 24 * 3600.0
 
     def __init__(self) -> None:
         self._now = 0.0
-        self._horizon = self.longest
+        self._limit = self.longest
         self._jobs: set[asyncio.Future[Any]] = set()
-        selector = _JumpingSelector()
-        selector.loop = self
-        super().__init__(selector)
+        super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
         """Return the virtual time, in seconds since the loop was made."""
@@ -109,18 +110,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_held(self) -> bool:
-        """Whether a job in a thread holds the clock."""
+        """Whether the clock stands still because a thread works for the loop."""
         return bool(self._jobs)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, as a callback does that blocks the loop for so long."""
+        """Move the clock, as a callback does that blocks the loop for that long."""
         self._now += seconds
-        if self._now > self._horizon:
-            self._horizon += self.longest
+        if self._now > self._limit:
+            # The test needs time to clean up after the error.
+            self._limit += self.longest
             raise _deadlock(
                 self,
                 f"The test took more than {self.longest:g} s of virtual time:"
-                " does it wait for what never comes?",
+                " does it wait for something that never comes?",
             )
 
     def run_in_executor(
@@ -129,14 +131,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         func: Callable[[*Ts], T],
         *args: *Ts,
     ) -> asyncio.Future[T]:
-        """Run a job in a thread; the clock stands still meanwhile."""
+        """Run a job in a thread while the clock stands still."""
         job = super().run_in_executor(executor, func, *args)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
         return job
 
     async def shutdown_default_executor(self, *args: float | None) -> None:
-        """Wait for the threads, as asyncio does; the clock stands still meanwhile."""
+        """Wait for the threads, as asyncio does, while the clock stands still."""
         joining = self.create_future()
         self._jobs.add(joining)
         try:
@@ -152,28 +154,28 @@ def _deadlock(loop: VirtualLoop, why: str) -> Deadlock:
 
 
 def _place(task: asyncio.Task[Any]) -> str:
-    """From the outermost coroutine of a task down to what it awaits."""
+    """Return where a task waits, from its outermost coroutine to the innermost."""
     chain = [
         f"{code.co_qualname} ({code.co_filename}:{line})"
         for code, line in _awaits(task.get_coro())
     ]
-    return " -> ".join(chain) or "nothing: it has not begun"
+    return " -> ".join(chain) or "nothing: it has not started"
 
 
 def _awaits(awaited: object) -> Iterator[tuple[CodeType, int]]:
-    """Each frame of a suspended coroutine, and of what it awaits."""
+    """Yield the place of a suspended coroutine, and then that of what it awaits."""
     while awaited is not None:
         for kind in ("cr", "ag", "gi"):
             frame: FrameType | None = getattr(awaited, f"{kind}_frame", None)
             if frame is not None:
                 yield frame.f_code, frame.f_lineno
                 break
-        awaited = _next_of(awaited)
+        awaited = _awaited_by(awaited)
 
 
-def _next_of(awaited: object) -> object:
+def _awaited_by(awaited: object) -> object:
     for name in ("cr_await", "ag_await", "gi_yieldfrom"):
         if hasattr(awaited, name):
             return getattr(awaited, name)
-    # The step of an asynchronous generator does not say whose it is.
+    # Awaiting an asynchronous generator goes through an object that does not name it.
     return next(filter(inspect.isasyncgen, gc.get_referents(awaited)), None)

@@ -1,9 +1,16 @@
-"""One connection through a FaultProxy, from its accept to its end on both sides."""
+"""One connection through a FaultProxy, and what a fault is to it.
+
+Rules: Faults change the two pipes of a connection, or end it. Whatever ends it first,
+a pipe, a fault or an error, decides how both of its sockets are closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+import attrs
 
 from resilient_ws.testing.pipe import End, Pipe
 from resilient_ws.testing.sockets import hang_up, reset, send_at_once
@@ -11,37 +18,52 @@ from resilient_ws.testing.sockets import hang_up, reset, send_at_once
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Coroutine
-
-    from resilient_ws.testing.faults import Fault
+    from collections.abc import Coroutine
 
 #: From the client to the server, from the server to the client, or both.
 Direction: TypeAlias = Literal["up", "down", "both"]
+
+#: Applies faults to one connection as time passes.
+FaultScript: TypeAlias = Callable[["ProxiedConnection"], Awaitable[object]]
+
+
+@attrs.frozen
+class Fault:
+    """Something that can go wrong with a connection."""
+
+    #: Whether the fault happens once instead of lasting.
+    is_momentary: ClassVar[bool] = False
+    #: Whether nobody listens on the proxy's port while the fault lasts.
+    closes_port: ClassVar[bool] = False
+
+    def impose(self, connection: ProxiedConnection) -> None:
+        """Impose the fault on one connection."""
+        raise NotImplementedError
 
 
 class ProxiedConnection:
     """One connection that a client made to a :class:`FaultProxy`.
 
     Args:
-        number: Which of its proxy it is, from 1.
+        number: Which connection of its proxy this is, from 1.
     """
 
     def __init__(self, number: int) -> None:
         loop = asyncio.get_running_loop()
+        #: Which connection of its proxy this is, from 1.
         self.number = number
         #: When it was accepted, by the loop's clock.
         self.opened_at = loop.time()
-        #: What passed from the client to the server, and back: ``passed``,
+        #: What went from the client to the server, and back. Each has ``passed``,
         #: ``swallowed`` and ``held``, in bytes.
         self.up, self.down = Pipe(self.end), Pipe(self.end)
-        self.up.opposite, self.down.opposite = self.down, self.up
-        self._instead: Callable[[socket.socket], Awaitable[None]] | None = None
+        self._answer: Callable[[socket.socket], Awaitable[None]] | None = None
         self._ending: asyncio.Future[End] = loop.create_future()
         self._closed = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
-        """Whether the proxy still holds a socket of it."""
+        """Whether the proxy still holds a socket of this connection."""
         return not self._closed.is_set()
 
     def apply(self, *faults: Fault) -> None:
@@ -50,68 +72,69 @@ class ProxiedConnection:
             fault.impose(self)
 
     def heal(self) -> None:
-        """Lift the faults of this connection; what was swallowed does not come back."""
+        """Lift the faults of this connection. What was swallowed stays lost."""
         self.up.heal()
         self.down.heal()
 
     async def ended(self) -> None:
-        """Wait until it is over. Cancellation: may be cancelled at any time."""
+        """Wait until the connection has ended.
+
+        Cancellation: may be cancelled at any time.
+        """
         await self._closed.wait()
 
-    # What faults do.
+    # For faults.
 
     def pipes(self, direction: Direction) -> tuple[Pipe, ...]:
-        """The pipes of a direction."""
+        """Return the pipes of a direction."""
         pipes = {"up": (self.up,), "down": (self.down,), "both": (self.up, self.down)}
         return pipes[direction]
 
     def answer(self, answer: Callable[[socket.socket], Awaitable[None]]) -> None:
-        """Have the client answered by the proxy, if the server was not dialled yet."""
-        self._instead = answer
+        """Let the proxy answer the client, if the server was not dialled yet."""
+        self._answer = answer
 
     def end(self, how: End) -> None:
-        """End it, on both sides."""
+        """End the connection on both sides, unless it is ending already."""
         if not self._ending.done():
             self._ending.set_result(how)
 
-    # What the proxy does.
+    # For the proxy.
 
     async def run(
         self,
         client: socket.socket,
         dial: Callable[[], Awaitable[socket.socket | None]],
-        script: Callable[[ProxiedConnection], Awaitable[object]] | None,
+        script: FaultScript | None,
     ) -> None:
-        """Carry it from its accept to its end."""
+        """Carry bytes until something ends the connection, and close the sockets.
+
+        Args:
+            client: The accepted socket.
+            dial: Returns a socket to the server, ``None`` if it cannot be reached.
+            script: Runs beside the connection from when the server was reached.
+        """
         sockets, how = [client], End.RST
         try:
             send_at_once(client)
-            if self._instead is not None:
-                how = await self._until_over([self._answered(client, self._instead)])
+            if self._answer is not None:
+                how = await self._run_until_end([self._answered(client, self._answer)])
             elif not self._ending.done() and (server := await dial()) is not None:
                 sockets.append(server)
-                how = await self._until_over(self._work(client, server, script))
+                send_at_once(server)
+                steps: list[Coroutine[None, None, object]] = [
+                    self.up.read(client),
+                    self.up.write(server, self.down),
+                    self.down.read(server),
+                    self.down.write(client, self.up),
+                ]
+                if script is not None:
+                    steps.append(_awaited(script(self)))
+                how = await self._run_until_end(steps)
         finally:
             for sock in sockets:
                 (hang_up if how is End.FIN else reset)(sock)
             self._closed.set()
-
-    def _work(
-        self,
-        client: socket.socket,
-        server: socket.socket,
-        script: Callable[[ProxiedConnection], Awaitable[object]] | None,
-    ) -> list[Coroutine[None, None, object]]:
-        send_at_once(server)
-        work: list[Coroutine[None, None, object]] = [
-            self.up.read(client),
-            self.up.write(server),
-            self.down.read(server),
-            self.down.write(client),
-        ]
-        if script is not None:
-            work.append(_awaited(script(self)))
-        return work
 
     async def _answered(
         self, client: socket.socket, answer: Callable[[socket.socket], Awaitable[None]]
@@ -122,10 +145,10 @@ class ProxiedConnection:
             self.end(End.RST)
         self.end(End.FIN)
 
-    async def _until_over(self, work: list[Coroutine[None, None, object]]) -> End:
-        """Do it all until one step ends the connection, or fails."""
+    async def _run_until_end(self, steps: list[Coroutine[None, None, object]]) -> End:
+        """Run the steps side by side until one ends the connection, or raises."""
         loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(step) for step in work]
+        tasks = [loop.create_task(step) for step in steps]
         for task in tasks:
             task.add_done_callback(self._on_done)
         try:
