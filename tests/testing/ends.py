@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HOST = "127.0.0.1"
+SIZE = 3_000_000
 
 
 class End:
@@ -131,3 +133,21 @@ async def both_ends() -> AsyncIterator[Ends]:
     """Ends that leave nothing behind."""
     async with assert_no_leaks(), Ends() as ends:
         yield ends
+
+
+def bytes_of(seed: int, size: int = SIZE) -> bytes:
+    """Bytes to send, the same for the same seed."""
+    return random.Random(seed).randbytes(size)
+
+
+async def passes(sender: End, receiver: End, data: bytes) -> None:
+    """What is sent at one end arrives at the other, to the byte."""
+    sending = asyncio.create_task(sender.send(data))
+    assert await receiver.exactly(len(data)) == data
+    await sending
+
+
+async def passes_both_ways(client: End, server: End) -> None:
+    """Both directions of a connection pass what is sent."""
+    await passes(client, server, b"up")
+    await passes(server, client, b"down")
