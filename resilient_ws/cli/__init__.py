@@ -1,26 +1,24 @@
-"""The ``resilient-ws`` command: listen to a feed, or watch a session survive.
+"""The ``resilient-ws`` command: listen to a server, or watch a session survive.
 
 The command needs the extra ``cli`` (typer and rich); ``main`` says so if it is missing.
 """
 
 import sys
 
-from resilient_ws.cli.standard import (
+from resilient_ws.cli.exit_codes import BAD_ARGUMENTS, DONE, FAILED, INTERRUPTED
+from resilient_ws.cli.stdio import (
     StreamFailed,
     complain,
-    drop_unwritten,
-    let_go,
-    occupy_closed,
+    discard_unwritten,
+    escape_unencodable,
+    flush_stderr,
+    occupy_closed_streams,
+    problem_with_output,
     stream_failed,
-    unusable,
-    write_anything,
 )
 
 
 _MISSING = "The command needs typer and rich: pip install 'resilient-ws[cli]'"
-_FAILED = 1
-_WRONG = 2
-_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -29,14 +27,14 @@ def main() -> None:
     Exits with 0 when done, with 1 when the session gave up or a stream failed, and with
     2 for wrong arguments.
     """
-    occupy_closed()
-    problem = unusable()
+    occupy_closed_streams()
+    problem = problem_with_output()
     if problem is not None:
         complain(problem)
-        sys.exit(_WRONG)
-    write_anything()
+        sys.exit(BAD_ARGUMENTS)
+    escape_unencodable()
     code = _run()
-    drop_unwritten()
+    flush_stderr()
     sys.exit(code)
 
 
@@ -51,19 +49,19 @@ def _run() -> int:
         if (missing.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
         complain(_MISSING)
-        return _WRONG
+        return BAD_ARGUMENTS
     except BrokenPipeError:
         # The reader of the output has closed it, which is not an error.
-        let_go(sys.stdout, sys.stderr)
-        return 0
+        discard_unwritten(sys.stdout, sys.stderr)
+        return DONE
     except OSError as failure:
         # Errors of files and sockets are handled elsewhere: this one is from printing.
         complain(str(stream_failed("stdout", failure)))
-        let_go(sys.stdout, sys.stderr)
-        return _FAILED
+        discard_unwritten(sys.stdout, sys.stderr)
+        return FAILED
     except StreamFailed as failure:
         complain(str(failure))
-        return _FAILED
+        return FAILED
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     return code

@@ -1,4 +1,4 @@
-"""Print what is inside a durable outbox, for people and for programs."""
+"""``resilient-ws outbox``: print what is inside a durable outbox."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from resilient_ws import SQLiteStore, StoredMessage
 
 
-#: The most characters shown of a message; --json shows all of them.
-SHOWN: Final = 60
+#: The most characters shown of a message. --json shows all of them.
+_MAX_SHOWN: Final = 60
 
 
 def show(store: SQLiteStore, *, as_json: bool) -> None:
@@ -27,15 +27,15 @@ def show(store: SQLiteStore, *, as_json: bool) -> None:
         OSError: stdout cannot be written.
         StoreError: The file does not exist or is not a store.
     """
-    waiting = aside = 0
+    waiting = set_aside = 0
     write = json_line if as_json else line
     for message in store.pending():
         print(write(message))
         waiting += message.set_aside is None
-        aside += message.set_aside is not None
+        set_aside += message.set_aside is not None
     sys.stdout.flush()
     plural = "message waits" if waiting == 1 else "messages wait"
-    also = f", {aside} set aside" if aside else ""
+    also = f", {set_aside} set aside" if set_aside else ""
     # The messages are printed, so a failing stderr does not matter.
     with contextlib.suppress(OSError):
         print(f"{waiting} {plural}{also}", file=sys.stderr, flush=True)
@@ -54,8 +54,8 @@ def line(message: StoredMessage) -> str:
         parts.append(f"SET ASIDE, {printable(message.set_aside)}")
     data = message.data
     text = printable(data) if isinstance(data, str) else f"{len(data)} bytes, {data!r}"
-    if len(text) > SHOWN:
-        text = f"{text[:SHOWN]}..."
+    if len(text) > _MAX_SHOWN:
+        text = f"{text[:_MAX_SHOWN]}..."
     return "  ".join([*parts, text])
 
 

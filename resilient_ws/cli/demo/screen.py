@@ -1,4 +1,4 @@
-"""What the demo shows: a running story, a panel below it on a terminal, a summary."""
+"""What the demo shows: a running story, a summary, and on a terminal a panel."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from rich.text import Text
 
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
-    from resilient_ws.cli.ledger import Outage
-    from resilient_ws.cli.report import Report
+    from resilient_ws.cli.demo.client import StepTimes
+    from resilient_ws.cli.demo.report import Report
 
-_REFRESHES: Final = 8
-_WIDTH: Final = 88
+_REFRESHES_PER_SECOND: Final = 8
+_MAX_WIDTH: Final = 88
+#: Characters of the values in each column of the panel. Fixed, so that nothing jumps.
 _PANEL_WIDTHS: Final = (12, 12, 8)
 _STATE_STYLES: Final = {
     "open": "bold green",
@@ -35,43 +36,45 @@ class _Console(Console):
     """A console that raises on a broken pipe instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
-        """Raise the error again: rich calls this while it handles it."""
+        """Raise the error again. Rich calls this while it handles the error."""
         raise  # noqa: PLE0704
 
 
 class Screen:
-    """A terminal, or a file that gets plain lines."""
+    """Writes to a terminal in colours, and to a file in plain lines."""
 
     def __init__(self) -> None:
         self._console = _Console(highlight=False)
         if self._console.is_terminal:
-            self._console.width = min(self._console.width, _WIDTH)
+            self._console.width = min(self._console.width, _MAX_WIDTH)
         self._began = time.monotonic()
-        #: What the panel shows, by name.
-        self.figures: dict[str, str] = {}
+        self._figures: Mapping[str, str] = {}
 
     @contextlib.contextmanager
     def live(self) -> Generator[None]:
-        """Show the panel while inside, where there is a terminal to show it on."""
+        """Show the panel inside the ``with`` block, if this is a terminal."""
         if not self._console.is_terminal:
             yield
             return
         with Live(
             get_renderable=self._panel,
             console=self._console,
-            refresh_per_second=_REFRESHES,
+            refresh_per_second=_REFRESHES_PER_SECOND,
             transient=True,
         ):
             yield
 
+    def show_figures(self, figures: Mapping[str, str]) -> None:
+        """Show these figures in the panel from now on, by name."""
+        self._figures = figures
+
     def _panel(self) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
-        # Fixed widths, so that nothing jumps.
         for width in _PANEL_WIDTHS:
             grid.add_column(min_width=10, style="dim")
             grid.add_column(min_width=width, style="bold")
         cells: list[Text] = []
-        for name, value in self.figures.items():
+        for name, value in self._figures.items():
             cells += [Text(name), Text(value, style=_STATE_STYLES.get(value, ""))]
         columns = 2 * len(_PANEL_WIDTHS)
         for start in range(0, len(cells), columns):
@@ -79,19 +82,19 @@ class Screen:
         return Panel(grid, title="the session", title_align="left", box=box.ROUNDED)
 
     def title(self, text: str, notes: Sequence[str]) -> None:
-        """Say what the demo is about to show."""
+        """Write what the demo is about to show."""
         self._console.print(Text(text, style="bold"))
         for note in notes:
             self._console.print(Text(note, style="dim"))
         self._console.print()
 
-    def deed(self, text: str) -> None:
-        """Say what happens to the server."""
+    def step(self, text: str) -> None:
+        """Write what happens to the server."""
         self._console.print()
         self._line(Text(text, style="bold yellow"))
 
     def event(self, text: str, style: str = "") -> None:
-        """Say what the session did."""
+        """Write what the session did."""
         self._line(Text(text, style=style))
 
     def _line(self, text: Text) -> None:
@@ -103,11 +106,11 @@ class Screen:
         row.add_row(Text(stamp, style="dim"), text)
         self._console.print(row)
 
-    def summary(self, outages: Sequence[Outage], report: Report, drops: int) -> None:
-        """Show the summary."""
+    def summary(self, steps: Sequence[StepTimes], report: Report, drops: int) -> None:
+        """Write the tables of steps and of messages, and the verdict."""
         self._console.print()
         self._console.print(
-            Group(_outage_table(outages), Text(), _message_table(report, drops), Text())
+            Group(_step_table(steps), Text(), _message_table(report, drops), Text())
         )
         lost = report.lost_in_silence
         doubled = report.down.doubled + report.up.doubled
@@ -126,15 +129,15 @@ def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.2f} s"
 
 
-def _outage_table(outages: Sequence[Outage]) -> Table:
+def _step_table(steps: Sequence[StepTimes]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.add_column("the server was")
     table.add_column("noticed after", justify="right")
     table.add_column("server ready after", justify="right")
     table.add_column("session back after", justify="right")
-    for outage in outages:
-        times = (outage.noticed, outage.cured, outage.back)
-        table.add_row(outage.name, *map(_seconds, times))
+    for step in steps:
+        times = (step.noticed_after, step.ready_after, step.back_after)
+        table.add_row(step.name, *map(_seconds, times))
     return table
 
 

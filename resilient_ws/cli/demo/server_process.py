@@ -1,8 +1,8 @@
-"""The demo's hold on its server: start it, hurt it, read what it logs.
+"""The demo's control of its server: start it, hurt it, read what it logs.
 
-Rules: a server process is ended by its pid, whatever happens, and awaited; its port
-stays bound here while it is down, so that a client that dials it is refused, and is
-not handed the very port it dials as its own.
+Rules: Whatever happens, a server process is ended by its pid and awaited. While it is
+down, its port stays bound here: a client that dials is refused, and the kernel does not
+give the port to the very connection that dials it.
 """
 
 from __future__ import annotations
@@ -14,41 +14,53 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from resilient_ws.cli.feed_server import HOST
+from resilient_ws.cli.demo.server import HOST
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-_START: Final = 10.0
-_END: Final = 2.0
+#: Seconds that a server may take to listen.
+_START_TIMEOUT: Final = 10.0
+#: Seconds that a server may take to end when its stdin has ended.
+_END_TIMEOUT: Final = 2.0
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; its text says why."""
+    """The demo cannot go on. The text says why."""
 
 
-class FeedProcess:
-    """One server after another, at one address; ``log`` is what they all logged."""
+class ServerProcess:
+    """One server after another, at one address.
+
+    Attributes:
+        log: What all of them logged, in order.
+    """
 
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
-        self._noise: list[str] = []
+        #: Lines that are not of the log: complaints, or cut short by a kill.
+        self._other_output: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
-        self._port = socket.socket()
-        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._port.bind((HOST, 0))
+        self._changed = asyncio.Event()
+        self._reservation = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._reservation.bind((HOST, 0))
+
+    @property
+    def _port(self) -> int:
+        port: int = self._reservation.getsockname()[1]
+        return port
 
     @property
     def url(self) -> str:
-        """Where to dial it."""
-        return f"ws://{HOST}:{self._port.getsockname()[1]}/feed"
+        """The URL to dial."""
+        return f"ws://{HOST}:{self._port}/feed"
 
     async def __aenter__(self) -> Self:
-        """Start the first one."""
+        """Start the first server."""
         try:
             await self.start()
         except BaseException:
@@ -62,7 +74,7 @@ class FeedProcess:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the last one: by closing its stdin, and if need be by force."""
+        """End the last server, by force if closing its stdin does not end it."""
         await self._release()
 
     async def _release(self) -> None:
@@ -71,12 +83,12 @@ class FeedProcess:
             if process is not None and process.returncode is None:
                 assert process.stdin is not None  # noqa: S101 - it is a pipe
                 process.stdin.close()
-                async with asyncio.timeout(_END):
+                async with asyncio.timeout(_END_TIMEOUT):
                     await process.wait()
         except TimeoutError:
             pass
         finally:
-            self._port.close()
+            self._reservation.close()
             await self.kill()
 
     async def start(self) -> None:
@@ -87,8 +99,8 @@ class FeedProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "resilient_ws.cli.feed_server",
-                str(self._port.getsockname()[1]),
+                "resilient_ws.cli.demo.server",
+                str(self._port),
                 str(max(numbers, default=0) + 1),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -103,27 +115,28 @@ class FeedProcess:
             raise DemoFailed(msg) from None
         self._reading = asyncio.create_task(self._read(self._process))
         await self.until(
-            lambda: any(e["event"] == "listening" for e in self.log[began:]), _START
+            lambda: any(e["event"] == "listening" for e in self.log[began:]),
+            _START_TIMEOUT,
         )
 
     async def kill(self) -> None:
-        """SIGKILL: it says nothing, and its sockets are closed by the kernel."""
+        """Send SIGKILL. The server says nothing, and the kernel closes its sockets."""
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """SIGTERM: it closes its connections with 1001, and ends."""
+        """Send SIGTERM. The server closes its connections with 1001, and ends."""
         await self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """SIGSTOP: its sockets stay open, and nobody is behind them."""
+        """Send SIGSTOP. The sockets stay open, but nobody answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT, which ends a freeze."""
         self._signal(signal.SIGCONT)
 
     async def tell(self, command: str) -> None:
-        """Give it a command."""
+        """Send the server a line to obey."""
         process = self._process
         assert process is not None  # noqa: S101 - started
         assert process.stdin is not None  # noqa: S101 - it is a pipe
@@ -131,27 +144,30 @@ class FeedProcess:
         await process.stdin.drain()
 
     def entries(self, event: str) -> list[dict[str, Any]]:
-        """Return what was logged of one kind."""
+        """Return the entries of the log about one kind of event."""
         return [entry for entry in self.log if entry["event"] == event]
 
     async def until(self, condition: Callable[[], bool], within: float) -> None:
-        """Wait until the log makes something true.
+        """Wait until the log makes a condition true.
 
         Raises:
-            DemoFailed: It did not in time, or the server has ended.
+            DemoFailed: It did not ``within`` that many seconds, or the server ended.
         """
         try:
             async with asyncio.timeout(within):
                 while not condition():
-                    self._news.clear()
-                    await self._news.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
                     if self._reading is not None and self._reading.done():
                         break
         except TimeoutError:
             pass
         if not condition():
-            said = " ".join(self._noise[-3:]) or "it said nothing"
-            msg = f"The demo's server did not do as told within {within:g} s: {said}"
+            said = " ".join(self._other_output[-3:]) or "nothing"
+            msg = (
+                f"The demo's server did not do what it was told within {within:g} s."
+                f" Its last words: {said}"
+            )
             raise DemoFailed(msg)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -172,8 +188,8 @@ class FeedProcess:
                 try:
                     self.log.append(json.loads(line))
                 except ValueError:
-                    # A line that a kill cut short, or a complaint.
-                    self._noise.append(line.decode(errors="replace").strip())
-                self._news.set()
+                    text = line.decode(errors="replace").strip()
+                    self._other_output.append(text)
+                self._changed.set()
         finally:
-            self._news.set()
+            self._changed.set()

@@ -1,4 +1,4 @@
-"""Read URLs, headers and messages from files and from the environment.
+"""Read the URL, headers and messages from arguments, files and the environment.
 
 Every user of the machine can read a command line. A file and the environment can be
 kept private.

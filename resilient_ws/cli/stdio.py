@@ -1,31 +1,18 @@
-"""The standard streams of this process, and the signals that end it.
+"""The standard streams of this process, and how the command ends when one fails.
 
-Rules: messages about problems go to stderr, one printable line each, and never raise. A
-stream that fails ends the command cleanly. A signal that was ignored when the command
-started stays ignored, because that is what ``nohup`` and a shell's ``&`` ask for.
+Rules: Messages about problems go to stderr, one printable line each, and never raise. A
+stream that fails ends the command with an exit code of its own choice, not with a
+traceback or with Python's exit code 120.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Final, TextIO, cast
+from typing import TextIO, cast
 
 from resilient_ws import printable
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-#: Windows has no SIGHUP.
-_ENDING: Final = tuple(
-    number
-    for number in signal.Signals
-    if number.name in {"SIGINT", "SIGTERM", "SIGHUP"}
-)
 
 
 class StreamFailed(Exception):
@@ -47,7 +34,7 @@ def complain(message: str) -> None:
             print(f"resilient-ws: {printable(message)}", file=stream, flush=True)
 
 
-def occupy_closed() -> None:
+def occupy_closed_streams() -> None:
     """Open the null device for each closed stream.
 
     Otherwise the next file or socket would get its descriptor, and the stream's output.
@@ -59,8 +46,8 @@ def occupy_closed() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def unusable() -> str | None:
-    """Return the problem with stdout or stderr, ``None`` if both can be used."""
+def problem_with_output() -> str | None:
+    """Return what is wrong with stdout or stderr, ``None`` if both can be used."""
     # Python sets a stream to None if its descriptor was closed at the start.
     if cast("TextIO | None", sys.stdout) is None or (
         cast("TextIO | None", sys.stderr) is None
@@ -69,34 +56,29 @@ def unusable() -> str | None:
     return None
 
 
-def write_anything() -> None:
+def escape_unencodable() -> None:
     """Make stdout escape characters that its encoding lacks, as stderr does."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
 
 
-def let_go(*streams: TextIO) -> None:
-    """Discard buffered output, which Python would fail to flush at exit."""
+def discard_unwritten(*streams: TextIO) -> None:
+    """Discard buffered output that cannot be written.
+
+    Python would otherwise try to flush it at exit, and fail.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in streams:
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
-def drop_unwritten() -> None:
-    """Discard output that stderr does not take, or Python would exit with 120."""
+def flush_stderr() -> None:
+    """Flush stderr, or discard what it does not take."""
     stream = cast("TextIO | None", sys.stderr)
     if stream is not None:
         try:
             stream.flush()
         except OSError:
-            let_go(stream)
-
-
-def on_ending_signals(callback: Callable[[], object]) -> None:
-    """Make the running loop call back on each signal that ends the command."""
-    loop = asyncio.get_running_loop()
-    for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, callback)
+            discard_unwritten(stream)

@@ -1,7 +1,7 @@
-"""The verdict: what the server's log and the client's record say when held together.
+"""Judge a run of the demo by the server's log and the client's record.
 
-Rules: pure, and every figure is computed from the evidence; what nobody was told of
-is *lost in silence*, and is what the demo looks for.
+Rules: Every figure is computed from the evidence, without I/O or clock. A message that
+is missing without a report was *lost in silence*, which is what the demo looks for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Sent:
-    """One number that the server sent, and the epochs it was sent on."""
+    """A number that the server sent, and the epochs on which it was sent."""
 
     number: int
     epochs: frozenset[int] = frozenset()
@@ -30,7 +30,7 @@ class Sent:
 
 @attrs.frozen(kw_only=True)
 class Received:
-    """One number that the server received, and the epoch it came on."""
+    """A number that the server received, and the epoch on which it came."""
 
     number: int
     epoch: int
@@ -38,7 +38,7 @@ class Received:
 
 @attrs.frozen(kw_only=True)
 class Hole:
-    """An interruption in the client's stream, and the epoch that came after it."""
+    """An interruption in the client's stream, and the epoch after it."""
 
     epoch: int
 
@@ -48,11 +48,11 @@ class Evidence:
     """What both sides wrote down.
 
     Attributes:
-        sent: By the server, in order.
+        sent: What the server sent, in order.
         stream: What came out of the session, in order.
-        accepted: The numbers given to the session, and what became of each.
-        received: By the server, in order.
-        unconfirmed: By epoch, what its ``ConnectionDropped`` said.
+        accepted: The state of each number that was given to the session.
+        received: What the server received, in order.
+        unconfirmed: What each ``ConnectionDropped`` counted, by epoch.
     """
 
     sent: Sequence[Sent]
@@ -63,15 +63,15 @@ class Evidence:
 
 
 @attrs.frozen(kw_only=True)
-class Down:
+class DownTally:
     """What became of the numbers that the server sent.
 
     Attributes:
-        sent: Since the session's first connection, to whoever was there.
-        received: By the session.
-        missed: Sent while it was not connected, inside a reported hole.
-        lost: Sent on a connection of its, and inside a reported hole.
-        silent: Not received, and nobody said so.
+        sent: Sent since the session's first connection, to it or to nobody.
+        received: Received by the session.
+        missed: Sent while the session was not connected, inside a reported hole.
+        lost: Sent on a connection of the session, and inside a reported hole.
+        silent: Not received, and reported by nobody.
         doubled: Received more than once.
     """
 
@@ -84,16 +84,16 @@ class Down:
 
 
 @attrs.frozen(kw_only=True)
-class Up:
+class UpTally:
     """What became of the numbers that the client sent.
 
     Attributes:
-        accepted: Given to the session.
+        accepted: Accepted by the session.
         delivered: Seen by the server.
-        doubled: Seen by it more than once.
-        in_flight: Not seen, but written shortly before a drop, which counted them.
-        refused: Not seen, and their delivery says so.
-        silent: Not seen, and nobody said so.
+        doubled: Seen by the server more than once.
+        in_flight: Not seen, but counted by the drop that they were written before.
+        refused: Not seen, and reported by their delivery.
+        silent: Not seen, and reported by nobody.
     """
 
     accepted: int
@@ -106,48 +106,48 @@ class Up:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """Both ways together."""
+    """What became of the numbers in both directions."""
 
-    down: Down
-    up: Up
+    down: DownTally
+    up: UpTally
 
     @property
     def lost_in_silence(self) -> int:
-        """How many messages are gone, and nobody was told."""
+        """How many messages are missing without a report."""
         return self.down.silent + self.up.silent
 
     @property
     def holds(self) -> bool:
-        """Whether the session kept its word: no silent loss, nothing twice."""
+        """Whether nothing was lost in silence, and nothing came twice."""
         return not (self.lost_in_silence or self.down.doubled or self.up.doubled)
 
 
 def judge(evidence: Evidence) -> Report:
-    """Hold the two sides together."""
+    """Compare what both sides wrote down."""
     return Report(down=_judge_down(evidence), up=_judge_up(evidence))
 
 
-def _judge_down(evidence: Evidence) -> Down:
+def _judge_down(evidence: Evidence) -> DownTally:
     """Find what is missing from the stream, and whether a hole is in its place."""
-    # Before its first connection the session had nobody to hear.
+    # Before its first connection the session could not receive anything.
     sent = list(itertools.dropwhile(lambda sent: not sent.epochs, evidence.sent))
     came = collections.Counter(n for n in evidence.stream if isinstance(n, int))
     holes = dict(_holes(evidence.stream))
     missing = [message for message in sent if message.number not in came]
-    told = [message for message in missing if _is_told_of(message, holes)]
-    lost = sum(bool(message.epochs) for message in told)
-    return Down(
+    reported = [message for message in missing if _is_reported(message, holes)]
+    lost = sum(bool(message.epochs) for message in reported)
+    return DownTally(
         sent=len(sent),
         received=len(came),
-        missed=len(told) - lost,
+        missed=len(reported) - lost,
         lost=lost,
-        silent=len(missing) - len(told),
+        silent=len(missing) - len(reported),
         doubled=sum(came.values()) - len(came),
     )
 
 
 def _holes(stream: Sequence[int | Hole]) -> Iterator[tuple[tuple[int, float], int]]:
-    """Give each hole as the numbers around it, and the epoch that came after it."""
+    """Yield the numbers around each hole, and the epoch after it."""
     last = 0
     for place, item in enumerate(stream):
         if isinstance(item, int):
@@ -157,22 +157,22 @@ def _holes(stream: Sequence[int | Hole]) -> Iterator[tuple[tuple[int, float], in
         yield (last, next(later, float("inf"))), item.epoch
 
 
-def _is_told_of(message: Sent, holes: Mapping[tuple[int, float], int]) -> bool:
-    """Whether a missing number lies in a hole, and was not sent after its end."""
+def _is_reported(message: Sent, holes: Mapping[tuple[int, float], int]) -> bool:
+    """Return whether a missing number lies in a hole, and was not sent after it."""
     return any(
         before < message.number < after and epoch not in message.epochs
         for (before, after), epoch in holes.items()
     )
 
 
-def _judge_up(evidence: Evidence) -> Up:
-    """Find what the server did not see, and whether the client was told."""
+def _judge_up(evidence: Evidence) -> UpTally:
+    """Find what the server did not see, and whether that was reported."""
     seen = collections.Counter(message.number for message in evidence.received)
     missing = [number for number in evidence.accepted if number not in seen]
     refused = {n for n in missing if evidence.accepted[n].lost}
     written = [n for n in missing if evidence.accepted[n] is DeliveryState.WRITTEN]
     in_flight = _count_in_flight(written, evidence)
-    return Up(
+    return UpTally(
         accepted=len(evidence.accepted),
         delivered=len(seen),
         doubled=sum(seen.values()) - len(seen),
@@ -183,10 +183,11 @@ def _judge_up(evidence: Evidence) -> Up:
 
 
 def _count_in_flight(written: Sequence[int], evidence: Evidence) -> int:
-    """Count the unseen messages that a drop at their place in the order accounts for.
+    """Count the unseen messages that a drop can account for.
 
     Messages leave in order, so an unseen one left on an epoch between those of its
-    neighbours that were seen; only what dropped there can have taken it along.
+    neighbours that were seen. Only a drop of one of these epochs can have lost it, and
+    each drop accounts for as many as it counted.
     """
     epochs = {message.number: message.epoch for message in evidence.received}
     room = dict(evidence.unconfirmed)

@@ -1,6 +1,6 @@
 """Read and write lines without blocking the loop and without threads.
 
-Rules: every call first checks that the descriptor is ready, so files, pipes, terminals
+Rules: Every call first checks that the descriptor is ready, so files, pipes, terminals
 and /dev/null all work alike. No descriptor is made non-blocking, because other
 processes that share it would notice.
 """
@@ -13,7 +13,7 @@ import select
 import stat
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.cli.standard import stream_failed
+from resilient_ws.cli.stdio import stream_failed
 
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def _is_ready(descriptor: int, mask: int) -> bool:
     return bool(poll.poll(0))
 
 
-async def _turn(
+async def _event(
     descriptor: int,
     add: Callable[[int, Callable[[], None]], None],
     remove: Callable[[int], bool],
 ) -> None:
-    """Wait for the loop to call what ``add`` registers."""
+    """Wait once for the event that ``add`` registers a callback for."""
     waiter = asyncio.get_running_loop().create_future()
 
     def wake() -> None:
@@ -51,13 +51,13 @@ async def _turn(
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     while not _is_ready(descriptor, select.POLLIN):
-        await _turn(descriptor, loop.add_reader, loop.remove_reader)
+        await _event(descriptor, loop.add_reader, loop.remove_reader)
 
 
 async def _writable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     while not _is_ready(descriptor, select.POLLOUT):
-        await _turn(descriptor, loop.add_writer, loop.remove_writer)
+        await _event(descriptor, loop.add_writer, loop.remove_writer)
 
 
 class LineOutput:
@@ -90,14 +90,15 @@ class LineOutput:
                     raise stream_failed(self._name, failure) from None
                 rest = rest[taken:]
 
-    async def hung_up(self) -> None:
-        """Wait until the reader closes a pipe; for ever if it is not a pipe."""
-        loop = asyncio.get_running_loop()
-        if not stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
-            await loop.create_future()
-        # This end of a pipe becomes readable only when the other end is closed.
-        while not _is_ready(self._descriptor, 0):
-            await _turn(self._descriptor, loop.add_reader, loop.remove_reader)
+
+async def hung_up(descriptor: int) -> None:
+    """Wait until the reader of a pipe closes it; for ever if it is not a pipe."""
+    loop = asyncio.get_running_loop()
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        await loop.create_future()
+    # This end of a pipe becomes readable only when the other end is closed.
+    while not _is_ready(descriptor, 0):
+        await _event(descriptor, loop.add_reader, loop.remove_reader)
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

@@ -1,0 +1,1 @@
+"""``resilient-ws demo``: a session, a server that is treated badly, and a summary."""

@@ -1,0 +1,93 @@
+"""The arguments and options of each command: their types, names and help texts."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+import resilient_ws
+from resilient_ws.cli.arguments import HEADERS_VARIABLE, URL_VARIABLE
+from resilient_ws.cli.message_text import BinaryFormat
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"resilient-ws {resilient_ws.__version__}")
+        raise typer.Exit
+
+
+Version: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        callback=_show_version,
+        is_eager=True,
+        help="Show the version and exit.",
+    ),
+]
+
+# Of ``listen``.
+
+Url: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        help="A wss:// or ws:// URL. If it holds a secret, use --url-file or "
+        f"{URL_VARIABLE}: other users can read your command line.",
+        metavar="[URL]",
+    ),
+]
+UrlFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Read the URL from a file with one line."),
+]
+Header: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="'NAME: VALUE'|@FILE",
+        help="Send a header with the handshake, or all headers in a file, one per "
+        f"line; repeatable. {HEADERS_VARIABLE} may hold more, one per line.",
+    ),
+]
+Subprotocol: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Offer a subprotocol, best first; repeatable."),
+]
+OnOpen: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT|@FILE",
+        help="Send this message, or each line of a file, on every new connection, "
+        "to log in or subscribe; repeatable. Lines from stdin are sent only once.",
+    ),
+]
+Count: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Exit after N messages."),
+]
+Binary: TypeAlias = Annotated[
+    BinaryFormat, typer.Option(help="How to print binary messages.")
+]
+JsonEvents: TypeAlias = Annotated[
+    bool,
+    typer.Option("--json-events", help="Write events to stderr as JSON objects."),
+]
+AllowInsecure: TypeAlias = Annotated[
+    bool,
+    typer.Option("--allow-insecure", help="Allow unencrypted ws:// to other machines."),
+]
+GiveUpAfter: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="Give up when an outage lasts longer; never by default."
+    ),
+]
+
+# Of ``outbox``.
+
+StoreFile: TypeAlias = Annotated[
+    str, typer.Argument(help="The file of a SQLiteStore.", metavar="FILE")
+]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print whole messages, as JSON objects.")
+]
