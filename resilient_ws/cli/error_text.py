@@ -14,8 +14,11 @@ _OPTIONS: Final = {
     re.compile(r"Reconnect\.max_outage"): "--give-up-after",
     re.compile(r"Access\(allow_insecure=\s*True\)"): "--allow-insecure",
     re.compile(r"^headers\b"): "--header",
+    re.compile(r"^on_open\b"): "--on-open",
     re.compile(r"^subprotocols\b"): "--subprotocol",
     re.compile(r"^url\b"): "URL",
+    # No option sets a timeout.
+    re.compile(r" \(timeouts\.\w+\)"): "",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,26 @@ if TYPE_CHECKING:
 
 
 SOON = 15.0
+COMMAND = f"{sys.executable} -m resilient_ws.cli"
+
+
+def run(line: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of a line; the end of a pipe does not hide the beginning's.
+
+    With buffered streams, as users have them, whatever the tests run with.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    return done
 
 
 class Command:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from resilient_ws.testing import ScriptedServer
-from tests.cli.command import SOON, Command
+from tests.cli.command import Command
 from tests.servers.process import HOST, ServerProcess, free_port
 from tests.servers.scripted import websockets_server as serve
 
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     import pathlib
 
     from resilient_ws.testing import Peer
-
 
 pytestmark = pytest.mark.wire
 
@@ -88,34 +84,6 @@ async def test_what_is_to_be_sent_on_each_connection_is(
         async with Command("listen", server.url(), *options) as command:
             assert await command.ended() == (0, "heard\nheard\n")
     assert len(server.peers) == 2
-
-
-async def test_a_file_of_messages_that_is_not_there_is_told() -> None:
-    async with Command("listen", "ws://127.0.0.1:9", "--on-open", "@none") as command:
-        assert await command.ended() == (2, "")
-    assert "--on-open: none cannot be read" in "".join(command.errors)
-
-
-async def test_stdin_may_be_a_file(
-    websockets_server: ServerProcess, tmp_path: pathlib.Path
-) -> None:
-    path = tmp_path / "lines"
-    count = 3000
-    path.write_text("".join(f"{number}\n" for number in range(count)))
-    with path.open() as file:
-        url = f"{websockets_server.url}/echo"
-        arguments = ("listen", url, "--count", str(count))
-        async with Command(*arguments, stdin=file.fileno()) as command:
-            code, out = await command.ended()
-    assert code == 0
-    assert out.split() == [str(number) for number in range(count)]
-
-
-async def test_stdin_may_be_nothing(websockets_server: ServerProcess) -> None:
-    url = f"{websockets_server.url}/feed?n=1"
-    devnull = asyncio.subprocess.DEVNULL
-    async with Command("listen", url, "--count", "1", stdin=devnull) as command:
-        assert await command.ended() == (0, "1\n")
 
 
 async def test_what_is_not_utf8_is_told_and_not_sent(
@@ -212,98 +180,3 @@ async def test_a_signal_while_offline_tells_what_was_not_sent() -> None:
         command.signal(signal.SIGINT)
         assert await command.ended() == (0, "")
     assert command.errors[-1] == "resilient-ws: closed; 2 messages not sent"
-
-
-@pytest.mark.parametrize("path", ["/feed?n=1", "/feed?n=100000&every=0.001"])
-async def test_ends_quietly_when_nobody_reads_its_output(
-    websockets_server: ServerProcess, path: str
-) -> None:
-    read_end, write_end = os.pipe()
-    url = f"{websockets_server.url}{path}"
-    async with Command("listen", url, stdout=write_end) as command:
-        os.close(write_end)
-        assert (await asyncio.to_thread(os.read, read_end, 2)) == b"1\n"
-        os.close(read_end)
-        assert (await command.ended())[0] == 0
-
-
-async def test_a_reader_that_stands_still_does_not_cost_the_connection(
-    websockets_server: ServerProcess,
-) -> None:
-    count = 20_000
-    # More than two pipes and the inbox hold.
-    url = f"{websockets_server.url}/feed?n={count}&size=100"
-    async with Command("listen", url, "--count", str(count)) as command:
-        # The pipe is full, and the inbox behind it.
-        await command.told("not reading on")
-        code, out = await command.ended()
-    assert code == 0
-    assert [int(line) for line in out.split()] == list(range(1, count + 1))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["listen"], "URL"),
-        (["listen", "http://example.com"], "ws"),
-        (["listen", "ws://example.com/"], "--allow-insecure"),
-        (["listen", "ws://localhost:9000/", "--header", "no colon"], "'Name: value'"),
-        (["listen", "ws://localhost:9000/", "--header", "a b: c"], "header"),
-        (
-            ["listen", "ws://localhost:9000/", "--header", "A: 1", "--header", "a: 2"],
-            "twice",
-        ),
-        (
-            ["listen", "ws://localhost:9000/", "--subprotocol", "a b"],
-            "--subprotocol[",
-        ),
-        (["listen", "ws://localhost:9000/", "--count", "0"], "--count"),
-        (["listen", "ws://localhost:9000/", "--count", "few"], "--count"),
-        (
-            ["listen", "ws://localhost:9000/", "--give-up-after", "-1"],
-            "--give-up-after must be",
-        ),
-        (["listen", "ws://localhost:9000/", "--header", "A: \x01"], "--header['A']"),
-        (["listen", "ws://a b/"], "URL must not"),
-        (["listen", "ws://a/\udcff"], "URL must not"),
-        (["no\x1b[2J\nnsense"], "no\\x1b[2J\\nnsense"),
-        (["listen", "ws://localhost:9000/", "--binary", "raw"], "--binary"),
-        (["listen", "ws://localhost:9000/", "--nonsense"], "--nonsense"),
-        (["nonsense"], "nonsense"),
-    ],
-)
-async def test_wrong_arguments_are_told_in_one_line(
-    arguments: list[str], text: str
-) -> None:
-    async with Command(*arguments) as command:
-        assert await command.ended() == (2, "")
-    (line,) = command.errors
-    assert line.startswith("resilient-ws: ")
-    assert text in line
-
-
-async def test_shows_its_version() -> None:
-    async with Command("--version") as command:
-        code, out = await command.ended()
-    assert code == 0
-    assert out.startswith("resilient-ws ")
-
-
-@pytest.mark.parametrize("missing", ["typer", "rich"])
-async def test_says_what_to_install_when_the_extra_is_missing(missing: str) -> None:
-    program = (
-        f"import sys; sys.modules[{missing!r}] = None;"
-        "from resilient_ws.cli import main; main()"
-    )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        "demo",
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(SOON):
-        _, err = await process.communicate()
-    assert process.returncode == 2
-    (line,) = err.decode().splitlines()
-    assert "pip install 'resilient-ws[cli]'" in line

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from resilient_ws import DeliveryState
-from resilient_ws.cli.demo import verdict
-from resilient_ws.cli.report import Evidence, Hole, Received, Report, Sent, judge
+from resilient_ws.cli.demo.report import Evidence, Hole, Received, Report, Sent, judge
+from resilient_ws.cli.demo.run import exit_code
 
 
 WRITTEN = DeliveryState.WRITTEN
@@ -46,7 +46,7 @@ def test_what_is_reported_is_not_lost_in_silence() -> None:
     assert (down.sent, down.received, down.missed, down.lost) == (5, 3, 1, 1)
     assert (up.accepted, up.delivered, up.in_flight) == (5, 4, 1)
     assert report.lost_in_silence == 0
-    assert verdict(report) == 0
+    assert exit_code(report) == 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_loss_that_nobody_was_told_of_is_found(
 ) -> None:
     report = judged(**changes)
     assert report.lost_in_silence == lost
-    assert verdict(report) == 1
+    assert exit_code(report) == 1
 
 
 def test_a_number_sent_after_the_hole_is_not_excused_by_it() -> None:
@@ -94,7 +94,7 @@ def test_a_number_sent_after_the_hole_is_not_excused_by_it() -> None:
 def test_what_came_twice_is_found(changes: dict[str, Any]) -> None:
     report = judged(**changes)
     assert report.lost_in_silence == 0
-    assert verdict(report) == 1
+    assert exit_code(report) == 1
 
 
 def test_what_a_delivery_owned_up_to_is_not_silent() -> None:

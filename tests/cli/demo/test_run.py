@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from resilient_ws.cli.scenario import SCENARIO
+from resilient_ws.cli.demo.scenario import SCENARIO
 from tests.cli.command import Command
 
 
@@ -23,7 +23,7 @@ def servers_at(port: str) -> list[str]:
             words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it has ended meanwhile
             continue
-        if port in words and any("feed_server" in word for word in words):
+        if port in words and any("cli.demo.server" in word for word in words):
             found.append(" ".join(words))
     return found
 
