@@ -1,7 +1,8 @@
-"""Fixtures for pytest from ``resilient_ws.testing``; nothing happens until one is used.
+"""Fixtures for pytest, made of ``resilient_ws.testing``.
 
-It is no part of the package, whose import would cost every run of pytest, and would
-come before coverage is measured.
+Rules: Nothing is imported or started until a test uses a fixture. This module is not
+part of the package, because every run of pytest would then import the package, and
+before coverage is measured.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _fixture(function: Callable[[], AsyncIterator[object]]) -> object:
-    """Make a fixture; without pytest-asyncio, one that says what is missing."""
+    """Make a fixture. Without pytest-asyncio, make one that says what is missing."""
     try:
         import pytest_asyncio
     except ImportError:
@@ -41,7 +42,7 @@ def _fixture(function: Callable[[], AsyncIterator[object]]) -> object:
 
 @_fixture
 async def no_leaks() -> AsyncIterator[None]:
-    """Fail the test if it leaves a task or a socket; to be named before the others."""
+    """Fail the test if it leaves a task or a socket. Name this fixture first."""
     from resilient_ws.testing import assert_no_leaks
 
     async with assert_no_leaks():
@@ -50,7 +51,7 @@ async def no_leaks() -> AsyncIterator[None]:
 
 @_fixture
 async def scripted_server() -> AsyncIterator[ScriptedServer]:
-    """A ``ScriptedServer`` that listens; the test drives it, or lets it ``play``."""
+    """Start a ``ScriptedServer``, which the test drives or lets ``play``."""
     from resilient_ws.testing import ScriptedServer
 
     async with ScriptedServer() as server:
@@ -59,7 +60,7 @@ async def scripted_server() -> AsyncIterator[ScriptedServer]:
 
 @_fixture
 async def fault_proxy() -> AsyncIterator[Callable[..., Awaitable[FaultProxy]]]:
-    """Put a ``FaultProxy`` before a server, by its port, as often as it is awaited."""
+    """Put a ``FaultProxy`` before a server, given its port; may be called again."""
     from resilient_ws.testing import FaultProxy
 
     async with contextlib.AsyncExitStack() as stack:

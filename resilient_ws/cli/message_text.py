@@ -9,7 +9,7 @@ import json
 from resilient_ws import printable
 
 
-class BinaryFormat(enum.Enum):
+class BinaryFormat(enum.StrEnum):
     """How a binary message is written as text."""
 
     BASE64 = "base64"
