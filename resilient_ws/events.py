@@ -9,7 +9,7 @@ busy; callbacks get it in the place of the first of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import attrs
 
@@ -202,6 +202,10 @@ class ConnectionReplaced(Event):
     reason: str
     close: Close | None
     uptime: float
+
+
+#: How an open connection ended, as ``with_interruptions(drops=True)`` yields it.
+ConnectionEnd: TypeAlias = ConnectionDropped | ConnectionReplaced
 
 
 @attrs.frozen(kw_only=True)

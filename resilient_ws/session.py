@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, over
 
 from resilient_ws.errors import ConnectionLost
 from resilient_ws.eventloop.affinity import Home
-from resilient_ws.events import ConnectionDropped, Event, MessageReceived
+from resilient_ws.events import Event, MessageReceived
 from resilient_ws.inbox.iteration import Iteration
 from resilient_ws.outbox.delivery import Delivery, check_message_id
 from resilient_ws.policy._validate import (
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from resilient_ws.connection import OnOpen
+    from resilient_ws.events import ConnectionEnd
     from resilient_ws.inbox import Interruption
     from resilient_ws.outbox.delivery import Sendable
     from resilient_ws.protocol.close import Close
@@ -329,7 +331,17 @@ class Session:
             raise self._life.closed_error()
         return message
 
-    async def receive_many(self) -> list[Message]:
+    @overload
+    async def receive_many(
+        self, *, interruptions: Literal[False] = ...
+    ) -> list[Message]: ...
+    @overload
+    async def receive_many(
+        self, *, interruptions: bool
+    ) -> list[Message] | Interruption | ConnectionEnd: ...
+    async def receive_many(
+        self, *, interruptions: bool = False
+    ) -> list[Message] | Interruption | ConnectionEnd:
         """Return all waiting messages, in order; wait for the first if there is none.
 
         Use it for streams of many small messages: it hands over the inbox's own list,
@@ -337,6 +349,10 @@ class Session:
         and the next call goes on from there, so all messages of a list came on one
         connection, ``message_epoch``. The inbox limits the length of the list, to
         ``Inbox.max_messages`` and what a connection brought as it ended.
+
+        Args:
+            interruptions: Return what stands between two lists too, by itself and in
+                its place: what ``with_interruptions(drops=True)`` yields.
 
         Raises:
             GaveUp: The session gave up, and every message was taken. Any other error
@@ -348,8 +364,13 @@ class Session:
             Safe: no message is lost.
         """
         inbox = self._consume().inbox
-        messages: list[Message] | None
-        messages = await inbox.wait_and_take(inbox.unread.take_run)
+        require(interruptions, bool, "interruptions", "True or False")
+        messages: list[Message] | Interruption | ConnectionEnd | None
+        if not interruptions:
+            messages = await inbox.wait_and_take(inbox.unread.take_run)
+        else:
+            inbox.unread.keep_drops()
+            messages = await inbox.wait_and_take(inbox.unread.take_batch)
         if messages is None:
             raise self._life.closed_error()
         return messages
@@ -376,10 +397,10 @@ class Session:
     @overload
     def with_interruptions(
         self, *, drops: bool
-    ) -> AsyncIterator[Message | Interruption | ConnectionDropped]: ...
+    ) -> AsyncIterator[Message | Interruption | ConnectionEnd]: ...
     def with_interruptions(
         self, *, drops: bool = False
-    ) -> AsyncIterator[Message | Interruption | ConnectionDropped]:
+    ) -> AsyncIterator[Message | Interruption | ConnectionEnd]:
         """Iterate as ``async for`` does, and show where messages may be missing.
 
         An ``Interruption`` follows the last message of a connection that ended and
@@ -389,10 +410,12 @@ class Session:
 
         Args:
             drops: Yield a ``ConnectionDropped`` too, as soon as a connection is lost
-                and its messages were read. An application that waits for a response or
-                acts on a feed needs to know then, not when the next connection opens.
-                At most the newest 100 wait to be read, and only the newest one before
-                the first call; the ``Interruption`` that follows counts all of them.
+                and its messages were read, or a ``ConnectionReplaced`` where the
+                session ended it to have another. An application that waits for a
+                response or acts on a feed needs to know then, not when the next
+                connection opens. At most the newest 100 wait to be read, and only the
+                newest one before the first call; the ``Interruption`` that follows
+                counts all of them.
 
         Raises:
             GaveUp: The session gave up, and this was the last message. Any other error
@@ -452,6 +475,23 @@ class Session:
             return function
 
         return register if callback is None else register(callback)
+
+    def on_open(self, hook: OnOpen) -> OnOpen:
+        """Add a hook that runs on each new connection, behind those added before.
+
+        A library on top of a session logs in with it; a program gives its hook to
+        ``connect(on_open=...)``. All of them share ``timeouts.restore``.
+
+        Raises:
+            RuntimeError: The session was entered or closed before.
+            TypeError: ``hook`` is not a callable.
+        """
+        require_callable(hook, "hook")
+        if self._life.state is not State.IDLE or self._supervisor is not None:
+            msg = "on_open() comes too late: the session was entered or closed."
+            raise RuntimeError(msg)
+        self._settings = self._settings.with_hook(hook)
+        return hook
 
     def reconnect(self, reason: str, url: str | None = None) -> None:
         """Replace the connection now, without backoff; the session goes on.

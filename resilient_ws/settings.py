@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ssl import SSLContext
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -9,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import attrs
 from attrs.validators import optional
 
-from resilient_ws.connection import OnOpen
+from resilient_ws.connection import Connection, OnOpen
 from resilient_ws.inbox import Inbox
 from resilient_ws.limiter import ConnectLimiter
 from resilient_ws.outbox.policy import Outbox
@@ -216,6 +217,22 @@ class Settings:
         endpoint = parse_endpoint(url)
         self._check_endpoint(endpoint)
         return endpoint
+
+    def with_hook(self, hook: OnOpen) -> Settings:
+        """Return the same settings with a hook that runs after ``on_open``."""
+        first = self.on_open
+        if first is None:
+            both = hook
+        else:
+
+            async def both(connection: Connection) -> None:
+                await first(connection)
+                await hook(connection)
+
+        # Not ``evolve``, which would convert what was converted before.
+        changed = copy.copy(self)
+        object.__setattr__(changed, "on_open", both)
+        return changed
 
     @property
     def name(self) -> str:

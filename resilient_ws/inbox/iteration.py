@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from resilient_ws.eventloop.affinity import Home
-    from resilient_ws.events import ConnectionDropped
+    from resilient_ws.events import ConnectionEnd
     from resilient_ws.inbox import InboxQueue, Interruption
     from resilient_ws.protocol.message import Message
 
@@ -31,7 +31,7 @@ class Iteration:
         self,
         inbox: InboxQueue,
         home: Home,
-        take: Callable[[], Message | Interruption | ConnectionDropped | None],
+        take: Callable[[], Message | Interruption | ConnectionEnd | None],
         session: object,
     ) -> None:
         self._inbox = inbox
@@ -44,7 +44,7 @@ class Iteration:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message | Interruption | ConnectionDropped:
+    async def __anext__(self) -> Message | Interruption | ConnectionEnd:
         # The loop may have moved to another thread since the session was entered. This
         # cheap test catches that; the slow path below always runs the full check.
         if get_ident() != self._home.thread:
@@ -53,7 +53,7 @@ class Iteration:
         if len(page) > 1:
             return page.pop()
         self._home.check()
-        item: Message | Interruption | ConnectionDropped | None
+        item: Message | Interruption | ConnectionEnd | None
         item = await self._inbox.wait_and_take(self._take)
         if item is not None:
             return item

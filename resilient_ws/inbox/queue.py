@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from resilient_ws.events import ConnectionDropped, Event
+    from resilient_ws.events import ConnectionEnd, Event
     from resilient_ws.inbox.policy import Inbox
     from resilient_ws.protocol.message import Message
 
@@ -173,9 +173,9 @@ class InboxQueue:
         """Set the epoch when the first connection opens."""
         self.unread.begin(epoch)
 
-    def dropped(self, dropped: ConnectionDropped) -> None:
-        """Append a drop for consumers that asked for drops."""
-        self.unread.append_drop(dropped)
+    def append_end(self, end: ConnectionEnd) -> None:
+        """Append the end of a connection, for consumers that asked for drops."""
+        self.unread.append_drop(end)
         self._wake()
 
     def interrupt(

@@ -1,7 +1,8 @@
 """Runs of received messages, with the drops and holes between them.
 
 Rules: a *run* is a stretch of messages of one connection with nothing missing between
-them. Where a connection ended, a ``ConnectionDropped`` for each drop follows the run,
+them. Where a connection ended, a ``ConnectionDropped`` for each drop (or
+``ConnectionReplaced``, where we ended it to have another) follows the run,
 and then one ``Interruption``, which ends with the next connection. Holes without a
 message between them are merged into one. Only the newest unread drops are kept; the
 hole behind them counts them all.
@@ -13,13 +14,15 @@ from typing import Final
 
 import attrs
 
-from resilient_ws.events import ConnectionDropped
+from resilient_ws.events import ConnectionDropped, ConnectionEnd, ConnectionReplaced
 from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.protocol.message import Message
 
 
 #: Unread drops that are kept for a consumer that wants them.
 MAX_DROPS: Final = 100
+#: The classes of ``ConnectionEnd``: a tuple is faster to test against than a union.
+ENDS: Final = (ConnectionDropped, ConnectionReplaced)
 
 
 @attrs.frozen
@@ -42,7 +45,7 @@ class Runs:
 
     def __init__(self) -> None:
         #: The items, oldest first. A list is fast enough, because it is short.
-        self.items: list[Run | Interruption | ConnectionDropped] = []
+        self.items: list[Run | Interruption | ConnectionEnd] = []
         #: The number of messages in the runs.
         self.count = 0
         #: Their payload bytes.
@@ -57,7 +60,7 @@ class Runs:
         """Keep more than the newest drop from now on, because a consumer wants them."""
         self._max_drops = MAX_DROPS
 
-    def pop(self) -> Run | Interruption | ConnectionDropped:
+    def pop(self) -> Run | Interruption | ConnectionEnd:
         """Remove and return the first item."""
         head = self.items.pop(0)
         if isinstance(head, Run):
@@ -78,10 +81,10 @@ class Runs:
         self.count += len(messages)
         self.size += size
 
-    def append_drop(self, dropped: ConnectionDropped) -> None:
+    def append_drop(self, dropped: ConnectionEnd) -> None:
         """Append a drop; beyond the limit, discard the oldest one."""
         self.items.append(dropped)
-        drops = [item for item in self.items if isinstance(item, ConnectionDropped)]
+        drops = [item for item in self.items if isinstance(item, ENDS)]
         if len(drops) > self._max_drops:
             self.items.remove(drops[0])
             self.drops_discarded += self._max_drops == MAX_DROPS
@@ -89,7 +92,7 @@ class Runs:
     def append_hole(self, hole: Interruption) -> None:
         """Append a hole, or merge it with the one at the end."""
         place = len(self.items)
-        while place and isinstance(self.items[place - 1], ConnectionDropped):
+        while place and isinstance(self.items[place - 1], ENDS):
             place -= 1
         last = self.items[place - 1] if place else None
         if isinstance(last, Interruption):
@@ -97,13 +100,11 @@ class Runs:
             hole = last.merged(hole)
         self.items.append(hole)
 
-    def prepend_hole(self, hole: Interruption, drops: list[ConnectionDropped]) -> None:
+    def prepend_hole(self, hole: Interruption, drops: list[ConnectionEnd]) -> None:
         """Put drops and their hole first; merge the hole with one that follows it."""
         self.items[:0] = drops
         place = 0
-        while place < len(self.items) and isinstance(
-            self.items[place], ConnectionDropped
-        ):
+        while place < len(self.items) and isinstance(self.items[place], ENDS):
             place += 1
         first = self.items[place] if place < len(self.items) else None
         if isinstance(first, Interruption):

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from resilient_ws.events import ConnectionDropped
 from resilient_ws.inbox.interruption import Interruption
-from resilient_ws.inbox.runs import Run, Runs
+from resilient_ws.inbox.runs import ENDS, Run, Runs
 from resilient_ws.protocol.message import Message, size_of
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilient_ws.events import ConnectionEnd
+
 
 #: Messages of one run that are read at once; a longer run is read in parts.
 MAX_PAGE: Final = 4096
 #: The items that may stand between two runs.
-_BETWEEN: Final = (Interruption, ConnectionDropped)
+_BETWEEN: Final = (Interruption, *ENDS)
 
 
 class UnreadStream:
@@ -100,7 +101,7 @@ class UnreadStream:
         self._epoch = hole.epoch
         self._runs.append_hole(hole)
 
-    def append_drop(self, dropped: ConnectionDropped) -> None:
+    def append_drop(self, dropped: ConnectionEnd) -> None:
         """Put a drop after all messages that have arrived."""
         self._end_run()
         self._runs.append_drop(dropped)
@@ -135,11 +136,11 @@ class UnreadStream:
     def take_message_or_hole(self) -> Message | Interruption | None:
         """Return the next message or hole; ``None`` if there is none."""
         item = self.take_item()
-        while isinstance(item, ConnectionDropped):
+        while isinstance(item, ENDS):
             item = self.take_item()
         return item
 
-    def take_item(self) -> Message | Interruption | ConnectionDropped | None:
+    def take_item(self) -> Message | Interruption | ConnectionEnd | None:
         """Return the next message, hole or drop; ``None`` if there is none."""
         if not self.page:
             if not self._runs.items:
@@ -184,11 +185,21 @@ class UnreadStream:
         self._free(size)
         return run
 
+    def take_batch(self) -> list[Message] | Interruption | ConnectionEnd | None:
+        """Return the next hole or drop, else all messages up to the next of them."""
+        if not self.page and self._runs.items:
+            head = self._runs.items[0]
+            if not isinstance(head, Run):
+                self._runs.pop()
+                self._pass(head)
+                return head
+        return self.take_run()
+
     def _free(self, size: int) -> None:
         self.size -= size
         self._on_freed()
 
-    def _pass(self, between: Interruption | ConnectionDropped) -> None:
+    def _pass(self, between: Interruption | ConnectionEnd) -> None:
         """Update ``message_epoch``: the consumer has passed a hole or drop."""
         if isinstance(between, Interruption):
             self.message_epoch = between.epoch
@@ -199,7 +210,7 @@ class UnreadStream:
             self._runs.pop()
             self._pass(head)
 
-    def _turn_page(self) -> Interruption | ConnectionDropped | None:
+    def _turn_page(self) -> Interruption | ConnectionEnd | None:
         """Make a page of the next run, or return the hole or drop before it."""
         if self._runs.items:
             head = self._runs.pop()
@@ -258,7 +269,7 @@ class UnreadStream:
         self._free_popped()
         epoch = self._runs.first_epoch(self._epoch)
         hole = Interruption(cause=None, since=now, until=now, epoch=epoch)
-        drops: list[ConnectionDropped] = []
+        drops: list[ConnectionEnd] = []
         count = 0
         while is_over():
             while not self.page:

@@ -265,7 +265,7 @@ class CurrentConnection:
         because = ConnectionLost(why, how="local")
         self._recovery.note_replaced(because, now=self._loop.time())
         await self._hang_up(wire)
-        self._journal.report_replacement(wire, command.reason, opened_at)
+        self._journal.report_replacement(wire, command.reason, opened_at, self._inbox)
 
     async def _hang_up(self, wire: Wire) -> None:
         """Close the connection; if the session ends, drain the outbox first."""

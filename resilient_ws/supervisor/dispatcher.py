@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import fatal_of
 from resilient_ws.eventloop.tasks import cancel_and_wait
-from resilient_ws.events import ConnectionDropped, HandlerFailed, MessageReceived
+from resilient_ws.events import HandlerFailed, MessageReceived
 from resilient_ws.inbox.interruption import Interruption
 from resilient_ws.policy.tracebacks import without_frames
 from resilient_ws.supervisor.event_queue import EventQueue
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from resilient_ws.errors import Fatal
-    from resilient_ws.events import Event
+    from resilient_ws.events import ConnectionEnd, Event
     from resilient_ws.inbox import InboxQueue
     from resilient_ws.protocol.message import Message
     from resilient_ws.supervisor.callbacks import Callbacks, Registration
@@ -232,13 +232,13 @@ class Dispatcher:
                 await self._wake
 
     def _received(
-        self, item: Message | Interruption | ConnectionDropped
+        self, item: Message | Interruption | ConnectionEnd
     ) -> MessageReceived | None:
         """Count an item taken from the inbox; if it is a message, return its event."""
         if isinstance(item, Interruption):
             self._skipped += item.discarded
             return None
-        if isinstance(item, ConnectionDropped):
+        if not isinstance(item, str | bytes):
             return None
         self._taken += 1
         return MessageReceived(data=item, epoch=self._inbox.unread.message_epoch)

@@ -172,23 +172,25 @@ class Journal:
             clean=because.close is not None and because.close.clean,
             unconfirmed=wire.keepalive.unconfirmed,
         )
-        inbox.dropped(dropped)
+        inbox.append_end(dropped)
         self._report(dropped)
         return Ending(
             because=because, state=State.OPEN, uptime=uptime, suspected=suspected
         )
 
-    def report_replacement(self, wire: Wire, reason: str, opened_at: float) -> None:
+    def report_replacement(
+        self, wire: Wire, reason: str, opened_at: float, inbox: InboxQueue
+    ) -> None:
         """Report that an open connection was ended in order to replace it."""
         self._begin_hole(None)
-        self._report(
-            ConnectionReplaced(
-                epoch=self.epoch,
-                reason=reason,
-                close=wire.engine.record(),
-                uptime=self._clock() - opened_at,
-            )
+        replaced = ConnectionReplaced(
+            epoch=self.epoch,
+            reason=reason,
+            close=wire.engine.record(),
+            uptime=self._clock() - opened_at,
         )
+        inbox.append_end(replaced)
+        self._report(replaced)
 
     def report_failed_attempt(
         self,

@@ -288,7 +288,7 @@ class Life:
                 unconfirmed=0,
             )
             self.model.append_drop(dropped)
-            self.inbox.dropped(dropped)
+            self.inbox.append_end(dropped)
 
     def open_connection(self, restored: list[Message]) -> None:
         epoch = len(self.wires) + 1

@@ -51,7 +51,7 @@ class Life:
 
     def lose(self, _: int) -> None:
         because = ConnectionLost("The connection was lost.", how="close")
-        self.inbox.dropped(
+        self.inbox.append_end(
             ConnectionDropped(
                 epoch=self.epoch,
                 because=because,

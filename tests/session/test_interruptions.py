@@ -340,6 +340,35 @@ async def test_a_loss_is_yielded_when_it_happens_not_at_the_next_open(
         assert session.message_epoch == 2
 
 
+async def test_a_replaced_connection_ends_in_its_place(server: ScriptedServer) -> None:
+    server.play(feeding("1"), feeding("2"))
+    session = session_to(server)
+    events = recorded(session)
+    async with session:
+        stream = session.with_interruptions(drops=True)
+        assert await anext(stream) == "1"
+        session.reconnect("a better one")
+        replaced = await anext(stream)
+        await until(lambda: of(events, resilient_ws.ConnectionReplaced) == [replaced])
+        assert outline([await anext(stream), await anext(stream)]) == [
+            ("hole", 2, 1),
+            "2",
+        ]
+
+
+async def test_lists_of_messages_come_with_what_stands_between_them(
+    server: ScriptedServer,
+) -> None:
+    server.play(feeding("1", "2", then=goodbye), rejecting(503), feeding("3", "4"))
+    async with session_to(server) as session:
+        told: list[object] = []
+        while told[-2:] != ["3", "4"]:
+            item = await session.receive_many(interruptions=True)
+            told += item if isinstance(item, list) else outline([item])
+        assert told == ["1", "2", ("dropped", 1), ("hole", 2, 1), "3", "4"]
+        assert session.message_epoch == 2
+
+
 async def test_a_loss_names_its_session_without_a_callback(
     server: ScriptedServer,
 ) -> None:

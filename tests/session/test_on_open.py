@@ -560,3 +560,55 @@ async def test_what_is_wrong_with_the_answer_of_a_callable_is_told(
         f"The session ended because the {option} callable returned an invalid value: "
         f"{what}. Fix it and connect again."
     )
+
+
+# Hooks that libraries add.
+
+
+async def test_added_hooks_run_behind_that_of_connect(server: ScriptedServer) -> None:
+    server.play(with_login)
+    order: list[str] = []
+
+    async def first(_: Connection) -> None:
+        order.append("connect")
+
+    session = session_to(server, first)
+
+    @session.on_open
+    async def second(connection: Connection) -> None:
+        order.append("added")
+        await log_in(connection)
+
+    async with session:
+        assert [await session.receive() for _ in range(5)] == ["1", "2", "3", "4", "5"]
+        assert order == ["connect", "added"]
+
+
+async def test_an_added_hook_that_fails_is_a_failed_attempt(
+    server: ScriptedServer,
+) -> None:
+    server.play(hold, hold)
+    session = resilient_ws.connect(
+        server.url(), wait_open=False, reconnect=Reconnect(wait=wait_fixed(1))
+    )
+    failures = iter([ConnectionResetError("once")])
+
+    @session.on_open
+    async def fails_once(_: Connection) -> None:
+        for failure in failures:
+            raise failure
+
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.OPEN)
+        assert len(of(events, resilient_ws.AttemptFailed)) == 1
+
+
+async def test_hooks_are_added_before_entering(server: ScriptedServer) -> None:
+    server.play(hold)
+    session = session_to(server, log_in)
+    with pytest.raises(TypeError, match="hook must be"):
+        session.on_open("no hook")  # type: ignore[arg-type]
+    await session.close()
+    with pytest.raises(RuntimeError, match="too late"):
+        session.on_open(log_in)
