@@ -25,7 +25,8 @@ async def main():
     session = resilient_ws.connect(
         "wss://feed.example.com/",
         wait_open=False,
-        timeouts=resilient_ws.Timeouts(open=0.1),
+        # Longer than the least time between two dials, which counts as well.
+        timeouts=resilient_ws.Timeouts(open=0.3),
         reconnect=resilient_ws.Reconnect(wait=tenacity.wait_none()),
     )
     failed = []
