@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-SOON = 15.0
+#: Seconds. A command starts in half a second, and in twenty on a machine that is busy.
+SOON = 60.0
 COMMAND = f"{sys.executable} -m resilient_ws.cli"
 
 
