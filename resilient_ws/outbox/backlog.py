@@ -14,7 +14,8 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from resilient_ws.outbox.places import Place, place_of
+from resilient_ws.outbox.delivery import Place
+from resilient_ws.outbox.places import place_of
 from resilient_ws.state import DeliveryState
 
 

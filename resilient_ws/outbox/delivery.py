@@ -1,4 +1,4 @@
-"""A message as it was given to ``send``, and what became of it.
+"""A message as it was given to ``send``, where it is, and what became of it.
 
 Rules: only ``settlement`` writes the state of a delivery, and only ``places`` moves it.
 A state that means *lost* is final: a lost message is never transmitted afterwards. Time
@@ -9,6 +9,7 @@ restarts.
 from __future__ import annotations
 
 import asyncio
+import enum
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from resilient_ws.errors import DeliveryError
-from resilient_ws.outbox.places import Place
 from resilient_ws.policy._validate import require
 from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from resilient_ws.protocol.message import Message
 
 #: What may be sent: ``str`` as text, everything else as binary.
@@ -29,6 +31,41 @@ Sendable = str | bytes | bytearray | memoryview
 
 #: The most characters in an id, which stays in memory as long as its message.
 MAX_MESSAGE_ID: Final = 1024
+
+
+class Place(enum.Enum):
+    """Where the outbox holds a message."""
+
+    #: Not accepted yet; the outbox does not hold it.
+    NEW = -1
+    #: A durable store is saving it, and its ``send`` waits for that.
+    SAVING = 0
+    #: In the backlog: accepted, and to be written to a connection.
+    WAITING = 1
+    #: A durable store is handing it out to be written.
+    CLAIMED = 2
+    #: Written, and not confirmed yet.
+    IN_FLIGHT = 3
+    #: Delivered, lost, or left in the store for the next session.
+    GONE = 4
+
+    def __init__(self, index: int) -> None:
+        #: Finds the counts of a place; ``NEW`` and ``GONE`` have none.
+        self.index = index
+
+    # The hash of an enum is computed in Python, and a move looks up two places.
+    __hash__ = object.__hash__
+
+
+#: From each place, the places that a message may move to.
+MOVES: Final[Mapping[Place, frozenset[Place]]] = {
+    Place.NEW: frozenset({Place.SAVING, Place.WAITING, Place.IN_FLIGHT, Place.GONE}),
+    Place.SAVING: frozenset({Place.WAITING, Place.GONE}),
+    Place.WAITING: frozenset({Place.CLAIMED, Place.IN_FLIGHT, Place.GONE}),
+    Place.CLAIMED: frozenset({Place.WAITING, Place.IN_FLIGHT, Place.GONE}),
+    Place.IN_FLIGHT: frozenset({Place.WAITING, Place.GONE}),
+    Place.GONE: frozenset(),
+}
 
 # Every message begins with these. Looking up an enum member costs ten times as much.
 _QUEUED: Final = DeliveryState.QUEUED

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 
 from resilient_ws.events import ConfirmationOverdue
-from resilient_ws.outbox.delivery import Delivery
-from resilient_ws.outbox.places import Place
+from resilient_ws.outbox.delivery import Delivery, Place
 from resilient_ws.outbox.suspects import Suspects
 from resilient_ws.state import DeliveryState
 

@@ -8,51 +8,18 @@ The one shortcut is ``Settlement.mark_written_at_once``.
 
 from __future__ import annotations
 
-import enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from resilient_ws.outbox.delivery import MOVES, Place
+
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.outbox.policy import Outbox
 
-
-class Place(enum.Enum):
-    """Where the outbox holds a message."""
-
-    #: Not accepted yet; the outbox does not hold it.
-    NEW = -1
-    #: A durable store is saving it, and its ``send`` waits for that.
-    SAVING = 0
-    #: In the backlog: accepted, and to be written to a connection.
-    WAITING = 1
-    #: A durable store is handing it out to be written.
-    CLAIMED = 2
-    #: Written, and not confirmed yet.
-    IN_FLIGHT = 3
-    #: Delivered, lost, or left in the store for the next session.
-    GONE = 4
-
-    def __init__(self, index: int) -> None:
-        #: Finds the counts of a place; ``NEW`` and ``GONE`` have none.
-        self.index = index
-
-    # The hash of an enum is computed in Python, and a move looks up two places.
-    __hash__ = object.__hash__
-
-
-#: From each place, the places that a message may move to.
-MOVES: Final[Mapping[Place, frozenset[Place]]] = {
-    Place.NEW: frozenset({Place.SAVING, Place.WAITING, Place.IN_FLIGHT, Place.GONE}),
-    Place.SAVING: frozenset({Place.WAITING, Place.GONE}),
-    Place.WAITING: frozenset({Place.CLAIMED, Place.IN_FLIGHT, Place.GONE}),
-    Place.CLAIMED: frozenset({Place.WAITING, Place.IN_FLIGHT, Place.GONE}),
-    Place.IN_FLIGHT: frozenset({Place.WAITING, Place.GONE}),
-    Place.GONE: frozenset(),
-}
 
 #: Return the place of a delivery. The attribute is private, because it means nothing to
 #: users.
@@ -64,7 +31,7 @@ _NEW: Final = Place.NEW
 _GONE: Final = Place.GONE
 
 
-class Tally:
+class Load:
     """How many messages are in one place, and their payload bytes."""
 
     __slots__ = ("messages", "size")
@@ -81,15 +48,15 @@ class Places:
         policy: The settings of the outbox.
     """
 
-    __slots__ = ("_policy", "_tallies", "claimed", "in_flight", "saving", "waiting")
+    __slots__ = ("_loads", "_policy", "claimed", "in_flight", "saving", "waiting")
 
     def __init__(self, policy: Outbox) -> None:
         self._policy = policy
-        self.saving = Tally()
-        self.waiting = Tally()
-        self.claimed = Tally()
-        self.in_flight = Tally()
-        self._tallies = (self.saving, self.waiting, self.claimed, self.in_flight)
+        self.saving = Load()
+        self.waiting = Load()
+        self.claimed = Load()
+        self.in_flight = Load()
+        self._loads = (self.saving, self.waiting, self.claimed, self.in_flight)
 
     # Moving.
 
@@ -100,11 +67,11 @@ class Places:
             raise _illegal(origin, place)
         delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         if origin is not _NEW:
-            left = self._tallies[origin.index]
+            left = self._loads[origin.index]
             left.messages -= 1
             left.size -= delivery.size
         if place is not _GONE:
-            entered = self._tallies[place.index]
+            entered = self._loads[place.index]
             entered.messages += 1
             entered.size += delivery.size
 
@@ -124,11 +91,11 @@ class Places:
             delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         count, size = len(deliveries), sum(map(_size_of, deliveries))
         if origin is not _NEW:
-            left = self._tallies[origin.index]
+            left = self._loads[origin.index]
             left.messages -= count
             left.size -= size
         if place is not _GONE:
-            entered = self._tallies[place.index]
+            entered = self._loads[place.index]
             entered.messages += count
             entered.size += size
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.outbox.admission import Admission
 from resilient_ws.outbox.backlog import Backlog
-from resilient_ws.outbox.delivery import Delivery, Terms, payload_of
+from resilient_ws.outbox.delivery import Delivery, Place, Terms, payload_of
 from resilient_ws.outbox.flight import Flight
 from resilient_ws.outbox.leftovers import take_over
-from resilient_ws.outbox.places import Place, Places
+from resilient_ws.outbox.places import Places
 from resilient_ws.outbox.settlement import Settlement
 from resilient_ws.outbox.writer import Writer
 from resilient_ws.state import DeliveryState

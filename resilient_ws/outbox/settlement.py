@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.events import DeliveryFailed
-from resilient_ws.outbox.places import Place
+from resilient_ws.outbox.delivery import Place
 from resilient_ws.state import DeliveryState
 
 

@@ -16,8 +16,8 @@ from hypothesis.stateful import (
 )
 
 from resilient_ws import Delivery, DeliveryState, Outbox
-from resilient_ws.outbox.delivery import Terms
-from resilient_ws.outbox.places import MOVES, Place, Places, place_of
+from resilient_ws.outbox.delivery import MOVES, Place, Terms
+from resilient_ws.outbox.places import Places, place_of
 
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ def test_what_takes_room(place: Place, resend: bool) -> None:
 
 def counted(places: Places) -> dict[Place, tuple[int, int]]:
     """What the places say."""
-    tallies = (places.saving, places.waiting, places.claimed, places.in_flight)
+    loads = (places.saving, places.waiting, places.claimed, places.in_flight)
     return {
-        place: (tally.messages, tally.size)
-        for place, tally in zip(HELD, tallies, strict=True)
+        place: (load.messages, load.size)
+        for place, load in zip(HELD, loads, strict=True)
     }
 
 

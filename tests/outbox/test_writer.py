@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resilient_ws import Delivery, DeliveryState, Outbox, SQLiteStore
-from resilient_ws.outbox.places import Place, place_of
+from resilient_ws.outbox.delivery import Place
+from resilient_ws.outbox.places import place_of
 from resilient_ws.outbox.queue import OutboxQueue
 from resilient_ws.outbox.store import rows
 from tests.outbox.sending import Link, send
