@@ -2,7 +2,7 @@
 #
 #   make demo     the shortest way to see it work
 #   make test     all tests                make lint    ruff
-#   make coverage all tests, measured      make types   mypy and pyright
+#   make coverage with what takes long     make types   mypy and pyright
 #   make check    coverage and the rest
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
@@ -61,7 +61,7 @@ test: $(VENV)/.tests tested-servers
 
 # Half as slow again: Python calls the tracer for each line.
 coverage: $(VENV)/.tests tested-servers
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
+	ENDURANCE=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 tested-servers: $(VENV)/.tests
 	@$(MAKE) --no-print-directory --keep-going servers conformance-server \

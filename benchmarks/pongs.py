@@ -355,7 +355,7 @@ CONDUCT: Final = {
     " `ping_interval`",
     "never": "the message stays `WRITTEN`; `ConfirmationOverdue` comes once, and"
     " liveness ends the link, if `ping_timeout` is not `None`; with `resend=True` it is"
-    " sent again on the next one, at most `max_transmissions` times",
+    " sent again on the next one, until `max_transmissions` ends count against it",
     "unasked": "it confirms nothing, and counts as a sign of life",
 }
 

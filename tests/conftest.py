@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.record import ENDURANCE
 from tests.servers.daemons import Anvil, Mosquitto, Nats, Nginx
 from tests.servers.scripted import (
     SERVERS,
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers.process import ServerProcess
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless all was asked for."""
+    if ENDURANCE:
+        return
+    left_out = pytest.mark.skip(reason="takes long: ENDURANCE=1 runs it, as make check")
+    for item in items:
+        if item.get_closest_marker("endurance") is not None:
+            item.add_marker(left_out)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+import os
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from resilient_ws import Event
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 
 E = TypeVar("E", bound=Event)
+
+#: Whether what takes long is run, and in its full size: ``make check`` and CI do.
+ENDURANCE: Final = bool(os.environ.get("ENDURANCE"))
 
 
 def now() -> float:

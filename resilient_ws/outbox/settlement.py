@@ -1,4 +1,4 @@
-"""The only writer of delivery states.
+"""Decides which messages are lost, and writes the states of deliveries.
 
 Rules: a state changes only after the event that it stands for. A message that was
 reported as lost is never transmitted later, not even after a crash, because it has left
@@ -120,7 +120,10 @@ class Settlement:
             self._ledger.accuse(delivery)
 
     def is_spent(self, delivery: Delivery) -> bool:
-        """Whether a message was written and may not be written again."""
+        """Whether a message was written and may not be written again.
+
+        With ``resend`` that is after ``max_transmissions`` ends that count against it.
+        """
         if not self._policy.resend:
             return delivery.transmissions > 0
         return delivery.accused >= self._policy.max_transmissions

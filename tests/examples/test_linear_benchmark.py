@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.endurance
 @pytest.mark.wire
 async def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"

@@ -34,6 +34,7 @@ def test_what_did_not_is_an_error(numbers: list[int], senders: int) -> None:
         check(numbers, 6, senders)
 
 
+@pytest.mark.endurance
 @pytest.mark.wire
 async def test_a_short_run_writes_a_page(tmp_path: Path) -> None:
     page = tmp_path / "outbox.md"

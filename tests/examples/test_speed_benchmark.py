@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.endurance
 @pytest.mark.wire
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and resets sockets")
 async def test_a_quick_run_gives_a_figure_for_each_scenario_and_client(

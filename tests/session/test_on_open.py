@@ -184,10 +184,15 @@ async def test_later_a_mistake_is_a_failed_attempt_with_one_traceback(
     server.play(closing(1001, after=20.0), hold)
 
     async def on_open(_: Connection) -> None:
-        if 2 <= len(server.dials) < 500:
+        if 2 <= len(server.dials) < 50:
             raise KeyError("op")
 
-    async with session_to(server, on_open) as session:
+    async with resilient_ws.connect(
+        server.url(),
+        on_open=on_open,
+        wait_open=False,
+        reconnect=Reconnect(wait=wait_fixed(10)),
+    ) as session:
         await until(lambda: session.epoch == 2, within=1000)
     (record,) = (r for r in caplog.records if r.exc_info)
     assert "on_open raised KeyError" in record.getMessage()

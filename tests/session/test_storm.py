@@ -16,7 +16,7 @@ import pytest
 import resilient_ws
 from resilient_ws.testing import Peer, ScriptedServer, assert_no_leaks
 from resilient_ws.testing.scripts import closing, rejecting, resetting
-from tests.record import now
+from tests.record import ENDURANCE, now
 
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resilient_ws.testing import Peer
     from resilient_ws.testing.scripts import Script
 
-SEEDS = 1000
+SEEDS = 1000 if ENDURANCE else 150
 WATCHED = 60.0
 
 
