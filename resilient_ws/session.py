@@ -13,6 +13,8 @@ import contextlib
 import warnings
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
+import attrs
+
 from resilient_ws.errors import ConnectionLost, OpenTimeout, ResilientWSError
 from resilient_ws.eventloop.affinity import Home
 from resilient_ws.events import (
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal, Self
 
-    from resilient_ws.connection import OnOpen
+    from resilient_ws.connection import Connection, OnOpen
     from resilient_ws.inbox import Inbox, Interruption
     from resilient_ws.limiter import ConnectLimiter
     from resilient_ws.outbox.payload import Sendable
@@ -644,6 +646,28 @@ class Session:
             return function
 
         return register if callback is None else register(callback)
+
+    def on_open(self, hook: OnOpen) -> OnOpen:
+        """Add a hook that runs on each new connection, behind that of ``connect``.
+
+        Libraries on top of a session log in with it; a program uses the argument
+        ``on_open`` of ``connect``.
+
+        Raises:
+            RuntimeError: The session was entered before.
+        """
+        require_callable(hook, "hook")
+        if self.state is not State.IDLE:
+            raise RuntimeError("on_open() comes too late: the session was entered.")
+        first = self._settings.on_open
+
+        async def both(connection: Connection) -> None:
+            if first is not None:
+                await first(connection)
+            await hook(connection)
+
+        self._settings = attrs.evolve(self._settings, on_open=both)
+        return hook
 
     def reconnect(self, reason: str, url: str | None = None) -> None:
         """Replace the connection now, without backoff; the session goes on.

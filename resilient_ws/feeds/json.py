@@ -1,0 +1,36 @@
+"""How feeds read and write JSON: msgspec where it is installed, else ``json``.
+
+Numbers are exact: integers of any length stay integers. orjson is not used by itself,
+because it turns integers beyond 64 bits into floats. Pass ``loads=`` to choose it, or
+to have ``Decimal``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+
+Loads: TypeAlias = Callable[[str | bytes], Any]
+#: JSON-RPC servers expect text messages, so an encoder returns a ``str``.
+Dumps: TypeAlias = Callable[[Any], str | bytes]
+
+
+def _chosen() -> tuple[Loads, Dumps]:
+    """Return the fastest decoder that is installed, and its encoder."""
+    try:
+        import msgspec  # noqa: PLC0415 - an extra
+    except ImportError:
+        return json.loads, _dumps
+    encode = msgspec.json.Encoder().encode
+    return msgspec.json.Decoder().decode, lambda value: encode(value).decode()
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_loads_and_dumps: Final = _chosen()
+loads: Final = _loads_and_dumps[0]
+dumps: Final = _loads_and_dumps[1]
