@@ -59,7 +59,7 @@ def by_subscription(method: str, params: Any) -> tuple[Key, Any]:
     key, and ``result`` the value; otherwise the method is the key.
     """
     if isinstance(params, dict):
-        named = cast("dict[str, Any]", params)
+        named: dict[str, Any] = params
         if "subscription" in named:
             return named["subscription"], named.get("result")
     return method, params
@@ -90,7 +90,8 @@ class Wire(Plain):
         """Tell where a message, or each part of a batch, belongs."""
         data = self._loads(message)
         if isinstance(data, list):
-            return [self._part(part) for part in data] or Ignore(odd="an empty batch")
+            parts: list[Any] = data
+            return [self._part(part) for part in parts] or Ignore(odd="an empty batch")
         return self._part(data)
 
     def request(self, id: int | None, method: str, params: Params) -> dict[str, Any]:
@@ -142,7 +143,7 @@ class Wire(Plain):
         """Call a method for the server, and return the answer."""
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": id}
         try:
-            result = _call(called or _missing, params)
+            result: Any = _call(called or _missing, params)
             answer["result"] = await result if inspect.isawaitable(result) else result
         except RPCError as error:
             answer["error"] = {"code": error.code, "message": error.message}

@@ -94,7 +94,7 @@ class Router:
             self._one(route)
 
     def _one(self, route: Any) -> None:
-        kind = type(route)
+        kind: type[object] = type(route)
         if kind is Item:
             self._item(route)
         elif kind is Reply:
