@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 
 Loads: TypeAlias = Callable[[str | bytes], Any]
 #: JSON-RPC servers expect text messages, so an encoder returns a ``str``.
 Dumps: TypeAlias = Callable[[Any], str | bytes]
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether a decoded value is an array."""
+    return isinstance(value, list)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded value is an object."""
+    return isinstance(value, dict)
 
 
 def _chosen() -> tuple[Loads, Dumps]:

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.channel import Channel
 from resilient_ws.feeds.errors import FeedError, RPCError
-from resilient_ws.feeds.json import dumps as default_dumps, loads as default_loads
+from resilient_ws.feeds.json import (
+    dumps as default_dumps,
+    is_array,
+    is_object,
+    loads as default_loads,
+)
 from resilient_ws.feeds.protocol import Answer, Ignore, Item, Plain, Reply, Route
 from resilient_ws.feeds.source import Source
 
@@ -58,10 +63,8 @@ def by_subscription(method: str, params: Any) -> tuple[Key, Any]:
     Where ``params`` has a ``subscription`` (Ethereum, Solana, Substrate) that is the
     key, and ``result`` the value; otherwise the method is the key.
     """
-    if isinstance(params, dict):
-        named: dict[str, Any] = params
-        if "subscription" in named:
-            return named["subscription"], named.get("result")
+    if is_object(params) and "subscription" in params:
+        return params["subscription"], params.get("result")
     return method, params
 
 
@@ -89,9 +92,8 @@ class Wire(Plain):
     def route(self, message: Message) -> Route | Sequence[Route]:
         """Tell where a message, or each part of a batch, belongs."""
         data = self._loads(message)
-        if isinstance(data, list):
-            parts: list[Any] = data
-            return [self._part(part) for part in parts] or Ignore(odd="an empty batch")
+        if is_array(data):
+            return [self._part(part) for part in data] or Ignore(odd="an empty batch")
         return self._part(data)
 
     def request(self, id: int | None, method: str, params: Params) -> dict[str, Any]:
@@ -109,10 +111,9 @@ class Wire(Plain):
         """Return a message."""
         return self._dumps(request)
 
-    def _part(self, data: Any) -> Route:
-        if not isinstance(data, dict):
+    def _part(self, part: Any) -> Route:
+        if not is_object(part):
             return Ignore(odd="neither a request nor an answer")
-        part = cast("dict[str, Any]", data)
         method = part.get("method")
         if method is None:
             return self._reply(part)
@@ -131,8 +132,8 @@ class Wire(Plain):
             return Ignore(odd=f"an answer without an id of ours{_code_of(error)}")
         if error is None and "result" in part:
             return Reply(number, part["result"])
-        if isinstance(error, dict):
-            return Reply(number, error=_rpc_error(cast("dict[str, Any]", error)))
+        if is_object(error):
+            return Reply(number, error=_rpc_error(error))
         return Reply(number, error=RPCError(INTERNAL_ERROR, "the answer has no result"))
 
     # Requests from the server.
@@ -143,8 +144,10 @@ class Wire(Plain):
         """Call a method for the server, and return the answer."""
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": id}
         try:
-            result: Any = _call(called or _missing, params)
-            answer["result"] = await result if inspect.isawaitable(result) else result
+            result = _call(called or _missing, params)
+            if inspect.isawaitable(result):
+                result = await result
+            answer["result"] = result
         except RPCError as error:
             answer["error"] = {"code": error.code, "message": error.message}
             if error.data is not None:
@@ -160,11 +163,9 @@ def _missing(*_: Any, **__: Any) -> Any:
 
 
 def _call(called: Callable[..., Any], params: Any) -> Any:
-    if isinstance(params, dict):
-        return called(**cast("dict[str, Any]", params))
-    if isinstance(params, list):
-        return called(*params)
-    return called()
+    if is_object(params):
+        return called(**params)
+    return called(*params) if is_array(params) else called()
 
 
 def _rpc_error(error: dict[str, Any]) -> RPCError:
@@ -177,9 +178,7 @@ def _rpc_error(error: dict[str, Any]) -> RPCError:
 
 
 def _code_of(error: Any) -> str:
-    if not isinstance(error, dict):
-        return ""
-    return f" (error {_rpc_error(cast('dict[str, Any]', error)).code})"
+    return f" (error {_rpc_error(error).code})" if is_object(error) else ""
 
 
 class Client:

@@ -85,7 +85,7 @@ class Router:
         except (Exception, RecursionError) as failure:  # noqa: BLE001 - a peer's message
             self._oddities.count("malformed", type(failure).__name__)
             return
-        if type(route) is Item:
+        if isinstance(route, Item):
             self._item(route)
         elif isinstance(route, list | tuple):
             for one in route:
@@ -93,17 +93,25 @@ class Router:
         else:
             self._one(route)
 
-    def _one(self, route: Any) -> None:
-        kind: type[object] = type(route)
-        if kind is Item:
+    def _one(self, route: object) -> None:
+        if isinstance(route, Item):
             self._item(route)
-        elif kind is Reply:
-            if not self._calls.answered(route.id, route.value, route.error):
-                self._oddities.count("unexpected", "a reply that nobody waits for")
-        elif kind in self._rare:
-            self._rare[kind](route)
+        elif isinstance(route, Reply):
+            self._reply(route)
+        elif type(route) in self._rare:
+            self._rare[type(route)](route)
         else:
-            self._oddities.count("malformed", f"the protocol returned {kind.__name__}")
+            what = f"the protocol returned {type(route).__name__}"
+            self._oddities.count("malformed", what)
+
+    def _reply(self, reply: Reply) -> None:
+        try:
+            expected = self._calls.answered(reply.id, reply.value, reply.error)
+        except TypeError:
+            self._oddities.count("malformed", "an id that cannot be one")
+            return
+        if not expected:
+            self._oddities.count("unexpected", "an answer that nobody waits for")
 
     def _item(self, item: Item) -> None:
         try:
@@ -115,9 +123,8 @@ class Router:
             deliver(item.value)
         elif not self.listeners:
             self._registry.hold(item.key, item.value)
-        if self.listeners:
-            for listener in self.listeners:
-                listener(item.value)
+        for listener in self.listeners:
+            listener(item.value)
         if self._ack is not None and (ack := self._ack(item)) is not None:
             self._send(ack)
 
