@@ -1,49 +1,36 @@
 """From what arrives for a subscription to what its consumer gets, without a hole.
 
-Rules: the pump calls ``deliver`` and never waits. While a hole is open, one task fills
-it and live items are held; what is emitted is always in order, and every hole that
-cannot be filled is emitted as a ``Gap`` in its place. The cursor is that of the last
-item that was emitted, so that a fill which is cut short goes on from there. A consumer
-that is too slow leaves a hole like any other.
+Rules: the pump calls ``deliver`` and never waits. While something is missing, one task
+closes the holes from the first to the last, and live items are held behind them: what
+is emitted is always in order, and a hole that cannot be filled is emitted as a ``Gap``
+in its place. A consumer that is too slow leaves a hole like any other.
 """
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from collections import deque
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from resilient_ws.feeds.errors import (
-    BackfillFailed,
-    CallLost,
-    CallTimeout,
-    ConsumerTooSlow,
-    FeedError,
-    NotBackfillable,
-    StreamReset,
-    Undecodable,
-)
-from resilient_ws.feeds.identities import Identities
-from resilient_ws.feeds.source import Continuity, Gap
+import attrs
+
+from resilient_ws.feeds.holes import Hole, Left, undecodable, was_reset
+from resilient_ws.feeds.mending import Mender
+from resilient_ws.feeds.order import JUMP, NEXT, REPEAT, RESET, Order
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    import asyncio
+    from collections.abc import Callable
 
     from resilient_ws.feeds.buffer import Buffer
-    from resilient_ws.feeds.source import Source
+    from resilient_ws.feeds.source import Gap, Source
+    from resilient_ws.feeds.statistics import ChannelStatistics
 
 
 T = TypeVar("T")
 C = TypeVar("C")
-
-_NOWHERE: Final = object()
-#: How often a fetch that got no answer is tried on one connection.
-MAX_ATTEMPTS: Final = 3
-#: Seconds before the second attempt; the third waits twice as long.
-ATTEMPT_PAUSE: Final = 0.5
 
 
 class Stage(enum.Enum):
@@ -55,17 +42,8 @@ class Stage(enum.Enum):
     FILLING = "filling"
     #: Items go straight to the consumer.
     LIVE = "live"
-    #: The consumer is too slow: items are not kept.
+    #: The consumer is too slow: items are held, as many as its buffer takes.
     BEHIND = "behind"
-
-
-class _Missing:
-    """Stands in the place of items that nobody can have."""
-
-    __slots__ = ("because",)
-
-    def __init__(self, because: FeedError) -> None:
-        self.because = because
 
 
 class Flow(Generic[T, C]):
@@ -77,7 +55,11 @@ class Flow(Generic[T, C]):
         buffer: Where its items wait for the consumer.
         after: The cursor of the last item that the consumer had before.
         refill: Whether items that a slow consumer left are fetched again.
-        spawn: Starts the task that fills a hole.
+        spawn: Starts the task that closes holes.
+
+    Attributes:
+        order: What was emitted.
+        dropped: Items that a slow consumer left for good.
     """
 
     def __init__(
@@ -90,340 +72,193 @@ class Flow(Generic[T, C]):
         refill: bool,
         spawn: Callable[[Any], asyncio.Task[None]],
     ) -> None:
-        self._name = name
-        self._source = source
+        self._parse = source.parse
+        self._follows = source.follows
+        self._has_history = source.backfill is not None
+        self._refill = refill and self._has_history
         self._buffer = buffer
-        self._refill = refill and source.backfill is not None
         self._spawn = spawn
-        self._held: deque[T | _Missing] = deque()
-        identity = source.identity
-        self._seen = None if identity is None else Identities(identity, source.window)
+        self.order: Order[T, C] = Order(name, source, buffer, after)
+        # What waits for room, or for a hole before it to be closed: at most as many as
+        # the buffer may hold, and a hole at either end.
+        self._held: deque[T | Hole] = deque()
+        if after is not None:
+            self._held.append(Hole())
+        self._mender = Mender(source, self.order, buffer, self._held)
         self._task: asyncio.Task[None] | None = None
-        # The positions of the items that a slow consumer left, first and last.
-        self._left: tuple[C | None, C | None] | None = None
-        # Whether items may be missing behind the last one that was emitted.
-        self._hole = after is not None
-        # Where the last fetch ended: what is missing there cannot be fetched.
-        self._fetched_to: object = _NOWHERE
-        # Whether a gap stands behind it, so that the next item follows in any case.
-        self._gapped = False
         self.stage = Stage.DOWN
-        self.cursor = after
-        #: Items that arrived again, and those that a slow consumer left for good.
-        self.repeats = 0
         self.dropped = 0
-        self.gaps = 0
 
     # What the channel tells.
 
     def resume(self) -> None:
-        """Begin with what arrives on a new subscription; fill the hole before it."""
+        """Begin with what arrives on a new subscription; close the holes before it."""
         self._cancel()
-        self._fill_in_task()
+        self._close_holes()
 
     def suspend(self) -> None:
         """Take note that the subscription is gone: something may be missed from now."""
         self._cancel()
-        if self.stage is Stage.DOWN:
-            return
-        self.stage = Stage.DOWN
-        if self._source.backfill is None and self._held:
-            # They are all that is left of them; something may be missing behind them.
-            if self._source.follows is None:
-                self._held.append(_Missing(_reason(Continuity.JUMP)))
-            return
-        # They are fetched again, from the last that was emitted.
-        self._held.clear()
-        self._hole = True
+        if self.stage is not Stage.DOWN:
+            self.stage = Stage.DOWN
+            self._lose()
 
     def interrupted(self) -> None:
         """Take note that items were lost on the way, while the subscription lives."""
-        if self.stage in {Stage.LIVE, Stage.BEHIND}:
-            self._cancel()
-            self._hole = True
-            self._fill_in_task()
-        elif self.stage is Stage.FILLING:
-            self._hole = True
+        if self.stage is Stage.DOWN:
+            return
+        self._lose()
+        if self.stage is Stage.LIVE:
+            self._close_holes()
 
     def finish(self) -> None:
-        """Stop filling: the subscription has ended."""
+        """Stop: the subscription has ended."""
         self._cancel()
         self._held.clear()
         self.stage = Stage.DOWN
 
     def deliver(self, value: Any) -> None:
-        """Take what arrived. Never waits."""
-        parse = self._source.parse
-        if parse is None:
-            item: T | _Missing = value
-        else:
-            try:
-                item = parse(value)
-            except Exception as failure:  # noqa: BLE001 - told in the place of the item
-                item = _Missing(_undecodable(failure))
+        """Take what arrived. Never waits, and never raises."""
+        try:
+            item: T = value if self._parse is None else self._parse(value)
+            if self.stage is Stage.LIVE:
+                self._live(item)
+            elif self.stage is not Stage.DOWN:
+                self._keep(item)
+        except Exception as failure:  # noqa: BLE001 - the source's: told in its place
+            self.spoil(failure)
+
+    def spoil(self, failure: Exception) -> None:
+        """Take note of an item that arrived and cannot be read."""
+        because = undecodable(failure)
         if self.stage is Stage.LIVE:
-            self._live(item)
-        elif self.stage is Stage.FILLING:
-            self._hold(item)
-        elif self.stage is Stage.BEHIND:
-            self._leave(item)
+            if self._buffer.full:
+                self._fall_behind(Hole(because))
+            else:
+                self.order.emit_gap(because)
+        elif self.stage is not Stage.DOWN:
+            self._hold(Hole(because))
+
+    # What its users see.
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be read."""
+        return len(self._buffer)
+
+    def added_to(self, others: ChannelStatistics) -> ChannelStatistics:
+        """Return the counters of other flows with those of this one."""
+        return attrs.evolve(
+            others,
+            repeats=others.repeats + self.order.repeats,
+            gaps=others.gaps + self.order.gaps,
+            dropped=others.dropped + self.dropped,
+        )
 
     # Live.
 
-    def _live(self, item: T | _Missing) -> None:
-        if isinstance(item, _Missing):
-            if self._buffer.full:
-                self._fall_behind(item)
-            else:
-                self._emit_gap(item.because)
-            return
-        how = self._how(item)
-        if how is Continuity.REPEAT:
-            self.repeats += 1
+    def _live(self, item: T) -> None:
+        order = self.order
+        how = order.how(item)
+        if how is REPEAT:
+            order.repeats += 1
         elif self._buffer.full:
             self._fall_behind(item)
-        elif how is Continuity.NEXT:
-            self._emit(item)
-        elif how is Continuity.JUMP and self._source.backfill is not None:
-            self._held.append(item)
-            self._hole = True
-            self._fill_in_task()
+        elif how is NEXT or (how is JUMP and order.gapped):
+            order.emit(item)
+        elif how is JUMP and self._has_history:
+            self._held.extend((Hole(), item))
+            self._close_holes()
         else:
-            self._emit_gap(_reason(how), before=item)
-            self._emit(item)
+            order.emit_as(how, item)
 
-    def _how(self, item: T) -> Continuity:
-        """Tell how an item stands to the last one that was emitted."""
-        if self._seen is not None and self._seen.has(item):
-            return Continuity.REPEAT
-        follows = self._source.follows
-        if follows is None:
-            return Continuity.NEXT
-        how = follows(self.cursor, item)
-        if how is Continuity.JUMP and self._gapped:
-            return Continuity.NEXT
-        return how
-
-    def _emit(self, item: T) -> None:
-        if self._source.cursor_of is not None:
-            self.cursor = self._source.cursor_of(item)
-        if self._seen is not None:
-            self._seen.add(item)
-        self._gapped = False
-        self._buffer.put(item)
-
-    def _emit_gap(
-        self,
-        because: FeedError,
-        *,
-        before: T | None = None,
-        until: C | None = None,
-    ) -> None:
-        """Put a gap behind the last item.
-
-        Args:
-            because: Why it could not be filled.
-            before: The item behind it, where that is known.
-            until: The last position in it, where that is known instead.
-        """
-        self.gaps += 1
-        if before is not None and self._source.cursor_of is not None:
-            until = _before(self._source.cursor_of(before))
-        self._buffer.put(
-            Gap(
-                key=self._name,
-                first_missing=_after(self.cursor),
-                until=until,
-                because=because,
-            )
-        )
-        self._gapped = True
-
-    # A slow consumer.
-
-    def _fall_behind(self, item: T | _Missing) -> None:
-        """Leave an item for which there is no room."""
+    def _fall_behind(self, entry: T | Hole) -> None:
+        """Keep an item for which there is no room elsewhere, or leave it."""
+        if self._refill:
+            self._held.append(entry)
+        else:
+            left = Left(self.order.cursor)
+            self._leave(left, entry)
+            self._held.append(left)
+        self._close_holes()
         self.stage = Stage.BEHIND
-        self._leave(item)
-        self._task = self._spawn(self._catch_up())
 
-    def _leave(self, item: T | _Missing) -> None:
-        if self._refill:
-            return  # it is fetched when there is room
+    # Holding.
+
+    def _keep(self, item: T) -> None:
+        """Hold an item, unless it is held or was emitted before."""
+        # Both call the source, so that what it raises is known at once.
+        self.order.position(item)
+        if self.order.how_behind(self._last_held(), item) is REPEAT:
+            self.order.repeats += 1
+        else:
+            self._hold(item)
+
+    def _hold(self, entry: T | Hole) -> None:
+        """Keep what arrived until the holes before it are closed."""
+        last = self._held[-1] if self._held else None
+        if isinstance(last, Left):
+            self._leave(last, entry)
+        elif len(self._held) < self._buffer.size:
+            self._held.append(entry)
+        elif self._has_history:
+            self._lose()  # it is fetched in its turn
+        else:
+            left = Left(self._last_held())
+            self._held.append(left)
+            self._leave(left, entry)
+
+    def _last_held(self) -> C | None:
+        """Return the position of the newest item that was emitted or is held."""
+        for entry in reversed(self._held):
+            if not isinstance(entry, Hole):
+                with suppress(Exception):  # it did not raise when it was held
+                    return self.order.position(entry)
+        return self.order.cursor
+
+    def _lose(self) -> None:
+        """Take note that something may be missing behind what is held."""
+        last = self._held[-1] if self._held else None
+        if isinstance(last, Left) and not self._has_history:
+            # With ``follows``, the next item tells.
+            last.is_open = last.is_open or self._follows is None
+        elif not (isinstance(last, Hole) and last.is_new):
+            self._held.append(Hole())
+
+    def _leave(self, left: Left, entry: T | Hole) -> None:
+        """Take note of an item that is not kept."""
+        if isinstance(entry, Hole) or self._follows is None:
+            left.is_open = True  # nobody can tell the position of the last
+        else:
+            how = self.order.how_behind(left.last, entry)
+            if how is REPEAT:
+                self.order.repeats += 1
+                return
+            if how is RESET:
+                left.because = was_reset()
+            left.last, left.is_open = self.order.position(entry), False
+        left.count += 1
         self.dropped += 1
-        position = None
-        if self._source.cursor_of is not None and not isinstance(item, _Missing):
-            position = self._source.cursor_of(item)
-        first = position if self._left is None else self._left[0]
-        self._left = first, position
 
-    async def _catch_up(self) -> None:
-        """Go on when the consumer has made room."""
-        await self._buffer.until_half_empty()
-        if self._refill:
-            self._hole = True
+    # Closing holes.
+
+    def _close_holes(self) -> None:
+        """Close what holes there are, in a task, and go live."""
+        if self._held:
             self.stage = Stage.FILLING
-            await self._fill()
-            return
-        if self._left is not None:
-            first, last = self._left
-            self._left = None
-            self.gaps += 1
-            reason = ConsumerTooSlow("The buffer of the subscription was full.")
-            self._buffer.put(
-                Gap(key=self._name, first_missing=first, until=last, because=reason)
-            )
-            self.cursor = last
-            self._gapped = True
+            self._task = self._spawn(self._mend())
+        else:
+            self.stage = Stage.LIVE
+
+    async def _mend(self) -> None:
+        await self._mender.run()
         self._task = None
         self.stage = Stage.LIVE
-
-    # Filling.
-
-    def _hold(self, item: T | _Missing) -> None:
-        """Keep an item until the hole before it is filled."""
-        if len(self._held) >= self._buffer.size:
-            # Too many: they become part of the hole.
-            if self._source.backfill is None:
-                self.dropped += len(self._held)
-            self._held.clear()
-            self._hole = True
-        self._held.append(item)
-
-    def _fill_in_task(self) -> None:
-        self.stage = Stage.FILLING
-        self._task = self._spawn(self._fill())
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-
-    async def _fill(self) -> None:
-        """Fill holes until there is none, and go live."""
-        while self._hole or self._held:
-            if self._hole:
-                self._hole = False
-                await self._fill_once()
-            await self._release()
-        self._task = None
-        self.stage = Stage.LIVE
-
-    async def _fill_once(self) -> None:
-        """Fetch what is missing before the first item that is held, or say so."""
-        source = self._source
-        if source.backfill is None and source.follows and self.cursor is not None:
-            return  # the next item tells whether anything is missing, and what
-        if source.backfill is None or self.cursor is None:
-            if not self._gapped:
-                await self._gap(_reason(Continuity.JUMP))
-            return
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                await self._fetch(source.backfill)
-            except (CallLost, CallTimeout) as failure:
-                if attempt == MAX_ATTEMPTS:
-                    await self._gap(_failed(failure))
-                else:
-                    await asyncio.sleep(ATTEMPT_PAUSE * attempt)
-            except FeedError as failure:
-                await self._gap(failure)
-                return
-            except Exception as failure:  # noqa: BLE001 - a user's callable; it is told
-                await self._gap(_failed(failure))
-                return
-            else:
-                self._fetched_to = self.cursor
-                return
-
-    async def _fetch(self, backfill: Callable[[C, C | None], AsyncIterator[T]]) -> None:
-        assert self.cursor is not None  # noqa: S101 - for the type checker
-        until = None
-        item = self._held[0] if self._held else None
-        if self._source.cursor_of is not None and not isinstance(item, _Missing | None):
-            until = self._source.cursor_of(item)
-        async with aclosing(_closable(backfill(self.cursor, until))) as items:
-            async for item in items:
-                await self._put(item)
-
-    async def _put(self, item: T) -> None:
-        """Emit an item when there is room, and a gap before it where one is missing."""
-        how = self._how(item)
-        if how is Continuity.REPEAT:
-            self.repeats += 1
-            return
-        await self._room()
-        if how is not Continuity.NEXT:
-            text = "What the server returned for the hole does not fill it."
-            reset = how is Continuity.RESET or self._source.backfill is None
-            reason = _reason(how) if reset else BackfillFailed(text)
-            self._emit_gap(reason, before=item)
-        self._emit(item)
-
-    async def _release(self) -> None:
-        """Emit what is held, up to the next hole."""
-        while self._held and not self._hole:
-            item = self._held[0]
-            if isinstance(item, _Missing):
-                await self._gap(item.because)
-            elif self._can_fetch_before(item):
-                self._hole = True
-                return
-            else:
-                await self._put(item)
-            # ``_hold`` may have left them all while this waited for room.
-            if self._held and self._held[0] is item:
-                self._held.popleft()
-
-    def _can_fetch_before(self, item: T) -> bool:
-        """Whether something is missing before an item that was not asked for yet."""
-        return (
-            self._source.backfill is not None
-            and self._fetched_to != self.cursor
-            and self._how(item) is Continuity.JUMP
-        )
-
-    async def _gap(self, because: FeedError) -> None:
-        await self._room()
-        item = self._held[0] if self._held else None
-        self._emit_gap(because, before=None if isinstance(item, _Missing) else item)
-
-    async def _room(self) -> None:
-        if self._buffer.full:
-            await self._buffer.until_half_empty()
-
-
-def _after(cursor: Any) -> Any:
-    """Return the position behind one: known where positions are numbers."""
-    return cursor + 1 if isinstance(cursor, int) else None
-
-
-def _before(cursor: Any) -> Any:
-    return cursor - 1 if isinstance(cursor, int) else None
-
-
-def _reason(how: Continuity) -> FeedError:
-    if how is Continuity.RESET:
-        return StreamReset("The server began its count anew.")
-    return NotBackfillable("The stream has no history that could be fetched.")
-
-
-def _failed(failure: Exception) -> BackfillFailed:
-    error = BackfillFailed(
-        f"What was missed could not be fetched: {type(failure).__name__}."
-    )
-    error.__cause__ = failure.with_traceback(None)
-    return error
-
-
-def _undecodable(failure: Exception) -> Undecodable:
-    kind = type(failure).__name__
-    error = Undecodable(f"An item could not be decoded: {kind}.")
-    error.__cause__ = failure.with_traceback(None)
-    return error
-
-
-async def _closable(items: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """Return the items as a generator, which can be closed in any case."""
-    async for item in items:
-        yield item
+        for entry in self._held:
+            if isinstance(entry, Hole):
+                entry.begun = False

@@ -64,11 +64,15 @@ class Source(Generic[T, C]):
             that raises leaves a ``Gap`` in the place of the item.
         cursor_of: Returns the position of an item: a number, a hash, a time. ``None``
             (default) for a stream without positions, where each drop leaves a ``Gap``.
+        first_of: Returns the first position that an item covers, for the bounds of the
+            gap before it; ``None`` (default) where an item has one position.
         follows: Tells how an item stands to the cursor of the one before it (``None``
             for the first). By default everything follows.
         backfill: Returns the items after the first cursor, through the second, in
-            order; through the newest where the second is ``None``. ``None`` (default)
-            for a stream without history.
+            order; through the newest where the second is ``None``. It needs
+            ``cursor_of``, and ``follows`` or ``identity`` to tell repeats. An answer in
+            parts will do: it is asked again for the rest, as long as more comes.
+            ``None`` (default) for a stream without history.
         identity: Returns what two items have in common that are the same, to drop
             repeats that ``follows`` cannot tell; ``None`` (default) keeps everything.
         window: How many identities are kept (default 10,000).
@@ -84,6 +88,7 @@ class Source(Generic[T, C]):
     unsubscribe: Callable[[Requests, Key], Awaitable[object]] | None = None
     parse: Callable[[Any], T] | None = None
     cursor_of: Callable[[T], C] | None = None
+    first_of: Callable[[T], C] | None = None
     follows: Callable[[C | None, T], Continuity] | None = None
     backfill: Callable[[C, C | None], AsyncIterator[T]] | None = None
     identity: Callable[[T], Hashable] | None = None
@@ -91,6 +96,15 @@ class Source(Generic[T, C]):
     stale_after: float | None = None
     probe: Callable[[Requests], Awaitable[bool]] | None = None
     name: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a history whose items cannot be put in order."""
+        if self.backfill is None:
+            return
+        if self.cursor_of is None:
+            raise ValueError("backfill= needs cursor_of=, to know where to begin.")
+        if self.follows is None and self.identity is None:
+            raise ValueError("backfill= needs follows= or identity=, to tell repeats.")
 
 
 def consecutive(number_of: Callable[[T], int]) -> Callable[[int | None, T], Continuity]:
@@ -100,7 +114,7 @@ def consecutive(number_of: Callable[[T], int]) -> Callable[[int | None, T], Cont
     """
 
     def follows(last: int | None, item: T) -> Continuity:
-        number = number_of(item)
+        number = _whole(number_of(item))
         if last is None or number == last + 1:
             return Continuity.NEXT
         return Continuity.REPEAT if number <= last else Continuity.JUMP
@@ -135,8 +149,16 @@ def ranges(
     """
 
     def follows(last: int | None, item: T) -> Continuity:
-        if last is None or first_of(item) <= last + 1 <= last_of(item):
+        first, end = _whole(first_of(item)), _whole(last_of(item))
+        if last is None or first <= last + 1 <= end:
             return Continuity.NEXT
-        return Continuity.REPEAT if last_of(item) <= last else Continuity.JUMP
+        return Continuity.REPEAT if end <= last else Continuity.JUMP
 
     return follows
+
+
+def _whole(number: int) -> int:
+    """Return a number that a server sent; anything else must not become a cursor."""
+    if type(number) is not int:
+        raise TypeError("The number of an item is not a whole number.")
+    return number

@@ -52,13 +52,16 @@ class Subscription(Generic[T]):
 
     @property
     def cursor(self) -> Any:
-        """The position of the newest item that was put in order, ``None`` at first."""
-        return self._flow.cursor
+        """The position of the newest item that was put in order, ``None`` at first.
+
+        Everything through it was yielded, waits to be, or is in a ``Gap``.
+        """
+        return self._flow.order.cursor
 
     @property
     def lag(self) -> int:
         """How many items wait to be read."""
-        return len(self._buffer)
+        return self._flow.waiting
 
     @property
     def dropped(self) -> int:
@@ -68,12 +71,12 @@ class Subscription(Generic[T]):
     @property
     def repeats(self) -> int:
         """How many items came more than once, and were yielded once."""
-        return self._flow.repeats
+        return self._flow.order.repeats
 
     @property
     def gaps(self) -> int:
         """How many holes could not be filled."""
-        return self._flow.gaps
+        return self._flow.order.gaps
 
     def __aiter__(self) -> Self:
         """Iterate over the items and the gaps."""
