@@ -50,6 +50,7 @@ from resilient_ws.feeds.source import (
     linked,
     ranges,
 )
+from resilient_ws.feeds.statistics import ChannelStatistics
 from resilient_ws.feeds.subscription import Subscription
 
 
@@ -60,6 +61,7 @@ __all__ = [
     "CallLost",
     "CallTimeout",
     "Channel",
+    "ChannelStatistics",
     "ConsumerTooSlow",
     "Continuity",
     "Ended",

@@ -8,9 +8,11 @@ before the end is taken before the end is told.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import deque
 from typing import Generic, TypeVar
+
+from resilient_ws.feeds.errors import renewed
+from resilient_ws.feeds.turns import Turns
 
 
 X = TypeVar("X")
@@ -21,12 +23,26 @@ class Buffer(Generic[X]):
 
     Args:
         size: How many items may wait.
+        turns: Told when half as many wait, so that the consumer may run.
     """
 
-    __slots__ = ("_ended", "_failure", "_items", "_room", "_waiter", "size")
+    __slots__ = (
+        "_ended",
+        "_failure",
+        "_half",
+        "_items",
+        "_room",
+        "_turns",
+        "_waiter",
+        "size",
+    )
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, turns: Turns | None = None) -> None:
+        if size < 1:
+            raise ValueError(f"A buffer holds at least one item, not {size}.")
         self.size = size
+        self._half = (size + 1) // 2
+        self._turns = Turns() if turns is None else turns
         self._items: deque[X] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -44,9 +60,13 @@ class Buffer(Generic[X]):
 
     def put(self, item: X) -> None:
         """Add an item. The caller has looked whether there is room."""
-        self._items.append(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        items = self._items
+        items.append(item)
+        if len(items) == self._half:
+            self._turns.due = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     async def until_half_empty(self) -> None:
         """Wait until half of the buffer is free."""
@@ -76,7 +96,7 @@ class Buffer(Generic[X]):
             raise RuntimeError(msg)
         while not self._items:
             if self._failure is not None:
-                raise copy.copy(self._failure)
+                raise renewed(self._failure)
             if self._ended:
                 raise StopAsyncIteration
             self._waiter = asyncio.get_running_loop().create_future()

@@ -9,12 +9,10 @@ that never left this machine is never told as executed.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from resilient_ws.feeds.errors import CallLost, CallTimeout
-from resilient_ws.state import DeliveryState
+from resilient_ws.feeds.errors import CallLost, CallTimeout, renewed
 
 
 if TYPE_CHECKING:
@@ -51,9 +49,7 @@ class Call:
     def maybe_executed(self) -> bool:
         """Whether the server may have got it."""
         delivery = self.delivery
-        return self.again or (
-            delivery is not None and delivery.state is DeliveryState.WRITTEN
-        )
+        return self.again or (delivery is not None and delivery.transmissions > 0)
 
     @property
     def complete(self) -> bool:
@@ -74,7 +70,7 @@ class Call:
         for name in self._ids:
             if name not in self.outcomes:
                 # A copy each: an exception collects the frames of all who raise it.
-                self.outcomes[name] = None, copy.copy(failure)
+                self.outcomes[name] = None, renewed(failure)
         self.wake()
 
     def wake(self) -> None:
@@ -122,7 +118,8 @@ class Calls:
                 is open, or else the next.
 
         Raises:
-            Exception: What ended the session.
+            Exception: What ended the session, or kept the message from being sent.
+            ValueError: A request with such an id waits for its answer already.
 
         Cancellation:
             The answers are no longer expected; the server may carry the requests out.
@@ -146,8 +143,9 @@ class Calls:
     async def _answered(
         self, ids: Sequence[Id], message: Message, call: Call, link: Link | None
     ) -> None:
-        for name in ids:
-            self._pending[name] = call
+        if len(set(ids)) < len(ids) or not self._pending.keys().isdisjoint(ids):
+            raise ValueError("A request with this id waits for its answer already.")
+        self._pending.update(dict.fromkeys(ids, call))
         try:
             while not call.complete:
                 await self._transmit(message, call, link)
@@ -160,14 +158,15 @@ class Calls:
         call.link = link or await self._links.current()
         call.done = asyncio.get_running_loop().create_future()
         call.delivery = await call.link.send(message)
-        if call.delivery.state is not DeliveryState.DROPPED:
+        if not call.delivery.state.lost:
             if not call.complete:
                 await call.done
         elif link is None:
             # The connection ended before the message left: the next one will do.
-            await call.link.gone.wait()
+            gone, call.link = call.link.gone, None
+            await gone.wait()
         else:
-            call.fail(_lost(call))
+            call.fail(_lost(call, _ENDED))
 
     # What the pump tells.
 
@@ -187,23 +186,20 @@ class Calls:
             if call.link is None or (link or call.link) is not call.link:
                 continue
             if not call.repeat:
-                call.fail(_lost(call))
+                call.fail(_lost(call, _DISCARDED if link is None else _ENDED))
             else:
                 call.again = call.maybe_executed
                 call.wake()
 
-    def finish(self, failure: Exception) -> None:
-        """End all calls: the session has ended."""
-        for call in set(self._pending.values()):
-            call.fail(failure)
+
+_ENDED: Final = "The connection ended before the answer came"
+_DISCARDED: Final = "The answer may be among messages that the inbox discarded"
 
 
-def _lost(call: Call) -> CallLost:
+def _lost(call: Call, what: str) -> CallLost:
     maybe = call.maybe_executed
     may = "the server may have carried it out" if maybe else "it was not sent"
-    return CallLost(
-        f"The connection ended before the answer came; {may}.", maybe_executed=maybe
-    )
+    return CallLost(f"{what}; {may}.", maybe_executed=maybe)
 
 
 def value_of(outcome: Outcome) -> Any:

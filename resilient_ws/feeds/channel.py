@@ -9,26 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import attrs
 
 from resilient_ws.events import SessionClosed
 from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.calls import Calls
-from resilient_ws.feeds.errors import CallTimeout
+from resilient_ws.feeds.errors import CallTimeout, renewed
 from resilient_ws.feeds.flow import Flow
+from resilient_ws.feeds.heartbeat import Heartbeat
 from resilient_ws.feeds.links import Links
 from resilient_ws.feeds.listener import Listener
 from resilient_ws.feeds.oddities import Oddities
-from resilient_ws.feeds.outgoing import Outgoing
+from resilient_ws.feeds.outgoing import Outgoing, give_up
 from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.protocol import Everything, Plain
 from resilient_ws.feeds.pump import Pump
 from resilient_ws.feeds.registry import Registry
 from resilient_ws.feeds.requests import Requests
+from resilient_ws.feeds.roster import Roster
 from resilient_ws.feeds.routing import Router
 from resilient_ws.feeds.seat import Seat
+from resilient_ws.feeds.seldom import Seldom
 from resilient_ws.feeds.source import Source
 from resilient_ws.feeds.subscription import Subscription
+from resilient_ws.feeds.turns import Turns
 from resilient_ws.state import State
 
 
@@ -43,12 +50,18 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.protocol import Ended, Protocol, Reset, Rotate
     from resilient_ws.feeds.source import Gap
+    from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.protocol.message import Message
     from resilient_ws.session import Session
 
 
 T = TypeVar("T")
 C = TypeVar("C")
+
+
+logger = logging.getLogger("resilient_ws")
+
+_NOT_ENTERED: Final = "Enter the channel first: async with Channel(...) as channel."
 
 
 async def _nothing(_: Requests) -> None:
@@ -101,10 +114,12 @@ class Channel:
         self._early = early
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
-        self._seats: dict[str, Seat | Listener] = {}
+        self._roster = Roster()
+        self._begun = False
+        # Why nothing can be had of the channel: not yet, or not any more.
+        self._closed: Exception | None = RuntimeError(_NOT_ENTERED)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._report = report
-        self._beating: asyncio.Task[None] | None = None
         # Whether the server may know us from an earlier connection.
         self._resume = False
         self._owns = session.state is State.IDLE
@@ -136,12 +151,16 @@ class Channel:
     def _begin(self) -> None:
         """Make the parts, which belong to the loop that runs now, and start them."""
         clock = asyncio.get_running_loop().time
+        self._closed, self._begun = None, True
+        self._turns = Turns()
+        self._log = Seldom(lambda: repr(self._session), clock)
+        self._oddities = Oddities(self._log, self._report)
         self._links = Links(self._session)
         self._calls = Calls(self._links, max_in_flight=self._max_in_flight)
-        self._registry = Registry(self._early, clock)
+        self._registry = Registry(self._early, clock, self._on_unknown)
         self._pace = Pace(self._rate)
-        self._outgoing = Outgoing()
-        self._oddities = Oddities(repr(self._session), clock, self._report)
+        self._outgoing = Outgoing(self._turns, self._log, self._spawn)
+        self._heartbeat = Heartbeat(self._protocol, self._outgoing, self._spawn)
         self._router = Router(
             self._protocol,
             registry=self._registry,
@@ -158,9 +177,10 @@ class Channel:
             on_open=self._opened,
             on_lost=self._lost,
             on_overflow=self._overflowed,
+            turns=self._turns,
         )
         for work in (self._read(pump), self._outgoing.run()):
-            self._tasks.add(self._spawn(work))
+            _ = self._spawn(work)
 
     async def _read(self, pump: Pump) -> None:
         self._finish(await pump.run())
@@ -192,20 +212,27 @@ class Channel:
 
     def _finish(self, failure: Exception | None) -> None:
         """End every stream and call: the session, or the channel, has ended."""
-        self._stop_beat()
-        self._links.ended()
-        end = SessionClosed() if failure is None else failure
-        self._links.finish(end)
-        self._calls.finish(end)
-        for seat in tuple(self._seats.values()):
-            seat.finish(failure)
-        self._seats.clear()
+        if self._closed is not None:
+            return
+        self._closed = SessionClosed() if failure is None else failure
+        self._heartbeat.stop()
+        link = self._links.ended()
+        if link is not None:
+            self._calls.lost(link)
+        self._links.finish(self._closed)
+        self._roster.finish(failure)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that ends with the channel."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            logger.error("A task of %r failed", self._session, exc_info=failure)
 
     async def _login(self, connection: Connection) -> None:
         """Log in on a new connection: the ``on_open`` of the session."""
@@ -217,35 +244,32 @@ class Channel:
     def _opened(self, epoch: int) -> None:
         link = self._links.opened(epoch)
         requests = self._requests(link)
-        for seat in self._seats.values():
-            seat.opened(requests)
-        if self._protocol.beat_interval is not None:
-            self._beating = self._spawn(self._beat(link))
+        self._roster.opened(requests)
+        self._heartbeat.start(link)
 
     def _lost(self) -> None:
         link = self._links.ended()
-        self._stop_beat()
+        self._heartbeat.stop()
         if link is None:
             return
         self._calls.lost(link)
         self._registry.clear()
-        for seat in self._seats.values():
-            seat.lost()
+        self._roster.lost()
 
     def _overflowed(self) -> None:
         """Take note that messages were discarded: answers, or items, or both."""
         self._calls.lost()
-        for seat in self._seats.values():
-            seat.interrupted()
+        self._roster.interrupted()
 
     def _ended(self, ended: Ended) -> None:
-        seat = next((s for s in self._seats.values() if s.has(ended.key)), None)
-        if seat is None:
+        known = ended.key in self._registry.by_key
+        member = self._roster.holder_of(ended.key) if known else None
+        if member is None:
             self._oddities.count("unexpected", "the end of no subscription")
         elif ended.again:
-            seat.renew()
+            member.renew()
         else:
-            self._leave(seat, ended.because)
+            self._roster.leave(member, ended.because)
 
     def _rotate(self, rotate: Rotate) -> None:
         self._session.reconnect(rotate.reason, rotate.url)
@@ -257,35 +281,16 @@ class Channel:
     def _send(self, message: Message | Awaitable[Message | None]) -> None:
         """Send a message on this connection, at once or when it is made."""
         link = self._links.link
-        if link is None:
-            return
-        if isinstance(message, str | bytes):
-            self._outgoing.put(link, message)
-        else:
-            self._tasks.add(self._spawn(self._send_made(link, message)))
+        if link is not None:
+            self._outgoing.answer(link, message)
+        elif not isinstance(message, str | bytes):
+            give_up(message)
 
-    async def _send_made(self, link: Link, made: Awaitable[Message | None]) -> None:
-        message = await made
-        if message is not None:
-            self._outgoing.put(link, message)
+    def _on_unknown(self) -> None:
+        self._oddities.count("unknown", "an item for nobody")
 
     def _requests(self, link: Link) -> Requests:
         return Requests(link, self._calls, new_id=self.new_id, timeout=self._timeout)
-
-    # Heartbeats.
-
-    async def _beat(self, link: Link) -> None:
-        """Send heartbeats as long as the protocol wants them."""
-        while (interval := self._protocol.beat_interval) is not None:
-            await asyncio.sleep(interval)
-            message = self._protocol.beat()
-            if message is not None:
-                self._outgoing.put(link, message)
-
-    def _stop_beat(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
 
     # Using.
 
@@ -315,19 +320,30 @@ class Channel:
         Cancellation:
             There is no subscription; the server is told where it had granted one.
         """
-        seat, subscription = self._take_seat(
-            source, after=after, buffer=buffer, refill=overflow == "refill"
+        self._check()
+        name = source.name or str(next(self._names))
+        items: Buffer[T | Gap] = Buffer(buffer, self._turns)
+        refill = overflow == "refill"
+        flow = Flow(name, source, items, after=after, refill=refill, spawn=self._spawn)
+        seat = Seat(
+            source,
+            flow,
+            items,
+            registry=self._registry,
+            pace=self._pace,
+            spawn=self._spawn,
         )
-        link = self._links.link
-        if link is not None:
-            seat.opened(self._requests(link))
+        subscription = self._seated(name, seat, items, flow)
         try:
             failure = await seat.granted
         except asyncio.CancelledError:
-            self._leave(seat, None)
+            farewell = seat.farewell()
+            self._roster.leave(seat, None)
+            if farewell is not None:
+                _ = self._spawn(farewell)
             raise
         if failure is not None:
-            raise failure
+            raise renewed(failure)
         return subscription
 
     def listen(
@@ -342,30 +358,22 @@ class Channel:
             select: Tells whether an item is wanted; ``None`` (default) for all.
             buffer: Items that may wait to be read (default 1,024).
         """
+        self._check()
         name = str(next(self._names))
-        items: Buffer[Any] = Buffer(buffer)
+        items: Buffer[Any] = Buffer(buffer, self._turns)
         flow = Flow(name, _ALL, items, after=None, refill=False, spawn=self._spawn)
         seat = Listener(select, flow, items, self._router.listeners)
-        link = self._links.link
-        if link is not None:
-            seat.opened(self._requests(link))
         return self._seated(name, seat, items, flow)
 
-    def _take_seat(
-        self, source: Source[T, C], *, after: C | None, buffer: int, refill: bool
-    ) -> tuple[Seat, Subscription[T]]:
-        name = source.name or str(next(self._names))
-        items: Buffer[T | Gap] = Buffer(buffer)
-        flow = Flow(name, source, items, after=after, refill=refill, spawn=self._spawn)
-        seat = Seat(
-            source,
-            flow,
-            items,
-            registry=self._registry,
-            pace=self._pace,
-            spawn=self._spawn,
-        )
-        return seat, self._seated(name, seat, items, flow)
+    def _check(self) -> None:
+        """Refuse what comes too early, or too late.
+
+        Raises:
+            RuntimeError: The channel was not entered.
+            ResilientWSError: It has ended.
+        """
+        if self._closed is not None:
+            raise renewed(self._closed)
 
     def _seated(
         self,
@@ -374,18 +382,18 @@ class Channel:
         items: Buffer[T | Gap],
         flow: Flow[T, Any],
     ) -> Subscription[T]:
-        self._seats[name] = seat
+        self._roster.add(seat)
+        link = self._links.link
+        if link is not None:
+            seat.opened(self._requests(link))
 
         async def close() -> None:
-            if not seat.ended:
-                await seat.tell()
-                self._leave(seat, None)
+            farewell = seat.farewell()
+            self._roster.leave(seat, None)
+            if farewell is not None:
+                await farewell
 
         return Subscription(name, items, flow, close)
-
-    def _leave(self, seat: Seat | Listener, failure: Exception | None) -> None:
-        seat.finish(failure)
-        self._seats = {n: s for n, s in self._seats.items() if s is not seat}
 
     async def call(
         self,
@@ -416,6 +424,7 @@ class Channel:
         Cancellation:
             The answers are no longer expected; the server may carry the requests out.
         """
+        self._check()
         wait = self._timeout if timeout is None else timeout
         return await self._calls.call(ids, message, timeout=wait, repeat=repeat)
 
@@ -430,6 +439,7 @@ class Channel:
         Cancellation:
             Safe: a cancelled message is not sent.
         """
+        self._check()
         wait = self._timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(wait):
@@ -437,6 +447,22 @@ class Channel:
         except TimeoutError:
             text = f"No connection was open within {wait:g} s; nothing was sent."
             raise CallTimeout(text, after=wait, maybe_executed=False) from None
+
+    def statistics(self) -> ChannelStatistics:
+        """Return a snapshot of the counters of the channel."""
+        counted = self._roster.statistics()
+        if not self._begun:
+            return counted
+        counts = self._oddities.counts
+        return attrs.evolve(
+            counted,
+            items=self._router.items,
+            unknown=counts["unknown"],
+            malformed=counts["malformed"],
+            unexpected=counts["unexpected"],
+            calls_in_flight=len(self._calls),
+            outgoing_dropped=self._outgoing.dropped,
+        )
 
     def new_id(self) -> int:
         """Return a number that no other request of this channel has."""

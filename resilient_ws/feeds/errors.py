@@ -18,6 +18,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 from resilient_ws.errors import ResilientWSError
 
 
@@ -35,6 +38,20 @@ __all__ = [
     "SubscribeRefused",
     "Undecodable",
 ]
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def renewed(failure: E) -> E:
+    """Return a copy of an exception, for an exception keeps the frames of all raises.
+
+    A program's own exception may not be one that can be copied: then it is itself.
+    """
+    try:
+        return copy.copy(failure)
+    except Exception:  # noqa: BLE001 - whatever its class does
+        return failure
 
 
 class FeedError(ResilientWSError):

@@ -8,9 +8,9 @@ on a link goes out on that connection, or not at all.
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import TYPE_CHECKING
 
+from resilient_ws.feeds.errors import renewed
 from resilient_ws.state import DeliveryState
 
 
@@ -41,7 +41,8 @@ class Link:
         Cancellation:
             Safe: a cancelled message is not sent.
         """
-        return await self._session.send(message, epoch=self.epoch)
+        # Whatever the outbox confirms: here an answer does, if anything.
+        return await self._session.send(message, epoch=self.epoch, confirm="write")
 
 
 class Links:
@@ -69,7 +70,7 @@ class Links:
             Safe.
         """
         if self._failure is not None:
-            raise copy.copy(self._failure)
+            raise renewed(self._failure)
         if self._link is not None:
             return self._link
         waiter: asyncio.Future[Link | Exception]
@@ -81,7 +82,7 @@ class Links:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
         if isinstance(found, Exception):
-            raise copy.copy(found)
+            raise renewed(found)
         return found
 
     async def send(self, message: Message) -> Link:

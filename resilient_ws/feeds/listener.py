@@ -32,7 +32,7 @@ class Listener:
         listeners: list[Callable[[Any], None]],
     ) -> None:
         self._select = select
-        self._flow = flow
+        self.flow = flow
         self._buffer = buffer
         self._listeners = listeners
         listeners.append(self._deliver)
@@ -40,15 +40,15 @@ class Listener:
 
     def opened(self, _: Requests) -> None:
         """Go on with what a new connection brings."""
-        self._flow.resume()
+        self.flow.resume()
 
     def lost(self) -> None:
         """Take note that something may be missed from now."""
-        self._flow.suspend()
+        self.flow.suspend()
 
     def interrupted(self) -> None:
         """Take note that messages were lost on the way."""
-        self._flow.interrupted()
+        self.flow.interrupted()
 
     def has(self, _: Key) -> bool:
         """Return that the server knows nothing of it."""
@@ -57,17 +57,22 @@ class Listener:
     def renew(self) -> None:
         """Do nothing: no server ends it."""
 
-    async def tell(self) -> None:
-        """Do nothing: the server knows nothing of it."""
+    def farewell(self) -> None:
+        """Return that the server need not be told: it knows nothing of it."""
 
     def finish(self, failure: Exception | None) -> None:
         """End the stream, for its consumer too."""
         if not self.ended:
             self.ended = True
             self._listeners.remove(self._deliver)
-            self._flow.finish()
+            self.flow.finish()
             self._buffer.finish(failure)
 
     def _deliver(self, value: Any) -> None:
-        if self._select is None or self._select(value):
-            self._flow.deliver(value)
+        try:
+            wanted = self._select is None or self._select(value)
+        except Exception as failure:  # noqa: BLE001 - told in the place of the item
+            self.flow.spoil(failure)
+            return
+        if wanted:
+            self.flow.deliver(value)

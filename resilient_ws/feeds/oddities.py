@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
@@ -12,14 +11,14 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilient_ws.feeds.seldom import Seldom
+
 
 logger = logging.getLogger("resilient_ws")
 
-#: Seconds for which a line of a kind is not repeated.
-SAY_AGAIN_AFTER: Final = 60.0
-
-#: ``malformed``: not what the protocol allows; ``unexpected``: allowed, and for nobody.
-Kind: TypeAlias = Literal["malformed", "unexpected"]
+#: ``malformed``: not what the protocol allows. ``unexpected``: an answer, or the end of
+#: a subscription, that nobody waits for. ``unknown``: an item for nobody.
+Kind: TypeAlias = Literal["malformed", "unexpected", "unknown"]
 
 
 @attrs.frozen(kw_only=True)
@@ -27,8 +26,8 @@ class MessageOdd:
     """A message of the server was of no use: what ``Channel(report=...)`` is told.
 
     Attributes:
-        kind: ``"malformed"`` (the protocol does not allow it) or ``"unexpected"`` (an
-            answer or an item for nobody).
+        kind: ``"malformed"`` (the protocol does not allow it), ``"unexpected"`` (an
+            answer that nobody waits for) or ``"unknown"`` (an item for nobody).
         what: What is wrong with it, without its data.
     """
 
@@ -40,39 +39,25 @@ class Oddities:
     """Counts odd messages by their kind.
 
     Args:
-        name: What the log calls the channel.
-        clock: The clock of the loop.
+        log: Where they are told.
         report: Called with each; ``None`` for nobody.
     """
 
     def __init__(
-        self,
-        name: str,
-        clock: Callable[[], float],
-        report: Callable[[MessageOdd], None] | None,
+        self, log: Seldom, report: Callable[[MessageOdd], None] | None
     ) -> None:
-        self._name = name
-        self._clock = clock
+        self._log = log
         self._report = report
-        self._said = dict[Kind, float]()
-        self.counts: dict[Kind, int] = {"malformed": 0, "unexpected": 0}
+        self.counts: dict[Kind, int] = {"malformed": 0, "unexpected": 0, "unknown": 0}
 
     def count(self, kind: Kind, what: str) -> None:
         """Count a message; tell of it at most once a minute in the log."""
         self.counts[kind] += 1
-        now = self._clock()
-        if now - self._said.get(kind, -math.inf) >= SAY_AGAIN_AFTER:
-            self._said[kind] = now
-            logger.warning(
-                "%s: the server sent a message that is %s: %s (%d so far)",
-                self._name,
-                kind,
-                what,
-                self.counts[kind],
-            )
+        text = "the server sent a message that is %s: %s (%d so far)"
+        self._log.warn(kind, text, kind, what, self.counts[kind])
         if self._report is None:
             return
         try:
             self._report(MessageOdd(kind=kind, what=what))
         except Exception:
-            logger.exception("%s: the report callable failed", self._name)
+            logger.exception("The report callable of a channel failed")

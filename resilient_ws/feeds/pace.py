@@ -8,14 +8,19 @@ import asyncio
 class Pace:
     """At most ``rate`` turns a second; a burst of a tenth of that is not held up.
 
+    First come, first served. Whoever is cancelled before its turn takes none.
+
     Args:
         rate: Turns a second; ``None`` for no limit.
     """
 
-    __slots__ = ("_next", "_rate")
+    __slots__ = ("_line", "_next", "_rate")
 
     def __init__(self, rate: float | None) -> None:
+        if rate is not None and not rate > 0:
+            raise ValueError(f"rate is a number of turns a second, not {rate}.")
         self._rate = rate
+        self._line = asyncio.Lock()
         # When the next turn is due, were there no burst.
         self._next = 0.0
 
@@ -23,12 +28,12 @@ class Pace:
         """Wait for a turn.
 
         Cancellation:
-            Safe; the turn is not used again.
+            Safe; no turn is used up.
         """
         if self._rate is None:
             return
-        now = asyncio.get_running_loop().time()
-        due = max(self._next, now - 0.1)
-        self._next = due + 1 / self._rate
-        if due > now:
-            await asyncio.sleep(due - now)
+        loop = asyncio.get_running_loop()
+        async with self._line:
+            if self._next > loop.time():
+                await asyncio.sleep(self._next - loop.time())
+            self._next = max(self._next, loop.time() - 0.1) + 1 / self._rate

@@ -26,11 +26,13 @@ class Reply:
         id: The id of the request.
         value: The answer.
         error: The error that the server answered with instead.
+        odd: What is wrong with it, where something is: it is counted and reported.
     """
 
     id: Any
     value: Any = None
     error: FeedError | None = None
+    odd: str | None = None
 
 
 @attrs.define

@@ -2,7 +2,8 @@
 
 Rules: keys belong to one connection, and are forgotten with it. An item whose key is
 not known yet is held for a short time while a subscription is being made, because some
-servers send items before they answer the request for them.
+servers send items before they answer the request for them. What cannot be held is a
+hole in its subscription, and the subscription is told.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which an item of an unknown key is held.
 HOLD: Final = 5.0
+#: Keys that were given up on a connection, whose last items are no surprise.
+MAX_LEFT: Final = 1000
 
 
 class Registry:
@@ -29,36 +32,70 @@ class Registry:
     Args:
         early: How many items may be held.
         clock: The clock of the loop.
+        on_unknown: Called with each item that turns out to be for nobody.
     """
 
-    __slots__ = ("_clock", "_early", "_limit", "by_key", "expected", "unknown")
+    __slots__ = (
+        "_clock",
+        "_early",
+        "_expected",
+        "_left",
+        "_limit",
+        "_lost",
+        "_on_unknown",
+        "by_key",
+    )
 
-    def __init__(self, early: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, early: int, clock: Callable[[], float], on_unknown: Callable[[], None]
+    ) -> None:
         self._limit = early
         self._clock = clock
+        self._on_unknown = on_unknown
         self._early: deque[tuple[float, Key, Any]] = deque()
+        # The keys of items that were held and had to go.
+        self._lost: set[Key] = set()
+        # An ordered set.
+        self._left: dict[Key, None] = {}
+        self._expected = 0
         #: The callable for each key; the pump reads it for each item.
         self.by_key: dict[Key, Deliver] = {}
-        #: How many subscriptions are being made.
-        self.expected = 0
-        #: Items that were for nobody.
-        self.unknown = 0
 
-    def hold(self, key: Key, value: Any) -> None:
+    def expect(self) -> None:
+        """Take note that one more subscription is being made."""
+        self._expected += 1
+
+    def unexpect(self) -> None:
+        """Take note that a subscription is made, or given up."""
+        self._expected -= 1
+        if not self._expected:
+            self._forget()
+
+    def hold(self, key: Key, value: Any) -> bool:
         """Keep an item whose key is not known, if it may become known soon."""
         self._expire()
-        if not self.expected:
-            self.unknown += 1
-            return
+        if key in self._left:
+            return True  # it was on its way when the server was told
+        if not self._expected:
+            return False
         self._early.append((self._clock(), key, value))
         if len(self._early) > self._limit:
-            self._early.popleft()
-            self.unknown += 1
+            self._lose()
+        return True
 
-    def bind(self, key: Key, deliver: Deliver) -> None:
-        """Deliver the items of a key from now on, those that are held first."""
-        self.by_key[key] = deliver
+    def bind(self, key: Key, deliver: Deliver, on_lost: Callable[[], None]) -> None:
+        """Deliver the items of a key from now on, those that are held first.
+
+        Args:
+            key: The key.
+            deliver: Called with each item.
+            on_lost: Called before that if some of the first could not be held.
+        """
         self._expire()
+        self._left.pop(key, None)
+        self.by_key[key] = deliver
+        if key in self._lost or len(self._lost) > self._limit:
+            on_lost()
         held, self._early = self._early, deque()
         for entry in held:
             if entry[1] == key:
@@ -67,17 +104,36 @@ class Registry:
                 self._early.append(entry)
 
     def unbind(self, key: Key) -> None:
-        """Deliver the items of a key no longer."""
+        """Deliver the items of a key no longer: it will be bound again."""
         self.by_key.pop(key, None)
+
+    def leave(self, key: Key) -> None:
+        """Deliver the items of a key no longer; those on their way are no surprise."""
+        self.by_key.pop(key, None)
+        self._left[key] = None
+        if len(self._left) > MAX_LEFT:
+            del self._left[next(iter(self._left))]
 
     def clear(self) -> None:
         """Forget all keys: their connection has ended."""
         self.by_key.clear()
-        self.unknown += len(self._early)
-        self._early.clear()
+        self._left.clear()
+        self._forget()
 
     def _expire(self) -> None:
         oldest = self._clock() - HOLD
         while self._early and self._early[0][0] < oldest:
-            self._early.popleft()
-            self.unknown += 1
+            self._lose()
+
+    def _lose(self) -> None:
+        """Give up the oldest item that is held."""
+        _, key, _ = self._early.popleft()
+        self._on_unknown()
+        if len(self._lost) <= self._limit:
+            self._lost.add(key)
+
+    def _forget(self) -> None:
+        """Give up all that is held."""
+        while self._early:
+            self._lose()
+        self._lost.clear()

@@ -6,7 +6,6 @@ malformed, unknown or unexpected is counted, and told in the log at most once a 
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from resilient_ws.feeds.protocol import (
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.protocol import Protocol
     from resilient_ws.feeds.registry import Registry
     from resilient_ws.protocol.message import Message
-
-
-logger = logging.getLogger("resilient_ws")
 
 
 class Router:
@@ -77,21 +73,29 @@ class Router:
         }
         #: Those who listen to every item.
         self.listeners: list[Callable[[Any], None]] = []
+        #: Items that came.
+        self.items = 0
 
     def message(self, message: Message) -> None:
         """Route one message."""
         try:
             route = self._route(message)
-        except (Exception, RecursionError) as failure:  # noqa: BLE001 - a peer's message
+            if isinstance(route, Item):
+                self._item(route)
+            elif not isinstance(route, list | tuple):
+                self._one(route)
+            else:
+                for one in route:
+                    self._part(one)
+        except Exception as failure:  # noqa: BLE001 - a peer's message
             self._oddities.count("malformed", type(failure).__name__)
-            return
-        if isinstance(route, Item):
-            self._item(route)
-        elif isinstance(route, list | tuple):
-            for one in route:
-                self._one(one)
-        else:
+
+    def _part(self, route: object) -> None:
+        """Route one of several: what is wrong with it is not wrong with the others."""
+        try:
             self._one(route)
+        except Exception as failure:  # noqa: BLE001 - a peer's message
+            self._oddities.count("malformed", type(failure).__name__)
 
     def _one(self, route: object) -> None:
         if isinstance(route, Item):
@@ -105,24 +109,20 @@ class Router:
             self._oddities.count("malformed", what)
 
     def _reply(self, reply: Reply) -> None:
-        try:
-            expected = self._calls.answered(reply.id, reply.value, reply.error)
-        except TypeError:
-            self._oddities.count("malformed", "an id that cannot be one")
-            return
-        if not expected:
+        if reply.odd is not None:
+            self._oddities.count("malformed", reply.odd)
+        if not self._calls.answered(reply.id, reply.value, reply.error):
             self._oddities.count("unexpected", "an answer that nobody waits for")
 
     def _item(self, item: Item) -> None:
-        try:
-            deliver = self._registry.by_key.get(item.key)
-        except TypeError:
-            self._oddities.count("malformed", "a key that cannot be one")
-            return
+        self.items += 1
+        deliver = self._registry.by_key.get(item.key)
         if deliver is not None:
             deliver(item.value)
-        elif not self.listeners:
-            self._registry.hold(item.key, item.value)
+        elif not self._registry.hold(item.key, item.value) and not self.listeners:
+            # Nor is it acknowledged: the server may have it for somebody else.
+            self._oddities.count("unknown", "an item for nobody")
+            return
         for listener in self.listeners:
             listener(item.value)
         if self._ack is not None and (ack := self._ack(item)) is not None:
@@ -133,4 +133,4 @@ class Router:
 
     def _ignore(self, ignore: Ignore) -> None:
         if ignore.odd is not None:
-            self._oddities.count("unexpected", ignore.odd)
+            self._oddities.count("malformed", ignore.odd)

@@ -7,13 +7,16 @@ connection lives. Its flow is told when the subscription stands, and when it is 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from resilient_ws.errors import OutboxFull, StoreError
+from resilient_ws.events import SessionClosed
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.flow import Flow
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.requests import Requests
     from resilient_ws.feeds.source import Key, Source
 
+
+logger = logging.getLogger("resilient_ws")
 
 #: Seconds before a subscription that got no answer, or was ended, is asked for again;
 #: doubled each time up to the second figure.
@@ -52,7 +57,7 @@ class Seat:
         spawn: Callable[[Any], asyncio.Task[None]],
     ) -> None:
         self._source = source
-        self._flow = flow
+        self.flow = flow
         self._buffer = buffer
         self._registry = registry
         self._pace = pace
@@ -61,6 +66,8 @@ class Seat:
         self._requests: Requests | None = None
         self._key: Key = None
         self._bound = False
+        # Whether the server may have got the request, and has not answered.
+        self._asking = False
         self._clock = asyncio.get_running_loop().time
         self._heard = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -81,49 +88,62 @@ class Seat:
         self._stop()
         self._requests = None
         self._bound = False
-        self._flow.suspend()
+        self.flow.suspend()
 
     def interrupted(self) -> None:
         """Take note that messages were lost on the way."""
-        self._flow.interrupted()
+        self.flow.interrupted()
 
     def renew(self, pause: float = PAUSE) -> None:
-        """Subscribe again on the same connection: the stream ended, or is deaf."""
-        self._unbind()
+        """Subscribe again on the same connection: the server ended the stream."""
+        if self._bound:
+            self._registry.unbind(self._key)
+            self._bound = False
         self._stop()
-        self._flow.suspend()
+        self.flow.suspend()
         if self._requests is not None:
             self._start(pause)
 
     def finish(self, failure: Exception | None) -> None:
         """End the subscription, for its consumer too."""
+        if self.ended:
+            return
         self.ended = True
-        self._unbind()
-        self._stop()
-        self._flow.finish()
+        self._leave()
+        # A request that is out is not given up: if it is granted, the server is told.
+        if not self._asking:
+            self._stop()
+        self.flow.finish()
         self._buffer.finish(failure)
-        self._grant(failure)
+        self._grant(SessionClosed() if failure is None else failure)
 
     def has(self, key: Key) -> bool:
         """Whether the subscription stands under a key."""
         return self._bound and key == self._key
 
-    async def tell(self) -> None:
-        """Tell the server that the subscription is not needed any more."""
-        requests, unsubscribe = self._requests, self._source.unsubscribe
-        if requests is None or unsubscribe is None or not self._bound:
+    def farewell(self) -> Coroutine[Any, Any, None] | None:
+        """Return what tells the server that the subscription is not needed any more."""
+        if not self._bound or self._requests is None:
+            return None
+        return self._tell(self._requests, self._key)
+
+    async def _tell(self, requests: Requests, key: Key) -> None:
+        unsubscribe = self._source.unsubscribe
+        if unsubscribe is None:
             return
-        key = self._key
-        self._unbind()
         try:
             await unsubscribe(requests, key)
-        except FeedError:
-            return  # the connection ended, or the server knows nothing of it
+        except Exception as failure:  # noqa: BLE001 - it has ended on our side all the same
+            # The connection ended, or the server knows nothing of it.
+            logger.debug("unsubscribing failed: %s", type(failure).__name__)
 
     # Subscribing.
 
     def _start(self, pause: float) -> None:
+        # At once: with some protocols, items come without being asked for.
+        self._registry.expect()
         self._task = self._spawn(self._subscribe(self._requests, pause))
+        self._task.add_done_callback(lambda _: self._registry.unexpect())
 
     def _stop(self) -> None:
         if self._task is not None:
@@ -135,14 +155,14 @@ class Seat:
 
     async def _subscribe(self, requests: Requests | None, pause: float) -> None:
         assert requests is not None  # noqa: S101 - for the type checker
-        self._registry.expected += 1
-        try:
-            await asyncio.sleep(pause)
-            key = await self._asked(requests)
-        finally:
-            self._registry.expected -= 1
-        self._task = None
-        if key is not None:
+        await asyncio.sleep(pause)
+        key = await self._asked(requests)
+        if key is None:
+            return
+        if self.ended:
+            await self._tell(requests, key[0])
+        else:
+            self._task = None
             self._stand(key[0])
 
     async def _asked(self, requests: Requests) -> tuple[Key] | None:
@@ -150,29 +170,45 @@ class Seat:
         pause = PAUSE
         while True:
             await self._pace.turn()
-            try:
-                return (await self._source.subscribe(requests),)
-            except (CallTimeout, CallLost):
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, MAX_PAUSE)
-            except Exception as failure:  # noqa: BLE001 - told to the consumer
-                self._refused(failure)
-                return None
+            key = await self._asked_once(requests)
+            if key is not None or self.ended:
+                return key
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)
+
+    async def _asked_once(self, requests: Requests) -> tuple[Key] | None:
+        self._asking = True
+        try:
+            return (await self._source.subscribe(requests),)
+        except (CallTimeout, CallLost, OutboxFull, StoreError, SessionClosed):
+            # Where the session has ended, the channel ends this too.
+            return None
+        except Exception as failure:  # noqa: BLE001 - told to the consumer
+            self._refused(failure)
+            return None
+        finally:
+            self._asking = False
 
     def _stand(self, key: Key) -> None:
         """Take note that the server has granted the subscription."""
-        if key in self._registry.by_key:
+        try:
+            taken = key in self._registry.by_key
+        except TypeError:
+            text = "The server answered with something that cannot be a key."
+            self._refused(SubscribeRefused(text))
+            return
+        if taken:
             text = "Another subscription of this channel has the same key; share it."
             self._refused(SubscribeRefused(text))
             return
         self._key, self._bound = key, True
-        self._flow.resume()
-        deliver = self._flow.deliver
+        self.flow.resume()
+        deliver = self.flow.deliver
         if self._source.stale_after is not None:
             deliver = self._deliver
             self._heard = self._clock()
             self._watch()
-        self._registry.bind(key, deliver)
+        self._registry.bind(key, deliver, self.flow.interrupted)
         self._grant(None)
 
     def _refused(self, failure: Exception) -> None:
@@ -186,16 +222,16 @@ class Seat:
         if not self.granted.done():
             self.granted.set_result(failure)
 
-    def _unbind(self) -> None:
+    def _leave(self) -> None:
         if self._bound:
-            self._registry.unbind(self._key)
+            self._registry.leave(self._key)
             self._bound = False
 
     # Silence.
 
     def _deliver(self, value: Any) -> None:
         self._heard = self._clock()
-        self._flow.deliver(value)
+        self.flow.deliver(value)
 
     def _watch(self) -> None:
         stale_after = self._source.stale_after
@@ -210,7 +246,7 @@ class Seat:
         if self._clock() < self._heard + stale_after:
             self._watch()
         elif self._source.probe is None:
-            self.renew(0.0)
+            self._revive()
         else:
             self._task = self._spawn(self._probe(self._requests))
 
@@ -220,11 +256,19 @@ class Seat:
         since = self._heard
         try:
             alive = await self._source.probe(requests)
-        except FeedError:
+        except Exception as failure:  # noqa: BLE001 - a user's callable, or no answer
+            logger.debug("a probe failed: %s", type(failure).__name__)
             alive = False
         self._task = None
         if alive or self._heard > since:
             self._heard = self._clock()
             self._watch()
         else:
-            self.renew(0.0)
+            self._revive()
+
+    def _revive(self) -> None:
+        """Subscribe again, for the stream is deaf; first end what may wake up."""
+        farewell = self.farewell()
+        if farewell is not None:
+            _ = self._spawn(farewell)
+        self.renew(0.0)
