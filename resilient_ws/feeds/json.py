@@ -38,7 +38,8 @@ def _chosen() -> tuple[Loads, Dumps]:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # In ASCII: a half of a surrogate pair could not be sent as UTF-8.
+    return json.dumps(value, separators=(",", ":"))
 
 
 _loads_and_dumps: Final = _chosen()

@@ -7,9 +7,18 @@ Solana and Substrate have them, survive drops.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from functools import partial
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeGuard,
+    TypeVar,
+    cast,
+)
 
 from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.channel import Channel
@@ -20,16 +29,24 @@ from resilient_ws.feeds.json import (
     is_object,
     loads as default_loads,
 )
+from resilient_ws.feeds.methods import INTERNAL_ERROR, Methods, internal_error
 from resilient_ws.feeds.protocol import Answer, Ignore, Item, Plain, Reply, Route
 from resilient_ws.feeds.source import Source
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Hashable,
+    )
     from types import TracebackType
     from typing import Self
 
     from resilient_ws.feeds.json import Dumps, Loads
+    from resilient_ws.feeds.methods import Later, Response
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.requests import Requests
     from resilient_ws.feeds.source import Continuity, Key
@@ -46,10 +63,8 @@ C = TypeVar("C")
 
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
-#: Error codes of JSON-RPC 2.0, section 5.1.
-INVALID_REQUEST: Final = -32600
-METHOD_NOT_FOUND: Final = -32601
-INTERNAL_ERROR: Final = -32603
+#: Parts of a batch that are looked at; one with more is none of ours.
+MAX_PARTS: Final = 100_000
 
 
 def never(_: str) -> bool:
@@ -86,15 +101,25 @@ class Wire(Plain):
         self._loads = loads
         self._dumps = dumps
         self._item_of = item_of
-        #: What the server may call, by name.
-        self.methods: dict[str, Callable[..., Any]] = {}
+        self.methods: Final = Methods()
 
     def route(self, message: Message) -> Route | Sequence[Route]:
         """Tell where a message, or each part of a batch, belongs."""
         data = self._loads(message)
-        if is_array(data):
-            return [self._part(part) for part in data] or Ignore(odd="an empty batch")
-        return self._part(data)
+        if not is_array(data):
+            return self._part(data)
+        if not 0 < len(data) <= MAX_PARTS:
+            return Ignore(odd=f"a batch of {len(data)}")
+        routes: list[Route] = []
+        responses: list[Response | Later] = []
+        for part in data:
+            if _is_request(part):
+                responses.append(self.methods.respond(part))
+            else:
+                routes.append(self._part(part))
+        if responses:
+            routes.append(self._answer(responses, one=False))
+        return routes
 
     def request(self, id: int | None, method: str, params: Params) -> dict[str, Any]:
         """Return a request, or without an id a notification."""
@@ -119,12 +144,9 @@ class Wire(Plain):
             return self._reply(part)
         if not isinstance(method, str):
             return Ignore(odd="a method that is not a string")
-        called = self.methods.get(method)
-        if "id" in part:
-            return Answer(self._served(part["id"], called, part.get("params")))
-        if called is not None:
-            return Answer(self._served(None, called, part.get("params")))
-        return Item(*self._item_of(method, part.get("params")))
+        if "id" not in part and method not in self.methods:
+            return Item(*self._item_of(method, part.get("params")))
+        return self._answer([self.methods.respond(part)], one=True)
 
     def _reply(self, part: dict[str, Any]) -> Route:
         number, error = part.get("id"), part.get("error")
@@ -132,43 +154,68 @@ class Wire(Plain):
             return Ignore(odd=f"an answer without an id of ours{_code_of(error)}")
         if error is None and "result" in part:
             return Reply(number, part["result"])
-        if is_object(error):
-            return Reply(number, error=_rpc_error(error))
-        return Reply(number, error=RPCError(INTERNAL_ERROR, "the answer has no result"))
+        odd = None
+        if error is None:
+            odd = "an answer without a result"
+        elif not is_object(error):
+            odd = "an error that is not an object"
+        elif part.get("result") is not None:
+            odd = "a result and an error at once"
+        return Reply(number, error=_rpc_error(error, odd), odd=odd)
 
     # Requests from the server.
 
-    async def _served(
-        self, id: Any, called: Callable[..., Any] | None, params: Any
+    def _answer(self, responses: list[Response | Later], *, one: bool) -> Route:
+        """Return the answer to one request, or to those of a batch."""
+        if any(callable(response) for response in responses):
+            return Answer(_Lazy(partial(self._made, responses, one=one)))
+        text = self._text(cast("list[Response]", responses), one=one)
+        return Ignore() if text is None else Answer(text)
+
+    async def _made(
+        self, responses: list[Response | Later], *, one: bool
     ) -> Message | None:
-        """Call a method for the server, and return the answer."""
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": id}
+        made = [await one() if callable(one) else one for one in responses]
+        return self._text(made, one=one)
+
+    def _text(self, responses: list[Response], *, one: bool) -> Message | None:
+        wanted = [response for response in responses if response is not None]
+        if not wanted:
+            return None
         try:
-            result = _call(called or _missing, params)
-            if inspect.isawaitable(result):
-                result = await result
-            answer["result"] = result
-        except RPCError as error:
-            answer["error"] = {"code": error.code, "message": error.message}
-            if error.data is not None:
-                answer["error"]["data"] = error.data
-        except Exception as failure:  # noqa: BLE001 - the server is told; so is the log
-            text = f"{type(failure).__name__}"
-            answer["error"] = {"code": INTERNAL_ERROR, "message": text}
-        return None if id is None else self.encoded(answer)
+            return self._dumps(wanted[0] if one else wanted)
+        except Exception:  # noqa: BLE001 - a result that cannot be JSON
+            safe = [self._encodable(response) for response in wanted]
+            return self._dumps(safe[0] if one else safe)
+
+    def _encodable(self, response: dict[str, Any]) -> Response:
+        try:
+            self._dumps(response)
+        except Exception as failure:  # noqa: BLE001 - the server is told
+            return internal_error(response["id"], failure)
+        return response
 
 
-def _missing(*_: Any, **__: Any) -> Any:
-    raise RPCError(METHOD_NOT_FOUND, "Method not found")
+class _Lazy:
+    """An answer that is made when it is awaited, and not before."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], Awaitable[Message | None]]) -> None:
+        self._make = make
+
+    def __await__(self) -> Generator[Any, Any, Message | None]:
+        return self._make().__await__()
 
 
-def _call(called: Callable[..., Any], params: Any) -> Any:
-    if is_object(params):
-        return called(**params)
-    return called(*params) if is_array(params) else called()
+def _is_request(part: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a part of a batch asks for a response."""
+    return is_object(part) and isinstance(part.get("method"), str) and "id" in part
 
 
-def _rpc_error(error: dict[str, Any]) -> RPCError:
+def _rpc_error(error: Any, odd: str | None = None) -> RPCError:
+    if not is_object(error):
+        return RPCError(INTERNAL_ERROR, odd or "", error)
     code, text = error.get("code"), error.get("message")
     return RPCError(
         code if isinstance(code, int) else INTERNAL_ERROR,
@@ -338,7 +385,7 @@ class Client:
                 result; an ``RPCError`` that it raises is the error, and any other
                 exception is answered with -32603.
         """
-        self._wire.methods[name] = function
+        self._wire.methods.register(name, function)
 
     async def subscribe(
         self,
