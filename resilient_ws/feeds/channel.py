@@ -16,7 +16,7 @@ import attrs
 
 from resilient_ws.events import SessionClosed
 from resilient_ws.feeds.buffer import Buffer
-from resilient_ws.feeds.calls import Calls
+from resilient_ws.feeds.calls import Calls, value_of
 from resilient_ws.feeds.errors import CallTimeout, renewed
 from resilient_ws.feeds.flow import Flow
 from resilient_ws.feeds.heartbeat import Heartbeat
@@ -28,6 +28,7 @@ from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.protocol import Everything, Plain
 from resilient_ws.feeds.pump import Pump
 from resilient_ws.feeds.registry import Registry
+from resilient_ws.feeds.replacing import Replacements
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.roster import Roster
 from resilient_ws.feeds.routing import Router
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.calls import Id, Outcome
     from resilient_ws.feeds.links import Link
     from resilient_ws.feeds.oddities import MessageOdd
-    from resilient_ws.feeds.protocol import Ended, Protocol, Reset, Rotate
+    from resilient_ws.feeds.protocol import Ended, Protocol, Reset
     from resilient_ws.feeds.source import Gap
     from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.protocol.message import Message
@@ -64,12 +65,8 @@ logger = logging.getLogger("resilient_ws")
 _NOT_ENTERED: Final = "Enter the channel first: async with Channel(...) as channel."
 
 
-async def _nothing(_: Requests) -> None:
-    """Ask for nothing: what comes, comes."""
-
-
 #: The stream of a listener: all that comes, with a gap at each drop.
-_ALL: Final[Source[Any, Any]] = Source(subscribe=_nothing)
+_ALL: Final[Source[Any, Any]] = Source()
 
 
 class Channel:
@@ -160,14 +157,28 @@ class Channel:
         self._registry = Registry(self._early, clock, self._on_unknown)
         self._pace = Pace(self._rate)
         self._outgoing = Outgoing(self._turns, self._log, self._spawn)
-        self._heartbeat = Heartbeat(self._protocol, self._outgoing, self._spawn)
+        replacements = self._replacements = Replacements(
+            self._session,
+            self._protocol,
+            self._links,
+            self._spawn,
+            settle=self._outgoing.settled,
+            complain=lambda what: self._oddities.count("malformed", what),
+        )
+        self._heartbeat = Heartbeat(
+            self._protocol,
+            self._outgoing,
+            self._spawn,
+            received=lambda: self._session.statistics().messages_received,
+            dead=replacements.replace,
+        )
         self._router = Router(
             self._protocol,
             registry=self._registry,
             calls=self._calls,
             oddities=self._oddities,
             on_ended=self._ended,
-            on_rotate=self._rotate,
+            on_rotate=lambda rotate: replacements.replace(rotate.reason, rotate.url),
             on_reset=self._reset,
             send=self._send,
         )
@@ -236,20 +247,22 @@ class Channel:
 
     async def _login(self, connection: Connection) -> None:
         """Log in on a new connection: the ``on_open`` of the session."""
-        resume, self._resume = self._resume, True
-        await self._protocol.login(connection, resume)
+        await self._protocol.login(connection, self._resume)
+        self._resume = True
 
     # What the pump and the router tell.
 
     def _opened(self, epoch: int) -> None:
         link = self._links.opened(epoch)
         requests = self._requests(link)
+        self._registry.opened()
         self._roster.opened(requests)
         self._heartbeat.start(link)
 
     def _lost(self) -> None:
         link = self._links.ended()
         self._heartbeat.stop()
+        self._replacements.forget()
         if link is None:
             return
         self._calls.lost(link)
@@ -271,12 +284,9 @@ class Channel:
         else:
             self._roster.leave(member, ended.because)
 
-    def _rotate(self, rotate: Rotate) -> None:
-        self._session.reconnect(rotate.reason, rotate.url)
-
     def _reset(self, reset: Reset) -> None:
         self._resume = reset.resume
-        self._session.reconnect(reset.reason)
+        self._replacements.reset(reset.reason)
 
     def _send(self, message: Message | Awaitable[Message | None]) -> None:
         """Send a message on this connection, at once or when it is made."""
@@ -394,6 +404,36 @@ class Channel:
                 await farewell
 
         return Subscription(name, items, flow, close)
+
+    async def ask(
+        self,
+        id: Id,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        repeat: bool = False,
+    ) -> Any:
+        """Send one request, and return the value of its ``Reply``.
+
+        Args:
+            id: What the reply will name: of ``new_id``, or the protocol's own.
+            message: The request.
+            timeout: Seconds for all of it, by default those of the channel. Without an
+                open connection the request waits for one as long.
+            repeat: Whether it may be executed twice: it then goes out again when its
+                connection ends.
+
+        Raises:
+            CallLost: The connection ended before the answer came.
+            CallTimeout: No answer came in time.
+            FeedError: The server answered with an error.
+            ResilientWSError: The session has ended.
+
+        Cancellation:
+            The answer is no longer expected; the server may carry the request out.
+        """
+        (outcome,) = await self.call([id], message, timeout=timeout, repeat=repeat)
+        return value_of(outcome)
 
     async def call(
         self,

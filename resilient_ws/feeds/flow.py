@@ -73,6 +73,7 @@ class Flow(Generic[T, C]):
         spawn: Callable[[Any], asyncio.Task[None]],
     ) -> None:
         self._parse = source.parse
+        self._begins_at = source.begins_at
         self._follows = source.follows
         self._has_history = source.backfill is not None
         self._refill = refill and self._has_history
@@ -94,6 +95,8 @@ class Flow(Generic[T, C]):
     def resume(self) -> None:
         """Begin with what arrives on a new subscription; close the holes before it."""
         self._cancel()
+        if self.order.cursor is None and self._begins_at is not None:
+            self.order.cursor = self._begins_at()
         self._close_holes()
 
     def suspend(self) -> None:

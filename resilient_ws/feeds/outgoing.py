@@ -37,7 +37,16 @@ class Outgoing:
         spawn: Starts the task that makes an answer.
     """
 
-    __slots__ = ("_line", "_log", "_making", "_spawn", "_turns", "_wake", "dropped")
+    __slots__ = (
+        "_idle",
+        "_line",
+        "_log",
+        "_making",
+        "_spawn",
+        "_turns",
+        "_wake",
+        "dropped",
+    )
 
     def __init__(
         self, turns: Turns, log: Seldom, spawn: Callable[[Any], asyncio.Task[None]]
@@ -48,6 +57,7 @@ class Outgoing:
         self._making = 0
         self._line: deque[tuple[Link, Message]] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._idle = asyncio.Event()
         #: Messages that were not sent.
         self.dropped = 0
 
@@ -74,6 +84,7 @@ class Outgoing:
 
     def put(self, link: Link, message: Message) -> None:
         """Send a message soon. Never waits."""
+        self._idle.clear()
         self._line.append((link, message))
         if len(self._line) * 2 == MAX_WAITING:
             self._turns.due = True
@@ -82,6 +93,10 @@ class Outgoing:
             self.dropped += 1
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+    async def settled(self) -> None:
+        """Wait until nothing waits to be sent."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Send what comes, until cancelled."""
@@ -92,6 +107,7 @@ class Outgoing:
                     self.dropped += 1
                 else:
                     await self._send(link, message)
+            self._idle.set()
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
 

@@ -2,12 +2,14 @@
 
 Rules: keys belong to one connection, and are forgotten with it. An item whose key is
 not known yet is held for a short time while a subscription is being made, because some
-servers send items before they answer the request for them. What cannot be held is a
-hole in its subscription, and the subscription is told.
+servers send items before they answer the request for them; and on a new connection,
+because some send them unasked. What cannot be held is a hole in its subscription, and
+the subscription is told.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     Deliver: TypeAlias = Callable[[Any], None]
 
 
-#: Seconds for which an item of an unknown key is held.
+#: The key of a subscription to all that no other one has.
+REST: Final = object()
+#: Seconds for which an item of an unknown key is held, and a connection is new.
 HOLD: Final = 5.0
 #: Keys that were given up on a connection, whose last items are no surprise.
 MAX_LEFT: Final = 1000
@@ -42,6 +46,7 @@ class Registry:
         "_left",
         "_limit",
         "_lost",
+        "_new",
         "_on_unknown",
         "by_key",
     )
@@ -58,8 +63,14 @@ class Registry:
         # An ordered set.
         self._left: dict[Key, None] = {}
         self._expected = 0
+        # Until when the connection is new.
+        self._new = -math.inf
         #: The callable for each key; the pump reads it for each item.
         self.by_key: dict[Key, Deliver] = {}
+
+    def opened(self) -> None:
+        """Take note of a new connection."""
+        self._new = self._clock() + HOLD
 
     def expect(self) -> None:
         """Take note that one more subscription is being made."""
@@ -68,7 +79,7 @@ class Registry:
     def unexpect(self) -> None:
         """Take note that a subscription is made, or given up."""
         self._expected -= 1
-        if not self._expected:
+        if not self._expected and self._clock() > self._new:
             self._forget()
 
     def hold(self, key: Key, value: Any) -> bool:
@@ -76,9 +87,10 @@ class Registry:
         self._expire()
         if key in self._left:
             return True  # it was on its way when the server was told
-        if not self._expected:
+        now = self._clock()
+        if not self._expected and now > self._new:
             return False
-        self._early.append((self._clock(), key, value))
+        self._early.append((now, key, value))
         if len(self._early) > self._limit:
             self._lose()
         return True
@@ -98,7 +110,7 @@ class Registry:
             on_lost()
         held, self._early = self._early, deque()
         for entry in held:
-            if entry[1] == key:
+            if key is REST or entry[1] == key:
                 deliver(entry[2])
             else:
                 self._early.append(entry)

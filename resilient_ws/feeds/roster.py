@@ -50,7 +50,10 @@ class Roster:
     def opened(self, requests: Requests) -> None:
         """Tell that a connection is open."""
         for member in tuple(self._members):
-            member.opened(requests)
+            if member.ended:
+                self.leave(member, None)  # the server refused it
+            else:
+                member.opened(requests)
 
     def lost(self) -> None:
         """Tell that the connection has ended."""

@@ -18,6 +18,7 @@ from resilient_ws.feeds.protocol import (
     Reset,
     Rotate,
 )
+from resilient_ws.feeds.registry import REST
 
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class Router:
 
     def _item(self, item: Item) -> None:
         self.items += 1
-        deliver = self._registry.by_key.get(item.key)
+        by_key = self._registry.by_key
+        deliver = by_key.get(item.key) or by_key.get(REST)
         if deliver is not None:
             deliver(item.value)
         elif not self._registry.hold(item.key, item.value) and not self.listeners:

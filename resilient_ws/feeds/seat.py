@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from resilient_ws.errors import OutboxFull, StoreError
 from resilient_ws.events import SessionClosed
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
+from resilient_ws.feeds.registry import REST
 
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Seat:
         self._spawn = spawn
         self._task: asyncio.Task[None] | None = None
         self._requests: Requests | None = None
-        self._key: Key = None
+        self._keys: tuple[Key, ...] = ()
         self._bound = False
         # Whether the server may have got the request, and has not answered.
         self._asking = False
@@ -81,7 +82,7 @@ class Seat:
     def opened(self, requests: Requests) -> None:
         """Subscribe on a new connection."""
         self._requests = requests
-        self._start(0.0)
+        self._begin(0.0)
 
     def lost(self) -> None:
         """Take note that the connection has ended, and the subscription with it."""
@@ -97,12 +98,13 @@ class Seat:
     def renew(self, pause: float = PAUSE) -> None:
         """Subscribe again on the same connection: the server ended the stream."""
         if self._bound:
-            self._registry.unbind(self._key)
+            for key in self._keys:
+                self._registry.unbind(key)
             self._bound = False
         self._stop()
         self.flow.suspend()
         if self._requests is not None:
-            self._start(pause)
+            self._begin(pause)
 
     def finish(self, failure: Exception | None) -> None:
         """End the subscription, for its consumer too."""
@@ -119,13 +121,13 @@ class Seat:
 
     def has(self, key: Key) -> bool:
         """Whether the subscription stands under a key."""
-        return self._bound and key == self._key
+        return self._bound and key in self._keys
 
     def farewell(self) -> Coroutine[Any, Any, None] | None:
         """Return what tells the server that the subscription is not needed any more."""
         if not self._bound or self._requests is None:
             return None
-        return self._tell(self._requests, self._key)
+        return self._tell(self._requests, self._keys[0])
 
     async def _tell(self, requests: Requests, key: Key) -> None:
         unsubscribe = self._source.unsubscribe
@@ -138,6 +140,13 @@ class Seat:
             logger.debug("unsubscribing failed: %s", type(failure).__name__)
 
     # Subscribing.
+
+    def _begin(self, pause: float) -> None:
+        if self._source.subscribe is None:
+            # At once: the items of a stream that comes unasked may be next.
+            self._stand(tuple(self._source.keys) or (REST,))
+        else:
+            self._start(pause)
 
     def _start(self, pause: float) -> None:
         # At once: with some protocols, items come without being asked for.
@@ -163,7 +172,7 @@ class Seat:
             await self._tell(requests, key[0])
         else:
             self._task = None
-            self._stand(key[0])
+            self._stand(key)
 
     async def _asked(self, requests: Requests) -> tuple[Key] | None:
         """Ask until the server answers; return the key, ``None`` if it refused."""
@@ -177,10 +186,11 @@ class Seat:
             pause = min(2 * pause, MAX_PAUSE)
 
     async def _asked_once(self, requests: Requests) -> tuple[Key] | None:
+        assert self._source.subscribe is not None  # noqa: S101 - for the type checker
         self._asking = True
         try:
             return (await self._source.subscribe(requests),)
-        except (CallTimeout, CallLost, OutboxFull, StoreError, SessionClosed):
+        except (CallTimeout, CallLost, OutboxFull, StoreError, SessionClosed, OSError):
             # Where the session has ended, the channel ends this too.
             return None
         except Exception as failure:  # noqa: BLE001 - told to the consumer
@@ -189,10 +199,10 @@ class Seat:
         finally:
             self._asking = False
 
-    def _stand(self, key: Key) -> None:
+    def _stand(self, keys: tuple[Key, ...]) -> None:
         """Take note that the server has granted the subscription."""
         try:
-            taken = key in self._registry.by_key
+            taken = any(key in self._registry.by_key for key in keys)
         except TypeError:
             text = "The server answered with something that cannot be a key."
             self._refused(SubscribeRefused(text))
@@ -201,14 +211,15 @@ class Seat:
             text = "Another subscription of this channel has the same key; share it."
             self._refused(SubscribeRefused(text))
             return
-        self._key, self._bound = key, True
+        self._keys, self._bound = keys, True
         self.flow.resume()
         deliver = self.flow.deliver
         if self._source.stale_after is not None:
             deliver = self._deliver
             self._heard = self._clock()
             self._watch()
-        self._registry.bind(key, deliver, self.flow.interrupted)
+        for key in keys:
+            self._registry.bind(key, deliver, self.flow.interrupted)
         self._grant(None)
 
     def _refused(self, failure: Exception) -> None:
@@ -224,7 +235,8 @@ class Seat:
 
     def _leave(self) -> None:
         if self._bound:
-            self._registry.leave(self._key)
+            for key in self._keys:
+                self._registry.leave(key)
             self._bound = False
 
     # Silence.

@@ -463,13 +463,13 @@ class Supervisor:
         self.orders.take()
         why = f"The connection is replaced: {order.reason}."
         self._recovery.replaced(ConnectionLost(why, how="local"), self._loop.time())
-        await self._hang_up(wire)
+        await self._hang_up(wire, order.code)
         self.journal.replaced(wire, order.reason, opened)
 
-    async def _hang_up(self, wire: Wire) -> None:
+    async def _hang_up(self, wire: Wire, code: int = 1000) -> None:
         """Drain the outbox if the session closes, then close the connection."""
         closing = self.orders.closing()
-        order = closing or Close(drain=0)
+        order = closing or Close(code=code, drain=0)
         limit = self._settings.timeouts.close + (order.drain or 0.0)
         if closing is not None:
             self.life.become(State.CLOSING, because=closing.failure)

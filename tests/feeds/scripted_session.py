@@ -118,8 +118,11 @@ class ScriptedSession:
             return Sent(DeliveryState.WRITTEN, 1)
         return Sent(answer, 0)
 
-    def reconnect(self, reason: str, url: str | None = None) -> None:
+    def reconnect(
+        self, reason: str, url: str | None = None, *, code: int = 1000
+    ) -> None:
         self._check_open()
+        assert code == 1000
         self.reconnects.append((reason, url))
 
     def _check_open(self) -> None:

@@ -36,7 +36,9 @@ async def test_heartbeats_come_at_the_interval_that_the_protocol_names_each_time
     link = Links(session.session).opened(1)
     outgoing = Outgoing(Turns(), Seldom(str, now), asyncio.create_task)
     running = asyncio.create_task(outgoing.run())
-    heartbeat = Heartbeat(protocol, outgoing, asyncio.create_task)
+    heartbeat = Heartbeat(
+        protocol, outgoing, asyncio.create_task, received=lambda: 0, dead=print
+    )
     heartbeat.start(link)
     await asyncio.sleep(15.5)
     assert session.sent == [(1, "8"), (1, "12"), (1, "15")], "14 was left out"
