@@ -493,7 +493,9 @@ class Session:
         self._settings = self._settings.with_hook(hook)
         return hook
 
-    def reconnect(self, reason: str, url: str | None = None) -> None:
+    def reconnect(
+        self, reason: str, url: str | None = None, *, code: int = 1000
+    ) -> None:
         """Replace the connection now, without backoff; the session goes on.
 
         While the session is dialling already, this only changes the ``url``, if given.
@@ -501,14 +503,18 @@ class Session:
         Args:
             reason: Why, for the log and the events.
             url: Where the next attempt goes; later ones go where ``connect`` said.
+            code: The close code that the server gets (default 1000). Some servers keep
+                what they know of the client only where it is another, such as 4000.
 
         Raises:
             RuntimeError: ``Reconnect.once()`` allows only one connection.
             SecurityError: ``access`` does not allow the URL.
             SessionClosed: The session is closed.
-            ValueError: The URL is wrong.
+            ValueError: The URL is wrong, or the code may not be sent.
         """
         require(reason, str, "reason", "a str")
+        require(code, int, "code", "a whole number, such as 1000")
+        check_close(code, "")
         supervisor = self._entered()
         with NoFrames():
             if self._life.state.ending or supervisor.commands.end_session is not None:
@@ -518,7 +524,7 @@ class Session:
                 raise RuntimeError(msg)
             endpoint = None if url is None else self._settings.endpoint(url)
         if endpoint is not None or self._life.state is not State.CONNECTING:
-            supervisor.commands.give(Replace(reason=reason, url=endpoint))
+            supervisor.commands.give(Replace(reason=reason, url=endpoint, code=code))
 
     def retry_now(self) -> None:
         """End the wait before the next attempt; do nothing in other states.

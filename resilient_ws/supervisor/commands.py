@@ -51,10 +51,12 @@ class Replace:
     Attributes:
         reason: The reason that the user gave.
         url: The endpoint of the next attempt; ``None`` to leave the choice as it is.
+        code: The close code for the old connection.
     """
 
     reason: str
     url: Endpoint | None = None
+    code: int = 1000
 
 
 @attrs.frozen

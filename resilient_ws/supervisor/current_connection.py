@@ -264,17 +264,19 @@ class CurrentConnection:
         why = f"The connection is replaced: {command.reason}."
         because = ConnectionLost(why, how="local")
         self._recovery.note_replaced(because, now=self._loop.time())
-        await self._hang_up(wire)
+        await self._hang_up(wire, command.code)
         self._journal.report_replacement(wire, command.reason, opened_at, self._inbox)
 
-    async def _hang_up(self, wire: Wire) -> None:
+    async def _hang_up(self, wire: Wire, code: int = 1000) -> None:
         """Close the connection; if the session ends, drain the outbox first."""
         end = self._commands.end_session
         limit = self._settings.timeouts.close
         if end is not None:
             limit += end.drain or 0.0
             self._move_to(State.CLOSING, because=end.failure)
-        code, reason = (1000, "") if end is None else (end.code, end.reason)
+        reason = ""
+        if end is not None:
+            code, reason = end.code, end.reason
         try:
             async with asyncio.timeout(limit):
                 if end is not None and end.drain != 0:

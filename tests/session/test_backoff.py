@@ -387,6 +387,22 @@ async def test_reconnect_replaces_an_open_connection_without_backoff(
         assert session.statistics().drops == 0
 
 
+async def test_reconnect_says_goodbye_with_the_code_it_is_given(
+    server: ScriptedServer,
+) -> None:
+    async with resilient_ws.connect(server.url()) as session:
+        first = server.peer
+        session.reconnect("to be known again", code=4000)
+        await until(lambda: session.epoch == 2)
+        assert first.close_received == (4000, "")
+        with pytest.raises(ValueError, match="1005"):
+            session.reconnect("why", code=1005)
+        with pytest.raises(TypeError, match="code"):
+            session.reconnect("why", code="1000")  # type: ignore[arg-type]
+        assert session.epoch == 2
+    assert server.peer.close_received == (1000, "")
+
+
 async def test_orders_given_in_one_breath_are_one(server: ScriptedServer) -> None:
     async with ScriptedServer(hold) as other:
         server.play(rejecting(503))

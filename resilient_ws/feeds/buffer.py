@@ -1,0 +1,113 @@
+"""A bounded hand-over from a subscription's stream to its one consumer.
+
+Rules: whoever puts never waits, or waits in a task of its own; the consumer takes an
+item in the same step in which it wakes, so cancelling it loses nothing. What was put
+before the end is taken before the end is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from resilient_ws.feeds.errors import renewed
+from resilient_ws.feeds.turns import Turns
+
+
+X = TypeVar("X")
+
+
+class Buffer(Generic[X]):
+    """Items that wait for a consumer.
+
+    Args:
+        size: How many items may wait.
+        turns: Told when half as many wait, so that the consumer may run.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_failure",
+        "_half",
+        "_items",
+        "_room",
+        "_turns",
+        "_waiter",
+        "size",
+    )
+
+    def __init__(self, size: int, turns: Turns | None = None) -> None:
+        if size < 1:
+            raise ValueError(f"A buffer holds at least one item, not {size}.")
+        self.size = size
+        self._half = (size + 1) // 2
+        self._turns = Turns() if turns is None else turns
+        self._items: deque[X] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._ended = False
+        self._failure: Exception | None = None
+
+    def __len__(self) -> int:
+        """Count the items that wait."""
+        return len(self._items)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further item may be put."""
+        return len(self._items) >= self.size
+
+    def put(self, item: X) -> None:
+        """Add an item. The caller has looked whether there is room."""
+        items = self._items
+        items.append(item)
+        if len(items) == self._half:
+            self._turns.due = True
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def until_half_empty(self) -> None:
+        """Wait until half of the buffer is free."""
+        while len(self._items) * 2 > self.size:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def finish(self, failure: Exception | None) -> None:
+        """End the iteration behind the items that wait; raise ``failure`` if given."""
+        if self._ended:
+            return
+        self._ended = True
+        self._failure = failure
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def take(self) -> X:
+        """Return the next item; wait for it.
+
+        Raises:
+            Exception: What ended the stream.
+            RuntimeError: Another consumer waits.
+            StopAsyncIteration: The stream has ended.
+        """
+        if self._waiter is not None:
+            msg = "Another task reads this subscription; it has one consumer."
+            raise RuntimeError(msg)
+        while not self._items:
+            if self._failure is not None:
+                raise renewed(self._failure)
+            if self._ended:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        item = self._items.popleft()
+        room = self._room
+        if room is not None and len(self._items) * 2 <= self.size:
+            self._room = None
+            if not room.done():
+                room.set_result(None)
+        return item

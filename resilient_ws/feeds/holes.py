@@ -1,0 +1,107 @@
+"""What stands among the held items of a flow in the place of what is missing.
+
+Rules: a hole is made where something went missing, and never moved. What goes missing
+while a hole is being closed is another hole behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resilient_ws.feeds.errors import (
+    BackfillFailed,
+    ConsumerTooSlow,
+    FeedError,
+    NotBackfillable,
+    StreamReset,
+    Undecodable,
+)
+
+
+class Hole:
+    """Items that did not arrive, or perhaps did not.
+
+    Attributes:
+        because: Why nobody can have them; ``None`` as long as they may be fetched.
+        begun: Whether it is being closed.
+    """
+
+    __slots__ = ("because", "begun")
+
+    def __init__(self, because: FeedError | None = None) -> None:
+        self.because = because
+        self.begun = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether what goes missing now may be fetched with it."""
+        return self.because is None and not self.begun
+
+
+class Left(Hole):
+    """Items that a slow consumer left.
+
+    Attributes:
+        last: The position of the newest; at first, of the item before them.
+        count: How many they are.
+        is_open: Whether something of an unknown position is missing behind ``last``.
+    """
+
+    __slots__ = ("count", "is_open", "last")
+
+    def __init__(self, last: Any) -> None:
+        super().__init__()
+        self.last = last
+        self.count = 0
+        self.is_open = False
+
+    @property
+    def is_new(self) -> bool:
+        """What goes missing now can be fetched; what was left is left for good."""
+        return False
+
+
+def after(cursor: Any) -> Any:
+    """Return the position behind one: known where positions are numbers."""
+    return cursor + 1 if isinstance(cursor, int) else None
+
+
+def before(cursor: Any) -> Any:
+    """Return the position before one: known where positions are numbers."""
+    return cursor - 1 if isinstance(cursor, int) else None
+
+
+def too_slow() -> FeedError:
+    """Return the reason for what a slow consumer left."""
+    return ConsumerTooSlow("The buffer of the subscription was full.")
+
+
+def was_reset() -> FeedError:
+    """Return the reason for what was missed before a new count."""
+    return StreamReset("The server began its count anew.")
+
+
+def no_history() -> FeedError:
+    """Return the reason for what cannot be fetched."""
+    return NotBackfillable("The stream has no history that could be fetched.")
+
+
+def unfilled() -> FeedError:
+    """Return the reason for what was asked for and did not come."""
+    return BackfillFailed("What the server returned for the hole does not fill it.")
+
+
+def failed(failure: Exception) -> FeedError:
+    """Return the reason for what could not be fetched."""
+    kind = type(failure).__name__
+    error = BackfillFailed(f"What was missed could not be fetched: {kind}.")
+    error.__cause__ = failure.with_traceback(None)
+    return error
+
+
+def undecodable(failure: Exception) -> FeedError:
+    """Return the reason for an item that could not be read."""
+    kind = type(failure).__name__
+    error = Undecodable(f"An item could not be decoded: {kind}.")
+    error.__cause__ = failure.with_traceback(None)
+    return error

@@ -1,0 +1,59 @@
+"""How feeds read and write JSON: msgspec where it is installed, else ``json``.
+
+Numbers are exact: integers of any length stay integers. orjson is not used by itself,
+because it turns integers beyond 64 bits into floats. Pass ``loads=`` to choose it, or
+to have ``Decimal``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, TypeGuard
+
+
+Loads: TypeAlias = Callable[[str | bytes], Any]
+#: JSON-RPC servers expect text messages, so an encoder returns a ``str``.
+Dumps: TypeAlias = Callable[[Any], str | bytes]
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Whether a decoded value is an array."""
+    return isinstance(value, list)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a decoded value is an object."""
+    return isinstance(value, dict)
+
+
+def object_in(message: str | bytes) -> dict[str, Any]:
+    """Return the object that a message is, or an empty one if it is anything else.
+
+    For what waits for one message among others, and must not fail because of them.
+    """
+    try:
+        value = loads(message)
+    except Exception:  # noqa: BLE001 - decoders differ, and RecursionError is among them
+        return {}
+    return value if is_object(value) else {}
+
+
+def _chosen() -> tuple[Loads, Dumps]:
+    """Return the fastest decoder that is installed, and its encoder."""
+    try:
+        import msgspec  # noqa: PLC0415 - an extra
+    except ImportError:
+        return json.loads, _dumps
+    encode = msgspec.json.Encoder().encode
+    return msgspec.json.Decoder().decode, lambda value: encode(value).decode()
+
+
+def _dumps(value: Any) -> str:
+    # In ASCII: a half of a surrogate pair could not be sent as UTF-8.
+    return json.dumps(value, separators=(",", ":"))
+
+
+_loads_and_dumps: Final = _chosen()
+loads: Final = _loads_and_dumps[0]
+dumps: Final = _loads_and_dumps[1]

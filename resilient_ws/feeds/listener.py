@@ -1,0 +1,78 @@
+"""A stream of all that comes on a channel, whoever asked for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.feeds.buffer import Buffer
+    from resilient_ws.feeds.flow import Flow
+    from resilient_ws.feeds.requests import Requests
+    from resilient_ws.feeds.source import Key
+
+
+class Listener:
+    """Takes its place among the seats of a channel, and asks the server for nothing.
+
+    Args:
+        select: Tells whether an item is wanted; ``None`` for all.
+        flow: What becomes of its items.
+        buffer: Where they wait.
+        listeners: Those who are called with each item.
+    """
+
+    def __init__(
+        self,
+        select: Callable[[Any], object] | None,
+        flow: Flow[Any, Any],
+        buffer: Buffer[Any],
+        listeners: list[Callable[[Any], None]],
+    ) -> None:
+        self._select = select
+        self.flow = flow
+        self._buffer = buffer
+        self._listeners = listeners
+        listeners.append(self._deliver)
+        self.ended = False
+
+    def opened(self, _: Requests) -> None:
+        """Go on with what a new connection brings."""
+        self.flow.resume()
+
+    def lost(self) -> None:
+        """Take note that something may be missed from now."""
+        self.flow.suspend()
+
+    def interrupted(self) -> None:
+        """Take note that messages were lost on the way."""
+        self.flow.interrupted()
+
+    def has(self, _: Key) -> bool:
+        """Return that the server knows nothing of it."""
+        return False
+
+    def renew(self) -> None:
+        """Do nothing: no server ends it."""
+
+    def farewell(self) -> None:
+        """Return that the server need not be told: it knows nothing of it."""
+
+    def finish(self, failure: Exception | None) -> None:
+        """End the stream, for its consumer too."""
+        if not self.ended:
+            self.ended = True
+            self._listeners.remove(self._deliver)
+            self.flow.finish()
+            self._buffer.finish(failure)
+
+    def _deliver(self, value: Any) -> None:
+        try:
+            wanted = self._select is None or self._select(value)
+        except Exception as failure:  # noqa: BLE001 - told in the place of the item
+            self.flow.spoil(failure)
+            return
+        if wanted:
+            self.flow.deliver(value)

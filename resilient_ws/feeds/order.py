@@ -1,0 +1,137 @@
+"""What a subscription has put in order so far, and how an item stands to it.
+
+Rules: everything through the cursor was emitted, or named by a gap. What is emitted
+goes to the consumer's buffer; the caller has looked whether there is room, for an item
+or for a gap and the item behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from resilient_ws.feeds.holes import (
+    after,
+    before,
+    no_history,
+    unfilled,
+    was_reset,
+)
+from resilient_ws.feeds.identities import Identities
+from resilient_ws.feeds.source import Continuity, Gap
+
+
+if TYPE_CHECKING:
+    from resilient_ws.feeds.buffer import Buffer
+    from resilient_ws.feeds.errors import FeedError
+    from resilient_ws.feeds.source import Source
+
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+NEXT: Final = Continuity.NEXT
+REPEAT: Final = Continuity.REPEAT
+JUMP: Final = Continuity.JUMP
+RESET: Final = Continuity.RESET
+
+
+class Order(Generic[T, C]):
+    """The items of one subscription, in order.
+
+    Args:
+        name: What gaps call it.
+        source: How its items follow.
+        buffer: Where they wait for the consumer.
+        cursor: The position of the last item that the consumer had before.
+
+    Attributes:
+        gapped: Whether a gap whose end is not known is the last that was emitted:
+            whatever comes next follows it.
+        repeats: Items that came more than once.
+        gaps: Gaps that were emitted.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_cursor_of",
+        "_first_of",
+        "_follows",
+        "_has_history",
+        "_name",
+        "cursor",
+        "gapped",
+        "gaps",
+        "repeats",
+        "seen",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        source: Source[T, C],
+        buffer: Buffer[T | Gap],
+        cursor: C | None,
+    ) -> None:
+        self._name = name
+        self._buffer = buffer
+        self._cursor_of = source.cursor_of
+        self._first_of = source.first_of or source.cursor_of
+        self._follows = source.follows
+        self._has_history = source.backfill is not None
+        identity = source.identity
+        #: The identities of what was emitted or left.
+        self.seen = None if identity is None else Identities(identity, source.window)
+        self.cursor = cursor
+        self.gapped = False
+        self.repeats = 0
+        self.gaps = 0
+
+    def how(self, item: T) -> Continuity:
+        """Tell how an item stands to the last one."""
+        return self.how_behind(self.cursor, item)
+
+    def how_behind(self, last: C | None, item: T) -> Continuity:
+        """Tell how an item stands to the one at a position."""
+        if self.seen is not None and self.seen.has(item):
+            return REPEAT
+        return NEXT if self._follows is None else self._follows(last, item)
+
+    def position(self, item: T) -> C | None:
+        """Return the cursor of an item."""
+        return None if self._cursor_of is None else self._cursor_of(item)
+
+    def emit(self, item: T) -> None:
+        """Put an item behind the last."""
+        # What may raise comes first: an item is emitted altogether, or not at all.
+        cursor = self.cursor if self._cursor_of is None else self._cursor_of(item)
+        if self.seen is not None:
+            self.seen.add(item)
+        self.cursor = cursor
+        self.gapped = False
+        self._buffer.put(item)
+
+    def emit_as(self, how: Continuity, item: T) -> None:
+        """Put an item behind the last, and a gap before it unless it is the next."""
+        if how is NEXT:
+            self.emit(item)
+        elif how is RESET:
+            self.emit_behind_gap(item, was_reset())
+        else:
+            reason = unfilled() if self._has_history else no_history()
+            self.emit_behind_gap(item, reason)
+
+    def emit_behind_gap(self, item: T, because: FeedError) -> None:
+        """Put an item behind the last, and a gap before it."""
+        begin = None if self._first_of is None else self._first_of(item)
+        self.emit_gap(because, until=before(begin))
+        self.emit(item)
+
+    def emit_gap(self, because: FeedError, *, until: Any = None) -> None:
+        """Put a gap behind the last item, through a position if that is known."""
+        first = after(self.cursor)
+        if isinstance(first, int) and isinstance(until, int) and until < first:
+            until = None  # a count that began anew, or nothing that could be counted
+        gap = Gap(key=self._name, first_missing=first, until=until, because=because)
+        self.gaps += 1
+        self.gapped = True
+        self._buffer.put(gap)

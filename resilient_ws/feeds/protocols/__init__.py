@@ -1,0 +1,32 @@
+"""Wire protocols for a channel: each tells where a message belongs, and logs in.
+
+::
+
+    from resilient_ws import connect
+    from resilient_ws.feeds import Channel
+    from resilient_ws.feeds.protocols import GraphQL
+
+    graphql = GraphQL()
+    url = "wss://api.example.com/graphql"
+    session = connect(url, subprotocols=[GraphQL.SUBPROTOCOL])
+    async with Channel(session, graphql) as channel:
+        source = graphql.subscription("subscription { trades { price } }")
+        async for result in await channel.subscribe(source):
+            ...
+"""
+
+from resilient_ws.feeds.protocols.discord import Discord
+from resilient_ws.feeds.protocols.eventsub import EventSub
+from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
+from resilient_ws.feeds.protocols.pushed import PushedEvent
+from resilient_ws.feeds.protocols.slack import Slack
+
+
+__all__ = [
+    "Discord",
+    "EventSub",
+    "GraphQL",
+    "GraphQLError",
+    "PushedEvent",
+    "Slack",
+]

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+from resilient_ws.feeds.registry import HOLD, MAX_LEFT, Registry
+
+
+class Desk:
+    """A registry, what it delivered, and its clock."""
+
+    def __init__(self, early: int = 3) -> None:
+        self.time = 0.0
+        self.unknown = 0
+        self.lost = 0
+        self.registry = Registry(early, lambda: self.time, self.count)
+        self.got: list[Any] = []
+
+    def count(self) -> None:
+        self.unknown += 1
+
+    def lose(self) -> None:
+        self.lost += 1
+        assert not self.got, "the loss comes before the items"
+
+    def bind(self, key: Any) -> None:
+        self.registry.bind(key, self.got.append, self.lose)
+
+
+def test_items_that_come_before_their_key_are_held_and_come_first() -> None:
+    desk = Desk()
+    desk.registry.expect()
+    assert desk.registry.hold("a", 1)
+    assert desk.registry.hold("b", 2)
+    assert desk.registry.hold("a", 3)
+    desk.bind("a")
+    assert (desk.got, desk.lost, desk.unknown) == ([1, 3], 0, 0)
+    desk.registry.unexpect()
+    assert desk.unknown == 1, "that of b was for nobody"
+
+
+def test_nothing_is_held_when_no_subscription_is_being_made() -> None:
+    desk = Desk()
+    assert not desk.registry.hold("a", 1)
+    desk.registry.expect()
+    desk.registry.unexpect()
+    assert not desk.registry.hold("a", 1)
+
+
+def test_what_could_not_be_held_is_told_before_the_rest() -> None:
+    desk = Desk(early=3)
+    desk.registry.expect()
+    for number in range(5):
+        desk.registry.hold("a", number)
+    desk.bind("a")
+    assert (desk.got, desk.lost, desk.unknown) == ([2, 3, 4], 1, 2)
+
+
+def test_what_was_held_too_long_is_told_too() -> None:
+    desk = Desk()
+    desk.registry.expect()
+    desk.registry.hold("a", 1)
+    desk.time = HOLD + 1
+    desk.bind("a")
+    assert (desk.got, desk.lost, desk.unknown) == ([], 1, 1)
+
+
+def test_another_key_did_not_lose_anything() -> None:
+    desk = Desk(early=1)
+    desk.registry.expect()
+    desk.registry.hold("a", 1)
+    desk.registry.hold("b", 2)
+    desk.bind("b")
+    assert (desk.got, desk.lost) == ([2], 0)
+
+
+def test_a_flood_of_keys_is_not_remembered_and_all_are_told() -> None:
+    desk = Desk(early=3)
+    desk.registry.expect()
+    for number in range(10_000):
+        desk.registry.hold(number, number)
+    assert len(desk.registry._early) == 3
+    assert len(desk.registry._lost) <= 4
+    desk.bind("never came")
+    assert desk.lost == 1, "it cannot be known any more"
+    desk.registry.unexpect()
+    assert desk.unknown == 10_000
+
+
+def test_the_end_of_a_connection_forgets_everything() -> None:
+    desk = Desk()
+    desk.registry.expect()
+    desk.registry.hold("a", 1)
+    desk.bind("b")
+    desk.registry.leave("b")
+    desk.registry.clear()
+    assert desk.unknown == 1
+    assert not desk.registry.by_key
+    assert desk.registry.hold("b", 1), "it may be a key of the next connection"
+    desk.bind("b")
+    assert (desk.got, desk.lost) == ([1], 0)
+
+
+def test_the_last_items_of_a_key_that_was_left_are_no_surprise() -> None:
+    desk = Desk()
+    desk.bind("a")
+    desk.registry.leave("a")
+    assert desk.registry.hold("a", 1)
+    assert desk.unknown == 0
+    desk.bind("a")
+    assert desk.got == [], "what came between belongs to nobody"
+    desk.registry.by_key["a"](2)
+    assert desk.got == [2]
+
+
+def test_a_key_that_is_bound_again_misses_nothing() -> None:
+    desk = Desk()
+    desk.bind("a")
+    desk.registry.unbind("a")
+    desk.registry.expect()
+    desk.registry.hold("a", 1)
+    desk.bind("a")
+    assert desk.got == [1]
+
+
+def test_only_so_many_left_keys_are_remembered() -> None:
+    desk = Desk()
+    for number in range(MAX_LEFT + 10):
+        desk.bind(number)
+        desk.registry.leave(number)
+    assert not desk.registry.hold(9, "forgotten")
+    assert desk.registry.hold(10, "remembered")
