@@ -230,6 +230,10 @@ class Flow(Generic[T, C]):
 
     def _leave(self, left: Left, entry: T | Hole) -> None:
         """Take note of an item that is not kept."""
+        seen = self.order.seen
+        if seen is not None and not isinstance(entry, Hole) and not seen.add(entry):
+            self.order.repeats += 1
+            return
         if isinstance(entry, Hole) or self._follows is None:
             left.is_open = True  # nobody can tell the position of the last
         else:

@@ -10,14 +10,14 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from resilient_ws import ConnectionLost, State, Statistics
+from resilient_ws import ConnectionLost, State
 from resilient_ws.events import ConnectionDropped, ConnectionReplaced, SessionClosed
 from resilient_ws.inbox import Interruption
 from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from resilient_ws import Session
 
@@ -47,7 +47,6 @@ class ScriptedSession:
         self.on_send = None
         self.reconnects: list[tuple[str, str | None]] = []
         self.hooks: list[Callable[[Any], Awaitable[None]]] = []
-        self.callbacks: list[tuple[type[Any], Callable[[Any], object]]] = []
         self.failure: Exception | None = None
         #: Set to let ``send`` wait: the transport has no room.
         self.room = asyncio.Event()
@@ -74,14 +73,6 @@ class ScriptedSession:
         assert self.state is State.IDLE
         self.hooks.append(hook)
 
-    def on(self, event: type[Any], callback: Callable[[Any], object]) -> None:
-        self.callbacks.append((event, callback))
-        self._loop = asyncio.get_running_loop()
-
-    def statistics(self) -> Statistics:
-        waiting = sum(isinstance(item, str | bytes) for item in self._items)
-        return Statistics(inbox_messages=waiting)
-
     async def wait_until(self, state: State) -> None:
         if self.state is not state:
             self._check_open()
@@ -89,17 +80,18 @@ class ScriptedSession:
             self._waiters.append((state, waiter))
             await waiter
 
-    async def with_interruptions(self, *, drops: bool) -> AsyncIterator[Any]:
-        assert drops
-        while True:
-            while self._items:
-                yield self._items.popleft()
-            if self.state is State.CLOSED:
-                if self.failure is not None:
-                    raise self.failure
-                return
+    async def receive_many(self, *, interruptions: bool) -> Any:
+        assert interruptions
+        while not self._items:
+            self._check_open()
             self._wake.clear()
             await self._wake.wait()
+        if not isinstance(self._items[0], str | bytes):
+            return self._items.popleft()
+        batch: list[str | bytes] = []
+        while self._items and isinstance(self._items[0], str | bytes):
+            batch.append(self._items.popleft())
+        return batch
 
     async def send(self, message: str | bytes, *, epoch: int, confirm: str) -> Sent:
         assert confirm == "write"
@@ -155,13 +147,10 @@ class ScriptedSession:
 
     def replace(self) -> None:
         """The connection ends on request: there is no drop, and the next will open."""
-        replaced = ConnectionReplaced(
-            epoch=self.epoch, reason="asked", close=None, uptime=1.0
+        self._put(
+            ConnectionReplaced(epoch=self.epoch, reason="asked", close=None, uptime=1.0)
         )
         self._become(State.BACKOFF)
-        for event, callback in self.callbacks:
-            if isinstance(replaced, event):
-                self._loop.call_soon(callback, replaced)
 
     def receive(self, *messages: Any) -> None:
         """Messages have come; what is not text is sent as JSON."""

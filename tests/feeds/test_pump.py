@@ -66,14 +66,13 @@ async def test_discarded_messages_are_no_drop() -> None:
 async def test_the_end_of_a_replaced_connection_is_told_when_all_was_routed(
     unread: int,
 ) -> None:
-    """The stream shows nothing of it before the next connection is open."""
     session = ScriptedSession()
     session.open()
     desk = Desk(session.session)
     await turns()
-    session.replace()
     messages = [str(number) for number in range(unread)]
     session.receive(*messages)
+    session.replace()
     await turns()
     assert desk.told == [1, *messages, "lost"]
     session.open()
