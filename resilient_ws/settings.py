@@ -221,13 +221,11 @@ class Settings:
     def with_hook(self, hook: OnOpen) -> Settings:
         """Return the same settings with a hook that runs after ``on_open``."""
         first = self.on_open
-        if first is None:
-            both = hook
-        else:
 
-            async def both(connection: Connection) -> None:
+        async def both(connection: Connection) -> None:
+            if first is not None:
                 await first(connection)
-                await hook(connection)
+            await hook(connection)
 
         # Not ``evolve``, which would convert what was converted before.
         changed = copy.copy(self)
