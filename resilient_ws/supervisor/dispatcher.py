@@ -215,11 +215,12 @@ class Dispatcher:
     async def _run(self) -> None:
         """Run callbacks for events and messages, in one order, until ``finish``."""
         while True:
+            feeds = self._feeds
             if self._queue and self._is_due(self._queue.next_mark()):
                 await self._deliver(self._queue.pop())
-            elif self._feeds and self._inbox.must_yield:
+            elif feeds and self._inbox.must_yield:
                 await self._inbox.yield_to_loop()
-            elif self._feeds and (item := self._inbox.unread.take_item()) is not None:
+            elif feeds and (item := self._inbox.unread.take_item()) is not None:
                 message = self._received(item)
                 if message is not None:
                     await self._deliver(message)
@@ -227,7 +228,7 @@ class Dispatcher:
                 return
             else:
                 self._wake = self._loop.create_future()
-                if self._feeds:
+                if feeds:
                     self._inbox.set_waiter(self._wake)
                 await self._wake
 
@@ -235,13 +236,13 @@ class Dispatcher:
         self, item: Message | Interruption | ConnectionEnd
     ) -> MessageReceived | None:
         """Count an item taken from the inbox; if it is a message, return its event."""
+        # A tuple: testing against a union costs a message three times as much.
+        if isinstance(item, (str, bytes)):
+            self._taken += 1
+            return MessageReceived(data=item, epoch=self._inbox.unread.message_epoch)
         if isinstance(item, Interruption):
             self._skipped += item.discarded
-            return None
-        if not isinstance(item, str | bytes):
-            return None
-        self._taken += 1
-        return MessageReceived(data=item, epoch=self._inbox.unread.message_epoch)
+        return None
 
     async def _deliver(self, event: Event) -> None:
         """Run every callback of an event, in the order of registration."""
