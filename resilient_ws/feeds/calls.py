@@ -16,9 +16,9 @@ from resilient_ws.feeds.errors import CallLost, CallTimeout, renewed
 
 
 if TYPE_CHECKING:
+    from resilient_ws import Delivery
     from resilient_ws.feeds.errors import FeedError
     from resilient_ws.feeds.links import Link, Links
-    from resilient_ws.outbox.delivery import Delivery
     from resilient_ws.protocol.message import Message
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import attrs
 
-from resilient_ws.events import SessionClosed
+from resilient_ws import SessionClosed, State
 from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.calls import Calls, value_of
 from resilient_ws.feeds.errors import CallTimeout, renewed
@@ -37,7 +37,6 @@ from resilient_ws.feeds.seldom import Seldom
 from resilient_ws.feeds.source import Source
 from resilient_ws.feeds.subscription import Subscription
 from resilient_ws.feeds.turns import Turns
-from resilient_ws.state import State
 
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from resilient_ws.connection import Connection
+    from resilient_ws import Connection, Session
     from resilient_ws.feeds.calls import Id, Outcome
     from resilient_ws.feeds.links import Link
     from resilient_ws.feeds.oddities import MessageOdd
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.source import Gap
     from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.protocol.message import Message
-    from resilient_ws.session import Session
 
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from __future__ import annotations
 import copy
 from typing import TypeVar
 
-from resilient_ws.errors import ResilientWSError
+from resilient_ws import ResilientWSError
 
 
 __all__ = [

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from resilient_ws import Session
     from resilient_ws.feeds.json import Dumps, Loads
     from resilient_ws.feeds.methods import Later, Response
     from resilient_ws.feeds.oddities import MessageOdd
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.source import Continuity, Key
     from resilient_ws.feeds.subscription import Subscription
     from resilient_ws.protocol.message import Message
-    from resilient_ws.session import Session
 
 
 __all__ = ["Client", "Params"]

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from resilient_ws import DeliveryState
 from resilient_ws.feeds.errors import renewed
-from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:
-    from resilient_ws.outbox.delivery import Delivery
+    from resilient_ws import Delivery, Session
     from resilient_ws.protocol.message import Message
-    from resilient_ws.session import Session
 
 
 class Link:

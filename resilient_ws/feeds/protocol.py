@@ -15,7 +15,7 @@ from resilient_ws.protocol.message import Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resilient_ws.connection import Connection
+    from resilient_ws import Connection
 
 
 @attrs.define

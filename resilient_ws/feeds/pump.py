@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from resilient_ws.events import SessionClosed
-from resilient_ws.inbox import Interruption
-from resilient_ws.state import State
+from resilient_ws import Interruption, SessionClosed, State
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilient_ws import Session
     from resilient_ws.feeds.turns import Turns
     from resilient_ws.protocol.message import Message
-    from resilient_ws.session import Session
 
 
 class Pump:

@@ -15,15 +15,15 @@ import math
 import random
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.errors import ResilientWSError, SecurityError
+from resilient_ws import ResilientWSError, SecurityError
 
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from resilient_ws import Session
     from resilient_ws.feeds.links import Link, Links
     from resilient_ws.feeds.protocol import Protocol
-    from resilient_ws.session import Session
 
 
 #: Seconds that what waits to be sent may hold up a replacement.

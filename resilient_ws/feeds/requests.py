@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from resilient_ws import DeliveryState
 from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.errors import CallLost
-from resilient_ws.state import DeliveryState
 
 
 if TYPE_CHECKING:

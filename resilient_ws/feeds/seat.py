@@ -10,8 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from resilient_ws.errors import OutboxFull, StoreError
-from resilient_ws.events import SessionClosed
+from resilient_ws import OutboxFull, SessionClosed, StoreError
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
 from resilient_ws.feeds.registry import REST
 

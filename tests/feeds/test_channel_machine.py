@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -71,6 +72,11 @@ class Held:
     closed: bool = False
 
 
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, logger="resilient_ws")
+
+
 class ChannelMachine(RuleBasedStateMachine):
     """Plays both sides of a client, and judges what its user sees."""
 
@@ -79,7 +85,6 @@ class ChannelMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        logging.getLogger("resilient_ws").setLevel(logging.CRITICAL)
         self.loop = VirtualLoop()
         asyncio.set_event_loop(self.loop)
         self.session = ScriptedSession()

@@ -11,7 +11,7 @@ from resilient_ws.feeds.json import is_object, object_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resilient_ws.connection import Connection
+    from resilient_ws import Connection
 
 
 T = TypeVar("T")

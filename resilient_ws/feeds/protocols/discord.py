@@ -17,7 +17,7 @@ from resilient_ws.feeds.protocols.urls import MAX_VAIN, NextURL
 
 
 if TYPE_CHECKING:
-    from resilient_ws.connection import Connection
+    from resilient_ws import Connection
     from resilient_ws.feeds.protocols.pushed import Position, PushedEvent
     from resilient_ws.feeds.source import Source
     from resilient_ws.protocol.message import Message

@@ -16,7 +16,7 @@ from resilient_ws.feeds.source import Source
 
 
 if TYPE_CHECKING:
-    from resilient_ws.connection import Connection
+    from resilient_ws import Connection
     from resilient_ws.feeds.requests import Requests
     from resilient_ws.feeds.source import Key
     from resilient_ws.protocol.message import Message

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from resilient_ws.errors import ConnectionLost, Fatal
+from resilient_ws import ConnectionLost, Fatal
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from resilient_ws.settings import Attempt
+    from resilient_ws import Attempt
 
 
 #: Dials of the server's URL that fail, or connections to it that are of no use, before
