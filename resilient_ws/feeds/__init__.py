@@ -21,13 +21,17 @@ from resilient_ws.feeds.errors import (
     FeedError,
     NotBackfillable,
     RPCError,
+    SinkBusy,
+    SinkGone,
     StreamEnded,
     StreamReset,
     SubscribeRefused,
     Undecodable,
+    Undeliverable,
 )
 from resilient_ws.feeds.flow import Stage
 from resilient_ws.feeds.oddities import MessageOdd
+from resilient_ws.feeds.progress import CursorFile, CursorStore
 from resilient_ws.feeds.protocol import (
     Answer,
     Ended,
@@ -40,6 +44,8 @@ from resilient_ws.feeds.protocol import (
     Rotate,
     Route,
 )
+from resilient_ws.feeds.redelivery import DeadLetter, Redelivery, Sink
+from resilient_ws.feeds.relaying import relay
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.source import (
     Continuity,
@@ -51,6 +57,7 @@ from resilient_ws.feeds.source import (
     ranges,
 )
 from resilient_ws.feeds.subscription import Subscription
+from resilient_ws.feeds.webhooks import webhook
 
 
 __all__ = [
@@ -62,6 +69,9 @@ __all__ = [
     "Channel",
     "ConsumerTooSlow",
     "Continuity",
+    "CursorFile",
+    "CursorStore",
+    "DeadLetter",
     "Ended",
     "FeedError",
     "Gap",
@@ -73,11 +83,15 @@ __all__ = [
     "Plain",
     "Protocol",
     "RPCError",
+    "Redelivery",
     "Reply",
     "Requests",
     "Reset",
     "Rotate",
     "Route",
+    "Sink",
+    "SinkBusy",
+    "SinkGone",
     "Source",
     "Stage",
     "StreamEnded",
@@ -85,7 +99,10 @@ __all__ = [
     "SubscribeRefused",
     "Subscription",
     "Undecodable",
+    "Undeliverable",
     "consecutive",
     "linked",
     "ranges",
+    "relay",
+    "webhook",
 ]
