@@ -11,6 +11,7 @@ puts it in its place, or says exactly what is missing. ::
             ...
 """
 
+from resilient_ws.feeds.batching import batches
 from resilient_ws.feeds.channel import Channel
 from resilient_ws.feeds.errors import (
     BackfillFailed,
@@ -30,6 +31,7 @@ from resilient_ws.feeds.errors import (
     Undeliverable,
 )
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.mail import email
 from resilient_ws.feeds.oddities import MessageOdd
 from resilient_ws.feeds.progress import CursorFile, CursorStore
 from resilient_ws.feeds.protocol import (
@@ -100,7 +102,9 @@ __all__ = [
     "Subscription",
     "Undecodable",
     "Undeliverable",
+    "batches",
     "consecutive",
+    "email",
     "linked",
     "ranges",
     "relay",

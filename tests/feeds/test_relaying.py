@@ -354,7 +354,7 @@ def test_runs_cut_anywhere_deliver_all_in_the_order_of_each_key(
     taken: list[Reading] = []
     store = Store()
 
-    async def sink(item: Reading, _: str) -> None:
+    async def sink(item: Any, _: str) -> None:
         await asyncio.sleep(rng.random())
         if troubles[item.cursor] > 0:
             troubles[item.cursor] -= 1
