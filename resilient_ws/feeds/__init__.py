@@ -11,6 +11,7 @@ puts it in its place, or says exactly what is missing. ::
             ...
 """
 
+from resilient_ws.feeds.batching import batches
 from resilient_ws.feeds.channel import Channel
 from resilient_ws.feeds.errors import (
     BackfillFailed,
@@ -22,13 +23,18 @@ from resilient_ws.feeds.errors import (
     LoginRefused,
     NotBackfillable,
     RPCError,
+    SinkBusy,
+    SinkGone,
     StreamEnded,
     StreamReset,
     SubscribeRefused,
     Undecodable,
+    Undeliverable,
 )
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.mail import email
 from resilient_ws.feeds.oddities import MessageOdd
+from resilient_ws.feeds.progress import CursorFile, CursorStore
 from resilient_ws.feeds.protocol import (
     Answer,
     Ended,
@@ -41,6 +47,8 @@ from resilient_ws.feeds.protocol import (
     Rotate,
     Route,
 )
+from resilient_ws.feeds.redelivery import DeadLetter, Redelivery, Sink
+from resilient_ws.feeds.relaying import relay
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.source import (
     Continuity,
@@ -53,6 +61,7 @@ from resilient_ws.feeds.source import (
 )
 from resilient_ws.feeds.statistics import ChannelStatistics
 from resilient_ws.feeds.subscription import Subscription
+from resilient_ws.feeds.webhooks import webhook
 
 
 __all__ = [
@@ -65,6 +74,9 @@ __all__ = [
     "ChannelStatistics",
     "ConsumerTooSlow",
     "Continuity",
+    "CursorFile",
+    "CursorStore",
+    "DeadLetter",
     "Ended",
     "FeedError",
     "Gap",
@@ -77,11 +89,15 @@ __all__ = [
     "Plain",
     "Protocol",
     "RPCError",
+    "Redelivery",
     "Reply",
     "Requests",
     "Reset",
     "Rotate",
     "Route",
+    "Sink",
+    "SinkBusy",
+    "SinkGone",
     "Source",
     "Stage",
     "StreamEnded",
@@ -89,7 +105,12 @@ __all__ = [
     "SubscribeRefused",
     "Subscription",
     "Undecodable",
+    "Undeliverable",
+    "batches",
     "consecutive",
+    "email",
     "linked",
     "ranges",
+    "relay",
+    "webhook",
 ]

@@ -14,7 +14,10 @@
     ├── NotBackfillable    what was missed cannot be fetched
     ├── BackfillFailed     fetching what was missed failed
     │   └── BackfillLimit  the hole is larger than the server gives, or you allow
-    └── Undecodable        an item could not be decoded
+    ├── Undecodable        an item could not be decoded
+    ├── SinkBusy           a sink could not take an item now
+    ├── Undeliverable      a sink will never take an item
+    └── SinkGone           a sink takes nothing any more
 """
 
 from __future__ import annotations
@@ -35,10 +38,13 @@ __all__ = [
     "LoginRefused",
     "NotBackfillable",
     "RPCError",
+    "SinkBusy",
+    "SinkGone",
     "StreamEnded",
     "StreamReset",
     "SubscribeRefused",
     "Undecodable",
+    "Undeliverable",
 ]
 
 
@@ -138,3 +144,23 @@ class BackfillLimit(BackfillFailed):
 
 class Undecodable(FeedError):
     """An item arrived that could not be decoded; ``__cause__`` says why."""
+
+
+class SinkBusy(FeedError):
+    """A sink could not take an item now: ``relay`` tries it again.
+
+    Attributes:
+        retry_after: The seconds that the receiver asked to be left alone.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Undeliverable(FeedError):
+    """An item will not be delivered: refused for good, or after the last attempt."""
+
+
+class SinkGone(FeedError):
+    """A sink takes nothing any more, so that ``relay`` ends."""

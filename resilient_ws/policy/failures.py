@@ -208,15 +208,20 @@ def extra_delay(ending: Ending, now_wall: float, cap: float) -> RetryDelay:
     """
     if isinstance(ending.because, HandshakeRejected):
         headers = {k.lower(): v for k, v in ending.because.headers.items()}
-        after = min(cap, _retry_after(headers, now_wall))
+        after = min(cap, retry_after(headers, now_wall))
         return RetryDelay(after, "retry_after") if after > 0 else NO_EXTRA
     seconds = EXTRA_AFTER_STAGE.get(ending.stage or "", 0.0)
     seconds = seconds or EXTRA_AFTER_CLOSE.get(ending.code or 0, 0.0)
     return RetryDelay(seconds, "floor") if seconds else NO_EXTRA
 
 
-def _retry_after(headers: Mapping[str, str], now_wall: float) -> float:
-    """Return the seconds of a valid ``Retry-After`` (RFC 9110, 10.2.3), else 0."""
+def retry_after(headers: Mapping[str, str], now_wall: float) -> float:
+    """Return the seconds of a valid ``Retry-After`` (RFC 9110, 10.2.3), else 0.
+
+    Args:
+        headers: The headers of the answer, by their names in lower case.
+        now_wall: The wall clock, as seconds since 1970.
+    """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return float(value)
