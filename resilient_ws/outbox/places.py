@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: Return the place of a delivery. The attribute is private, because it means nothing to
 #: users.
 place_of: Final[Callable[[Delivery], Place]] = attrgetter("_place")
-_size_of: Final[Callable[[Delivery], int]] = attrgetter("size")
 
 # Every message comes here, and looking up an enum member costs ten times as much.
 _NEW: Final = Place.NEW
@@ -85,11 +84,12 @@ class Places:
         origin: Place = place_of(deliveries[0])
         if place not in MOVES[origin]:
             raise _illegal(origin, place)
+        count, size = len(deliveries), 0
         for delivery in deliveries:
             if delivery._place is not origin:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 raise _illegal(place_of(delivery), place)
             delivery._place = place  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        count, size = len(deliveries), sum(map(_size_of, deliveries))
+            size += delivery.size
         if origin is not _NEW:
             left = self._loads[origin.index]
             left.messages -= count
