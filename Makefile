@@ -18,6 +18,8 @@
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
+# Where distributions put daemons, which is not in every user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := check
 
@@ -182,7 +184,6 @@ $(BENCH)/.installed: pyproject.toml | $(BIN)/python
 # before saying that something is missing.
 servers:
 	@missing=""; failed=""; \
-	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for tool in faketime mosquitto nats-server nginx node npm squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
