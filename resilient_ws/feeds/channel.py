@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.links import Link
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.protocol import Ended, Protocol, Reset, Rotate
+    from resilient_ws.feeds.seat import End, Stream
     from resilient_ws.feeds.source import Gap
     from resilient_ws.protocol.message import Message
     from resilient_ws.session import Session
@@ -75,6 +76,8 @@ class Channel:
             (default 256, for 5 seconds).
         timeout: Seconds that a request of a source waits for its answer (default 30).
         max_in_flight: Requests that wait for an answer at once (default 256).
+        on_rotate: Called with the ``Rotate`` when the server asks for a new connection,
+            instead of replacing the connection: see ``overlap``.
         report: Called with a ``MessageOdd`` for each message of the server that is
             malformed or for nobody; ``statistics`` counts them in any case.
 
@@ -91,9 +94,11 @@ class Channel:
         early: int = 256,
         timeout: float = 30.0,
         max_in_flight: int = 256,
+        on_rotate: Callable[[Rotate], object] | None = None,
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
         self._session = session
+        self._on_rotate = on_rotate
         self._protocol: Protocol = Everything() if protocol is None else protocol
         self._timeout = timeout
         self._max_in_flight = max_in_flight
@@ -102,6 +107,8 @@ class Channel:
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
         self._seats: dict[str, Seat | Listener] = {}
+        # Called with what ended the channel, before its streams are ended.
+        self._watchers: list[Callable[[Exception | None], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._report = report
         self._beating: asyncio.Task[None] | None = None
@@ -150,6 +157,7 @@ class Channel:
             on_ended=self._ended,
             on_rotate=self._rotate,
             on_reset=self._reset,
+            on_missed=self._overflowed,
             send=self._send,
         )
         pump = Pump(
@@ -197,6 +205,9 @@ class Channel:
         end = SessionClosed() if failure is None else failure
         self._links.finish(end)
         self._calls.finish(end)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher(failure)
         for seat in tuple(self._seats.values()):
             seat.finish(failure)
         self._seats.clear()
@@ -248,7 +259,10 @@ class Channel:
             self._leave(seat, ended.because)
 
     def _rotate(self, rotate: Rotate) -> None:
-        self._session.reconnect(rotate.reason, rotate.url)
+        if self._on_rotate is None:
+            self._session.reconnect(rotate.reason, rotate.url)
+        else:
+            self._on_rotate(rotate)
 
     def _reset(self, reset: Reset) -> None:
         self._resume = reset.resume
@@ -351,21 +365,55 @@ class Channel:
             seat.opened(self._requests(link))
         return self._seated(name, seat, items, flow)
 
+    # For what makes more of a stream than a subscription does, as ``Books``.
+
+    def attach(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
+        """Subscribe on each connection, and tell a stream what comes of it.
+
+        Args:
+            source: How to subscribe.
+            stream: Gets the items, and is told when the subscription comes and goes.
+            end: Told when the subscription, or the channel, has ended.
+        """
+        seat = self._seat(source, stream, end)
+        self._seats[f"attached {next(self._names)}"] = seat
+        link = self._links.link
+        if link is not None:
+            seat.opened(self._requests(link))
+        return seat
+
+    async def detach(self, seat: Seat) -> None:
+        """End what was attached, and tell the server."""
+        if not seat.ended:
+            await seat.tell()
+            self._leave(seat, None)
+
+    def watch(self, watcher: Callable[[Exception | None], None]) -> None:
+        """Call a function with what ends the channel, before its streams are ended."""
+        self._watchers.append(watcher)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that ends with the channel."""
+        return self._spawn(work)
+
     def _take_seat(
         self, source: Source[T, C], *, after: C | None, buffer: int, refill: bool
     ) -> tuple[Seat, Subscription[T]]:
         name = source.name or str(next(self._names))
         items: Buffer[T | Gap] = Buffer(buffer)
         flow = Flow(name, source, items, after=after, refill=refill, spawn=self._spawn)
-        seat = Seat(
+        seat = self._seat(source, flow, items)
+        return seat, self._seated(name, seat, items, flow)
+
+    def _seat(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
+        return Seat(
             source,
-            flow,
-            items,
+            stream,
+            end,
             registry=self._registry,
             pace=self._pace,
             spawn=self._spawn,
         )
-        return seat, self._seated(name, seat, items, flow)
 
     def _seated(
         self,

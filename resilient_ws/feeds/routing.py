@@ -14,6 +14,7 @@ from resilient_ws.feeds.protocol import (
     Ended,
     Ignore,
     Item,
+    Missed,
     Plain,
     Reply,
     Reset,
@@ -45,6 +46,7 @@ class Router:
         on_ended: Called where the server ended a subscription.
         on_rotate: Called where it asks for a new connection.
         on_reset: Called where it has forgotten us.
+        on_missed: Called where messages are missing.
         send: Sends a message on the connection, without waiting.
     """
 
@@ -58,6 +60,7 @@ class Router:
         on_ended: Callable[[Ended], None],
         on_rotate: Callable[[Rotate], None],
         on_reset: Callable[[Reset], None],
+        on_missed: Callable[[], None],
         send: Callable[[Message | Awaitable[Message | None]], None],
     ) -> None:
         self._protocol = protocol
@@ -72,6 +75,7 @@ class Router:
             Answer: self._answer,
             Ended: on_ended,
             Ignore: self._ignore,
+            Missed: lambda _: on_missed(),
             Reset: on_reset,
             Rotate: on_rotate,
         }

@@ -7,7 +7,7 @@ connection lives. Its flow is told when the subscription stands, and when it is 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
 
@@ -15,8 +15,6 @@ from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, Subscrib
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.feeds.buffer import Buffer
-    from resilient_ws.feeds.flow import Flow
     from resilient_ws.feeds.pace import Pace
     from resilient_ws.feeds.registry import Registry
     from resilient_ws.feeds.requests import Requests
@@ -29,13 +27,39 @@ PAUSE: Final = 1.0
 MAX_PAUSE: Final = 60.0
 
 
+class Stream(Protocol):
+    """What becomes of the items of a subscription."""
+
+    def resume(self) -> None:
+        """Begin with what arrives on a new subscription."""
+
+    def suspend(self) -> None:
+        """Take note that the subscription is gone: something may be missed from now."""
+
+    def interrupted(self) -> None:
+        """Take note that items were lost on the way, while the subscription lives."""
+
+    def finish(self) -> None:
+        """Stop: the subscription has ended."""
+
+    def deliver(self, value: Any) -> None:
+        """Take what arrived. Never waits, and never raises."""
+
+
+class End(Protocol):
+    """Who is told that a subscription has ended."""
+
+    def finish(self, failure: Exception | None) -> None:
+        """Take note of the end; ``failure`` is what ended it."""
+
+
 class Seat:
     """One subscription of a channel.
 
     Args:
         source: How to subscribe.
         flow: What becomes of its items.
-        buffer: Where they wait; ended when the server refuses the subscription.
+        end: Told when the server refuses or ends the subscription, or the channel ends.
         registry: Where its key is known.
         pace: Whose turn it is to subscribe.
         spawn: Starts a task that the channel owns.
@@ -44,8 +68,8 @@ class Seat:
     def __init__(
         self,
         source: Source[Any, Any],
-        flow: Flow[Any, Any],
-        buffer: Buffer[Any],
+        flow: Stream,
+        end: End,
         *,
         registry: Registry,
         pace: Pace,
@@ -53,7 +77,7 @@ class Seat:
     ) -> None:
         self._source = source
         self._flow = flow
-        self._buffer = buffer
+        self._end = end
         self._registry = registry
         self._pace = pace
         self._spawn = spawn
@@ -101,7 +125,7 @@ class Seat:
         self._unbind()
         self._stop()
         self._flow.finish()
-        self._buffer.finish(failure)
+        self._end.finish(failure)
         self._grant(failure)
 
     def has(self, key: Key) -> bool:
