@@ -30,6 +30,7 @@ from resilient_ws.feeds.errors import (
     Undecodable,
 )
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.merge import Leg, Merged, merge
 from resilient_ws.feeds.oddities import MessageOdd
 from resilient_ws.feeds.protocol import (
     Answer,
@@ -45,6 +46,7 @@ from resilient_ws.feeds.protocol import (
     Route,
 )
 from resilient_ws.feeds.requests import Requests
+from resilient_ws.feeds.rotation import overlap
 from resilient_ws.feeds.source import (
     Continuity,
     Gap,
@@ -76,6 +78,8 @@ __all__ = [
     "Item",
     "ItemsMissed",
     "Key",
+    "Leg",
+    "Merged",
     "MessageOdd",
     "Missed",
     "NotBackfillable",
@@ -98,5 +102,7 @@ __all__ = [
     "Undecodable",
     "consecutive",
     "linked",
+    "merge",
+    "overlap",
     "ranges",
 ]
