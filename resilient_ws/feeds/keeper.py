@@ -133,6 +133,7 @@ class Keeper(Generic[T, B, C]):
             self._asked = None
             if epoch == requests.epoch:
                 await self._leave(requests, key)
+                self._seat.forget(key)  # of the old subscription
         self._asked = requests.epoch, self.key
         key = await source.subscribe(requests, self.key)
         self._asked = requests.epoch, key

@@ -31,12 +31,14 @@ class Registry:
         clock: The clock of the loop.
     """
 
-    __slots__ = ("_clock", "_early", "_limit", "by_key", "expected", "unknown")
+    __slots__ = ("_clock", "_early", "_limit", "_lost", "by_key", "expected", "unknown")
 
     def __init__(self, early: int, clock: Callable[[], float]) -> None:
         self._limit = early
         self._clock = clock
         self._early: deque[tuple[float, Key, Any]] = deque()
+        # The keys of items that were not held long enough, or had no room.
+        self._lost: dict[Key, None] = {}
         #: The callable for each key; the pump reads it for each item.
         self.by_key: dict[Key, Deliver] = {}
         #: How many subscriptions are being made.
@@ -52,8 +54,15 @@ class Registry:
             return
         self._early.append((self._clock(), key, value))
         if len(self._early) > self._limit:
-            self._early.popleft()
-            self.unknown += 1
+            self._forget()
+
+    def missed(self, key: Key) -> bool:
+        """Whether an item of a key came before it was known, and was not kept."""
+        self._expire()
+        if key not in self._lost:
+            return False
+        del self._lost[key]
+        return True
 
     def bind(self, key: Key, deliver: Deliver) -> None:
         """Deliver the items of a key from now on, those that are held first."""
@@ -66,6 +75,11 @@ class Registry:
             else:
                 self._early.append(entry)
 
+    def forget(self, key: Key) -> None:
+        """Let go of the items of a key that are held."""
+        self._early = deque(entry for entry in self._early if entry[1] != key)
+        self._lost.pop(key, None)
+
     def unbind(self, key: Key) -> None:
         """Deliver the items of a key no longer."""
         self.by_key.pop(key, None)
@@ -75,9 +89,17 @@ class Registry:
         self.by_key.clear()
         self.unknown += len(self._early)
         self._early.clear()
+        self._lost.clear()
 
     def _expire(self) -> None:
         oldest = self._clock() - HOLD
         while self._early and self._early[0][0] < oldest:
-            self._early.popleft()
-            self.unknown += 1
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let the oldest item go, and remember whose it was."""
+        _, key, _ = self._early.popleft()
+        self.unknown += 1
+        self._lost[key] = None
+        if len(self._lost) > self._limit:
+            del self._lost[next(iter(self._lost))]

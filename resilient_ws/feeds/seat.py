@@ -132,6 +132,10 @@ class Seat:
         """Whether the subscription stands under a key."""
         return self._bound and key == self._key
 
+    def forget(self, key: Key) -> None:
+        """Let go of what came under a key before the subscription for it."""
+        self._registry.forget(key)
+
     async def tell(self) -> None:
         """Tell the server that the subscription is not needed any more."""
         requests, unsubscribe = self._requests, self._source.unsubscribe
@@ -196,7 +200,12 @@ class Seat:
             deliver = self._deliver
             self._heard = self._clock()
             self._watch()
-        self._registry.bind(key, deliver)
+        if self._registry.missed(key):
+            self._flow.interrupted()
+        if self._bound:
+            self._registry.bind(key, deliver)
+        else:  # it was renewed just now: what is held is of no use
+            self._registry.forget(key)
         self._grant(None)
 
     def _refused(self, failure: Exception) -> None:
