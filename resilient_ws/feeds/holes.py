@@ -75,6 +75,10 @@ class Sightings:
         """The item that came last."""
         return self._newest[-1] if self._newest else None
 
+    def reaches(self, hole: Hole) -> bool:
+        """Whether this leg brought what came before a hole of another."""
+        return not hole.before or any(item in self._items for item in hole.before)
+
     def around(
         self, hole: Hole, behind: Hashable | None, newest: Hashable | None
     ) -> list[Gap] | None:

@@ -216,12 +216,9 @@ class Merged(Generic[T]):
             if other == number:
                 continue
             ended = self.legs[other].ended
-            holes = None
-            if behind is not None or not ended:
-                newest = self._sightings[number].newest
-                holes = sightings.around(hole, behind, newest)
-            if holes is not None or not ended:
-                yield holes
+            if ended and (behind is None or not sightings.reaches(hole)):
+                continue  # it can say nothing of that any more
+            yield sightings.around(hole, behind, self._sightings[number].newest)
 
     def _set_alarm(self) -> None:
         if self._alarm is None:
