@@ -8,7 +8,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typing_extensions import override
 
 from resilient_ws import connect
 from resilient_ws.feeds import (
@@ -32,7 +31,7 @@ from resilient_ws.testing import ScriptedServer, assert_no_leaks
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from resilient_ws.feeds import Key, Requests, Route
     from resilient_ws.testing import Peer
@@ -45,7 +44,6 @@ Book = list[int]
 class Wire(Plain):
     """``["ack", id]``, ``["refuse", id]``, ``["end", key]``, ``["item", key, n]``."""
 
-    @override
     def route(self, message: str | bytes) -> Route:
         match json.loads(message):
             case ["ack", number]:
@@ -69,6 +67,14 @@ def _ask(op: str) -> Any:
     return ask
 
 
+def make(item: int) -> Book:
+    return [item]
+
+
+def add(book: Book, item: int) -> None:
+    book.append(item)
+
+
 def in_band(**more: Any) -> BookSource[Any, Book, int]:
     """Numbers: below 0 a snapshot, whose book is one number; then each is added."""
     return BookSource(
@@ -76,7 +82,7 @@ def in_band(**more: Any) -> BookSource[Any, Book, int]:
         unsubscribe=_ask("unsubscribe"),
         is_snapshot=lambda item: item < 0,
         make=lambda item: [-item],
-        apply=lambda book, item: book.append(item),
+        apply=add,
         position_of=abs,
         follows=consecutive(lambda item: item),
         **more,
@@ -97,8 +103,8 @@ def fetched(*snapshots: int | Exception, **more: Any) -> BookSource[Any, Book, i
     return BookSource(
         subscribe=_ask("subscribe"),
         snapshot=snapshot,
-        make=lambda item: [item],
-        apply=lambda book, item: book.append(item),
+        make=make,
+        apply=add,
         position_of=abs,
         follows=consecutive(lambda item: item),
         **more,
@@ -108,7 +114,7 @@ def fetched(*snapshots: int | Exception, **more: Any) -> BookSource[Any, Book, i
 @contextlib.asynccontextmanager
 async def keeping(
     source: BookSource[Any, Book, int], *keys: str, **settings: Any
-) -> AsyncIterator[tuple[ScriptedServer, Peer, Books[Any, Book, int]]]:
+) -> AsyncGenerator[tuple[ScriptedServer, Peer, Books[Any, Book, int]], None]:
     """Books on a server that the test speaks for."""
     async with assert_no_leaks(), ScriptedServer() as server:
         entering = asyncio.create_task(server.accept())
@@ -181,7 +187,7 @@ async def test_a_hurt_key_is_made_anew_and_the_other_goes_on() -> None:
 async def test_a_key_that_is_hurt_again_and_again_meets_a_backoff() -> None:
     async with keeping(in_band(), "a") as (_server, peer, books):
         loop = asyncio.get_running_loop()
-        waits = []
+        waits: list[float] = []
         for _ in range(5):
             await granted(peer)
             await say(peer, "item", "a", -5)
@@ -283,8 +289,8 @@ async def test_snapshots_are_fetched_a_few_at_once() -> None:
     source: BookSource[Any, Book, int] = BookSource(
         subscribe=_ask("subscribe"),
         snapshot=snapshot,
-        make=lambda item: [item],
-        apply=lambda book, item: book.append(item),
+        make=make,
+        apply=add,
     )
     async with keeping(source, *keys, fetches=4) as (_server, peer, books):
         for _ in keys:
@@ -380,6 +386,4 @@ async def test_closing_ends_the_iteration_and_every_subscription() -> None:
 
 def test_a_source_without_snapshots_is_refused() -> None:
     with pytest.raises(ValueError, match="is_snapshot"):
-        BookSource(
-            subscribe=_ask("subscribe"), make=lambda item: [item], apply=list.append
-        )
+        BookSource(subscribe=_ask("subscribe"), make=make, apply=add)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-from typing_extensions import override
-
 from resilient_ws import connect
 from resilient_ws.feeds import Channel, Gap, Item, Plain, Reply, Requests, Route, Source
 from resilient_ws.testing import ScriptedServer, assert_no_leaks
@@ -15,7 +13,6 @@ from resilient_ws.testing import ScriptedServer, assert_no_leaks
 class Wire(Plain):
     """A number answers the request; a list is an item."""
 
-    @override
     def route(self, message: str | bytes) -> Route:
         data = json.loads(message)
         return Item("key", data[0]) if isinstance(data, list) else Reply(data)

@@ -22,7 +22,7 @@ from tests.feeds import venues
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from resilient_ws.feeds import BookSource, Protocol
     from resilient_ws.testing import Peer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @contextlib.asynccontextmanager
 async def trading(
     protocol: Protocol, source: BookSource[Any, OrderBook, Any], *keys: str
-) -> AsyncIterator[tuple[Peer, Books[Any, OrderBook, Any]]]:
+) -> AsyncGenerator[tuple[Peer, Books[Any, OrderBook, Any]], None]:
     """A session with a venue; the test speaks for the venue."""
     async with assert_no_leaks(), ScriptedServer() as server:
         entering = asyncio.create_task(server.accept())
@@ -44,8 +44,7 @@ async def trading(
 
 async def asked(peer: Peer) -> dict[str, Any]:
     """What the client asks for next."""
-    found = json.loads(await peer.receive())
-    assert isinstance(found, dict)
+    found: dict[str, Any] = json.loads(await peer.receive())
     return found
 
 
@@ -160,7 +159,7 @@ async def test_binance_futures_go_by_pu() -> None:
 
 
 async def okx_says(peer: Peer, action: str, seq: int, before: int, bid: str) -> None:
-    data = {"bids": [["10", bid, "0", "1"]], "asks": []}
+    data: dict[str, Any] = {"bids": [["10", bid, "0", "1"]], "asks": []}
     data |= {"seqId": seq, "prevSeqId": before}
     await say(peer, arg={"instId": "BTC-USDT"}, action=action, data=[data])
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import tenacity
-from typing_extensions import override
 
 from resilient_ws import Liveness, Reconnect, connect
 from resilient_ws.feeds import (
@@ -48,7 +47,6 @@ KINDS: Final = ("kill", "black hole", "reset", "reset")
 class Wire(Plain):
     """The server's messages: an answer names its request, an item its key."""
 
-    @override
     def route(self, message: str | bytes) -> Route:
         data = json.loads(message)
         return Reply(data["re"], data) if "re" in data else Item(data["k"], data)
@@ -68,17 +66,17 @@ class Judge:
     """What happened, and what must not have."""
 
     #: Books that were given out, or changed, and differed from the server's.
-    wrong: list[str] = attrs.Factory(list)
+    wrong: list[str] = attrs.Factory(list[str])
     #: Differences that did not follow, and counts that began anew, by key.
-    hurts: collections.Counter[Key] = attrs.Factory(collections.Counter)
+    hurts: collections.Counter[Key] = attrs.Factory(collections.Counter[Key])
     #: Books that were lost, by key, and by why.
-    stales: collections.Counter[Key] = attrs.Factory(collections.Counter)
-    reasons: collections.Counter[str] = attrs.Factory(collections.Counter)
+    stales: collections.Counter[Key] = attrs.Factory(collections.Counter[Key])
+    reasons: collections.Counter[str] = attrs.Factory(collections.Counter[str])
     synced: int = 0
     applied: int = 0
     #: When a book was lost, and how long each was.
-    lost_at: dict[Key, float] = attrs.Factory(dict)
-    lost_for: list[float] = attrs.Factory(list)
+    lost_at: dict[Key, float] = attrs.Factory(dict[Key, float])
+    lost_for: list[float] = attrs.Factory(list[float])
 
     def apply(self, book: Copy, item: dict[str, Any]) -> None:
         """Change a book as the user would, and compare it with the server's."""
@@ -155,8 +153,8 @@ def _source(
         ((value, error),) = await channel.call((number,), message, timeout=5)
         if error is not None:
             raise error
-        assert isinstance(value, dict)
-        return value
+        found: dict[str, Any] = value
+        return found
 
     return BookSource(
         subscribe=lambda requests, key: ask("subscribe", requests, key),

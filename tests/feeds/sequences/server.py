@@ -18,6 +18,7 @@ import collections
 import json
 import random
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -102,7 +103,7 @@ class Market:
 
     def __init__(self, seed: int, keys: int, rate: float) -> None:
         # Another life of the process does other things, from the same seed.
-        self._chance = random.Random(f"{seed} {behaviour.time.time_ns()}")
+        self._chance = random.Random(f"{seed} {time.time_ns()}")
         self._books = {
             name: Book(name, self._chance) for name in (f"k{n}" for n in range(keys))
         }
