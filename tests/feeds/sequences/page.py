@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _HEAD = """\
 # Sequences
 
-Written by `python -m tests.feeds.sequences --minutes {minutes:g} --seed {seed}` on
-Python {python}; every figure is of that run. A server in a process of its own keeps a
+Written by `make sequences MINUTES={minutes:g} SEED={seed}` on Python {python};
+every figure is of that run. A server in a process of its own keeps a
 book for each key and sends what changes. To every other key it does wrong on purpose;
 it is killed with `kill -9` and comes back with other books; its link is reset, and
 black-holed, by `resilient_ws.testing.FaultProxy`. `resilient_ws.feeds.Books` keeps the
