@@ -51,6 +51,10 @@ class Synced(Generic[B]):
 class Stale:
     """A book is not known any more, until it is ``Synced`` again.
 
+    Told again when a snapshot could not be fetched, and for the last time when the
+    server refused or ended the stream of the key (``SubscribeRefused``,
+    ``StreamEnded``).
+
     Attributes:
         key: The key.
         because: Why.
@@ -71,8 +75,9 @@ class BookSource(Generic[T, B, C]):
     Attributes:
         subscribe: Asks the server for the differences of a key on a new connection, and
             returns the key under which they will come.
-        unsubscribe: Ends that; gets the key that ``subscribe`` returned. A key whose
-            snapshot comes in band is left and subscribed to again when it is hurt.
+        unsubscribe: Ends that; gets the key that ``subscribe`` returned, or where its
+            answer was lost the key of the book. A key whose snapshot comes in band is
+            left and subscribed to again when it is hurt.
         make: Makes a book of a snapshot.
         apply: Changes a book by a difference. It may meet one that the book contains
             already, so it should set values, not add to them.
@@ -247,6 +252,7 @@ class Books(Generic[T, B, C]):
         keepers, self._keepers = self._keepers, {}
         for keeper in keepers.values():
             keeper.ended = True
+        self._channel.unwatch(self._finish)
         self._news.finish(None)
         await asyncio.gather(*(keeper.aclose() for keeper in keepers.values()))
 

@@ -392,6 +392,11 @@ class Channel:
         """Call a function with what ends the channel, before its streams are ended."""
         self._watchers.append(watcher)
 
+    def unwatch(self, watcher: Callable[[Exception | None], None]) -> None:
+        """Call that function no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ends with the channel."""
         return self._spawn(work)
