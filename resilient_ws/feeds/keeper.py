@@ -259,13 +259,28 @@ class Keeper(Generic[T, B, C]):
         self._step(book, snapshot)
         for item in self._held:
             how = self._advance(book, item)
-            if how not in {Continuity.NEXT, Continuity.REPEAT}:
+            if how is Continuity.RESET:
+                self._leave_counts()
+                return False
+            if how is Continuity.JUMP:
                 return False
         self._held.clear()
         self._rest()
         self.book = book
         self._renewed()
         return True
+
+    def _leave_counts(self) -> None:
+        """Let go of what is held of another count than the position is of.
+
+        Be it an older count or a newer one: the next snapshot will be newer than that,
+        and if it is not, what follows it tells.
+        """
+        assert self._source.follows is not None  # noqa: S101 - for the type checker
+        left = [self._source.follows(self._position, item) for item in self._held]
+        while Continuity.RESET in left:
+            left.pop(0)
+            self._held.popleft()
 
     def _renewed(self) -> None:
         self.fresh = True

@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from resilient_ws import connect
@@ -15,6 +16,7 @@ from resilient_ws.feeds import (
     Books,
     BookSource,
     Channel,
+    Continuity,
     ItemsMissed,
     Plain,
     Reply,
@@ -259,6 +261,21 @@ async def test_what_is_held_is_bounded() -> None:
         for number in range(11, 100):
             await say(peer, "item", "a", number)
         await synced(books, [97, 98, 99])
+
+
+async def test_what_is_held_of_an_older_count_is_let_go() -> None:
+    def follows(last: int | None, item: int) -> Continuity:
+        """Each hundred is a count of its own."""
+        if last is None or last // 100 != item // 100:
+            return Continuity.RESET
+        return consecutive(int)(last, item)
+
+    source = attrs.evolve(fetched(201, 201), follows=follows)
+    async with keeping(source, "a") as (_server, peer, books):
+        await granted(peer)
+        for number in (108, 109, 201, 202):
+            await say(peer, "item", "a", number)
+        await synced(books, [201, 202])
 
 
 async def test_a_drop_while_the_snapshot_is_fetched_begins_anew() -> None:
