@@ -11,14 +11,17 @@ puts it in its place, or says exactly what is missing. ::
             ...
 """
 
+from resilient_ws.feeds.books import Books, BookSource, Stale, Synced
 from resilient_ws.feeds.channel import Channel
 from resilient_ws.feeds.errors import (
     BackfillFailed,
     BackfillLimit,
     CallLost,
     CallTimeout,
+    ChecksumMismatch,
     ConsumerTooSlow,
     FeedError,
+    ItemsMissed,
     LoginRefused,
     NotBackfillable,
     RPCError,
@@ -28,12 +31,14 @@ from resilient_ws.feeds.errors import (
     Undecodable,
 )
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.merge import Leg, Merged, merge
 from resilient_ws.feeds.oddities import MessageOdd
 from resilient_ws.feeds.protocol import (
     Answer,
     Ended,
     Ignore,
     Item,
+    Missed,
     Plain,
     Protocol,
     Reply,
@@ -42,6 +47,7 @@ from resilient_ws.feeds.protocol import (
     Route,
 )
 from resilient_ws.feeds.requests import Requests
+from resilient_ws.feeds.rotation import overlap
 from resilient_ws.feeds.source import (
     Continuity,
     Gap,
@@ -59,10 +65,13 @@ __all__ = [
     "Answer",
     "BackfillFailed",
     "BackfillLimit",
+    "BookSource",
+    "Books",
     "CallLost",
     "CallTimeout",
     "Channel",
     "ChannelStatistics",
+    "ChecksumMismatch",
     "ConsumerTooSlow",
     "Continuity",
     "Ended",
@@ -70,9 +79,13 @@ __all__ = [
     "Gap",
     "Ignore",
     "Item",
+    "ItemsMissed",
     "Key",
+    "Leg",
     "LoginRefused",
+    "Merged",
     "MessageOdd",
+    "Missed",
     "NotBackfillable",
     "Plain",
     "Protocol",
@@ -84,12 +97,16 @@ __all__ = [
     "Route",
     "Source",
     "Stage",
+    "Stale",
     "StreamEnded",
     "StreamReset",
     "SubscribeRefused",
     "Subscription",
+    "Synced",
     "Undecodable",
     "consecutive",
     "linked",
+    "merge",
+    "overlap",
     "ranges",
 ]
