@@ -15,6 +15,7 @@
 #   make security  thousands of sessions with a hostile server, into docs/security.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
+#   make sequences  books on a server that hurts them, into docs/sequences.md
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -49,7 +50,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	bench bench-outbox conformance conformance-server crash fuzz instructions \
-	interleavings linear pongs reliability security soak
+	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
 
@@ -123,6 +124,11 @@ security: $(VENV)/.tests
 soak: $(VENV)/.tests servers
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
 		--json .cache/soak.json $(ARGS)
+
+# docs/sequences.md is of MINUTES=5.
+sequences: $(VENV)/.tests
+	$(BIN)/python -m tests.feeds.sequences --minutes $(MINUTES) \
+		$(if $(SEED),--seed $(SEED)) --write docs/sequences.md $(ARGS)
 
 linear: $(VENV)/.peers
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)

@@ -12,14 +12,17 @@ puts it in its place, or says exactly what is missing. ::
 """
 
 from resilient_ws.feeds.batching import batches
+from resilient_ws.feeds.books import Books, BookSource, Stale, Synced
 from resilient_ws.feeds.channel import Channel
 from resilient_ws.feeds.errors import (
     BackfillFailed,
     BackfillLimit,
     CallLost,
     CallTimeout,
+    ChecksumMismatch,
     ConsumerTooSlow,
     FeedError,
+    ItemsMissed,
     LoginRefused,
     NotBackfillable,
     RPCError,
@@ -33,6 +36,7 @@ from resilient_ws.feeds.errors import (
 )
 from resilient_ws.feeds.flow import Stage
 from resilient_ws.feeds.mail import email
+from resilient_ws.feeds.merge import Leg, Merged, merge
 from resilient_ws.feeds.oddities import MessageOdd
 from resilient_ws.feeds.progress import CursorFile, CursorStore
 from resilient_ws.feeds.protocol import (
@@ -40,6 +44,7 @@ from resilient_ws.feeds.protocol import (
     Ended,
     Ignore,
     Item,
+    Missed,
     Plain,
     Protocol,
     Reply,
@@ -50,6 +55,7 @@ from resilient_ws.feeds.protocol import (
 from resilient_ws.feeds.redelivery import DeadLetter, Redelivery, Sink
 from resilient_ws.feeds.relaying import relay
 from resilient_ws.feeds.requests import Requests
+from resilient_ws.feeds.rotation import overlap
 from resilient_ws.feeds.source import (
     Continuity,
     Gap,
@@ -68,10 +74,13 @@ __all__ = [
     "Answer",
     "BackfillFailed",
     "BackfillLimit",
+    "BookSource",
+    "Books",
     "CallLost",
     "CallTimeout",
     "Channel",
     "ChannelStatistics",
+    "ChecksumMismatch",
     "ConsumerTooSlow",
     "Continuity",
     "CursorFile",
@@ -82,9 +91,13 @@ __all__ = [
     "Gap",
     "Ignore",
     "Item",
+    "ItemsMissed",
     "Key",
+    "Leg",
     "LoginRefused",
+    "Merged",
     "MessageOdd",
+    "Missed",
     "NotBackfillable",
     "Plain",
     "Protocol",
@@ -100,16 +113,20 @@ __all__ = [
     "SinkGone",
     "Source",
     "Stage",
+    "Stale",
     "StreamEnded",
     "StreamReset",
     "SubscribeRefused",
     "Subscription",
+    "Synced",
     "Undecodable",
     "Undeliverable",
     "batches",
     "consecutive",
     "email",
     "linked",
+    "merge",
+    "overlap",
     "ranges",
     "relay",
     "webhook",

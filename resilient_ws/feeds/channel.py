@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.calls import Id, Outcome
     from resilient_ws.feeds.links import Link
     from resilient_ws.feeds.oddities import MessageOdd
-    from resilient_ws.feeds.protocol import Ended, Protocol, Reset
+    from resilient_ws.feeds.protocol import Ended, Protocol, Reset, Rotate
+    from resilient_ws.feeds.seat import End, Stream
     from resilient_ws.feeds.source import Gap
     from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.protocol.message import Message
@@ -83,6 +84,8 @@ class Channel:
             (default 256, for 5 seconds).
         timeout: Seconds that a request of a source waits for its answer (default 30).
         max_in_flight: Requests that wait for an answer at once (default 256).
+        on_rotate: Called with the ``Rotate`` when the server asks for a new connection,
+            instead of replacing the connection: see ``overlap``.
         report: Called with a ``MessageOdd`` for each message of the server that is
             malformed or for nobody; ``statistics`` counts them in any case.
 
@@ -99,6 +102,7 @@ class Channel:
         early: int = 256,
         timeout: float = 30.0,
         max_in_flight: int = 256,
+        on_rotate: Callable[[Rotate], object] | None = None,
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
         self._session = session
@@ -110,10 +114,13 @@ class Channel:
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
         self._roster = Roster()
+        # Called with what ended the channel, before its streams are ended.
+        self._watchers: list[Callable[[Exception | None], None]] = []
         self._begun = False
         # Why nothing can be had of the channel: not yet, or not any more.
         self._closed: Exception | None = RuntimeError(_NOT_ENTERED)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._on_rotate = on_rotate
         self._report = report
         # Whether the server may know us from an earlier connection.
         self._resume = False
@@ -162,6 +169,7 @@ class Channel:
             self._spawn,
             settle=self._outgoing.settled,
             complain=lambda what: self._oddities.count("malformed", what),
+            on_rotate=self._on_rotate,
         )
         self._heartbeat = Heartbeat(
             self._protocol,
@@ -176,8 +184,9 @@ class Channel:
             calls=self._calls,
             oddities=self._oddities,
             on_ended=self._ended,
-            on_rotate=lambda rotate: replacements.replace(rotate.reason, rotate.url),
+            on_rotate=replacements.rotate,
             on_reset=self._reset,
+            on_missed=self._overflowed,
             send=self._send,
         )
         pump = Pump(
@@ -229,6 +238,9 @@ class Channel:
         if link is not None:
             self._calls.lost(link)
         self._links.finish(self._closed)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher(failure)
         self._roster.finish(failure)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -268,7 +280,7 @@ class Channel:
         self._roster.lost()
 
     def _overflowed(self) -> None:
-        """Take note that messages were discarded: answers, or items, or both."""
+        """Take note that messages are missing: answers, or items, or both."""
         self._calls.lost()
         self._roster.interrupted()
 
@@ -333,20 +345,12 @@ class Channel:
         items: Buffer[T | Gap] = Buffer(buffer, self._turns)
         refill = overflow == "refill"
         flow = Flow(name, source, items, after=after, refill=refill, spawn=self._spawn)
-        seat = Seat(
-            source,
-            flow,
-            items,
-            registry=self._registry,
-            pace=self._pace,
-            spawn=self._spawn,
-        )
+        seat = self._seat(source, flow, items)
         subscription = self._seated(name, seat, items, flow)
         try:
             failure = await seat.granted
         except asyncio.CancelledError:
-            farewell = seat.farewell()
-            self._roster.leave(seat, None)
+            farewell = self._vacate(seat)
             if farewell is not None:
                 _ = self._spawn(farewell)
             raise
@@ -373,6 +377,52 @@ class Channel:
         seat = Listener(select, flow, items, self._router.listeners)
         return self._seated(name, seat, items, flow)
 
+    # For what makes more of a stream than a subscription does, as ``Books``.
+
+    def attach(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
+        """Subscribe on each connection, and tell a stream what comes of it.
+
+        Args:
+            source: How to subscribe.
+            stream: Gets the items, and is told when the subscription comes and goes.
+            end: Told when the subscription, or the channel, has ended.
+
+        Raises:
+            ResilientWSError: The session has ended.
+        """
+        self._check()
+        seat = self._seat(source, stream, end)
+        self._take_in(seat)
+        return seat
+
+    async def detach(self, seat: Seat) -> None:
+        """End what was attached, and tell the server; do nothing if it has ended.
+
+        Cancellation:
+            It has ended; the server may not have been told.
+        """
+        farewell = self._vacate(seat)
+        if farewell is not None:
+            await farewell
+
+    def watch(self, watcher: Callable[[Exception | None], None]) -> None:
+        """Call a function with what ends the channel, before its streams are ended.
+
+        Raises:
+            ResilientWSError: The session has ended.
+        """
+        self._check()
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[Exception | None], None]) -> None:
+        """Call that function no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that ends with the channel."""
+        return self._spawn(work)
+
     def _check(self) -> None:
         """Refuse what comes too early, or too late.
 
@@ -390,18 +440,37 @@ class Channel:
         items: Buffer[T | Gap],
         flow: Flow[T, Any],
     ) -> Subscription[T]:
+        self._take_in(seat)
+
+        async def close() -> None:
+            farewell = self._vacate(seat)
+            if farewell is not None:
+                await farewell
+
+        return Subscription(name, items, flow, close)
+
+    def _seat(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
+        return Seat(
+            source,
+            stream,
+            end,
+            registry=self._registry,
+            pace=self._pace,
+            spawn=self._spawn,
+        )
+
+    def _take_in(self, seat: Seat | Listener) -> None:
+        """Have a seat told of the connections, beginning with the open one."""
         self._roster.add(seat)
         link = self._links.link
         if link is not None:
             seat.opened(self._requests(link))
 
-        async def close() -> None:
-            farewell = seat.farewell()
-            self._roster.leave(seat, None)
-            if farewell is not None:
-                await farewell
-
-        return Subscription(name, items, flow, close)
+    def _vacate(self, seat: Seat | Listener) -> Coroutine[Any, Any, None] | None:
+        """End a seat; return what tells the server, if it has to be told."""
+        farewell = seat.farewell()
+        self._roster.leave(seat, None)
+        return farewell
 
     async def ask(
         self,

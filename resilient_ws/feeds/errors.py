@@ -14,6 +14,8 @@
     ├── NotBackfillable    what was missed cannot be fetched
     ├── BackfillFailed     fetching what was missed failed
     │   └── BackfillLimit  the hole is larger than the server gives, or you allow
+    ├── ItemsMissed        items were missed, and what they would have changed
+    ├── ChecksumMismatch   what was made of the items is not what the server has
     ├── Undecodable        an item could not be decoded
     ├── SinkBusy           a sink could not take an item now
     ├── Undeliverable      a sink will never take an item
@@ -33,8 +35,10 @@ __all__ = [
     "BackfillLimit",
     "CallLost",
     "CallTimeout",
+    "ChecksumMismatch",
     "ConsumerTooSlow",
     "FeedError",
+    "ItemsMissed",
     "LoginRefused",
     "NotBackfillable",
     "RPCError",
@@ -140,6 +144,14 @@ class BackfillFailed(FeedError):
 
 class BackfillLimit(BackfillFailed):
     """The hole is larger than the server gives out, or than you allow."""
+
+
+class ItemsMissed(FeedError):
+    """Items were missed, so that what they would have changed is not known."""
+
+
+class ChecksumMismatch(FeedError):
+    """What was made of the items differs from what the server has."""
 
 
 class Undecodable(FeedError):

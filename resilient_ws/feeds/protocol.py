@@ -94,6 +94,15 @@ class Reset:
 
 
 @attrs.define
+class Missed:
+    """Messages of this connection are missing, whoever they were for.
+
+    For servers that number the messages of a connection, and not those of a stream.
+    Every subscription then has a hole, and every answer that is waited for may be gone.
+    """
+
+
+@attrs.define
 class Answer:
     """A message to send back, on the connection that this one came on.
 
@@ -116,7 +125,7 @@ class Ignore:
     odd: str | None = None
 
 
-Route: TypeAlias = Reply | Item | Ended | Rotate | Reset | Answer | Ignore
+Route: TypeAlias = Reply | Item | Ended | Rotate | Reset | Missed | Answer | Ignore
 
 
 class Protocol(TypingProtocol):

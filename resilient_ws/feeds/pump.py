@@ -57,7 +57,9 @@ class Pump:
         """Read until the session ends; return what ended it, ``None`` for a close."""
         session = self._session
         try:
-            await session.wait_until(State.OPEN)
+            if session.epoch == 0:
+                await session.wait_until(State.OPEN)
+            # It may have ended already: what it brought waits to be read.
             self._open(session.epoch)
             while True:
                 item = await session.receive_many(interruptions=True)

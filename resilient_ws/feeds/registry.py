@@ -48,6 +48,7 @@ class Registry:
         "_lost",
         "_new",
         "_on_unknown",
+        "_told",
         "by_key",
     )
 
@@ -60,6 +61,8 @@ class Registry:
         self._early: deque[tuple[float, Key, Any]] = deque()
         # The keys of items that were held and had to go.
         self._lost: set[Key] = set()
+        # The keys that are bound, or forgotten, since they lost anything.
+        self._told: set[Key] = set()
         # An ordered set.
         self._left: dict[Key, None] = {}
         self._expected = 0
@@ -85,7 +88,7 @@ class Registry:
     def hold(self, key: Key, value: Any) -> bool:
         """Keep an item whose key is not known, if it may become known soon."""
         self._expire()
-        if key in self._left:
+        if key in self._left and not self._expected:
             return True  # it was on its way when the server was told
         now = self._clock()
         if not self._expected and now > self._new:
@@ -106,7 +109,8 @@ class Registry:
         self._expire()
         self._left.pop(key, None)
         self.by_key[key] = deliver
-        if key in self._lost or len(self._lost) > self._limit:
+        if self._has_lost(key):
+            self._told.add(key)
             on_lost()
         held, self._early = self._early, deque()
         for entry in held:
@@ -114,6 +118,12 @@ class Registry:
                 deliver(entry[2])
             else:
                 self._early.append(entry)
+
+    def forget(self, key: Key) -> None:
+        """Let go of what came for a key before: it was for an older subscription."""
+        self._early = deque(entry for entry in self._early if entry[1] != key)
+        if self._has_lost(key):
+            self._told.add(key)
 
     def unbind(self, key: Key) -> None:
         """Deliver the items of a key no longer: it will be bound again."""
@@ -129,8 +139,14 @@ class Registry:
     def clear(self) -> None:
         """Forget all keys: their connection has ended."""
         self.by_key.clear()
-        self._left.clear()
         self._forget()
+        self._left.clear()
+
+    def _has_lost(self, key: Key) -> bool:
+        """Whether items of a key may have gone, and nobody was told."""
+        if key in self._told:
+            return False
+        return key in self._lost or len(self._lost) > self._limit
 
     def _expire(self) -> None:
         oldest = self._clock() - HOLD
@@ -140,7 +156,9 @@ class Registry:
     def _lose(self) -> None:
         """Give up the oldest item that is held."""
         _, key, _ = self._early.popleft()
-        self._on_unknown()
+        if key not in self._left:
+            self._on_unknown()
+        self._told.discard(key)
         if len(self._lost) <= self._limit:
             self._lost.add(key)
 
@@ -149,3 +167,4 @@ class Registry:
         while self._early:
             self._lose()
         self._lost.clear()
+        self._told.clear()

@@ -4,7 +4,8 @@ Rules: each connection is replaced once, however often the server asks, and what
 waiting to be sent on it, such as acknowledgements, goes out first. The first
 replacement is made at once; those that follow soon after wait, twice as long each time,
 so that a server cannot have us dial in a hot loop. A URL that a server names and the
-session does not allow is not dialled.
+session does not allow is not dialled. Where the user gave ``on_rotate``, it gets what
+the server asks for, and nothing is replaced here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from resilient_ws import Session
     from resilient_ws.feeds.links import Link, Links
-    from resilient_ws.feeds.protocol import Protocol
+    from resilient_ws.feeds.protocol import Protocol, Rotate
 
 
 #: Seconds that what waits to be sent may hold up a replacement.
@@ -48,6 +49,8 @@ class Replacements:
         spawn: Starts a task that the channel owns.
         settle: Waits until nothing waits to be sent.
         complain: Called with what is wrong with a URL of the server.
+        on_rotate: Called where the server asks for a new connection, instead of
+            replacing the open one.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Replacements:
         *,
         settle: Callable[[], Awaitable[None]],
         complain: Callable[[str], None],
+        on_rotate: Callable[[Rotate], object] | None = None,
     ) -> None:
         self._session = session
         self._protocol = protocol
@@ -67,11 +71,19 @@ class Replacements:
         self._spawn = spawn
         self._settle = settle
         self._complain = complain
+        self._on_rotate = on_rotate
         # The newest link that is being replaced, and the task that waits to do so.
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._last = -math.inf
         self._soon = 0
+
+    def rotate(self, rotate: Rotate) -> None:
+        """Replace the open connection as the server asks, or have the user do it."""
+        if self._on_rotate is None:
+            self.replace(rotate.reason, rotate.url)
+        else:
+            self._on_rotate(rotate)
 
     def reset(self, reason: str) -> None:
         """Replace the open connection after a few seconds of chance."""

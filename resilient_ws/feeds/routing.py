@@ -13,6 +13,7 @@ from resilient_ws.feeds.protocol import (
     Ended,
     Ignore,
     Item,
+    Missed,
     Plain,
     Reply,
     Reset,
@@ -42,6 +43,7 @@ class Router:
         on_ended: Called where the server ended a subscription.
         on_rotate: Called where it asks for a new connection.
         on_reset: Called where it has forgotten us.
+        on_missed: Called where messages are missing.
         send: Sends a message on the connection, without waiting.
     """
 
@@ -55,6 +57,7 @@ class Router:
         on_ended: Callable[[Ended], None],
         on_rotate: Callable[[Rotate], None],
         on_reset: Callable[[Reset], None],
+        on_missed: Callable[[], None],
         send: Callable[[Message | Awaitable[Message | None]], None],
     ) -> None:
         self._protocol = protocol
@@ -69,6 +72,7 @@ class Router:
             Answer: self._answer,
             Ended: on_ended,
             Ignore: self._ignore,
+            Missed: lambda _: on_missed(),
             Reset: on_reset,
             Rotate: on_rotate,
         }

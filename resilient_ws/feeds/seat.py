@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from resilient_ws import OutboxFull, SessionClosed, StoreError
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
@@ -18,12 +18,12 @@ from resilient_ws.feeds.registry import REST
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from resilient_ws.feeds.buffer import Buffer
-    from resilient_ws.feeds.flow import Flow
+    from resilient_ws.feeds.flow import Stage
     from resilient_ws.feeds.pace import Pace
     from resilient_ws.feeds.registry import Registry
     from resilient_ws.feeds.requests import Requests
     from resilient_ws.feeds.source import Key, Source
+    from resilient_ws.feeds.statistics import ChannelStatistics
 
 
 logger = logging.getLogger("resilient_ws")
@@ -34,13 +34,53 @@ PAUSE: Final = 1.0
 MAX_PAUSE: Final = 60.0
 
 
+class Stream(Protocol):
+    """What becomes of the items of a subscription."""
+
+    @property
+    def stage(self) -> Stage:
+        """What happens to items that arrive now."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be read."""
+        ...
+
+    def added_to(self, others: ChannelStatistics) -> ChannelStatistics:
+        """Return the counters of other streams with those of this one."""
+        ...
+
+    def resume(self) -> None:
+        """Begin with what arrives on a new subscription."""
+
+    def suspend(self) -> None:
+        """Take note that the subscription is gone: something may be missed from now."""
+
+    def interrupted(self) -> None:
+        """Take note that items were lost on the way, while the subscription lives."""
+
+    def finish(self) -> None:
+        """Stop: the subscription has ended."""
+
+    def deliver(self, value: Any) -> None:
+        """Take what arrived. Never waits, and never raises."""
+
+
+class End(Protocol):
+    """Who is told that a subscription has ended."""
+
+    def finish(self, failure: Exception | None) -> None:
+        """Take note of the end; ``failure`` is what ended it."""
+
+
 class Seat:
     """One subscription of a channel.
 
     Args:
         source: How to subscribe.
         flow: What becomes of its items.
-        buffer: Where they wait; ended when the server refuses the subscription.
+        end: Told when the server refuses or ends the subscription, or the channel ends.
         registry: Where its key is known.
         pace: Whose turn it is to subscribe.
         spawn: Starts a task that the channel owns.
@@ -49,8 +89,8 @@ class Seat:
     def __init__(
         self,
         source: Source[Any, Any],
-        flow: Flow[Any, Any],
-        buffer: Buffer[Any],
+        flow: Stream,
+        end: End,
         *,
         registry: Registry,
         pace: Pace,
@@ -58,7 +98,7 @@ class Seat:
     ) -> None:
         self._source = source
         self.flow = flow
-        self._buffer = buffer
+        self._end = end
         self._registry = registry
         self._pace = pace
         self._spawn = spawn
@@ -115,12 +155,16 @@ class Seat:
         if not self._asking:
             self._stop()
         self.flow.finish()
-        self._buffer.finish(failure)
+        self._end.finish(failure)
         self._grant(SessionClosed() if failure is None else failure)
 
     def has(self, key: Key) -> bool:
         """Whether the subscription stands under a key."""
         return self._bound and key in self._keys
+
+    def forget(self, key: Key) -> None:
+        """Let go of what came under a key before it was subscribed to once more."""
+        self._registry.forget(key)
 
     def farewell(self) -> Coroutine[Any, Any, None] | None:
         """Return what tells the server that the subscription is not needed any more."""

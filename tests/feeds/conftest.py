@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 #: These talk to servers in processes of their own.
-REAL = {"test_calls_shown.py"}
+REAL = {"test_calls_shown.py", "test_sequences.py"}
 
 
 def pytest_asyncio_loop_factories(

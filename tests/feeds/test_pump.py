@@ -160,3 +160,14 @@ async def test_with_a_real_session_a_drop_and_a_replacement_are_told_at_once() -
         assert desk.told[8:] == [3]
         await session.close()
         assert await desk.task is None
+
+
+async def test_what_a_connection_brought_that_has_ended_already_is_routed() -> None:
+    session = ScriptedSession()
+    session.open()
+    session.receive("a")
+    session.drop()
+    session.close()
+    desk = Desk(session.session)
+    assert await desk.task is None
+    assert desk.told == [1, "a", "lost"]

@@ -1,8 +1,15 @@
+"""What comes before its key is known, and what becomes of it."""
+
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
+from resilient_ws import connect
+from resilient_ws.feeds import Channel, Gap, Item, Plain, Reply, Requests, Route, Source
 from resilient_ws.feeds.registry import HOLD, MAX_LEFT, Registry
+from resilient_ws.testing import ScriptedServer, assert_no_leaks
 
 
 class Desk:
@@ -129,3 +136,84 @@ def test_only_so_many_left_keys_are_remembered() -> None:
         desk.registry.leave(number)
     assert not desk.registry.hold(9, "forgotten")
     assert desk.registry.hold(10, "remembered")
+
+
+def test_what_comes_for_a_key_that_is_asked_for_again_is_held() -> None:
+    desk = Desk()
+    desk.bind("a")
+    desk.registry.leave("a")
+    desk.registry.expect()
+    desk.registry.hold("a", 1)
+    desk.bind("a")
+    assert desk.got == [1], "it may be the first of the new subscription"
+
+
+def test_what_is_held_of_a_key_that_was_left_is_no_surprise() -> None:
+    desk = Desk()
+    desk.bind("a")
+    desk.registry.leave("a")
+    desk.registry.expect()
+    desk.registry.hold("a", 1)
+    desk.registry.unexpect()
+    assert (desk.got, desk.unknown) == ([], 0)
+    desk.registry.expect()
+    desk.registry.hold("a", 2)
+    desk.registry.clear()
+    assert desk.unknown == 0
+
+
+def test_a_loss_is_told_once() -> None:
+    for keys in (["a"], list("abcdefg")):
+        desk = Desk(early=1)
+        desk.registry.expect()
+        for key in [*keys, "z"]:
+            desk.registry.hold(key, 1)
+        desk.bind("a")
+        desk.registry.unbind("a")
+        desk.bind("a")
+        assert desk.lost == 1
+        desk.registry.unbind("a")
+        for _ in range(2):
+            desk.registry.hold("a", 2)
+        desk.bind("a")
+        assert desk.lost == 2, "it lost another"
+
+
+def test_what_is_forgotten_is_neither_delivered_nor_told() -> None:
+    desk = Desk(early=2)
+    desk.registry.expect()
+    for number in range(4):
+        desk.registry.hold("a", number)
+    desk.registry.forget("a")
+    desk.bind("a")
+    assert (desk.got, desk.lost) == ([], 0)
+
+
+class Wire(Plain):
+    """A number answers the request; a list is an item."""
+
+    def route(self, message: str | bytes) -> Route:
+        data = json.loads(message)
+        return Item("key", data[0]) if isinstance(data, list) else Reply(data)
+
+
+async def _subscribe(requests: Requests) -> str:
+    await requests.ask(7, "subscribe")
+    return "key"
+
+
+async def test_items_that_found_no_room_before_their_key_was_known_are_a_gap() -> None:
+    async with assert_no_leaks(), ScriptedServer() as server:
+        accepting = asyncio.create_task(server.accept())
+        async with Channel(connect(server.url()), Wire(), early=10) as channel:
+            peer = await accepting
+            source = Source[int, int](subscribe=_subscribe)
+            subscribing = asyncio.create_task(channel.subscribe(source))
+            await peer.expect("subscribe")
+            for number in range(15):
+                await peer.send(f"[{number}]")
+            await peer.send("7")
+            subscription = await subscribing
+            found = [await anext(subscription) for _ in range(11)]
+            assert isinstance(found[0], Gap)
+            assert found[1:] == list(range(5, 15))

@@ -10,7 +10,7 @@ import pytest
 from typing_extensions import override
 
 from resilient_ws import Reconnect, connect
-from resilient_ws.feeds import Channel, Item, MessageOdd
+from resilient_ws.feeds import Channel, Item, MessageOdd, Rotate
 from resilient_ws.testing.scripts import hold
 from tests.feeds.talk import Talk, channel, now, say, scripted, until
 
@@ -170,3 +170,17 @@ async def test_a_server_that_does_not_read_holds_up_its_replacement_shortly() ->
         await first.send(say("rotate", reason="a deployment"))
         # A second for what waits, and what the session allows for its goodbye.
         await server.accept(within=7)
+
+
+async def test_what_the_server_asks_for_is_left_to_on_rotate() -> None:
+    asked: list[Rotate] = []
+    async with scripted() as server:
+        async with channel(server, Talk(), on_rotate=asked.append):
+            peer = await server.accept()
+            await peer.send(say("rotate", reason="a deployment", url="ws://elsewhere"))
+            await asyncio.sleep(100)
+            assert not peer.gone
+            await peer.send(say("reset", reason="the server restarted"))
+            await server.accept()
+        assert asked == [Rotate("a deployment", "ws://elsewhere")]
+        assert len(server.dials) == 2

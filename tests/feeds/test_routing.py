@@ -66,6 +66,7 @@ class Desk:
             on_ended=self.told.append,
             on_rotate=self.told.append,
             on_reset=self.told.append,
+            on_missed=lambda: self.told.append("missed"),
             send=self.told.append,
         )
         self.got: list[Any] = []
