@@ -24,6 +24,7 @@ from yarl import URL
 
 from resilient_ws.errors import SecurityError
 from resilient_ws.feeds.errors import SinkBusy, SinkGone, Undeliverable
+from resilient_ws.feeds.plain import because, plain
 from resilient_ws.feeds.source import Gap
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.failures import retry_after
@@ -348,14 +349,7 @@ def _json(item: Any) -> bytes:
             "key": item.key,
             "first_missing": item.first_missing,
             "until": item.until,
-            "because": f"{type(item.because).__name__}: {item.because}",
+            "because": because(item),
         }
-        return _dumps({"type": "gap", "data": data}, default=_plain).encode()
-    return _dumps({"type": "item", "data": item}, default=_plain).encode()
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold of an attrs object."""
-    if attrs.has(type(value)):
-        return attrs.asdict(value, recurse=False)
-    raise TypeError(f"JSON cannot hold a {type(value).__name__}: give body_of.")
+        return _dumps({"type": "gap", "data": data}, default=plain).encode()
+    return _dumps({"type": "item", "data": item}, default=plain).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import importlib.util
 import logging
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -342,3 +343,11 @@ def test_each_encryption_has_its_port(encryption: Any, port: int) -> None:
 
 def test_a_subject_is_one_line() -> None:
     assert one_line(" a \r\n\tb\x1b[31m ") == "a b [31m"
+
+
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"resilient-ws\[email\]"):
+        mail("localhost", sender=ME, to=YOU)
