@@ -24,6 +24,7 @@ import attrs
 from resilient_ws.feeds.errors import SinkBusy, SinkGone, Undeliverable
 from resilient_ws.feeds.plain import because, is_batch, plain
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import check_positive, whole_number
 
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ def email(
 
     Raises:
         ImportError: aiosmtplib is not installed.
-        ValueError: An address cannot be used, a login would not be encrypted, or only
-            one of ``username`` and ``password`` is given.
+        ValueError: An address or a number cannot be used, a login would not be
+            encrypted, or only one of ``username`` and ``password`` is given.
     """
     if importlib.util.find_spec("aiosmtplib") is None:
         raise ImportError(
@@ -100,6 +101,8 @@ def email(
         raise ValueError("username and password belong together.")
     if username is not None and encryption == "none":
         raise ValueError("A login needs encryption='starttls' or 'implicit'.")
+    check_positive("timeout", timeout)
+    whole_number("max_body", max_body, at_least=1)
     recipients = (to,) if isinstance(to, str) else tuple(to)
     if not recipients:
         raise ValueError("to must name at least one address.")

@@ -26,6 +26,7 @@ from resilient_ws.errors import SecurityError
 from resilient_ws.feeds.errors import SinkBusy, SinkGone, Undeliverable
 from resilient_ws.feeds.plain import because, plain
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import check_positive, whole_number
 from resilient_ws.policy.access import Access
 from resilient_ws.policy.failures import retry_after
 from resilient_ws.policy.url import Endpoint, parse_endpoint
@@ -91,8 +92,10 @@ def webhook(
     Raises:
         SecurityError: ``access`` does not allow the URL.
         TypeError: A value of another type.
-        ValueError: The URL, the secret or a header cannot be used.
+        ValueError: The URL, the secret, a header or a number cannot be used.
     """
+    check_positive("timeout", timeout)
+    whole_number("max_body", max_body, at_least=1)
     access = Access() if access is None else access
     return Webhook(
         destination=_Destination(_endpoint(url, access), access),
