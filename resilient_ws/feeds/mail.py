@@ -9,6 +9,7 @@ of the server stay out of logs and errors.
 from __future__ import annotations
 
 import collections
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import attrs
 
 from resilient_ws.feeds.errors import SinkBusy, SinkGone, Undeliverable
+from resilient_ws.feeds.plain import because, is_batch, plain
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import check_positive, whole_number
 
 
 if TYPE_CHECKING:
@@ -85,17 +88,21 @@ def email(
 
     Raises:
         ImportError: aiosmtplib is not installed.
-        ValueError: An address cannot be used, a login would not be encrypted, or only
-            one of ``username`` and ``password`` is given.
+        ValueError: An address or a number cannot be used, a login would not be
+            encrypted, or only one of ``username`` and ``password`` is given.
     """
-    import aiosmtplib  # noqa: F401, PLC0415 - an extra; missing, it fails here
-
+    if importlib.util.find_spec("aiosmtplib") is None:
+        raise ImportError(
+            "email() needs aiosmtplib: pip install 'resilient-ws[email]'."
+        )
     if encryption not in _PORTS:
         raise ValueError("encryption must be 'starttls', 'implicit' or 'none'.")
     if (username is None) != (password is None):
         raise ValueError("username and password belong together.")
     if username is not None and encryption == "none":
         raise ValueError("A login needs encryption='starttls' or 'implicit'.")
+    check_positive("timeout", timeout)
+    whole_number("max_body", max_body, at_least=1)
     recipients = (to,) if isinstance(to, str) else tuple(to)
     if not recipients:
         raise ValueError("to must name at least one address.")
@@ -284,7 +291,7 @@ def _address(address: str, name: str) -> Address:
 
 def _lines(item: Any) -> str:
     """Return a line of JSON for each item."""
-    items = item if isinstance(item, tuple) else (item,)
+    items = item if is_batch(item) else (item,)
     return "".join(f"{_line(one)}\n" for one in items)
 
 
@@ -292,12 +299,6 @@ def _line(item: Any) -> str:
     if isinstance(item, Gap):
         return (
             f"GAP in {item.key}: from {item.first_missing} through {item.until} "
-            f"({type(item.because).__name__}: {item.because})"
+            f"({because(item)})"
         )
-    return json.dumps(item, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if attrs.has(type(value)):
-        return attrs.asdict(value, recurse=False)
-    raise TypeError(f"JSON cannot hold a {type(value).__name__}: give body_of.")
+    return json.dumps(item, default=plain)

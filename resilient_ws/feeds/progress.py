@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
+from resilient_ws.feeds.plain import is_batch
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +85,7 @@ class CursorFile:
 
 def cursor_of(item: Any) -> Any:
     """Return the ``cursor`` of an item, or of the last of several that has one."""
-    if isinstance(item, tuple):
+    if is_batch(item):
         found = (cursor_of(one) for one in reversed(item))
         return next((cursor for cursor in found if cursor is not None), None)
     return getattr(item, "cursor", None)

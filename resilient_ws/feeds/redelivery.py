@@ -16,6 +16,12 @@ from tenacity.wait import WaitBaseT
 from resilient_ws import Fatal, FullJitter, SecurityError
 from resilient_ws.feeds.errors import FeedError, SinkBusy, SinkGone, Undeliverable
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import (
+    not_negative,
+    seconds,
+    synchronous,
+    synchronous_or_none,
+)
 
 
 if TYPE_CHECKING:
@@ -64,12 +70,20 @@ class Redelivery:
             ``ValueError``, ``KeyError`` and their like).
         retry_after_cap: The longest ``retry_after`` of a ``SinkBusy`` that is obeyed,
             in seconds (default 900). It is added to the wait.
+
+    Raises:
+        TypeError: A value of another type, or a coroutine function as a callable.
+        ValueError: A number is out of range.
     """
 
-    wait: WaitBaseT | None = None
-    stop: StopBaseT = stop_never
-    again: Callable[[Exception], bool] = not_a_bug
-    retry_after_cap: float = 900.0
+    wait: WaitBaseT | None = attrs.field(default=None, validator=synchronous_or_none)
+    stop: StopBaseT = attrs.field(default=stop_never, validator=synchronous)
+    again: Callable[[Exception], bool] = attrs.field(
+        default=not_a_bug, validator=synchronous
+    )
+    retry_after_cap: float = attrs.field(
+        default=900.0, converter=seconds, validator=not_negative
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,9 @@ from yarl import URL
 
 from resilient_ws import Access, SecurityError
 from resilient_ws.feeds.errors import SinkBusy, SinkGone, Undeliverable
+from resilient_ws.feeds.plain import because, plain
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import check_positive, whole_number
 from resilient_ws.policy.failures import retry_after
 from resilient_ws.policy.url import Endpoint, parse_endpoint
 
@@ -89,8 +91,10 @@ def webhook(
     Raises:
         SecurityError: ``access`` does not allow the URL.
         TypeError: A value of another type.
-        ValueError: The URL, the secret or a header cannot be used.
+        ValueError: The URL, the secret, a header or a number cannot be used.
     """
+    check_positive("timeout", timeout)
+    whole_number("max_body", max_body, at_least=1)
     access = Access() if access is None else access
     return Webhook(
         destination=_Destination(_endpoint(url, access), access),
@@ -347,14 +351,7 @@ def _json(item: Any) -> bytes:
             "key": item.key,
             "first_missing": item.first_missing,
             "until": item.until,
-            "because": f"{type(item.because).__name__}: {item.because}",
+            "because": because(item),
         }
-        return _dumps({"type": "gap", "data": data}, default=_plain).encode()
-    return _dumps({"type": "item", "data": item}, default=_plain).encode()
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold of an attrs object."""
-    if attrs.has(type(value)):
-        return attrs.asdict(value, recurse=False)
-    raise TypeError(f"JSON cannot hold a {type(value).__name__}: give body_of.")
+        return _dumps({"type": "gap", "data": data}, default=plain).encode()
+    return _dumps({"type": "item", "data": item}, default=plain).encode()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
+import importlib.util
 import logging
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from resilient_ws.feeds import (
     relay,
 )
 from resilient_ws.feeds.mail import one_line
+from resilient_ws.testing import BlackHole, FaultProxy
 
 
 if TYPE_CHECKING:
@@ -342,3 +345,55 @@ def test_each_encryption_has_its_port(encryption: Any, port: int) -> None:
 
 def test_a_subject_is_one_line() -> None:
     assert one_line(" a \r\n\tb\x1b[31m ") == "a b [31m"
+
+
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"resilient-ws\[email\]"):
+        mail("localhost", sender=ME, to=YOU)
+
+
+# Servers that are none.
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\xff\xfe\x00\r\n",
+        b"220 " + b"x" * 1_000_000,
+        b"220-more\r\n" * 100_000,
+        b"554 go away\r\n",
+        b"421 later\r\n",
+        b"999 what\r\n",
+    ],
+)
+async def test_a_greeting_that_is_none_is_tried_again(greeting: bytes) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "localhost", 0, family=2) as listening:
+        server = Server()
+        server.port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(SinkBusy):
+            await server.sink(timeout=2)(1, "id")
+
+
+async def test_a_server_that_says_nothing_is_given_up(server: Server) -> None:
+    async with FaultProxy("localhost", server.port) as proxy:
+        proxy.apply(BlackHole("down"))
+        server.port = int(proxy.url().rpartition(":")[2].strip("/"))
+        with pytest.raises(SinkBusy, match="Timeout"):
+            await server.sink(timeout=0.2)(1, "id")
+
+
+@pytest.mark.parametrize("more", [{"timeout": 0}, {"max_body": 0}])
+def test_impossible_numbers_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(more))):
+        mail("localhost", sender=ME, to=YOU, **more)

@@ -204,6 +204,27 @@ async def test_concurrency_must_be_positive() -> None:
         await relay(feed([]), Receiver(), concurrency=0)
 
 
+async def later(_: Any) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"retry_after_cap": -1}, ValueError),
+        ({"retry_after_cap": float("nan")}, ValueError),
+        ({"again": later}, TypeError),
+        ({"stop": later}, TypeError),
+        ({"wait": 5}, TypeError),
+    ],
+)
+def test_a_policy_is_checked_when_it_is_made(
+    given: dict[str, Any], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match="Redelivery"):
+        Redelivery(**given)
+
+
 # Cursors.
 
 

@@ -30,7 +30,14 @@ from resilient_ws.feeds import (
     relay,
     webhook,
 )
-from resilient_ws.testing import assert_no_leaks
+from resilient_ws.testing import (
+    BlackHole,
+    Cut,
+    FaultProxy,
+    Healthy,
+    Refuse,
+    assert_no_leaks,
+)
 
 
 if TYPE_CHECKING:
@@ -442,3 +449,73 @@ async def test_cancelling_an_attempt_leaves_nothing_behind(receiver: Receiver) -
     with pytest.raises(asyncio.CancelledError):
         await sending
     assert json.loads(receiver.calls[0].body)["data"] == 1
+
+
+# Real faults, and receivers that are none.
+
+
+async def test_every_item_arrives_through_faults_with_its_one_id(
+    receiver: Receiver,
+) -> None:
+    """A repeat, where the answer was lost, has the id of the first time."""
+    async with FaultProxy("127.0.0.1", receiver.port) as proxy:
+        faults = (Refuse(), Healthy(), BlackHole("down"), Cut(10, "down"))
+        proxy.play(*(faults * 10))
+        url = proxy.url("/hook").replace("ws://", "http://")
+        retry = Redelivery(wait=wait_fixed(1))
+        # Not entered, so that each attempt is a connection of its own.
+        sink = webhook(url, SECRET, timeout=5)
+        await relay(feed(range(10)), sink, retry=retry)
+    ids: dict[int, set[str]] = {}
+    for call in receiver.calls:
+        ids.setdefault(call.payload["data"], set()).add(call.headers["webhook-id"])
+    assert sorted(ids) == list(range(10))
+    assert all(len(names) == 1 for names in ids.values())
+    assert len(receiver.calls) > 10, "nothing was ever repeated"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 99999 x\r\n\r\n",
+        b"HTTP/1.1 \xff\xfe\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100_000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 1_000_000,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n",
+        b"HTTP/1.1 503 x\r\nRetry-After: \xff\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_what_is_no_answer_is_tried_again(answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(SinkBusy):
+            await webhook(f"http://127.0.0.1:{port}/", SECRET, timeout=5)(1, "id")
+
+
+async def test_an_answer_that_breaks_off_behind_its_status_counts() -> None:
+    """The receiver has it: to send it again would be a repeat for nothing."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await webhook(f"http://127.0.0.1:{port}/", SECRET)(1, "id")
+
+
+@pytest.mark.parametrize("more", [{"timeout": 0}, {"timeout": -1}, {"max_body": 0}])
+def test_impossible_numbers_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(more))):
+        webhook("https://example.com/", SECRET, **more)
