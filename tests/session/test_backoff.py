@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tenacity
-from tenacity import wait_fixed
+from tenacity import stop_after_attempt, wait_fixed, wait_none
 
 import resilient_ws
 from resilient_ws import (
@@ -19,6 +19,7 @@ from resilient_ws import (
     RETRY,
     RETRY_FRESH,
     Fatal,
+    GaveUp,
     Reconnect,
     State,
     Timeouts,
@@ -312,6 +313,30 @@ async def test_urls_fail_over_and_the_wait_is_taken_once_per_round() -> None:
         assert [len(s.dials) for s in (first, second, third)] == [2, 2, 2]
 
 
+class Lowest(random.Random):
+    """Draws what is smallest."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(a, b)
+
+
+async def test_no_endpoint_is_dialled_twice_within_the_spacing_in_a_round(
+    server: ScriptedServer,
+) -> None:
+    server.play(rejecting(503))
+    async with ScriptedServer(rejecting(503)) as other:
+        policy = Reconnect(wait=wait_none(), rng=Lowest(), stop=stop_after_attempt(10))
+        with pytest.raises(GaveUp):
+            async with resilient_ws.connect(
+                [server.url(), other.url()], reconnect=policy
+            ):
+                pass
+        for dials in (server.dials, other.dials):
+            gaps = [b - a for a, b in itertools.pairwise(dials)]
+            assert len(gaps) == 4
+            assert min(gaps) >= 0.2 - 0.02, gaps
+
+
 async def test_a_fatal_member_leaves_the_round_and_the_last_one_ends_the_session() -> (
     None
 ):
@@ -514,6 +539,22 @@ async def test_gave_up_reaches_those_who_wait_already(server: ScriptedServer) ->
         cancelled.cancel()
         for outcome in await asyncio.gather(*waits, return_exceptions=True):
             assert isinstance(outcome, resilient_ws.GaveUp)
+
+
+async def test_after_giving_up_and_closing_send_still_says_gave_up(
+    server: ScriptedServer,
+) -> None:
+    server.play(rejecting(503))
+    session = offline(server, stop=stop_after_attempt(1))
+    async with session:
+        with pytest.raises(GaveUp):
+            await session.wait_closed()
+    with pytest.raises(GaveUp):
+        await session.receive()
+    with pytest.raises(GaveUp):
+        await session.wait_until(State.OPEN)
+    with pytest.raises(GaveUp):
+        await session.send("x")
 
 
 @pytest.mark.parametrize(

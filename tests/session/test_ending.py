@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tenacity import wait_fixed
 
 import resilient_ws
-from resilient_ws import Reconnect, State, Timeouts
+from resilient_ws import DeliveryState, Inbox, Reconnect, State, Timeouts
 from resilient_ws.testing import assert_no_leaks
+from resilient_ws.testing.frames import close_frame
 from resilient_ws.testing.scripts import (
     black_hole,
     closing,
@@ -26,7 +28,7 @@ from tests.record import now, of, recorded, turns, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from resilient_ws import Connection, Session
+    from resilient_ws import Attempt, Connection, Delivery, Session
     from resilient_ws.testing import Peer, ScriptedServer
 
 LIMIT = 5.0
@@ -153,6 +155,38 @@ async def test_a_second_cancellation_aborts_at_once_in_every_state(
         assert now() == began
 
 
+async def session_open(session: resilient_ws.Session) -> None:
+    await until(lambda: session.state is State.OPEN)
+
+
+async def test_a_forced_end_while_the_goodbye_lingers_frees_those_who_wait(
+    server: ScriptedServer,
+) -> None:
+    server.play(mute_at_close)
+    session = resilient_ws.connect(server.url())
+    receiving: asyncio.Task[str | bytes] | None = None
+
+    async def body() -> None:
+        nonlocal receiving
+        async with session:
+            receiving = asyncio.create_task(session.receive())
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(body())
+    await server.arrivals(1)
+    await session_open(session)
+    for _ in range(5):
+        task.cancel()
+        await turns(2)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert session.state is State.CLOSED
+    assert receiving is not None
+    with pytest.raises(resilient_ws.SessionClosed):
+        async with asyncio.timeout(60):
+            await receiving
+
+
 @pytest.mark.parametrize(
     "state", [State.CONNECTING, State.RESTORING, State.BACKOFF], ids=str
 )
@@ -203,6 +237,71 @@ async def test_a_server_that_never_answers_the_close_is_given_its_time_and_no_mo
         timed_out = of(events, resilient_ws.ConnectionTimedOut)
         assert [(e.kind, e.after) for e in timed_out] == [("close", 3.0)]
     assert server.peer.close_received == (4000, "enough")
+
+
+async def test_close_keeps_its_deadline_when_the_server_keeps_the_stream_open(
+    server: ScriptedServer,
+) -> None:
+    async def answers_and_stays(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await peer.goodbye()
+        await peer.write(close_frame(1000))
+        await peer.ended()
+
+    server.play(answers_and_stays)
+    async with resilient_ws.connect(
+        server.url(), timeouts=Timeouts(close=5)
+    ) as session:
+        began = now()
+        record = await session.close()
+        assert record is not None
+        assert record.clean
+        assert now() - began <= 5.0
+
+
+async def test_what_keeps_coming_does_not_hold_the_goodbye_up(
+    server: ScriptedServer,
+) -> None:
+    async def floods(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await peer.send(*["early"] * 5)
+        await peer.goodbye()
+        await peer.send(*["late"] * 100)
+        await peer.write(close_frame(1000))
+        await asyncio.sleep(0.01)
+
+    server.play(floods)
+    async with resilient_ws.connect(
+        server.url(), inbox=Inbox(max_messages=10)
+    ) as session:
+        await until(lambda: session.statistics().inbox_messages == 5)
+        began = now()
+        record = await session.close()
+        assert record is not None
+        assert record.clean
+        assert now() - began < 1
+
+
+async def test_close_during_a_replacement_finishes_its_goodbye(
+    server: ScriptedServer,
+) -> None:
+    async def slow_goodbye(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await peer.goodbye()
+        await asyncio.sleep(1)
+        await peer.write(close_frame(1000))
+
+    server.play(slow_goodbye)
+    async with resilient_ws.connect(server.url()) as session:
+        session.reconnect("a reason")
+        await asyncio.sleep(0.5)
+        record = await session.close()
+        assert record is not None
+        assert record.clean
+    assert len(server.peers) == 1
 
 
 async def test_close_tells_both_sides_what_was_said(server: ScriptedServer) -> None:
@@ -396,6 +495,56 @@ async def test_a_hook_that_will_not_be_cancelled_does_not_hold_the_end_up(
     await turns()
 
 
+async def test_a_url_callable_that_will_not_be_cancelled_dials_nothing_after_the_end(
+    server: ScriptedServer,
+) -> None:
+    release = asyncio.Event()
+
+    async def stubborn(_: Attempt) -> str:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return server.url()
+
+    async with resilient_ws.connect(stubborn, wait_open=False) as session:
+        await turns()
+        await session.close()
+        assert session.state is State.CLOSED
+    release.set()
+    await asyncio.sleep(1)
+    assert server.peers == []
+
+
+@pytest.mark.parametrize("place", ["url", "on_open"])
+async def test_what_fails_while_it_is_cancelled_is_heard(
+    server: ScriptedServer, place: str
+) -> None:
+    async def fails_at_the_end(_: object) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("cleaning up failed") from None
+        return server.url()
+
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, c: unheard.append(c))
+    session = resilient_ws.connect(
+        fails_at_the_end if place == "url" else server.url(),
+        on_open=fails_at_the_end if place == "on_open" else None,
+        wait_open=False,
+    )
+    async with session:
+        wanted = State.CONNECTING if place == "url" else State.RESTORING
+        await session.wait_until(wanted)
+        await turns()
+        await session.close()
+    del session
+    gc.collect()
+    assert unheard == []
+
+
 async def test_a_closed_session_says_so_to_every_call(server: ScriptedServer) -> None:
     async with resilient_ws.connect(server.url()) as session:
         pass
@@ -416,3 +565,41 @@ async def test_a_closed_session_says_so_to_every_call(server: ScriptedServer) ->
     assert await session.close() is not None
     with pytest.raises(RuntimeError, match="entered once"):
         await session.__aenter__()
+
+
+async def drained(session: resilient_ws.Session) -> list[str | bytes]:
+    return [data async for data in session]
+
+
+async def test_close_at_every_turn_of_a_restless_session(
+    server: ScriptedServer,
+) -> None:
+    """Wherever the loop stands, close ends it, in time, with nobody left waiting."""
+
+    async def restless(peer: Peer) -> None:
+        await peer.accept()
+        await peer.send("x")
+        await asyncio.sleep(0)
+        await peer.reset()
+
+    async def restores(connection: Connection) -> None:
+        await connection.send("hello")
+        await asyncio.sleep(0)
+
+    policy = Reconnect(wait=wait_fixed(0), stable_after=100)
+    for turn in range(0, 120, 3):
+        server.play(restless, hold)
+        session = resilient_ws.connect(
+            server.url(), on_open=restores, wait_open=False, reconnect=policy
+        )
+        async with session:
+            receiving = asyncio.create_task(drained(session))
+            delivery: Delivery = await session.send("kept")
+            await turns(turn)
+            began = now()
+            await session.close()
+            assert now() - began <= 5.0
+        assert session.state is State.CLOSED
+        assert delivery.state is not DeliveryState.QUEUED
+        async with asyncio.timeout(10):
+            await receiving

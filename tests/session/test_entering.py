@@ -81,6 +81,32 @@ async def test_a_session_that_is_closed_first_is_closed_for_good() -> None:
             await call()
 
 
+async def test_a_session_closed_before_entering_is_over(server: ScriptedServer) -> None:
+    session = resilient_ws.connect(server.url())
+    await session.close()
+    await session.wait_closed()
+
+
+async def test_entering_cancelled_before_it_began_is_an_end_too(
+    server: ScriptedServer,
+) -> None:
+    session = resilient_ws.connect(server.url())
+
+    async def enters() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        async with session:
+            pass
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(enters())
+    assert session.state is State.CLOSED
+    with pytest.raises(resilient_ws.SessionClosed):
+        async with asyncio.timeout(60):
+            await session.receive()
+
+
 async def test_before_it_is_entered_only_close_may_be_called() -> None:
     session = resilient_ws.connect(URL)
     for call in (

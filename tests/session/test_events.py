@@ -225,6 +225,26 @@ async def test_a_callback_that_raises_is_reported_and_the_next_one_runs(
     assert "broken_too" in caplog.text
 
 
+async def test_a_callback_that_raises_cancelled_error_silences_nobody(
+    server: ScriptedServer,
+) -> None:
+    seen: list[object] = []
+
+    def reads_a_cancelled_result(_: resilient_ws.StateChanged) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        future.result()
+
+    session = resilient_ws.connect(server.url())
+    session.on(resilient_ws.StateChanged, reads_a_cancelled_result)
+    session.on(resilient_ws.HandlerFailed, seen.append)
+    session.on(resilient_ws.SessionClosed, seen.append)
+    async with session:
+        await turns()
+    kinds = {type(event) for event in seen}
+    assert kinds == {resilient_ws.HandlerFailed, resilient_ws.SessionClosed}
+
+
 @pytest.mark.parametrize("style", ["sync", "async"])
 async def test_fatal_from_a_callback_ends_the_session(
     server: ScriptedServer, style: str

@@ -26,8 +26,10 @@ from tests.record import of, recorded, turns, until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resilient_ws import Session
+    from resilient_ws import Connection, Session
     from resilient_ws.testing import Peer, ScriptedServer
+
+QUICK = Reconnect(wait=wait_fixed(1))
 
 
 async def goodbye(peer: Peer) -> None:
@@ -43,7 +45,7 @@ async def items(session: Session, count: int) -> list[object]:
 def session_to(server: ScriptedServer, **inbox: object) -> Session:
     return resilient_ws.connect(
         server.url(),
-        reconnect=Reconnect(wait=wait_fixed(1)),
+        reconnect=QUICK,
         inbox=Inbox(**inbox),  # type: ignore[arg-type]
     )
 
@@ -125,6 +127,71 @@ async def test_a_replacement_on_request_is_a_hole_without_a_cause(
         hole, two = await items(session, 2)
     assert isinstance(hole, Interruption)
     assert (hole.cause, hole.drops, two) == (None, 1, "2")
+
+
+async def test_reconnect_while_restoring_leaves_the_hole_as_it_was(
+    server: ScriptedServer,
+) -> None:
+    first = True
+
+    async def slow_after_the_first(_: Connection) -> None:
+        nonlocal first
+        if first:
+            first = False
+            return
+        await asyncio.sleep(1)
+
+    async def drops(peer: Peer) -> None:
+        await peer.accept()
+        await peer.send("before")
+        await asyncio.sleep(5)
+        await peer.reset()
+
+    async def feeds(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(5)
+        await peer.send("after")
+        await peer.ended()
+
+    server.play(drops, feeds)
+    async with resilient_ws.connect(
+        server.url(), on_open=slow_after_the_first, reconnect=QUICK
+    ) as session:
+        await session.wait_until(State.BACKOFF)
+        await session.wait_until(State.RESTORING)
+        session.reconnect("while it is restored")
+        items = session.with_interruptions()
+        assert await anext(items) == "before"
+        hole = await anext(items)
+        assert isinstance(hole, Interruption)
+        assert isinstance(hole.cause, resilient_ws.ConnectionLost)
+        assert hole.drops == 1
+
+
+async def test_before_the_first_open_connection_there_is_no_hole(
+    server: ScriptedServer,
+) -> None:
+    async def slow(_: Connection) -> None:
+        await asyncio.sleep(1)
+
+    async def feeds(peer: Peer) -> None:
+        await peer.accept()
+        await peer.send("first")
+        await peer.ended()
+
+    server.play(feeds)
+    session = resilient_ws.connect(
+        server.url(), on_open=slow, wait_open=False, reconnect=QUICK
+    )
+    events = recorded(session)
+    async with session:
+        await session.wait_until(State.RESTORING)
+        session.reconnect("too early")
+        await session.wait_until(State.OPEN)
+        items = session.with_interruptions()
+        assert await anext(items) == "first"
+    (opened,) = of(events, resilient_ws.ConnectionOpened)
+    assert opened.resumed_after is None
 
 
 async def test_drop_oldest_leaves_a_hole_before_what_is_left(

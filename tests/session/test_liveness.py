@@ -15,7 +15,7 @@ from tenacity import wait_fixed
 import resilient_ws
 from resilient_ws import Inbox, Liveness, Reconnect, State
 from resilient_ws.eventloop.sleep import ticker_of
-from resilient_ws.testing.frames import PING, PONG, TEXT, frame
+from resilient_ws.testing.frames import PING, PONG, TEXT, frame, message
 from resilient_ws.testing.scripts import black_hole, feeding, hold
 from tests.record import now, of, recorded, turns, until
 
@@ -235,6 +235,45 @@ async def test_idle_timeout_counts_messages_only(server: ScriptedServer) -> None
     assert server.peers[0].close_received == (1001, "no message received for too long")
 
 
+async def test_an_idle_link_is_noticed_after_a_pause_of_reading(
+    server: ScriptedServer,
+) -> None:
+    async def feeds_once(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(1)
+        await peer.send("a", "b", "c")
+        await peer.ended()
+
+    server.play(feeds_once)
+    liveness = Liveness(ping_interval=None, idle_timeout=10)
+    async with session_to(server, liveness, inbox=Inbox(max_messages=1)) as session:
+        await asyncio.sleep(30)
+        assert [await session.receive() for _ in range(3)] == ["a", "b", "c"]
+        read = now()
+        async with asyncio.timeout(60):
+            await session.wait_until(State.BACKOFF)
+        assert now() - read <= 10.01
+
+
+async def test_after_its_end_a_connection_delivers_nothing(
+    server: ScriptedServer,
+) -> None:
+    async def speaks_too_late(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await peer.goodbye()
+        await peer.send("late")
+        await peer.ended()
+
+    server.play(speaks_too_late)
+    session = session_to(server, Liveness(idle_timeout=10))
+    events = recorded(session)
+    async with session:
+        await until(lambda: of(events, resilient_ws.ConnectionDropped))
+        await asyncio.sleep(5)
+        assert session.statistics().inbox_messages == 0
+
+
 async def test_a_probe_keeps_the_link_and_its_answers_stay_out_of_the_inbox(
     server: ScriptedServer,
 ) -> None:
@@ -263,6 +302,30 @@ async def test_a_probe_keeps_the_link_and_its_answers_stay_out_of_the_inbox(
         assert session.statistics().messages_received == 10
     assert server.peer.pings == []
     assert server.peer.received == 10 * [PROBE]
+
+
+async def test_answers_to_the_probe_take_no_room(server: ScriptedServer) -> None:
+    answer = "answer" * 10
+
+    async def feeds(peer: Peer) -> None:
+        await peer.accept()
+        await peer.write(message("small") + message(answer))
+        await peer.ended()
+
+    server.play(feeds)
+    liveness = Liveness(probe="ask", is_answer=lambda data: data == answer)
+    session = resilient_ws.connect(
+        server.url(),
+        liveness=liveness,
+        # With drop_oldest the same chunk turns the loop for ever.
+        inbox=Inbox(max_bytes=20, overflow="drop_newest"),
+    )
+    events = recorded(session)
+    async with session:
+        async with asyncio.timeout(5):
+            assert await session.receive() == "small"
+        assert session.statistics().inbox_discarded == 0
+    assert of(events, resilient_ws.InboxOverflowed) == []
 
 
 async def test_a_probe_without_an_answer_means_a_dead_link(

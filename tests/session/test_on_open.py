@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -10,7 +11,8 @@ import pytest
 from tenacity import wait_fixed
 
 import resilient_ws
-from resilient_ws import Connection, Inbox, Reconnect, State, Timeouts
+from resilient_ws import Connection, Fatal, Inbox, Reconnect, State, Timeouts
+from resilient_ws.testing.frames import close_frame, message
 from resilient_ws.testing.scripts import SOON, closing, echo, feeding, hold
 from tests.record import now, of, recorded, turns, until
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from resilient_ws import Session
     from resilient_ws.testing import Peer, ScriptedServer
 
+QUICK = Reconnect(wait=wait_fixed(1))
 LOGIN = "login"
 WELCOME = "welcome"
 
@@ -34,7 +37,7 @@ def session_to(
         server.url(),
         on_open=on_open,
         wait_open=False,
-        reconnect=Reconnect(wait=wait_fixed(1)),
+        reconnect=QUICK,
         **options,
     )
 
@@ -235,6 +238,27 @@ async def test_fatal_from_it_ends_the_session(server: ScriptedServer) -> None:
     assert len(server.dials) == 1
 
 
+async def test_fatal_from_the_hook_counts_when_the_connection_ends_with_it(
+    server: ScriptedServer,
+) -> None:
+    async def denies(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(0.01)
+        await peer.write(message("denied") + close_frame(1011))
+        await peer.ended()
+
+    async def logs_in(connection: Connection) -> None:
+        raise Fatal(f"the server said {await connection.receive()!r}")
+
+    server.play(denies)
+    session = resilient_ws.connect(
+        server.url(), on_open=logs_in, reconnect=QUICK, wait_open=10
+    )
+    with pytest.raises(Fatal, match="denied"):
+        async with session:
+            pass
+
+
 async def test_one_that_is_not_async_ends_the_session(server: ScriptedServer) -> None:
     def on_open(_: Connection) -> None:
         return None
@@ -281,6 +305,50 @@ async def test_it_is_cancelled_when_its_connection_ends(
     (failed,) = of(events, resilient_ws.AttemptFailed)
     assert isinstance(failed.because, resilient_ws.ConnectionLost)
     assert failed.because.how == "reset"
+
+
+async def test_a_hook_that_fails_as_its_connection_ends_is_not_unretrieved(
+    server: ScriptedServer,
+) -> None:
+    async def denies(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(0.01)
+        await peer.write(message("denied") + close_frame(1011))
+        await peer.ended()
+
+    async def logs_in(connection: Connection) -> None:
+        raise ValueError(await connection.receive())
+
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, c: unheard.append(c))
+    server.play(denies)
+    async with session_to(server, logs_in):
+        await server.arrivals(3)
+    gc.collect()
+    assert unheard == []
+
+
+async def test_a_hook_whose_connection_half_closes_cannot_send_into_the_void(
+    server: ScriptedServer,
+) -> None:
+    seen: list[str] = []
+
+    async def half_closes(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        peer.transport.write_eof()
+        await peer.ended()
+
+    async def logs_in(connection: Connection) -> None:
+        await asyncio.sleep(0.02)  # within the window of the end-of-stream probe
+        await connection.send("login")
+        seen.append("sent")
+
+    server.play(half_closes)
+    async with session_to(server, logs_in):
+        await server.arrivals(2)
+    assert seen == []
+    assert server.received == []
 
 
 async def test_an_open_connection_may_not_be_used_any_more(
@@ -407,6 +475,31 @@ async def test_cancelling_its_receive_loses_nothing(server: ScriptedServer) -> N
     async with session_to(server, on_open) as session:
         taken.append(await session.receive())
     assert taken == ["1", "2"]
+
+
+async def test_two_receives_of_one_hook_each_get_theirs(
+    server: ScriptedServer,
+) -> None:
+    got: list[str | bytes] = []
+
+    async def feeds(peer: Peer) -> None:
+        await peer.accept()
+        for text in ("b", "a"):
+            await asyncio.sleep(0.1)
+            await peer.send(text)
+        await peer.ended()
+
+    async def awaits_both(connection: Connection) -> None:
+        async def take(wanted: str) -> None:
+            got.append(await connection.receive(lambda data: data == wanted))
+
+        await asyncio.gather(take("a"), take("b"))
+
+    server.play(feeds)
+    async with resilient_ws.connect(
+        server.url(), on_open=awaits_both, wait_open=5, timeouts=Timeouts(restore=2)
+    ):
+        assert sorted(map(str, got)) == ["a", "b"]
 
 
 async def test_a_buffer_filled_to_the_brim_does_not_end_the_reading(

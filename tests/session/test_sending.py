@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from resilient_ws import Session
     from resilient_ws.testing import Peer, ScriptedServer
 
+QUICK = Reconnect(wait=wait_fixed(1))
 OFFLINE = 5.0
 CHUNK = b"x" * 65536
 MANY = 5000
@@ -201,6 +202,16 @@ async def test_a_joined_write_leaves_when_it_is_large(server: ScriptedServer) ->
         assert server.received == ["first", CHUNK]
 
 
+async def test_empty_messages_are_bounded_too(server: ScriptedServer) -> None:
+    async with resilient_ws.connect(server.url()) as session:
+        most = 0
+        for _ in range(20_000):
+            await session.send("")
+            most = max(most, session.statistics().outbox_messages)
+        # A joined write leaves at 64 KiB, and no message costs less than 64 bytes.
+        assert most <= JOINED_WRITE // MESSAGE_COST
+
+
 async def test_a_message_too_old_is_not_sent(server: ScriptedServer) -> None:
     async with offline(server, ttl=OFFLINE + 1) as session:
         events = recorded(session)
@@ -269,6 +280,26 @@ async def test_a_full_outbox_makes_senders_wait_in_order(
         assert now() == pytest.approx(OFFLINE)
         await session.send("last")
     assert server.received == ["0", "1", "2", "3", "4", "6", "7", "8", "9", "last"]
+
+
+async def test_waiting_for_room_counts_against_the_ttl(
+    server: ScriptedServer,
+) -> None:
+    server.play(rejecting(503), hold)
+    async with resilient_ws.connect(
+        server.url(),
+        wait_open=False,
+        outbox=Outbox(max_messages=1, overflow="wait"),
+        reconnect=Reconnect(wait=wait_fixed(60)),
+    ) as session:
+        await session.send("first")
+        late = asyncio.create_task(session.send("stale", ttl=5))
+        await session.wait_until(State.OPEN)
+        delivery = await late
+        await until(lambda: delivery.state is not DeliveryState.QUEUED)
+        await turns()
+        assert "stale" not in server.received
+        assert delivery.state is DeliveryState.EXPIRED
 
 
 async def test_room_from_an_expiry_goes_to_the_first_who_waits(
@@ -389,6 +420,29 @@ async def test_when_the_link_dies_during_the_wait_overflow_decides(
     assert server.peer.received[: len(kept)] == kept
     if overflow != "wait":
         assert stale.state is DeliveryState.DROPPED
+
+
+async def test_behind_the_end_of_the_stream_nothing_is_called_written(
+    server: ScriptedServer,
+) -> None:
+    async def half_closes(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await peer.receive()
+        peer.transport.write_eof()
+        await peer.ended()
+
+    server.play(half_closes, hold)
+    async with resilient_ws.connect(server.url(), reconnect=QUICK) as session:
+        wire = session._supervisor.wire if session._supervisor else None
+        assert wire is not None
+        await session.send("first")
+        await until(lambda: wire.engine.close_sent is not None)
+        assert session.state is State.OPEN
+        sending = asyncio.create_task(session.send("in the window"))
+        await server.arrivals(2)
+        await (await sending).confirmed(timeout=60)
+        await until(lambda: "in the window" in server.received, within=60)
 
 
 async def test_a_drop_reports_what_no_pong_has_covered(

@@ -85,6 +85,25 @@ async def test_when_the_newest_message_came(server: ScriptedServer) -> None:
         assert session.statistics().last_message_at is not None
 
 
+async def test_statistics_never_go_back(server: ScriptedServer) -> None:
+    async def closes_and_stays(peer: Peer) -> None:
+        peer.answers_close = False
+        await peer.accept()
+        await peer.send("a", "b")
+        await asyncio.sleep(1)
+        await peer.close(1001)
+        await peer.ended()
+
+    server.play(closes_and_stays)
+    async with resilient_ws.connect(
+        server.url(), reconnect=Reconnect(wait=wait_fixed(1000))
+    ) as session:
+        await session.wait_until(State.BACKOFF)
+        assert session.statistics().messages_received == 2
+        await asyncio.sleep(5)
+        assert session.statistics().messages_received == 2
+
+
 async def test_a_sleep_of_the_machine_does_not_move_it(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

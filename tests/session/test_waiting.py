@@ -12,11 +12,12 @@ from tenacity import wait_fixed
 import resilient_ws
 from resilient_ws import Reconnect, State, Timeouts
 from resilient_ws.testing.scripts import closing, hang, hold, rejecting
-from tests.record import now, turns
+from tests.record import now, of, recorded, turns
 
 
 if TYPE_CHECKING:
-    from resilient_ws.testing import ScriptedServer
+    from resilient_ws import Connection
+    from resilient_ws.testing import Peer, ScriptedServer
 
 EVERY_SECOND = Reconnect(wait=wait_fixed(1))
 
@@ -88,6 +89,46 @@ async def test_what_gave_up_is_raised_when_entering(server: ScriptedServer) -> N
         await resilient_ws.connect(server.url(), reconnect=policy).__aenter__()
 
 
+async def test_entering_in_vain_ends_the_session_whole(
+    server: ScriptedServer,
+) -> None:
+    async def breaks_the_rules(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(0.01)
+        await peer.write(b"\xff\xff")
+        await peer.ended()
+
+    async def waits(connection: Connection) -> None:
+        await connection.receive()
+
+    server.play(breaks_the_rules)
+    session = resilient_ws.connect(server.url(), on_open=waits)
+    events = recorded(session)
+    with pytest.raises(resilient_ws.ProtocolError):
+        async with session:
+            pass
+    assert session.state is State.CLOSED
+    assert isinstance(session.failure, resilient_ws.ProtocolError)
+    assert len(of(events, resilient_ws.SessionClosed)) == 1
+    with pytest.raises(resilient_ws.ProtocolError):
+        async with asyncio.timeout(60):
+            await session.receive()
+
+
+async def test_entering_in_vain_reports_the_end_to_callbacks(
+    server: ScriptedServer,
+) -> None:
+    server.play(rejecting(404))
+    session = resilient_ws.connect(server.url())
+    events = recorded(session)
+    with pytest.raises(resilient_ws.HandshakeRejected):
+        async with session:
+            pass
+    assert session.state is State.CLOSED
+    assert len(of(events, resilient_ws.AttemptFailed)) == 1
+    assert len(of(events, resilient_ws.SessionClosed)) == 1
+
+
 async def test_a_session_is_entered_once(server: ScriptedServer) -> None:
     session = resilient_ws.connect(server.url())
     assert session.statistics() == resilient_ws.Statistics()
@@ -118,6 +159,12 @@ async def test_wait_until_comes_at_once_later_or_never(server: ScriptedServer) -
         with pytest.raises(resilient_ws.SessionClosed):
             await waiting
         await closed
+
+
+async def test_waiting_for_what_is_no_state_says_so(server: ScriptedServer) -> None:
+    async with resilient_ws.connect(server.url()) as session:
+        with pytest.raises(TypeError, match="state"):
+            await session.wait_until("open")  # type: ignore[arg-type]
 
 
 async def test_wait_closed_returns_after_close_and_may_be_cancelled(
