@@ -14,14 +14,10 @@ if TYPE_CHECKING:
     import pytest
 
 
-#: These talk to servers in processes of their own.
-REAL = {"test_calls_shown.py"}
-
-
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Give each test the loop of virtual time, but those that need the real one."""
-    if item.path.name in REAL or item.get_closest_marker("wire"):
+    if item.get_closest_marker("wire") is not None:
         return {"real": asyncio.SelectorEventLoop}
     return {"virtual": VirtualLoop}
