@@ -38,7 +38,7 @@ def by_subscription(method: str, params: Any) -> tuple[Key, Any]:
     Where ``params`` has a ``subscription`` (Ethereum, Solana, Substrate) that is the
     key, and ``result`` the value; otherwise the method is the key.
     """
-    if is_object(params) and "subscription" in params:
+    if isinstance(params, dict) and "subscription" in params:
         return params["subscription"], params.get("result")
     return method, params
 
@@ -62,10 +62,16 @@ class Wire(Plain):
         self._dumps = dumps
         self._item_of = item_of
         self.methods: Final = Methods()
+        self._callable = self.methods.functions
 
     def route(self, message: Message) -> Route | Sequence[Route]:
         """Tell where a message, or each part of a batch, belongs."""
         data = self._loads(message)
+        # By far the most messages of a feed are items.
+        if type(data) is dict and "method" in data and "id" not in data:
+            method: Any = data["method"]
+            if type(method) is str and method not in self._callable:
+                return Item(*self._item_of(method, data.get("params")))
         if not is_array(data):
             return self._part(data)
         if not 0 < len(data) <= MAX_PARTS:
@@ -104,7 +110,7 @@ class Wire(Plain):
             return self._reply(part)
         if not isinstance(method, str):
             return Ignore(odd="a method that is not a string")
-        if "id" not in part and method not in self.methods:
+        if "id" not in part and method not in self._callable:
             return Item(*self._item_of(method, part.get("params")))
         return self._answer([self.methods.respond(part)], one=True)
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import enum
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from resilient_ws.feeds.holes import Hole, Left, undecodable, was_reset
 from resilient_ws.feeds.mending import Mender
-from resilient_ws.feeds.order import JUMP, NEXT, REPEAT, RESET, Order
+from resilient_ws.feeds.order import Order
+from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET
 
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Stage(enum.Enum):
     LIVE = "live"
     #: The consumer is too slow: items are held, as many as its buffer takes.
     BEHIND = "behind"
+
+
+_LIVE: Final = Stage.LIVE
 
 
 class Flow(Generic[T, C]):
@@ -121,7 +125,7 @@ class Flow(Generic[T, C]):
         """Take what arrived. Never waits, and never raises."""
         try:
             item: T = value if self._parse is None else self._parse(value)
-            if self.stage is Stage.LIVE:
+            if self.stage is _LIVE:
                 self._live(item)
             elif self.stage is not Stage.DOWN:
                 self._keep(item)
@@ -162,7 +166,7 @@ class Flow(Generic[T, C]):
         how = order.how(item)
         if how is REPEAT:
             order.repeats += 1
-        elif self._buffer.full:
+        elif self._buffer.free <= 0:
             self._fall_behind(item)
         elif how is NEXT or (how is JUMP and order.gapped):
             order.emit(item)

@@ -20,7 +20,7 @@ from resilient_ws.feeds.holes import (
     too_slow,
     undecodable,
 )
-from resilient_ws.feeds.order import JUMP, NEXT, REPEAT, RESET
+from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET
 
 
 if TYPE_CHECKING:

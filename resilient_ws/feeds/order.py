@@ -7,7 +7,7 @@ or for a gap and the item behind it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from resilient_ws.feeds.holes import (
     after,
@@ -17,22 +17,17 @@ from resilient_ws.feeds.holes import (
     was_reset,
 )
 from resilient_ws.feeds.identities import Identities
-from resilient_ws.feeds.source import Continuity, Gap
+from resilient_ws.feeds.source import NEXT, REPEAT, RESET, Gap
 
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.errors import FeedError
-    from resilient_ws.feeds.source import Source
+    from resilient_ws.feeds.source import Continuity, Source
 
 
 T = TypeVar("T")
 C = TypeVar("C")
-
-NEXT: Final = Continuity.NEXT
-REPEAT: Final = Continuity.REPEAT
-JUMP: Final = Continuity.JUMP
-RESET: Final = Continuity.RESET
 
 
 class Order(Generic[T, C]):
@@ -88,7 +83,10 @@ class Order(Generic[T, C]):
 
     def how(self, item: T) -> Continuity:
         """Tell how an item stands to the last one."""
-        return self.how_behind(self.cursor, item)
+        # As ``how_behind``, without another call for each item of a feed.
+        if self.seen is not None and self.seen.has(item):
+            return REPEAT
+        return NEXT if self._follows is None else self._follows(self.cursor, item)
 
     def how_behind(self, last: C | None, item: T) -> Continuity:
         """Tell how an item stands to the one at a position."""
