@@ -39,9 +39,9 @@ class Buffer(Generic[X]):
         "_items",
         "_room",
         "_taking",
-        "_turns",
         "free",
         "size",
+        "turns",
     )
 
     def __init__(self, size: int, turns: Turns | None = None) -> None:
@@ -49,7 +49,7 @@ class Buffer(Generic[X]):
             raise ValueError(f"A buffer holds at least one item, not {size}.")
         self.size = self.free = size
         self._half = size // 2
-        self._turns = Turns() if turns is None else turns
+        self.turns = Turns() if turns is None else turns
         self._items: deque[X] = deque()
         self._taking = False
         # What the consumer waits on, until the next item is put.
@@ -72,7 +72,7 @@ class Buffer(Generic[X]):
         self._items.append(item)
         self.free = free = self.free - 1
         if free == self._half:
-            self._turns.due = True
+            self.turns.due = True
         if self._asleep is not None:
             self._wake()
 

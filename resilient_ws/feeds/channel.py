@@ -157,7 +157,7 @@ class Channel:
         self._oddities = Oddities(self._log, self._report)
         self._links = Links(self._session)
         self._calls = Calls(self._links, max_in_flight=self._max_in_flight)
-        self._registry = Registry(self._early, clock, self._on_unknown)
+        self._registry = Registry(self._early, clock, self._on_unknown, self._turns)
         self._pace = Pace(self._rate)
         self._outgoing = Outgoing(self._turns, self._log, self._spawn)
         self._heartbeat = Heartbeat(self._protocol, self._outgoing, self._spawn)
@@ -362,7 +362,7 @@ class Channel:
         name = str(next(self._names))
         items: Buffer[Any] = Buffer(buffer, self._turns)
         flow = Flow(name, _ALL, items, after=None, refill=False, spawn=self._spawn)
-        seat = Listener(select, flow, items, self._router.listeners)
+        seat = Listener(select, flow, items, self._router)
         return self._seated(name, seat, items, flow)
 
     def _check(self) -> None:

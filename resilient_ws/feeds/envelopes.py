@@ -63,6 +63,9 @@ class Wire(Plain):
         self._item_of = item_of
         self.methods: Final = Methods()
         self._callable = self.methods.functions
+        # One for all messages, for whoever routes an item is done with it then. To
+        # make one for each would cost a tenth of the way to the consumer.
+        self._item = Item(None, None)
 
     def route(self, message: Message) -> Route | Sequence[Route]:
         """Tell where a message, or each part of a batch, belongs."""
@@ -71,7 +74,9 @@ class Wire(Plain):
         if type(data) is dict and "method" in data and "id" not in data:
             method: Any = data["method"]
             if type(method) is str and method not in self._callable:
-                return Item(*self._item_of(method, data.get("params")))
+                item = self._item
+                item.key, item.value = self._item_of(method, data.get("params"))
+                return item
         if not is_array(data):
             return self._part(data)
         if not 0 < len(data) <= MAX_PARTS:

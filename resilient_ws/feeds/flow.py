@@ -126,7 +126,8 @@ class Flow(Generic[T, C]):
         try:
             item: T = value if self._parse is None else self._parse(value)
             if self.stage is _LIVE:
-                self._live(item)
+                if self._buffer.free <= 0 or not self.order.advance(item):
+                    self._live(item)
             elif self.stage is not Stage.DOWN:
                 self._keep(item)
         except Exception as failure:  # noqa: BLE001 - the source's: told in its place
@@ -205,6 +206,8 @@ class Flow(Generic[T, C]):
             self._leave(last, entry)
         elif len(self._held) < self._buffer.size:
             self._held.append(entry)
+            if len(self._held) * 2 == self._buffer.size:
+                self._buffer.turns.due = True
         elif self._has_history:
             self._lose()  # it is fetched in its turn
         else:

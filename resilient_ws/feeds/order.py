@@ -83,16 +83,30 @@ class Order(Generic[T, C]):
 
     def how(self, item: T) -> Continuity:
         """Tell how an item stands to the last one."""
-        # As ``how_behind``, without another call for each item of a feed.
-        if self.seen is not None and self.seen.has(item):
-            return REPEAT
-        return NEXT if self._follows is None else self._follows(self.cursor, item)
+        return self.how_behind(self.cursor, item)
 
     def how_behind(self, last: C | None, item: T) -> Continuity:
         """Tell how an item stands to the one at a position."""
         if self.seen is not None and self.seen.has(item):
             return REPEAT
         return NEXT if self._follows is None else self._follows(last, item)
+
+    def advance(self, item: T) -> bool:
+        """Emit an item if it is the next, and return whether it was.
+
+        As ``how`` and ``emit``, in one call for each item of a feed.
+        """
+        if self.seen is not None and self.seen.has(item):
+            return False
+        if self._follows is not None and self._follows(self.cursor, item) is not NEXT:
+            return False
+        if self._cursor_of is not None:
+            self.cursor = self._cursor_of(item)
+        if self.seen is not None:
+            self.seen.add(item)
+        self.gapped = False
+        self._buffer.put(item)
+        return True
 
     def position(self, item: T) -> C | None:
         """Return the cursor of an item."""

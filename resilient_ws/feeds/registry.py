@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.feeds.source import Key
+    from resilient_ws.feeds.turns import Turns
 
     Deliver: TypeAlias = Callable[[Any], None]
 
@@ -33,6 +34,7 @@ class Registry:
         early: How many items may be held.
         clock: The clock of the loop.
         on_unknown: Called with each item that turns out to be for nobody.
+        turns: Told when something is held, so that what waits for its key may run.
     """
 
     __slots__ = (
@@ -43,12 +45,18 @@ class Registry:
         "_limit",
         "_lost",
         "_on_unknown",
+        "_turns",
         "by_key",
     )
 
     def __init__(
-        self, early: int, clock: Callable[[], float], on_unknown: Callable[[], None]
+        self,
+        early: int,
+        clock: Callable[[], float],
+        on_unknown: Callable[[], None],
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._limit = early
         self._clock = clock
         self._on_unknown = on_unknown
@@ -78,6 +86,9 @@ class Registry:
             return True  # it was on its way when the server was told
         if not self._expected:
             return False
+        # Its subscription may be granted already, and only not know it.
+        if not self._early or len(self._early) * 2 == self._limit:
+            self._turns.due = True
         self._early.append((self._clock(), key, value))
         if len(self._early) > self._limit:
             self._lose()

@@ -465,6 +465,27 @@ async def test_a_quick_consumer_is_not_too_slow_for_a_burst(desk: Desk) -> None:
     task.cancel()
 
 
+async def test_nor_one_that_is_only_just_granted(desk: Desk) -> None:
+    """The items come in one burst with the answer, before anybody could run."""
+    taken: list[Any] = []
+
+    async def ask(requests: Requests) -> Any:
+        return await requests.ask("1", "subscribe a")
+
+    async def consume() -> None:
+        async for item in await desk.channel.subscribe(Source(subscribe=ask)):
+            taken.append(item)  # noqa: PERF401 - one at a time, as a program does
+
+    task = asyncio.create_task(consume())
+    await turns()
+    burst = [f"item a {number}" for number in range(5000)]
+    desk.session.receive(burst[0], "reply 1 a", *burst[1:])
+    await turns(200)
+    assert taken == [str(number) for number in range(5000)]
+    assert desk.channel.statistics().gaps == 0
+    task.cancel()
+
+
 async def test_over_a_real_session_nothing_is_left_behind() -> None:
     async def serve(peer: Peer) -> None:
         await peer.accept()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from resilient_ws.feeds.registry import HOLD, MAX_LEFT, Registry
+from resilient_ws.feeds.turns import Turns
 
 
 class Desk:
@@ -12,7 +13,8 @@ class Desk:
         self.time = 0.0
         self.unknown = 0
         self.lost = 0
-        self.registry = Registry(early, lambda: self.time, self.count)
+        self.turns = Turns()
+        self.registry = Registry(early, lambda: self.time, self.count, self.turns)
         self.got: list[Any] = []
 
     def count(self) -> None:
