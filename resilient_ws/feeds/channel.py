@@ -236,8 +236,8 @@ class Channel:
 
     async def _login(self, connection: Connection) -> None:
         """Log in on a new connection: the ``on_open`` of the session."""
-        resume, self._resume = self._resume, True
-        await self._protocol.login(connection, resume)
+        await self._protocol.login(connection, self._resume)
+        self._resume = True
 
     # What the pump and the router tell.
 

@@ -46,6 +46,7 @@ class Words(Plain):
 
     def __init__(self) -> None:
         self.logins: list[bool] = []
+        self.fails = False
 
     def route(self, message: str | bytes) -> Route | Sequence[Route]:
         kind, *rest = str(message).split()
@@ -72,6 +73,8 @@ class Words(Plain):
 
     async def login(self, _: Connection, resume: bool) -> None:
         self.logins.append(resume)
+        if self.fails:
+            raise ConnectionError
 
 
 def source(key: str, **how: Any) -> Source[Any, Any]:
@@ -324,6 +327,21 @@ async def test_a_login_says_whether_the_server_may_know_us(desk: Desk) -> None:
     await login(connection)
     assert desk.protocol.logins == [False, True, False, True]
     assert desk.session.reconnects == [("gone", None), ("gone", None)]
+
+
+async def test_after_a_login_that_failed_the_server_does_not_know_us(
+    desk: Desk,
+) -> None:
+    (login,) = desk.session.hooks
+    connection: Any = None
+    desk.protocol.fails = True
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await login(connection)
+    desk.protocol.fails = False
+    await login(connection)
+    await login(connection)
+    assert desk.protocol.logins == [False, False, False, True]
 
 
 async def test_the_server_may_ask_for_another_connection(desk: Desk) -> None:
