@@ -116,9 +116,9 @@ class Flow(Generic[T, C]):
             self._close_holes()
 
     def finish(self) -> None:
-        """Stop: the subscription has ended."""
+        """Put what is held before the end: the subscription has ended."""
         self._cancel()
-        self._held.clear()
+        self._mender.drain()
         self.stage = Stage.DOWN
 
     def deliver(self, value: Any) -> None:
