@@ -7,6 +7,7 @@
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
+#   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
@@ -49,7 +50,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	bench bench-outbox conformance conformance-server crash fuzz instructions \
+	bench bench-feeds bench-outbox conformance conformance-server crash fuzz instructions \
 	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
@@ -94,6 +95,9 @@ bench: $(BENCH)/.installed
 # No clock: the count is the same everywhere. ARGS=--write makes it the budget.
 instructions: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.speed.instructions $(ARGS)
+
+bench-feeds: $(VENV)/.peers
+	$(BIN)/python -m benchmarks.feeds --write docs/feeds-speed.md $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)

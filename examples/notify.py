@@ -10,6 +10,7 @@ it has come. ``WEBHOOK_SECRET`` signs a webhook; ``SMTP_HOST``, ``SMTP_PORT`` an
 
 import asyncio
 import contextlib
+import operator
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -54,9 +55,8 @@ async def main(url: str, path: str, target: str) -> None:
     async def missed(after: int, through: int | None) -> AsyncIterator[Block]:
         last = through or int(await client.call("eth_blockNumber"), 16)
         for number in range(after + 1, last + 1):
-            yield parsed(
-                await client.call("eth_getBlockByNumber", [hex(number), False])
-            )
+            block = await client.call("eth_getBlockByNumber", [hex(number), False])
+            yield parsed(block)
 
     cursor = CursorFile(path)
     # Only reads are called, so that each may go out again after a drop.
@@ -66,7 +66,7 @@ async def main(url: str, path: str, target: str) -> None:
             ["newHeads"],
             parse=parsed,
             cursor_of=lambda block: block.cursor,
-            follows=consecutive(lambda block: block.cursor),
+            follows=consecutive(operator.attrgetter("cursor")),
             backfill=missed,
             after=await cursor.load(),
         )

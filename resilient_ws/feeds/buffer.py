@@ -24,27 +24,36 @@ class Buffer(Generic[X]):
     Args:
         size: How many items may wait.
         turns: Told when half as many wait, so that the consumer may run.
+
+    Attributes:
+        free: How many items there is room for; one less than none where an item came
+            together with the gap before it. A number, because it is looked at for each
+            item of a feed.
     """
 
     __slots__ = (
+        "_asleep",
         "_ended",
         "_failure",
         "_half",
         "_items",
         "_room",
-        "_turns",
-        "_waiter",
+        "_taking",
+        "free",
         "size",
+        "turns",
     )
 
     def __init__(self, size: int, turns: Turns | None = None) -> None:
         if size < 1:
             raise ValueError(f"A buffer holds at least one item, not {size}.")
-        self.size = size
-        self._half = (size + 1) // 2
-        self._turns = Turns() if turns is None else turns
+        self.size = self.free = size
+        self._half = size // 2
+        self.turns = Turns() if turns is None else turns
         self._items: deque[X] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._taking = False
+        # What the consumer waits on, until the next item is put.
+        self._asleep: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._ended = False
         self._failure: Exception | None = None
@@ -56,17 +65,21 @@ class Buffer(Generic[X]):
     @property
     def full(self) -> bool:
         """Whether no further item may be put."""
-        return len(self._items) >= self.size
+        return self.free <= 0
 
     def put(self, item: X) -> None:
         """Add an item. The caller has looked whether there is room."""
-        items = self._items
-        items.append(item)
-        if len(items) == self._half:
-            self._turns.due = True
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._items.append(item)
+        self.free = free = self.free - 1
+        if free == self._half:
+            self.turns.due = True
+        if self._asleep is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        asleep, self._asleep = self._asleep, None
+        if asleep is not None and not asleep.done():
+            asleep.set_result(None)
 
     async def until_half_empty(self) -> None:
         """Wait until half of the buffer is free."""
@@ -76,12 +89,10 @@ class Buffer(Generic[X]):
 
     def finish(self, failure: Exception | None) -> None:
         """End the iteration behind the items that wait; raise ``failure`` if given."""
-        if self._ended:
-            return
-        self._ended = True
-        self._failure = failure
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if not self._ended:
+            self._ended = True
+            self._failure = failure
+            self._wake()
 
     async def take(self) -> X:
         """Return the next item; wait for it.
@@ -91,7 +102,7 @@ class Buffer(Generic[X]):
             RuntimeError: Another consumer waits.
             StopAsyncIteration: The stream has ended.
         """
-        if self._waiter is not None:
+        if self._taking:
             msg = "Another task reads this subscription; it has one consumer."
             raise RuntimeError(msg)
         while not self._items:
@@ -99,15 +110,24 @@ class Buffer(Generic[X]):
                 raise renewed(self._failure)
             if self._ended:
                 raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._sleep()
         item = self._items.popleft()
-        room = self._room
-        if room is not None and len(self._items) * 2 <= self.size:
+        self.free += 1
+        if self._room is not None:
+            self._make_room(self._room)
+        return item
+
+    async def _sleep(self) -> None:
+        self._taking = True
+        self._asleep = asyncio.get_running_loop().create_future()
+        try:
+            await self._asleep
+        finally:
+            self._taking = False
+            self._asleep = None
+
+    def _make_room(self, room: asyncio.Future[None]) -> None:
+        if len(self._items) * 2 <= self.size:
             self._room = None
             if not room.done():
                 room.set_result(None)
-        return item

@@ -159,7 +159,7 @@ class Channel:
         self._oddities = Oddities(self._log, self._report)
         self._links = Links(self._session)
         self._calls = Calls(self._links, max_in_flight=self._max_in_flight)
-        self._registry = Registry(self._early, clock, self._on_unknown)
+        self._registry = Registry(self._early, clock, self._on_unknown, self._turns)
         self._pace = Pace(self._rate)
         self._outgoing = Outgoing(self._turns, self._log, self._spawn)
         replacements = self._replacements = Replacements(
@@ -374,7 +374,7 @@ class Channel:
         name = str(next(self._names))
         items: Buffer[Any] = Buffer(buffer, self._turns)
         flow = Flow(name, _ALL, items, after=None, refill=False, spawn=self._spawn)
-        seat = Listener(select, flow, items, self._router.listeners)
+        seat = Listener(select, flow, items, self._router)
         return self._seated(name, seat, items, flow)
 
     # For what makes more of a stream than a subscription does, as ``Books``.

@@ -11,13 +11,14 @@ from __future__ import annotations
 import enum
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from resilient_ws.feeds.holes import Hole, Left, undecodable, was_reset
 from resilient_ws.feeds.mending import Mender
-from resilient_ws.feeds.order import JUMP, NEXT, REPEAT, RESET, Order
+from resilient_ws.feeds.order import Order
+from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET
 
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Stage(enum.Enum):
     LIVE = "live"
     #: The consumer is too slow: items are held, as many as its buffer takes.
     BEHIND = "behind"
+
+
+_LIVE: Final = Stage.LIVE
 
 
 class Flow(Generic[T, C]):
@@ -115,17 +119,18 @@ class Flow(Generic[T, C]):
             self._close_holes()
 
     def finish(self) -> None:
-        """Stop: the subscription has ended."""
+        """Put what is held before the end: the subscription has ended."""
         self._cancel()
-        self._held.clear()
+        self._mender.drain()
         self.stage = Stage.DOWN
 
     def deliver(self, value: Any) -> None:
         """Take what arrived. Never waits, and never raises."""
         try:
             item: T = value if self._parse is None else self._parse(value)
-            if self.stage is Stage.LIVE:
-                self._live(item)
+            if self.stage is _LIVE:
+                if self._buffer.free <= 0 or not self.order.advance(item):
+                    self._live(item)
             elif self.stage is not Stage.DOWN:
                 self._keep(item)
         except Exception as failure:  # noqa: BLE001 - the source's: told in its place
@@ -165,7 +170,7 @@ class Flow(Generic[T, C]):
         how = order.how(item)
         if how is REPEAT:
             order.repeats += 1
-        elif self._buffer.full:
+        elif self._buffer.free <= 0:
             self._fall_behind(item)
         elif how is NEXT or (how is JUMP and order.gapped):
             order.emit(item)
@@ -204,6 +209,8 @@ class Flow(Generic[T, C]):
             self._leave(last, entry)
         elif len(self._held) < self._buffer.size:
             self._held.append(entry)
+            if len(self._held) * 2 == self._buffer.size:
+                self._buffer.turns.due = True
         elif self._has_history:
             self._lose()  # it is fetched in its turn
         else:

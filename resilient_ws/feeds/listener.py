@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.flow import Flow
     from resilient_ws.feeds.requests import Requests
+    from resilient_ws.feeds.routing import Router
     from resilient_ws.feeds.source import Key
 
 
@@ -21,7 +22,7 @@ class Listener:
         select: Tells whether an item is wanted; ``None`` for all.
         flow: What becomes of its items.
         buffer: Where they wait.
-        listeners: Those who are called with each item.
+        router: Calls it with each item.
     """
 
     def __init__(
@@ -29,13 +30,13 @@ class Listener:
         select: Callable[[Any], object] | None,
         flow: Flow[Any, Any],
         buffer: Buffer[Any],
-        listeners: list[Callable[[Any], None]],
+        router: Router,
     ) -> None:
         self._select = select
         self.flow = flow
         self._buffer = buffer
-        self._listeners = listeners
-        listeners.append(self._deliver)
+        self._router = router
+        router.listen(self._deliver)
         self.ended = False
 
     def opened(self, _: Requests) -> None:
@@ -64,7 +65,7 @@ class Listener:
         """End the stream, for its consumer too."""
         if not self.ended:
             self.ended = True
-            self._listeners.remove(self._deliver)
+            self._router.unlisten(self._deliver)
             self.flow.finish()
             self._buffer.finish(failure)
 

@@ -32,20 +32,16 @@ Later: TypeAlias = Callable[[], Awaitable[Response]]
 class Methods:
     """The functions that a server may call, by name."""
 
-    __slots__ = ("_failed", "_functions")
+    __slots__ = ("_failed", "functions")
 
     def __init__(self) -> None:
-        self._functions: dict[str, Callable[..., Any]] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}
         # Those whose failure was logged already.
         self._failed: set[str] = set()
 
-    def __contains__(self, name: str) -> bool:
-        """Whether the server may call a method."""
-        return name in self._functions
-
     def register(self, name: str, function: Callable[..., Any]) -> None:
         """Let the server call a function."""
-        self._functions[name] = function
+        self.functions[name] = function
 
     def respond(self, request: dict[str, Any]) -> Response | Later:
         """Do what a request asks for, and return the response, or what makes it."""
@@ -62,7 +58,7 @@ class Methods:
         return _response(key, "result", result)
 
     def _prepared(self, name: str, params: Any) -> partial[Any]:
-        function = self._functions.get(name)
+        function = self.functions.get(name)
         if function is None:
             raise RPCError(METHOD_NOT_FOUND, "Method not found")
         if is_object(params):

@@ -7,7 +7,7 @@ or for a gap and the item behind it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from resilient_ws.feeds.holes import (
     after,
@@ -17,22 +17,17 @@ from resilient_ws.feeds.holes import (
     was_reset,
 )
 from resilient_ws.feeds.identities import Identities
-from resilient_ws.feeds.source import Continuity, Gap
+from resilient_ws.feeds.source import NEXT, REPEAT, RESET, Gap
 
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.errors import FeedError
-    from resilient_ws.feeds.source import Source
+    from resilient_ws.feeds.source import Continuity, Source
 
 
 T = TypeVar("T")
 C = TypeVar("C")
-
-NEXT: Final = Continuity.NEXT
-REPEAT: Final = Continuity.REPEAT
-JUMP: Final = Continuity.JUMP
-RESET: Final = Continuity.RESET
 
 
 class Order(Generic[T, C]):
@@ -95,6 +90,23 @@ class Order(Generic[T, C]):
         if self.seen is not None and self.seen.has(item):
             return REPEAT
         return NEXT if self._follows is None else self._follows(last, item)
+
+    def advance(self, item: T) -> bool:
+        """Emit an item if it is the next, and return whether it was.
+
+        As ``how`` and ``emit``, in one call for each item of a feed.
+        """
+        if self.seen is not None and self.seen.has(item):
+            return False
+        if self._follows is not None and self._follows(self.cursor, item) is not NEXT:
+            return False
+        if self._cursor_of is not None:
+            self.cursor = self._cursor_of(item)
+        if self.seen is not None:
+            self.seen.add(item)
+        self.gapped = False
+        self._buffer.put(item)
+        return True
 
     def position(self, item: T) -> C | None:
         """Return the cursor of an item."""

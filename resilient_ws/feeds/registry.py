@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.feeds.source import Key
+    from resilient_ws.feeds.turns import Turns
 
     Deliver: TypeAlias = Callable[[Any], None]
 
@@ -37,6 +38,7 @@ class Registry:
         early: How many items may be held.
         clock: The clock of the loop.
         on_unknown: Called with each item that turns out to be for nobody.
+        turns: Told when something is held, so that what waits for its key may run.
     """
 
     __slots__ = (
@@ -49,12 +51,18 @@ class Registry:
         "_new",
         "_on_unknown",
         "_told",
+        "_turns",
         "by_key",
     )
 
     def __init__(
-        self, early: int, clock: Callable[[], float], on_unknown: Callable[[], None]
+        self,
+        early: int,
+        clock: Callable[[], float],
+        on_unknown: Callable[[], None],
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._limit = early
         self._clock = clock
         self._on_unknown = on_unknown
@@ -93,6 +101,9 @@ class Registry:
         now = self._clock()
         if not self._expected and now > self._new:
             return False
+        # Its subscription may be granted already, and only not know it.
+        if not self._early or len(self._early) * 2 == self._limit:
+            self._turns.due = True
         self._early.append((now, key, value))
         if len(self._early) > self._limit:
             self._lose()

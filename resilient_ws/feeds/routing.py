@@ -76,17 +76,35 @@ class Router:
             Reset: on_reset,
             Rotate: on_rotate,
         }
-        #: Those who listen to every item.
-        self.listeners: list[Callable[[Any], None]] = []
+        self._by_key = registry.by_key
+        self._listeners: list[Callable[[Any], None]] = []
+        # Whether more is to be done with an item than to deliver it.
+        self._is_heard = self._ack is not None
         #: Items that came.
         self.items = 0
+
+    def listen(self, listener: Callable[[Any], None]) -> None:
+        """Call somebody with every item."""
+        self._listeners.append(listener)
+        self._is_heard = True
+
+    def unlisten(self, listener: Callable[[Any], None]) -> None:
+        """Call somebody no longer."""
+        self._listeners.remove(listener)
+        self._is_heard = self._ack is not None or bool(self._listeners)
 
     def message(self, message: Message) -> None:
         """Route one message."""
         try:
             route = self._route(message)
-            if isinstance(route, Item):
-                self._item(route)
+            if type(route) is Item:
+                # By far the most: an item for a subscription that stands.
+                deliver = self._by_key.get(route.key)
+                if deliver is None or self._is_heard:
+                    self._item(route)
+                else:
+                    self.items += 1
+                    deliver(route.value)
             elif not isinstance(route, list | tuple):
                 self._one(route)
             else:
@@ -121,15 +139,14 @@ class Router:
 
     def _item(self, item: Item) -> None:
         self.items += 1
-        by_key = self._registry.by_key
-        deliver = by_key.get(item.key) or by_key.get(REST)
+        deliver = self._by_key.get(item.key) or self._by_key.get(REST)
         if deliver is not None:
             deliver(item.value)
-        elif not self._registry.hold(item.key, item.value) and not self.listeners:
+        elif not self._registry.hold(item.key, item.value) and not self._listeners:
             # Nor is it acknowledged: the server may have it for somebody else.
             self._oddities.count("unknown", "an item for nobody")
             return
-        for listener in self.listeners:
+        for listener in self._listeners:
             listener(item.value)
         if self._ack is not None and (ack := self._ack(item)) is not None:
             self._send(ack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -117,6 +117,17 @@ class Source(Generic[T, C]):
             raise ValueError("backfill= needs follows= or identity=, to tell repeats.")
 
 
+# By name, because looking up a member of an enumeration costs each item as much as
+# comparing two numbers.
+NEXT: Final = Continuity.NEXT
+REPEAT: Final = Continuity.REPEAT
+JUMP: Final = Continuity.JUMP
+RESET: Final = Continuity.RESET
+
+#: What a server sends in place of a number must not become a cursor.
+_NO_NUMBER: Final = "The number of an item is not a whole number."
+
+
 def consecutive(number_of: Callable[[T], int]) -> Callable[[int | None, T], Continuity]:
     """Return a ``follows`` for items that are numbered without holes.
 
@@ -124,10 +135,12 @@ def consecutive(number_of: Callable[[T], int]) -> Callable[[int | None, T], Cont
     """
 
     def follows(last: int | None, item: T) -> Continuity:
-        number = _whole(number_of(item))
+        number = number_of(item)
+        if type(number) is not int:
+            raise TypeError(_NO_NUMBER)
         if last is None or number == last + 1:
-            return Continuity.NEXT
-        return Continuity.REPEAT if number <= last else Continuity.JUMP
+            return NEXT
+        return REPEAT if number <= last else JUMP
 
     return follows
 
@@ -143,8 +156,8 @@ def linked(
 
     def follows(last: C | None, item: T) -> Continuity:
         if last is None or previous_of(item) == last:
-            return Continuity.NEXT
-        return Continuity.REPEAT if cursor_of(item) == last else Continuity.JUMP
+            return NEXT
+        return REPEAT if cursor_of(item) == last else JUMP
 
     return follows
 
@@ -159,16 +172,11 @@ def ranges(
     """
 
     def follows(last: int | None, item: T) -> Continuity:
-        first, end = _whole(first_of(item)), _whole(last_of(item))
+        first, end = first_of(item), last_of(item)
+        if type(first) is not int or type(end) is not int:
+            raise TypeError(_NO_NUMBER)
         if last is None or first <= last + 1 <= end:
-            return Continuity.NEXT
-        return Continuity.REPEAT if end <= last else Continuity.JUMP
+            return NEXT
+        return REPEAT if end <= last else JUMP
 
     return follows
-
-
-def _whole(number: int) -> int:
-    """Return a number that a server sent; anything else must not become a cursor."""
-    if type(number) is not int:
-        raise TypeError("The number of an item is not a whole number.")
-    return number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
     from typing import Self
 
@@ -82,7 +82,7 @@ class Subscription(Generic[T]):
         """Iterate over the items and the gaps."""
         return self
 
-    async def __anext__(self) -> T | Gap:
+    def __anext__(self) -> Coroutine[Any, Any, T | Gap]:
         """Return the next item or gap.
 
         Raises:
@@ -94,7 +94,7 @@ class Subscription(Generic[T]):
         Cancellation:
             Safe: nothing is lost.
         """
-        return await self._buffer.take()
+        return self._buffer.take()
 
     async def __aenter__(self) -> Self:
         """Return itself."""

@@ -22,6 +22,6 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Give each test the loop of virtual time, but those that need the real one."""
-    if item.path.name in REAL or item.get_closest_marker("wire"):
+    if item.path.name in REAL or item.get_closest_marker("wire") is not None:
         return {"real": asyncio.SelectorEventLoop}
     return {"virtual": VirtualLoop}

@@ -46,6 +46,7 @@ class Words(Plain):
 
     def __init__(self) -> None:
         self.logins: list[bool] = []
+        self.fails = False
 
     def route(self, message: str | bytes) -> Route | Sequence[Route]:
         kind, *rest = str(message).split()
@@ -72,6 +73,8 @@ class Words(Plain):
 
     async def login(self, _: Connection, resume: bool) -> None:
         self.logins.append(resume)
+        if self.fails:
+            raise ConnectionError
 
 
 def source(key: str, **how: Any) -> Source[Any, Any]:
@@ -328,6 +331,21 @@ async def test_a_login_says_whether_the_server_may_know_us(desk: Desk) -> None:
     assert desk.session.reconnects == [("gone", None)]
 
 
+async def test_after_a_login_that_failed_the_server_does_not_know_us(
+    desk: Desk,
+) -> None:
+    (login,) = desk.session.hooks
+    connection: Any = None
+    desk.protocol.fails = True
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await login(connection)
+    desk.protocol.fails = False
+    await login(connection)
+    await login(connection)
+    assert desk.protocol.logins == [False, False, False, True]
+
+
 async def test_the_server_may_ask_for_another_connection(desk: Desk) -> None:
     desk.session.receive("rotate wss://other.example", "rotate")
     await turns()
@@ -467,6 +485,27 @@ async def test_a_quick_consumer_is_not_too_slow_for_a_burst(desk: Desk) -> None:
         await turns(1)
     assert taken == [str(number) for number in range(5000)]
     assert (sub.gaps, sub.dropped) == (0, 0)
+    task.cancel()
+
+
+async def test_nor_one_that_is_only_just_granted(desk: Desk) -> None:
+    """The items come in one burst with the answer, before anybody could run."""
+    taken: list[Any] = []
+
+    async def ask(requests: Requests) -> Any:
+        return await requests.ask("1", "subscribe a")
+
+    async def consume() -> None:
+        async for item in await desk.channel.subscribe(Source(subscribe=ask)):
+            taken.append(item)  # noqa: PERF401 - one at a time, as a program does
+
+    task = asyncio.create_task(consume())
+    await turns()
+    burst = [f"item a {number}" for number in range(5000)]
+    desk.session.receive(burst[0], "reply 1 a", *burst[1:])
+    await turns(200)
+    assert taken == [str(number) for number in range(5000)]
+    assert desk.channel.statistics().gaps == 0
     task.cancel()
 
 

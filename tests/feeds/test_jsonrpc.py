@@ -17,7 +17,8 @@ from resilient_ws.feeds import (
     SubscribeRefused,
     consecutive,
 )
-from resilient_ws.feeds.jsonrpc import MAX_PARTS, Client
+from resilient_ws.feeds.envelopes import MAX_PARTS
+from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import ScriptedServer, assert_no_leaks
 from tests.feeds.hostile import MESSAGES
 from tests.feeds.scripted_session import ScriptedSession

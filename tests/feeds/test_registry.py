@@ -9,6 +9,7 @@ from typing import Any
 from resilient_ws import connect
 from resilient_ws.feeds import Channel, Gap, Item, Plain, Reply, Requests, Route, Source
 from resilient_ws.feeds.registry import HOLD, MAX_LEFT, Registry
+from resilient_ws.feeds.turns import Turns
 from resilient_ws.testing import ScriptedServer, assert_no_leaks
 
 
@@ -19,7 +20,8 @@ class Desk:
         self.time = 0.0
         self.unknown = 0
         self.lost = 0
-        self.registry = Registry(early, lambda: self.time, self.count)
+        self.turns = Turns()
+        self.registry = Registry(early, lambda: self.time, self.count, self.turns)
         self.got: list[Any] = []
 
     def count(self) -> None:

@@ -21,6 +21,7 @@ from resilient_ws.feeds.protocol import (
 from resilient_ws.feeds.registry import Registry
 from resilient_ws.feeds.routing import Router
 from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.turns import Turns
 from tests.feeds.scripted_session import ScriptedSession
 from tests.record import now, turns
 
@@ -56,7 +57,7 @@ class Desk:
     def __init__(self, protocol: Any) -> None:
         self.told: list[Any] = []
         self.oddities = Oddities(Seldom(lambda: "channel", now), None)
-        self.registry = Registry(10, now, lambda: None)
+        self.registry = Registry(10, now, lambda: None, Turns())
         self.calls = Calls(Links(ScriptedSession().session), max_in_flight=10)
         self.router = Router(
             protocol,
@@ -146,7 +147,7 @@ async def test_an_item_is_acknowledged_if_the_protocol_has_it_so() -> None:
 async def test_those_who_listen_get_all_and_what_is_early_is_still_held() -> None:
     desk = Desk(Planned(Item("a", 1), Item("early", 2), Item("early", 3)))
     heard: list[Any] = []
-    desk.router.listeners.append(heard.append)
+    desk.router.listen(heard.append)
     desk.registry.expect()
     assert desk.play() == {}
     assert (heard, desk.got) == ([1, 2, 3], [1])

@@ -17,6 +17,7 @@ from resilient_ws.feeds.registry import Registry
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.seat import MAX_PAUSE, PAUSE, Seat
 from resilient_ws.feeds.source import Source
+from resilient_ws.feeds.turns import Turns
 from tests.feeds.scripted_session import ScriptedSession
 from tests.record import now, turns
 
@@ -41,7 +42,7 @@ class Desk:
         self.flow: Flow[Any, Any] = Flow(
             "seat", self.source, self.buffer, after=None, refill=True, spawn=self.spawn
         )
-        self.registry = Registry(10, now, lambda: None)
+        self.registry = Registry(10, now, lambda: None, Turns())
         self.seat = Seat(
             self.source,
             self.flow,
