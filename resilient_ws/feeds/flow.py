@@ -119,9 +119,9 @@ class Flow(Generic[T, C]):
             self._close_holes()
 
     def finish(self) -> None:
-        """Put what is held before the end: the subscription has ended."""
+        """Stop: the subscription has ended."""
         self._cancel()
-        self._mender.drain()
+        self._held.clear()
         self.stage = Stage.DOWN
 
     def deliver(self, value: Any) -> None:
