@@ -38,7 +38,7 @@ def by_subscription(method: str, params: Any) -> tuple[Key, Any]:
     Where ``params`` has a ``subscription`` (Ethereum, Solana, Substrate) that is the
     key, and ``result`` the value; otherwise the method is the key.
     """
-    if isinstance(params, dict) and "subscription" in params:
+    if is_object(params) and "subscription" in params:
         return params["subscription"], params.get("result")
     return method, params
 
@@ -71,8 +71,8 @@ class Wire(Plain):
         """Tell where a message, or each part of a batch, belongs."""
         data = self._loads(message)
         # By far the most messages of a feed are items.
-        if type(data) is dict and "method" in data and "id" not in data:
-            method: Any = data["method"]
+        if is_object(data) and "method" in data and "id" not in data:
+            method = data["method"]
             if type(method) is str and method not in self._callable:
                 item = self._item
                 item.key, item.value = self._item_of(method, data.get("params"))
