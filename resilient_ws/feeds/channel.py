@@ -16,6 +16,7 @@ from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.calls import Calls
 from resilient_ws.feeds.errors import CallTimeout
 from resilient_ws.feeds.flow import Flow
+from resilient_ws.feeds.heartbeat import Heartbeat
 from resilient_ws.feeds.links import Links
 from resilient_ws.feeds.listener import Listener
 from resilient_ws.feeds.oddities import Oddities
@@ -24,6 +25,7 @@ from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.protocol import Everything, Plain
 from resilient_ws.feeds.pump import Pump
 from resilient_ws.feeds.registry import Registry
+from resilient_ws.feeds.replacing import Replacements
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.routing import Router
 from resilient_ws.feeds.seat import Seat
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.calls import Id, Outcome
     from resilient_ws.feeds.links import Link
     from resilient_ws.feeds.oddities import MessageOdd
-    from resilient_ws.feeds.protocol import Ended, Protocol, Reset, Rotate
+    from resilient_ws.feeds.protocol import Ended, Protocol, Reset
     from resilient_ws.feeds.source import Gap
     from resilient_ws.protocol.message import Message
     from resilient_ws.session import Session
@@ -104,7 +106,6 @@ class Channel:
         self._seats: dict[str, Seat | Listener] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._report = report
-        self._beating: asyncio.Task[None] | None = None
         # Whether the server may know us from an earlier connection.
         self._resume = False
         self._owns = session.state is State.IDLE
@@ -142,13 +143,28 @@ class Channel:
         self._pace = Pace(self._rate)
         self._outgoing = Outgoing()
         self._oddities = Oddities(repr(self._session), clock, self._report)
+        replacements = self._replacements = Replacements(
+            self._session,
+            self._protocol,
+            self._links,
+            self._spawn,
+            settle=self._outgoing.settled,
+            complain=lambda what: self._oddities.count("malformed", what),
+        )
+        self._heartbeat = Heartbeat(
+            self._session,
+            self._protocol,
+            self._outgoing,
+            self._spawn,
+            dead=replacements.replace,
+        )
         self._router = Router(
             self._protocol,
             registry=self._registry,
             calls=self._calls,
             oddities=self._oddities,
             on_ended=self._ended,
-            on_rotate=self._rotate,
+            on_rotate=lambda rotate: replacements.replace(rotate.reason, rotate.url),
             on_reset=self._reset,
             send=self._send,
         )
@@ -192,7 +208,7 @@ class Channel:
 
     def _finish(self, failure: Exception | None) -> None:
         """End every stream and call: the session, or the channel, has ended."""
-        self._stop_beat()
+        self._heartbeat.stop()
         self._links.ended()
         end = SessionClosed() if failure is None else failure
         self._links.finish(end)
@@ -209,8 +225,8 @@ class Channel:
 
     async def _login(self, connection: Connection) -> None:
         """Log in on a new connection: the ``on_open`` of the session."""
-        resume, self._resume = self._resume, True
-        await self._protocol.login(connection, resume)
+        await self._protocol.login(connection, self._resume)
+        self._resume = True
 
     # What the pump and the router tell.
 
@@ -219,12 +235,12 @@ class Channel:
         requests = self._requests(link)
         for seat in self._seats.values():
             seat.opened(requests)
-        if self._protocol.beat_interval is not None:
-            self._beating = self._spawn(self._beat(link))
+        self._heartbeat.start(link)
 
     def _lost(self) -> None:
         link = self._links.ended()
-        self._stop_beat()
+        self._heartbeat.stop()
+        self._replacements.forget()
         if link is None:
             return
         self._calls.lost(link)
@@ -247,12 +263,9 @@ class Channel:
         else:
             self._leave(seat, ended.because)
 
-    def _rotate(self, rotate: Rotate) -> None:
-        self._session.reconnect(rotate.reason, rotate.url)
-
     def _reset(self, reset: Reset) -> None:
         self._resume = reset.resume
-        self._session.reconnect(reset.reason)
+        self._replacements.reset(reset.reason)
 
     def _send(self, message: Message | Awaitable[Message | None]) -> None:
         """Send a message on this connection, at once or when it is made."""
@@ -271,21 +284,6 @@ class Channel:
 
     def _requests(self, link: Link) -> Requests:
         return Requests(link, self._calls, new_id=self.new_id, timeout=self._timeout)
-
-    # Heartbeats.
-
-    async def _beat(self, link: Link) -> None:
-        """Send heartbeats as long as the protocol wants them."""
-        while (interval := self._protocol.beat_interval) is not None:
-            await asyncio.sleep(interval)
-            message = self._protocol.beat()
-            if message is not None:
-                self._outgoing.put(link, message)
-
-    def _stop_beat(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
 
     # Using.
 

@@ -6,6 +6,7 @@
     ├── RPCError           the server answered a call with an error
     ├── CallTimeout        no answer came in time
     ├── CallLost           the connection ended before the answer came
+    ├── LoginRefused       the server refused a new connection's login
     ├── SubscribeRefused   the server does not give this subscription
     ├── StreamEnded        the server ended a subscription
     ├── StreamReset        the server began its count anew
@@ -28,6 +29,7 @@ __all__ = [
     "CallTimeout",
     "ConsumerTooSlow",
     "FeedError",
+    "LoginRefused",
     "NotBackfillable",
     "RPCError",
     "StreamEnded",
@@ -83,6 +85,10 @@ class CallLost(FeedError):
     def __init__(self, message: str, *, maybe_executed: bool) -> None:
         super().__init__(message)
         self.maybe_executed = maybe_executed
+
+
+class LoginRefused(FeedError):
+    """The server refused the login on a new connection, which thus has failed."""
 
 
 class SubscribeRefused(FeedError):

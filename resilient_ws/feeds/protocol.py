@@ -79,6 +79,9 @@ class Rotate:
 class Reset:
     """The session that the server kept for us is gone: log in anew.
 
+    The new connection is made after a few seconds of chance, because a server that
+    restarts says so to all its clients at once.
+
     Attributes:
         reason: Why, for the log.
         resume: Whether the next login may still resume.
@@ -120,11 +123,26 @@ class Protocol(TypingProtocol):
     Attributes:
         beat_interval: Seconds between two heartbeats, looked at again after each; or
             ``None`` for none.
+        beat_answered: Whether the server sends something between any two heartbeats, as
+            it does where it answers each. A connection on which nothing came is
+            replaced.
+        close_code: The close code for a connection that is replaced. Some servers
+            forget the client that closes with 1000.
     """
 
     @property
     def beat_interval(self) -> float | None:
         """Seconds between two heartbeats, or ``None`` for none."""
+        ...
+
+    @property
+    def beat_answered(self) -> bool:
+        """Whether something comes between any two heartbeats."""
+        ...
+
+    @property
+    def close_code(self) -> int:
+        """The close code for a connection that is replaced."""
         ...
 
     def route(self, message: Message) -> Route | Sequence[Route]:
@@ -140,6 +158,10 @@ class Protocol(TypingProtocol):
         Args:
             connection: The connection, as ``on_open`` gets it.
             resume: Whether the server may still know us from an earlier connection.
+
+        Raises:
+            LoginRefused: The server refused, and may think better of it later.
+            Fatal: It never will: the session ends.
         """
         ...
 
@@ -162,6 +184,8 @@ class Plain:
     """
 
     beat_interval: float | None = None
+    beat_answered: bool = False
+    close_code: int = 1000
 
     async def login(self, connection: Connection, resume: bool) -> None:  # noqa: FBT001
         """Log in with nothing."""
