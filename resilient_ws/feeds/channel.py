@@ -53,12 +53,8 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 
-async def _nothing(_: Requests) -> None:
-    """Ask for nothing: what comes, comes."""
-
-
 #: The stream of a listener: all that comes, with a gap at each drop.
-_ALL: Final[Source[Any, Any]] = Source(subscribe=_nothing)
+_ALL: Final[Source[Any, Any]] = Source()
 
 
 class Channel:
@@ -103,7 +99,8 @@ class Channel:
         self._early = early
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
-        self._seats: dict[str, Seat | Listener] = {}
+        # In the order in which they were taken; a name may be given twice.
+        self._seats: dict[Seat | Listener, None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._report = report
         # Whether the server may know us from an earlier connection.
@@ -213,7 +210,7 @@ class Channel:
         end = SessionClosed() if failure is None else failure
         self._links.finish(end)
         self._calls.finish(end)
-        for seat in tuple(self._seats.values()):
+        for seat in tuple(self._seats):
             seat.finish(failure)
         self._seats.clear()
 
@@ -233,7 +230,10 @@ class Channel:
     def _opened(self, epoch: int) -> None:
         link = self._links.opened(epoch)
         requests = self._requests(link)
-        for seat in self._seats.values():
+        self._registry.opened()
+        # Those that the server refused are not asked for again.
+        self._seats = {seat: None for seat in self._seats if not seat.ended}
+        for seat in tuple(self._seats):
             seat.opened(requests)
         self._heartbeat.start(link)
 
@@ -245,17 +245,17 @@ class Channel:
             return
         self._calls.lost(link)
         self._registry.clear()
-        for seat in self._seats.values():
+        for seat in self._seats:
             seat.lost()
 
     def _overflowed(self) -> None:
         """Take note that messages were discarded: answers, or items, or both."""
         self._calls.lost()
-        for seat in self._seats.values():
+        for seat in self._seats:
             seat.interrupted()
 
     def _ended(self, ended: Ended) -> None:
-        seat = next((s for s in self._seats.values() if s.has(ended.key)), None)
+        seat = next((s for s in self._seats if s.has(ended.key)), None)
         if seat is None:
             self._oddities.count("unexpected", "the end of no subscription")
         elif ended.again:
@@ -325,6 +325,7 @@ class Channel:
             self._leave(seat, None)
             raise
         if failure is not None:
+            self._leave(seat, failure)
             raise failure
         return subscription
 
@@ -372,7 +373,7 @@ class Channel:
         items: Buffer[T | Gap],
         flow: Flow[T, Any],
     ) -> Subscription[T]:
-        self._seats[name] = seat
+        self._seats[seat] = None
 
         async def close() -> None:
             if not seat.ended:
@@ -383,7 +384,7 @@ class Channel:
 
     def _leave(self, seat: Seat | Listener, failure: Exception | None) -> None:
         seat.finish(failure)
-        self._seats = {n: s for n, s in self._seats.items() if s is not seat}
+        self._seats.pop(seat, None)
 
     async def call(
         self,

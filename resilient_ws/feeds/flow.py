@@ -119,6 +119,8 @@ class Flow(Generic[T, C]):
     def resume(self) -> None:
         """Begin with what arrives on a new subscription; fill the hole before it."""
         self._cancel()
+        if self.cursor is None and self._source.begins_at is not None:
+            self.cursor = self._source.begins_at()
         self._fill_in_task()
 
     def suspend(self) -> None:

@@ -2,11 +2,13 @@
 
 Rules: keys belong to one connection, and are forgotten with it. An item whose key is
 not known yet is held for a short time while a subscription is being made, because some
-servers send items before they answer the request for them.
+servers send items before they answer the request for them; and on a new connection,
+because some send them unasked.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     Deliver: TypeAlias = Callable[[Any], None]
 
 
-#: Seconds for which an item of an unknown key is held.
+#: The key of a subscription to all that no other one has.
+REST: Final = object()
+#: Seconds for which an item of an unknown key is held, and a connection is new.
 HOLD: Final = 5.0
 
 
@@ -31,12 +35,14 @@ class Registry:
         clock: The clock of the loop.
     """
 
-    __slots__ = ("_clock", "_early", "_limit", "by_key", "expected", "unknown")
+    __slots__ = ("_clock", "_early", "_limit", "_new", "by_key", "expected", "unknown")
 
     def __init__(self, early: int, clock: Callable[[], float]) -> None:
         self._limit = early
         self._clock = clock
         self._early: deque[tuple[float, Key, Any]] = deque()
+        # Until when the connection is new.
+        self._new = -math.inf
         #: The callable for each key; the pump reads it for each item.
         self.by_key: dict[Key, Deliver] = {}
         #: How many subscriptions are being made.
@@ -44,13 +50,18 @@ class Registry:
         #: Items that were for nobody.
         self.unknown = 0
 
+    def opened(self) -> None:
+        """Take note of a new connection."""
+        self._new = self._clock() + HOLD
+
     def hold(self, key: Key, value: Any) -> None:
         """Keep an item whose key is not known, if it may become known soon."""
         self._expire()
-        if not self.expected:
+        now = self._clock()
+        if not self.expected and now > self._new:
             self.unknown += 1
             return
-        self._early.append((self._clock(), key, value))
+        self._early.append((now, key, value))
         if len(self._early) > self._limit:
             self._early.popleft()
             self.unknown += 1
@@ -61,7 +72,7 @@ class Registry:
         self._expire()
         held, self._early = self._early, deque()
         for entry in held:
-            if entry[1] == key:
+            if key is REST or entry[1] == key:
                 deliver(entry[2])
             else:
                 self._early.append(entry)

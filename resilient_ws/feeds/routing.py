@@ -19,6 +19,7 @@ from resilient_ws.feeds.protocol import (
     Reset,
     Rotate,
 )
+from resilient_ws.feeds.registry import REST
 
 
 if TYPE_CHECKING:
@@ -119,14 +120,26 @@ class Router:
         except TypeError:
             self._oddities.count("malformed", "a key that cannot be one")
             return
+        if deliver is None:
+            deliver = self._registry.by_key.get(REST)
         if deliver is not None:
             deliver(item.value)
         elif not self.listeners:
             self._registry.hold(item.key, item.value)
         for listener in self.listeners:
             listener(item.value)
-        if self._ack is not None and (ack := self._ack(item)) is not None:
-            self._send(ack)
+        if self._ack is not None:
+            self._acknowledge(self._ack, item)
+
+    def _acknowledge(self, ack: Callable[[Item], Message | None], item: Item) -> None:
+        try:
+            message = ack(item)
+        except Exception as failure:  # noqa: BLE001 - what it repeats is a peer's
+            what = f"an item that cannot be acknowledged ({type(failure).__name__})"
+            self._oddities.count("malformed", what)
+            return
+        if message is not None:
+            self._send(message)
 
     def _answer(self, answer: Answer) -> None:
         self._send(answer.message)

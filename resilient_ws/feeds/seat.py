@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
+from resilient_ws.feeds.registry import REST
 
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Seat:
         self._spawn = spawn
         self._task: asyncio.Task[None] | None = None
         self._requests: Requests | None = None
-        self._key: Key = None
+        self._keys: tuple[Key, ...] = ()
         self._bound = False
         self._clock = asyncio.get_running_loop().time
         self._heard = 0.0
@@ -74,7 +75,7 @@ class Seat:
     def opened(self, requests: Requests) -> None:
         """Subscribe on a new connection."""
         self._requests = requests
-        self._start(0.0)
+        self._begin(0.0)
 
     def lost(self) -> None:
         """Take note that the connection has ended, and the subscription with it."""
@@ -93,7 +94,7 @@ class Seat:
         self._stop()
         self._flow.suspend()
         if self._requests is not None:
-            self._start(pause)
+            self._begin(pause)
 
     def finish(self, failure: Exception | None) -> None:
         """End the subscription, for its consumer too."""
@@ -106,14 +107,14 @@ class Seat:
 
     def has(self, key: Key) -> bool:
         """Whether the subscription stands under a key."""
-        return self._bound and key == self._key
+        return self._bound and key in self._keys
 
     async def tell(self) -> None:
         """Tell the server that the subscription is not needed any more."""
         requests, unsubscribe = self._requests, self._source.unsubscribe
         if requests is None or unsubscribe is None or not self._bound:
             return
-        key = self._key
+        (key,) = self._keys
         self._unbind()
         try:
             await unsubscribe(requests, key)
@@ -122,8 +123,12 @@ class Seat:
 
     # Subscribing.
 
-    def _start(self, pause: float) -> None:
-        self._task = self._spawn(self._subscribe(self._requests, pause))
+    def _begin(self, pause: float) -> None:
+        if self._source.subscribe is None:
+            # At once: the items of a stream that comes unasked may be next.
+            self._stand(tuple(self._source.keys) or (REST,))
+        else:
+            self._task = self._spawn(self._subscribe(self._requests, pause))
 
     def _stop(self) -> None:
         if self._task is not None:
@@ -143,36 +148,38 @@ class Seat:
             self._registry.expected -= 1
         self._task = None
         if key is not None:
-            self._stand(key[0])
+            self._stand(key)
 
     async def _asked(self, requests: Requests) -> tuple[Key] | None:
         """Ask until the server answers; return the key, ``None`` if it refused."""
         pause = PAUSE
+        assert self._source.subscribe is not None  # noqa: S101 - for the type checker
         while True:
             await self._pace.turn()
             try:
                 return (await self._source.subscribe(requests),)
-            except (CallTimeout, CallLost):
+            except (CallTimeout, CallLost, OSError):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE)
             except Exception as failure:  # noqa: BLE001 - told to the consumer
                 self._refused(failure)
                 return None
 
-    def _stand(self, key: Key) -> None:
+    def _stand(self, keys: tuple[Key, ...]) -> None:
         """Take note that the server has granted the subscription."""
-        if key in self._registry.by_key:
+        if any(key in self._registry.by_key for key in keys):
             text = "Another subscription of this channel has the same key; share it."
             self._refused(SubscribeRefused(text))
             return
-        self._key, self._bound = key, True
+        self._keys, self._bound = keys, True
         self._flow.resume()
         deliver = self._flow.deliver
         if self._source.stale_after is not None:
             deliver = self._deliver
             self._heard = self._clock()
             self._watch()
-        self._registry.bind(key, deliver)
+        for key in keys:
+            self._registry.bind(key, deliver)
         self._grant(None)
 
     def _refused(self, failure: Exception) -> None:
@@ -188,7 +195,8 @@ class Seat:
 
     def _unbind(self) -> None:
         if self._bound:
-            self._registry.unbind(self._key)
+            for key in self._keys:
+                self._registry.unbind(key)
             self._bound = False
 
     # Silence.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
@@ -57,13 +57,21 @@ class Source(Generic[T, C]):
 
     Attributes:
         subscribe: Asks the server for the stream on a new connection, and returns the
-            key under which its items will come.
+            key under which its items will come. An ``OSError`` that it raises, or a
+            call that got no answer, has it called again after a pause; any other
+            exception is a refusal, and ends the subscription. ``None`` (default) for a
+            stream that the server sends unasked, under ``keys``.
+        keys: The keys of a stream that the server sends unasked; none (default) for all
+            that no other subscription has.
         unsubscribe: Tells the server that the stream is not needed any more; gets the
             key. ``None`` (default) where the server need not be told.
         parse: Makes an item of what came; ``None`` (default) to take it as it is. One
             that raises leaves a ``Gap`` in the place of the item.
         cursor_of: Returns the position of an item: a number, a hash, a time. ``None``
             (default) for a stream without positions, where each drop leaves a ``Gap``.
+        begins_at: Returns the position at which a new subscription begins, once it
+            stands, so that a drop before the first item is a hole like any other.
+            ``None`` (default) where that is not known.
         follows: Tells how an item stands to the cursor of the one before it (``None``
             for the first). By default everything follows.
         backfill: Returns the items after the first cursor, through the second, in
@@ -80,10 +88,12 @@ class Source(Generic[T, C]):
         name: What ``Subscription.id`` calls the stream; by default it gets a number.
     """
 
-    subscribe: Callable[[Requests], Awaitable[Key]]
+    subscribe: Callable[[Requests], Awaitable[Key]] | None = None
+    keys: Collection[Key] = ()
     unsubscribe: Callable[[Requests, Key], Awaitable[object]] | None = None
     parse: Callable[[Any], T] | None = None
     cursor_of: Callable[[T], C] | None = None
+    begins_at: Callable[[], C] | None = None
     follows: Callable[[C | None, T], Continuity] | None = None
     backfill: Callable[[C, C | None], AsyncIterator[T]] | None = None
     identity: Callable[[T], Hashable] | None = None
