@@ -1,12 +1,14 @@
 """The task that reads a session for its channel.
 
 Rules: messages are routed in the order in which they came, and what interrupts them is
-told in its place. The pump never waits for anything but the next of them.
+told in its place. The pump never waits for anything but the next of them; now and then
+it gives a turn to those who read, so that a flood is not taken for slow consumers.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from resilient_ws.errors import ResilientWSError
 from resilient_ws.events import ConnectionDropped
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from resilient_ws.inbox import Interruption
     from resilient_ws.protocol.message import Message
     from resilient_ws.session import Session
+
+
+#: Messages that are routed in one turn of the loop: fewer than a buffer holds.
+AT_ONCE: Final = 256
 
 
 class Pump:
@@ -52,12 +58,17 @@ class Pump:
     async def run(self) -> Exception | None:
         """Read until the session ends; return what ended it."""
         route = self._route
+        routed = 0
         try:
             await self._session.wait_until(State.OPEN)
             self._open(self._session.epoch)
             async for item in self._session.with_interruptions(drops=True):
                 if isinstance(item, str | bytes):
                     route(item)
+                    routed += 1
+                    if routed == AT_ONCE:
+                        routed = 0
+                        await asyncio.sleep(0)
                 elif isinstance(item, ConnectionDropped):
                     self._lose(item.epoch)
                 else:
