@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from resilient_ws.events import SessionClosed
 from resilient_ws.feeds.buffer import Buffer
-from resilient_ws.feeds.calls import Calls
+from resilient_ws.feeds.calls import Calls, value_of
 from resilient_ws.feeds.errors import CallTimeout
 from resilient_ws.feeds.flow import Flow
 from resilient_ws.feeds.heartbeat import Heartbeat
@@ -385,6 +385,36 @@ class Channel:
     def _leave(self, seat: Seat | Listener, failure: Exception | None) -> None:
         seat.finish(failure)
         self._seats.pop(seat, None)
+
+    async def ask(
+        self,
+        id: Id,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        repeat: bool = False,
+    ) -> Any:
+        """Send one request, and return the value of its ``Reply``.
+
+        Args:
+            id: What the reply will name: of ``new_id``, or the protocol's own.
+            message: The request.
+            timeout: Seconds for all of it, by default those of the channel. Without an
+                open connection the request waits for one as long.
+            repeat: Whether it may be executed twice: it then goes out again when its
+                connection ends.
+
+        Raises:
+            CallLost: The connection ended before the answer came.
+            CallTimeout: No answer came in time.
+            FeedError: The server answered with an error.
+            ResilientWSError: The session has ended.
+
+        Cancellation:
+            The answer is no longer expected; the server may carry the request out.
+        """
+        (outcome,) = await self.call([id], message, timeout=timeout, repeat=repeat)
+        return value_of(outcome)
 
     async def call(
         self,

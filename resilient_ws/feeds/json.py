@@ -27,6 +27,18 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+def object_in(message: str | bytes) -> dict[str, Any]:
+    """Return the object that a message is, or an empty one if it is anything else.
+
+    For what waits for one message among others, and must not fail because of them.
+    """
+    try:
+        value = loads(message)
+    except Exception:  # noqa: BLE001 - decoders differ, and RecursionError is among them
+        return {}
+    return value if is_object(value) else {}
+
+
 def _chosen() -> tuple[Loads, Dumps]:
     """Return the fastest decoder that is installed, and its encoder."""
     try:
