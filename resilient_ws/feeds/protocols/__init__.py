@@ -1,0 +1,24 @@
+"""Wire protocols for a channel: each tells where a message belongs, and logs in.
+
+::
+
+    from resilient_ws import connect
+    from resilient_ws.feeds import Channel
+    from resilient_ws.feeds.protocols import GraphQL
+
+    graphql = GraphQL()
+    url = "wss://api.example.com/graphql"
+    session = connect(url, subprotocols=[GraphQL.SUBPROTOCOL])
+    async with Channel(session, graphql) as channel:
+        source = graphql.subscription("subscription { trades { price } }")
+        async for result in await channel.subscribe(source):
+            ...
+"""
+
+from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
+
+
+__all__ = [
+    "GraphQL",
+    "GraphQLError",
+]
