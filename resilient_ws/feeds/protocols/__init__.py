@@ -16,9 +16,11 @@
 """
 
 from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
+from resilient_ws.feeds.protocols.slack import Slack
 
 
 __all__ = [
     "GraphQL",
     "GraphQLError",
+    "Slack",
 ]
