@@ -15,12 +15,16 @@
             ...
 """
 
+from resilient_ws.feeds.protocols.discord import Discord
 from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
+from resilient_ws.feeds.protocols.pushed import PushedEvent
 from resilient_ws.feeds.protocols.slack import Slack
 
 
 __all__ = [
+    "Discord",
     "GraphQL",
     "GraphQLError",
+    "PushedEvent",
     "Slack",
 ]
