@@ -16,6 +16,7 @@
 """
 
 from resilient_ws.feeds.protocols.discord import Discord
+from resilient_ws.feeds.protocols.eventsub import EventSub
 from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
 from resilient_ws.feeds.protocols.pushed import PushedEvent
 from resilient_ws.feeds.protocols.slack import Slack
@@ -23,6 +24,7 @@ from resilient_ws.feeds.protocols.slack import Slack
 
 __all__ = [
     "Discord",
+    "EventSub",
     "GraphQL",
     "GraphQLError",
     "PushedEvent",
