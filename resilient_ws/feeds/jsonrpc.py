@@ -149,9 +149,8 @@ class Wire(Plain):
                 result = await result
             answer["result"] = result
         except RPCError as error:
-            answer["error"] = {"code": error.code, "message": error.message}
-            if error.data is not None:
-                answer["error"]["data"] = error.data
+            data = {} if error.data is None else {"data": error.data}
+            answer["error"] = {"code": error.code, "message": error.message, **data}
         except Exception as failure:  # noqa: BLE001 - the server is told; so is the log
             text = f"{type(failure).__name__}"
             answer["error"] = {"code": INTERNAL_ERROR, "message": text}
