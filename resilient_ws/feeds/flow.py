@@ -103,6 +103,12 @@ class Flow(Generic[T, C]):
         self._left: tuple[C | None, C | None] | None = None
         # Whether items may be missing behind the last one that was emitted.
         self._hole = after is not None
+        # Whether a hole is being filled just now.
+        self._filling = False
+        # Stands where the last drop was, behind what was held; and whether nothing was
+        # missing before it.
+        self._drop: _Missing | None = None
+        self._whole = False
         # Where the last fetch ended: what is missing there cannot be fetched.
         self._fetched_to: object = _NOWHERE
         # Whether a gap stands behind it, so that the next item follows in any case.
@@ -119,6 +125,9 @@ class Flow(Generic[T, C]):
     def resume(self) -> None:
         """Begin with what arrives on a new subscription; fill the hole before it."""
         self._cancel()
+        if self._source.resumed is not None and self._source.resumed():
+            self._forgive()
+        self._whole = False
         if self.cursor is None and self._source.begins_at is not None:
             self.cursor = self._source.begins_at()
         self._fill_in_task()
@@ -128,15 +137,24 @@ class Flow(Generic[T, C]):
         self._cancel()
         if self.stage is Stage.DOWN:
             return
+        self._whole = self.stage is Stage.LIVE
         self.stage = Stage.DOWN
         if self._source.backfill is None and self._held:
             # They are all that is left of them; something may be missing behind them.
             if self._source.follows is None:
-                self._held.append(_Missing(_reason(Continuity.JUMP)))
+                self._drop = _Missing(_reason(Continuity.JUMP))
+                self._held.append(self._drop)
             return
         # They are fetched again, from the last that was emitted.
         self._held.clear()
         self._hole = True
+
+    def _forgive(self) -> None:
+        """Take back the hole of the last drop, but none that was there before it."""
+        if self._held and self._held[-1] is self._drop:
+            self._held.pop()
+        if self._whole:
+            self._hole = False
 
     def interrupted(self) -> None:
         """Take note that items were lost on the way, while the subscription lives."""
@@ -300,13 +318,17 @@ class Flow(Generic[T, C]):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._filling:
+            # The gap that waited for room is still to come.
+            self._hole, self._filling = True, False
 
     async def _fill(self) -> None:
         """Fill holes until there is none, and go live."""
         while self._hole or self._held:
             if self._hole:
-                self._hole = False
+                self._hole, self._filling = False, True
                 await self._fill_once()
+                self._filling = False
             await self._release()
         self._task = None
         self.stage = Stage.LIVE

@@ -124,10 +124,13 @@ class Seat:
     # Subscribing.
 
     def _begin(self, pause: float) -> None:
-        if self._source.subscribe is None:
+        source = self._source
+        if source.subscribe is None or (source.resumed and source.resumed()):
             # At once: the items of a stream that comes unasked may be next.
-            self._stand(tuple(self._source.keys) or (REST,))
-        else:
+            self._stand(tuple(source.keys) or (REST,))
+        if source.subscribe is None:
+            self._granted()
+        elif not self.ended:
             self._task = self._spawn(self._subscribe(self._requests, pause))
 
     def _stop(self) -> None:
@@ -147,8 +150,11 @@ class Seat:
         finally:
             self._registry.expected -= 1
         self._task = None
-        if key is not None:
+        if key is None:
+            return
+        if not self._bound:
             self._stand(key)
+        self._granted()
 
     async def _asked(self, requests: Requests) -> tuple[Key] | None:
         """Ask until the server answers; return the key, ``None`` if it refused."""
@@ -166,20 +172,24 @@ class Seat:
                 return None
 
     def _stand(self, keys: tuple[Key, ...]) -> None:
-        """Take note that the server has granted the subscription."""
+        """Take what comes under the keys of the subscription from now on."""
         if any(key in self._registry.by_key for key in keys):
             text = "Another subscription of this channel has the same key; share it."
             self._refused(SubscribeRefused(text))
             return
         self._keys, self._bound = keys, True
         self._flow.resume()
-        deliver = self._flow.deliver
-        if self._source.stale_after is not None:
-            deliver = self._deliver
-            self._heard = self._clock()
-            self._watch()
+        watched = self._source.stale_after is not None
+        deliver = self._deliver if watched else self._flow.deliver
         for key in keys:
             self._registry.bind(key, deliver)
+
+    def _granted(self) -> None:
+        """Tell whoever waits for the subscription, and watch it, if it stands."""
+        if self.ended:
+            return
+        self._heard = self._clock()
+        self._watch()
         self._grant(None)
 
     def _refused(self, failure: Exception) -> None:
