@@ -18,15 +18,20 @@
 from resilient_ws.feeds.protocols.discord import Discord
 from resilient_ws.feeds.protocols.eventsub import EventSub
 from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
+from resilient_ws.feeds.protocols.mqtt import MQTT, MQTTError
+from resilient_ws.feeds.protocols.mqtt_codec import MQTTMessage
 from resilient_ws.feeds.protocols.pushed import PushedEvent
 from resilient_ws.feeds.protocols.slack import Slack
 
 
 __all__ = [
+    "MQTT",
     "Discord",
     "EventSub",
     "GraphQL",
     "GraphQLError",
+    "MQTTError",
+    "MQTTMessage",
     "PushedEvent",
     "Slack",
 ]
