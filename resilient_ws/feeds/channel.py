@@ -105,6 +105,8 @@ class Channel:
         self._report = report
         # Whether the server may know us from an earlier connection.
         self._resume = False
+        # What a login left to be routed, and the epoch of its connection.
+        self._left: tuple[int, Sequence[Message]] = 0, ()
         self._owns = session.state is State.IDLE
         logs_in = getattr(type(self._protocol), "login", None) is not Plain.login
         if self._owns:
@@ -222,7 +224,8 @@ class Channel:
 
     async def _login(self, connection: Connection) -> None:
         """Log in on a new connection: the ``on_open`` of the session."""
-        await self._protocol.login(connection, self._resume)
+        left = await self._protocol.login(connection, self._resume)
+        self._left = connection.epoch, left or ()
         self._resume = True
 
     # What the pump and the router tell.
@@ -236,6 +239,10 @@ class Channel:
         for seat in tuple(self._seats):
             seat.opened(requests)
         self._heartbeat.start(link)
+        if self._left[0] == epoch:
+            for message in self._left[1]:
+                self._router.message(message)
+            self._left = 0, ()
 
     def _lost(self) -> None:
         link = self._links.ended()

@@ -220,9 +220,8 @@ class Flow(Generic[T, C]):
         if follows is None:
             return Continuity.NEXT
         how = follows(self.cursor, item)
-        if how is Continuity.JUMP and self._gapped:
-            return Continuity.NEXT
-        return how
+        told = self._gapped and how in {Continuity.JUMP, Continuity.RESET}
+        return Continuity.NEXT if told else how
 
     def _emit(self, item: T) -> None:
         if self._source.cursor_of is not None:

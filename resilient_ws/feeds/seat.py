@@ -163,7 +163,8 @@ class Seat:
         while True:
             await self._pace.turn()
             try:
-                return (await self._source.subscribe(requests),)
+                since = requests.since(self._flow.cursor)
+                return (await self._source.subscribe(since),)
             except (CallTimeout, CallLost, OSError):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE)

@@ -127,18 +127,17 @@ class MQTT(Plain):
         self._keys: dict[str, list[str]] = {}  # the filters of each topic
         self._granted: set[str] = set()  # the filters that the broker has
         self._packets = codec.Packets(max_packet)
-        self._early: list[tuple[int, Reader]] = []
         self._began = False  # whether the broker's session began since we do
         self.session_present = False
 
     @override
-    async def login(self, connection: Connection, resume: bool) -> None:
+    async def login(self, connection: Connection, resume: bool) -> Sequence[Message]:
         self._packets = codec.Packets(self._max_packet)
         await connection.send(self._connect)
         try:
-            while not (found := self._packets.feed(await connection.receive())):
-                pass
-            (first, body), *self._early = found
+            while (found := self._packets.next()) is None:
+                self._packets.put(await connection.receive())
+            first, body = found
             if first != codec.CONNACK << 4:
                 raise LoginRefused("The broker answered the login with something else.")
             present, code = body.byte(), body.byte()
@@ -156,19 +155,18 @@ class MQTT(Plain):
             self._began = True
         keepalive = about.get("keepalive", self._keepalive)
         self.beat_interval = keepalive / 2 if keepalive else None
-        if self._early or self._packets.rest:
-            await connection.send(self.beat())  # its answer has them routed
+        return (b"",)  # with what came behind the answer
 
     def route(self, message: Message) -> Sequence[Route]:
         """Tell where the packets in a message belong."""
         try:
-            packets = self._early + self._packets.feed(message)
-            self._early = []
-            return [
-                route for first, body in packets for route in self._one(first, body)
-            ]
+            self._packets.put(message)
+            routes: list[Route] = []
+            while (found := self._packets.next()) is not None:
+                routes += self._one(*found)
         except ValueError as failure:
             return Ignore(odd=str(failure)), Rotate("what it brings is not MQTT")
+        return routes
 
     def _one(self, first: int, body: Reader) -> list[Route]:
         match first >> 4:

@@ -129,46 +129,48 @@ class Packets:
 
     Args:
         limit: The most bytes of a packet.
-
-    Attributes:
-        rest: What is there of the next packet.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.rest = bytearray()
+        self._at = 0
+        self._rest = bytearray()
 
-    def feed(self, message: str | bytes) -> list[tuple[int, Reader]]:
-        """Return the packets that a message completes: first bytes, and bodies.
+    def put(self, message: str | bytes) -> None:
+        """Take a message.
 
         Raises:
-            ValueError: It is not MQTT, or a packet is too large. What comes next on
-                the connection cannot be understood either.
+            ValueError: It is not MQTT.
         """
         if isinstance(message, str):
             raise ValueError("A text message is not MQTT.")  # noqa: TRY004 - a peer's
-        self.rest += message
-        found, start = [], 0
-        while (body := self._length(start)) is not None:
-            begin, length = body
-            end = begin + length
-            if end > len(self.rest):
-                break
-            found.append((self.rest[start], Reader(bytes(self.rest[begin:end]))))
-            start = end
-        del self.rest[:start]
-        return found
+        del self._rest[: self._at]
+        self._at = 0
+        self._rest += message
+
+    def next(self) -> tuple[int, Reader] | None:
+        """Return the first byte of the next packet and its body, if all of it is there.
+
+        Raises:
+            ValueError: It is too large, or has no length. What comes next on the
+                connection cannot be understood either.
+        """
+        body = self._length(self._at)
+        if body is None or sum(body) > len(self._rest):
+            return None
+        first, self._at = self._rest[self._at], sum(body)
+        return first, Reader(bytes(self._rest[body[0] : self._at]))
 
     def _length(self, start: int) -> tuple[int, int] | None:
         """Return where the body of a packet begins, and its length."""
         length = 0
-        for index, byte in enumerate(self.rest[start + 1 : start + 1 + _MAX_LENGTH]):
+        for index, byte in enumerate(self._rest[start + 1 : start + 1 + _MAX_LENGTH]):
             length |= (byte & 0x7F) << 7 * index
             if length > self._limit:
                 raise ValueError("A packet is larger than allowed.")
             if not byte & 0x80:
                 return start + 2 + index, length
-        if len(self.rest) > start + _MAX_LENGTH:
+        if len(self._rest) > start + _MAX_LENGTH:
             raise ValueError("The length of a packet has more than four bytes.")
         return None
 

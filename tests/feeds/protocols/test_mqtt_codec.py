@@ -10,6 +10,15 @@ from hypothesis import given, strategies as st
 from resilient_ws.feeds.protocols import mqtt_codec as codec
 
 
+def fed(packets: codec.Packets, message: str | bytes) -> list[tuple[int, codec.Reader]]:
+    """Return the packets that a message completes."""
+    packets.put(message)
+    found = []
+    while (packet := packets.next()) is not None:
+        found.append(packet)
+    return found
+
+
 @pytest.mark.parametrize(
     ("value", "wire"),
     [
@@ -94,33 +103,31 @@ def test_packets_span_and_share_messages(bodies: list[bytes], cuts: list[int]) -
     found = [
         packet
         for start, end in itertools.pairwise(edges)
-        for packet in packets.feed(wire[start:end])
+        for packet in fed(packets, wire[start:end])
     ]
     assert [(first, body.take()) for first, body in found] == [
         (0x32, body) for body in bodies
     ]
-    assert not packets.rest
 
 
 @given(wire=st.binary(max_size=100), version=st.sampled_from([4, 5]))
 def test_whatever_comes_is_read_or_a_value_error(wire: bytes, version: int) -> None:
     packets = codec.Packets(1000)
     try:
-        for first, body in packets.feed(wire):
+        for first, body in fed(packets, wire):
             codec.published(first & 0xF, body, version)
     except ValueError:
         return
-    assert len(packets.rest) <= len(wire)
 
 
 def test_a_large_packet_is_refused_by_its_header() -> None:
     packets = codec.Packets(1000)
     with pytest.raises(ValueError, match="larger"):
-        packets.feed(b"\x30" + codec.varint(1001))
+        fed(packets, b"\x30" + codec.varint(1001))
     with pytest.raises(ValueError, match="four bytes"):
-        codec.Packets(1 << 40).feed(b"\x30\x80\x80\x80\x80\x01")
+        fed(codec.Packets(1 << 40), b"\x30\x80\x80\x80\x80\x01")
     with pytest.raises(ValueError, match="text"):
-        codec.Packets(1000).feed("hello")
+        fed(codec.Packets(1000), "hello")
 
 
 def test_qos_2_was_not_asked_for() -> None:
