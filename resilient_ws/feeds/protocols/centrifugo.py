@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 from typing_extensions import override
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 #: A token, or an ``async`` callable that returns a fresh one.
 Token: TypeAlias = str | Callable[[], Awaitable[str]] | None
+Object: TypeAlias = dict[str, Any]
 #: The epoch of a channel's stream, and the offset of a publication in it.
 Position: TypeAlias = tuple[str, int]
 
@@ -125,11 +126,11 @@ class Centrifugo(Plain):
         first, _, left = _text(message).strip().partition("\n")
         reply = object_in(first)
         if "error" in reply:
-            error = CentrifugoError(part(reply, dict, "error"))
+            error = CentrifugoError(cast("Object", part(reply, dict, "error")))
             raise (LoginRefused if error.temporary else Fatal)(str(error))
         if reply.get("id") != number:
             raise LoginRefused("The server answered the login with something else.")
-        granted = part(reply, dict, "connect")
+        granted = cast("Object", part(reply, dict, "connect"))
         self._pong, ping = granted.get("pong") is True, granted.get("ping")
         self.beat_interval = ping + _GRACE if isinstance(ping, int) and ping else None
         return (left,) if left else ()
@@ -169,7 +170,7 @@ class Centrifugo(Plain):
         given = {name: value for name, value in wish.items() if value is not None}
         return number, dumps({"id": number, kind: given})
 
-    def channel(self, name: str, token: Token = None) -> Source[Publication, Position]:
+    def channel(self, name: str, token: Token = None) -> Source[Publication, Any]:
         """Return the source of a channel.
 
         Args:

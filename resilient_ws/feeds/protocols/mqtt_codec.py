@@ -276,7 +276,7 @@ class MQTTMessage:
     qos: int = 0
     retain: bool = False
     dup: bool = False
-    properties: dict[str, Any] = attrs.Factory(dict)
+    properties: dict[str, Any] = attrs.Factory(dict[str, Any])
 
 
 def published(flags: int, body: Reader, version: int) -> tuple[MQTTMessage, int]:

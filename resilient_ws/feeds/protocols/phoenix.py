@@ -155,7 +155,7 @@ def _frame(message: bytes) -> Frame:
     """Return what a binary message says: its lengths, its fields, and the payload."""
     kind = message[0]
     at = 1 + _FIELDS[kind]
-    fields = []
+    fields: list[str] = []
     for length in message[1:at]:
         fields.append(message[at : at + length].decode())
         at += length
