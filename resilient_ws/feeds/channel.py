@@ -124,6 +124,8 @@ class Channel:
         self._report = report
         # Whether the server may know us from an earlier connection.
         self._resume = False
+        # What a login left to be routed, and the epoch of its connection.
+        self._left: tuple[int, Sequence[Message]] = 0, ()
         self._owns = session.state is State.IDLE
         logs_in = getattr(type(self._protocol), "login", None) is not Plain.login
         if self._owns:
@@ -257,7 +259,9 @@ class Channel:
 
     async def _login(self, connection: Connection) -> None:
         """Log in on a new connection: the ``on_open`` of the session."""
-        await self._protocol.login(connection, self._resume)
+        left = await self._protocol.login(connection, self._resume)
+        if left:
+            self._left = connection.epoch, left
         self._resume = True
 
     # What the pump and the router tell.
@@ -268,6 +272,11 @@ class Channel:
         self._registry.opened()
         self._roster.opened(requests)
         self._heartbeat.start(link)
+        left_on, left = self._left
+        if left_on == epoch:
+            self._left = 0, ()
+            for message in left:
+                self._router.message(message)
 
     def _lost(self) -> None:
         link = self._links.ended()

@@ -89,6 +89,8 @@ class Flow(Generic[T, C]):
         self._held: deque[T | Hole] = deque()
         if after is not None:
             self._held.append(Hole())
+        # The hole of the last drop, unless one was there before.
+        self._drop: T | Hole | None = None
         self._mender = Mender(source, self.order, buffer, self._held)
         self._task: asyncio.Task[None] | None = None
         self.stage = Stage.DOWN
@@ -96,9 +98,16 @@ class Flow(Generic[T, C]):
 
     # What the channel tells.
 
-    def resume(self) -> None:
-        """Begin with what arrives on a new subscription; close the holes before it."""
+    def resume(self, *, kept: bool = False) -> None:
+        """Begin with what arrives on a new subscription; close the holes before it.
+
+        Args:
+            kept: Whether nothing was missed since ``suspend``.
+        """
         self._cancel()
+        if kept:
+            self._forgive()
+        self._drop = None
         if self.order.cursor is None and self._begins_at is not None:
             self.order.cursor = self._begins_at()
         self._close_holes()
@@ -108,7 +117,9 @@ class Flow(Generic[T, C]):
         self._cancel()
         if self.stage is not Stage.DOWN:
             self.stage = Stage.DOWN
+            last = self._held[-1] if self._held else None
             self._lose()
+            self._drop = None if self._held[-1] is last else self._held[-1]
 
     def interrupted(self) -> None:
         """Take note that items were lost on the way, while the subscription lives."""
@@ -150,6 +161,11 @@ class Flow(Generic[T, C]):
     # What its users see.
 
     @property
+    def cursor(self) -> C | None:
+        """The position of the last item that was emitted."""
+        return self.order.cursor
+
+    @property
     def waiting(self) -> int:
         """How many items wait to be read."""
         return len(self._buffer)
@@ -172,7 +188,7 @@ class Flow(Generic[T, C]):
             order.repeats += 1
         elif self._buffer.free <= 0:
             self._fall_behind(item)
-        elif how is NEXT or (how is JUMP and order.gapped):
+        elif how is NEXT or order.told(how):
             order.emit(item)
         elif how is JUMP and self._has_history:
             self._held.extend((Hole(), item))
@@ -234,6 +250,11 @@ class Flow(Generic[T, C]):
             last.is_open = last.is_open or self._follows is None
         elif not (isinstance(last, Hole) and last.is_new):
             self._held.append(Hole())
+
+    def _forgive(self) -> None:
+        """Take back the hole of the last drop, but none that was there before it."""
+        if self._drop is not None and self._held and self._held[-1] is self._drop:
+            self._held.pop()
 
     def _leave(self, left: Left, entry: T | Hole) -> None:
         """Take note of an item that is not kept."""

@@ -154,7 +154,11 @@ class Keeper(Generic[T, B, C]):
 
     # What the seat tells.
 
-    def resume(self) -> None:
+    @property
+    def cursor(self) -> None:
+        """Nothing: what is missing comes with the snapshot."""
+
+    def resume(self, *, kept: bool = False) -> None:  # noqa: ARG002 - the interface
         """Take note that the subscription stands: a snapshot is wanted."""
         self._stands = True
         if self._source.snapshot is None:

@@ -107,7 +107,7 @@ class Mender(Generic[T, C]):
             self._order.repeats += 1
             self._held.popleft()
             return
-        if how is JUMP and self._order.gapped:
+        if self._order.told(how):
             how = NEXT
         elif how is JUMP and self._may_fetch():
             self._held.appendleft(Hole())

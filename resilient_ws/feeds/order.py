@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from resilient_ws.feeds.errors import StreamReset
 from resilient_ws.feeds.holes import (
     after,
     before,
@@ -17,7 +18,7 @@ from resilient_ws.feeds.holes import (
     was_reset,
 )
 from resilient_ws.feeds.identities import Identities
-from resilient_ws.feeds.source import NEXT, REPEAT, RESET, Gap
+from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET, Gap
 
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Order(Generic[T, C]):
         "_follows",
         "_has_history",
         "_name",
+        "_reset",
         "cursor",
         "gapped",
         "gaps",
@@ -78,6 +80,8 @@ class Order(Generic[T, C]):
         self.seen = None if identity is None else Identities(identity, source.window)
         self.cursor = cursor
         self.gapped = False
+        # Whether the gap that was last emitted says that the count began anew.
+        self._reset = False
         self.repeats = 0
         self.gaps = 0
 
@@ -107,6 +111,10 @@ class Order(Generic[T, C]):
         self.gapped = False
         self._buffer.put(item)
         return True
+
+    def told(self, how: Continuity) -> bool:
+        """Whether the gap before it says already what is before an item."""
+        return self.gapped and (how is JUMP or (how is RESET and self._reset))
 
     def position(self, item: T) -> C | None:
         """Return the cursor of an item."""
@@ -146,4 +154,5 @@ class Order(Generic[T, C]):
         gap = Gap(key=self._name, first_missing=first, until=until, because=because)
         self.gaps += 1
         self.gapped = True
+        self._reset = isinstance(because, StreamReset)
         self._buffer.put(gap)

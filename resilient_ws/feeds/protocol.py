@@ -163,12 +163,20 @@ class Protocol(TypingProtocol):
         """
         ...
 
-    async def login(self, connection: Connection, resume: bool) -> None:  # noqa: FBT001 - a callback
+    async def login(
+        self,
+        connection: Connection,
+        resume: bool,  # noqa: FBT001 - a callback
+    ) -> Sequence[Message] | None:
         """Log in on a new connection, before anything else is sent.
 
         Args:
             connection: The connection, as ``on_open`` gets it.
             resume: Whether the server may still know us from an earlier connection.
+
+        Returns:
+            What came in one message with the answer, to be routed before all else;
+            ``None`` where there is nothing.
 
         Raises:
             LoginRefused: The server refused, and may think better of it later.
@@ -198,8 +206,13 @@ class Plain:
     beat_answered: bool = False
     close_code: int = 1000
 
-    async def login(self, connection: Connection, resume: bool) -> None:  # noqa: FBT001
+    async def login(
+        self,
+        connection: Connection,  # noqa: ARG002 - the interface
+        resume: bool,  # noqa: ARG002, FBT001
+    ) -> Sequence[Message] | None:
         """Log in with nothing."""
+        return None
 
     def beat(self) -> Message | None:
         """Send no heartbeat."""

@@ -22,18 +22,37 @@ class Requests:
 
     Attributes:
         epoch: The ordinal of the connection.
+        after: The cursor of the subscription that is asked for, where it has one: some
+            servers send what came since.
     """
 
-    __slots__ = ("_calls", "_link", "_new_id", "_timeout", "epoch")
+    __slots__ = ("_calls", "_link", "_new_id", "_timeout", "after", "epoch")
 
     def __init__(
-        self, link: Link, calls: Calls, *, new_id: Callable[[], int], timeout: float
+        self,
+        link: Link,
+        calls: Calls,
+        *,
+        new_id: Callable[[], int],
+        timeout: float,
+        after: Any = None,
     ) -> None:
         self._link = link
         self._calls = calls
         self._new_id = new_id
         self._timeout = timeout
         self.epoch = link.epoch
+        self.after = after
+
+    def since(self, cursor: Any) -> Requests:
+        """Return the same for a subscription with a cursor."""
+        return Requests(
+            self._link,
+            self._calls,
+            new_id=self._new_id,
+            timeout=self._timeout,
+            after=cursor,
+        )
 
     def new_id(self) -> int:
         """Return a number that no other request of this channel has."""

@@ -43,6 +43,11 @@ class Stream(Protocol):
         ...
 
     @property
+    def cursor(self) -> Any:
+        """The position of the last item."""
+        ...
+
+    @property
     def waiting(self) -> int:
         """How many items wait to be read."""
         ...
@@ -51,8 +56,12 @@ class Stream(Protocol):
         """Return the counters of other streams with those of this one."""
         ...
 
-    def resume(self) -> None:
-        """Begin with what arrives on a new subscription."""
+    def resume(self, *, kept: bool = False) -> None:
+        """Begin with what arrives on a new subscription.
+
+        Args:
+            kept: Whether nothing was missed since ``suspend``.
+        """
 
     def suspend(self) -> None:
         """Take note that the subscription is gone: something may be missed from now."""
@@ -121,7 +130,7 @@ class Seat:
     def opened(self, requests: Requests) -> None:
         """Subscribe on a new connection."""
         self._requests = requests
-        self._begin(0.0)
+        self._begin(0.0, kept=self._is_kept())
 
     def lost(self) -> None:
         """Take note that the connection has ended, and the subscription with it."""
@@ -184,11 +193,23 @@ class Seat:
 
     # Subscribing.
 
-    def _begin(self, pause: float) -> None:
-        if self._source.subscribe is None:
+    def _is_kept(self) -> bool:
+        """Whether the server kept the stream while there was no connection."""
+        resumed = self._source.resumed
+        try:
+            return resumed is not None and resumed()
+        except Exception as failure:  # noqa: BLE001 - a user's callable
+            logger.debug("resumed= failed: %s", type(failure).__name__)
+            return False
+
+    def _begin(self, pause: float, *, kept: bool = False) -> None:
+        source = self._source
+        if kept or source.subscribe is None:
             # At once: the items of a stream that comes unasked may be next.
-            self._stand(tuple(self._source.keys) or (REST,))
-        else:
+            self._stand(tuple(source.keys) or (REST,), kept=kept)
+        if source.subscribe is None:
+            self._granted()
+        elif not self.ended:
             self._start(pause)
 
     def _start(self, pause: float) -> None:
@@ -215,7 +236,9 @@ class Seat:
             await self._tell(requests, key[0])
         else:
             self._task = None
-            self._stand(key)
+            if not self._bound:
+                self._stand(key)
+            self._granted()
 
     async def _asked(self, requests: Requests) -> tuple[Key] | None:
         """Ask until the server answers; return the key, ``None`` if it refused."""
@@ -230,9 +253,10 @@ class Seat:
 
     async def _asked_once(self, requests: Requests) -> tuple[Key] | None:
         assert self._source.subscribe is not None  # noqa: S101 - for the type checker
+        since = requests.since(self.flow.cursor)
         self._asking = True
         try:
-            return (await self._source.subscribe(requests),)
+            return (await self._source.subscribe(since),)
         except (CallTimeout, CallLost, OutboxFull, StoreError, SessionClosed, OSError):
             # Where the session has ended, the channel ends this too.
             return None
@@ -242,8 +266,8 @@ class Seat:
         finally:
             self._asking = False
 
-    def _stand(self, keys: tuple[Key, ...]) -> None:
-        """Take note that the server has granted the subscription."""
+    def _stand(self, keys: tuple[Key, ...], *, kept: bool = False) -> None:
+        """Take what comes under the keys of the subscription from now on."""
         try:
             taken = any(key in self._registry.by_key for key in keys)
         except TypeError:
@@ -255,15 +279,18 @@ class Seat:
             self._refused(SubscribeRefused(text))
             return
         self._keys, self._bound = keys, True
-        self.flow.resume()
-        deliver = self.flow.deliver
-        if self._source.stale_after is not None:
-            deliver = self._deliver
-            self._heard = self._clock()
-            self._watch()
+        self.flow.resume(kept=kept)
+        watched = self._source.stale_after is not None
+        deliver = self._deliver if watched else self.flow.deliver
         for key in keys:
             self._registry.bind(key, deliver, self.flow.interrupted)
-        self._grant(None)
+
+    def _granted(self) -> None:
+        """Tell whoever waits for the subscription, and watch it, if it stands."""
+        if self._bound:
+            self._heard = self._clock()
+            self._watch()
+            self._grant(None)
 
     def _refused(self, failure: Exception) -> None:
         error = failure

@@ -81,6 +81,9 @@ class Source(Generic[T, C]):
             ``cursor_of``, and ``follows`` or ``identity`` to tell repeats. An answer in
             parts will do: it is asked again for the rest, as long as more comes.
             ``None`` (default) for a stream without history.
+        resumed: Returns, on a new connection, whether the server kept the stream while
+            there was none, and sends what was missed unasked, under ``keys``, so that
+            there is no hole. ``None`` (default) where it never does.
         identity: Returns what two items have in common that are the same, to drop
             repeats that ``follows`` cannot tell; ``None`` (default) keeps everything.
         window: How many identities are kept (default 10,000).
@@ -101,6 +104,7 @@ class Source(Generic[T, C]):
     begins_at: Callable[[], C] | None = None
     follows: Callable[[C | None, T], Continuity] | None = None
     backfill: Callable[[C, C | None], AsyncIterator[T]] | None = None
+    resumed: Callable[[], bool] | None = None
     identity: Callable[[T], Hashable] | None = None
     window: int = 10_000
     stale_after: float | None = None

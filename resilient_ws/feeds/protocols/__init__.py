@@ -15,18 +15,41 @@
             ...
 """
 
+from resilient_ws.feeds.protocols.centrifugo import (
+    Centrifugo,
+    CentrifugoError,
+    Publication,
+)
 from resilient_ws.feeds.protocols.discord import Discord
 from resilient_ws.feeds.protocols.eventsub import EventSub
 from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
+from resilient_ws.feeds.protocols.home_assistant import (
+    HomeAssistant,
+    HomeAssistantError,
+)
+from resilient_ws.feeds.protocols.mqtt import MQTT, MQTTError
+from resilient_ws.feeds.protocols.mqtt_codec import MQTTMessage
+from resilient_ws.feeds.protocols.phoenix import Phoenix, PhoenixError, PhoenixEvent
 from resilient_ws.feeds.protocols.pushed import PushedEvent
 from resilient_ws.feeds.protocols.slack import Slack
 
 
 __all__ = [
+    "MQTT",
+    "Centrifugo",
+    "CentrifugoError",
     "Discord",
     "EventSub",
     "GraphQL",
     "GraphQLError",
+    "HomeAssistant",
+    "HomeAssistantError",
+    "MQTTError",
+    "MQTTMessage",
+    "Phoenix",
+    "PhoenixError",
+    "PhoenixEvent",
+    "Publication",
     "PushedEvent",
     "Slack",
 ]
