@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings, strategies as st
 
 from resilient_ws.feeds import Gap, NotBackfillable, merge
+from resilient_ws.feeds.leg_holes import MAX_BEFORE
 from resilient_ws.testing import VirtualLoop
 
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-LAST = 12
+# Farther back than that, merge does not look for what another leg brought too: a hole
+# may then be told although a leg had filled it (in doubt it is told).
+LAST = MAX_BEFORE
 
 
 async def leg(kept: set[int], pauses: list[float]) -> AsyncIterator[int | Gap]:
