@@ -130,9 +130,11 @@ class Flow(Generic[T, C]):
             self._close_holes()
 
     def finish(self) -> None:
-        """Stop: the subscription has ended."""
+        """Put what is held before the end: the subscription has ended."""
         self._cancel()
-        self._held.clear()
+        if self.stage is Stage.DOWN:
+            self._forgive()  # the end stands where the hole of the drop would
+        self._mender.drain()
         self.stage = Stage.DOWN
 
     def deliver(self, value: Any) -> None:
@@ -258,11 +260,7 @@ class Flow(Generic[T, C]):
 
     def _leave(self, left: Left, entry: T | Hole) -> None:
         """Take note of an item that is not kept."""
-        seen = self.order.seen
-        if seen is not None and not isinstance(entry, Hole) and not seen.add(entry):
-            self.order.repeats += 1
-            return
-        if isinstance(entry, Hole) or self._follows is None:
+        if isinstance(entry, Hole):
             left.is_open = True  # nobody can tell the position of the last
         else:
             how = self.order.how_behind(left.last, entry)
@@ -271,7 +269,9 @@ class Flow(Generic[T, C]):
                 return
             if how is RESET:
                 left.because = was_reset()
-            left.last, left.is_open = self.order.position(entry), False
+            left.last = self.order.position(entry)
+            left.is_open = self._follows is None
+            self.order.note(entry)
         left.count += 1
         self.dropped += 1
 

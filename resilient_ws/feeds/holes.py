@@ -86,6 +86,11 @@ def no_history() -> FeedError:
     return NotBackfillable("The stream has no history that could be fetched.")
 
 
+def cut_short() -> FeedError:
+    """Return the reason for what was not fetched before the end."""
+    return BackfillFailed("The subscription ended before the hole could be filled.")
+
+
 def unfilled() -> FeedError:
     """Return the reason for what was asked for and did not come."""
     return BackfillFailed("What the server returned for the hole does not fill it.")

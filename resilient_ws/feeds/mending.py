@@ -15,12 +15,13 @@ from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError
 from resilient_ws.feeds.holes import (
     Hole,
     Left,
+    cut_short,
     failed,
     no_history,
     too_slow,
     undecodable,
 )
-from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET
+from resilient_ws.feeds.source import JUMP, REPEAT, RESET
 
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.order import Order
-    from resilient_ws.feeds.source import Gap, Source
+    from resilient_ws.feeds.source import Continuity, Gap, Source
 
 
 T = TypeVar("T")
@@ -103,28 +104,52 @@ class Mender(Generic[T, C]):
     async def _put_held(self, item: T) -> None:
         """Emit the first item that is held, or find that a hole is before it."""
         how = self._order.how(item)
-        if how is REPEAT:
-            self._order.repeats += 1
-            self._held.popleft()
-            return
-        if self._order.told(how):
-            how = NEXT
-        elif how is JUMP and self._may_fetch():
+        if how is JUMP and self._may_fetch():
             self._held.appendleft(Hole())
             return
-        await self._room()
-        self._order.emit_as(how, item)
+        if how is not REPEAT:
+            await self._room()
+        self._emit_held(item, how)
+
+    def _emit_held(self, item: T, how: Continuity) -> None:
+        """Emit the first item that is held."""
+        if how is REPEAT:
+            self._order.repeats += 1
+        elif self._order.told(how):
+            self._order.emit(item)
+        else:
+            self._order.emit_as(how, item)
         self._held.popleft()
 
     def _may_fetch(self) -> bool:
         """Whether what is missing behind the cursor was not asked for yet."""
-        return (
-            self._source.backfill is not None and self._fetched_to != self._order.cursor
-        )
+        order = self._order
+        was_asked = order.gapped or self._fetched_to == order.cursor
+        return self._source.backfill is not None and not was_asked
+
+    def drain(self) -> None:
+        """Emit all that is held at once, for nothing comes behind it any more."""
+        held = self._held
+        while held:
+            entry = held[0]
+            try:
+                if isinstance(entry, Left):
+                    self._tell_left(entry)
+                elif isinstance(entry, Hole):
+                    certain = entry.because is not None
+                    self._tell(entry.because or cut_short(), certain=certain)
+                    held.popleft()
+                else:
+                    self._emit_held(entry, self._order.how(entry))
+            except Exception as failure:  # noqa: BLE001 - the source's: told in its place
+                self._spoil_first(entry, undecodable(failure))
 
     async def _close_left(self, left: Left) -> None:
         """Go on behind what a slow consumer left, when it has made room."""
         await self._buffer.until_half_empty()
+        self._tell_left(left)
+
+    def _tell_left(self, left: Left) -> None:
         self._held.popleft()
         if left.count or left.is_open:
             until = None if left.is_open else left.last

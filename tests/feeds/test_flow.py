@@ -526,6 +526,21 @@ async def test_the_iterator_of_a_history_is_closed_when_the_fetch_ends() -> None
     assert closed == ["closed"]
 
 
+async def test_the_end_comes_behind_what_is_held_and_what_is_missing() -> None:
+    """A stream that the server completes must not look complete before it is."""
+    stream = Stream(Shape(size=2))
+    await live(stream, 1)
+    for _ in range(3):
+        stream.send()
+    stream.newest = 6
+    stream.send()
+    stream.flow.finish()
+    taken = [await stream.buffer.take() for _ in range(len(stream.buffer))]
+    assert taken[:3] == [2, 3, 4]
+    assert bounds(taken[3]) == (5, 6, BackfillFailed)
+    assert taken[4:] == [7]
+
+
 def _any_reason() -> Any:
     class Anything:
         def __eq__(self, other: object) -> bool:

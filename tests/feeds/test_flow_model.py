@@ -6,7 +6,7 @@ import asyncio
 
 from hypothesis import given, settings, strategies as st
 
-from resilient_ws.feeds import ConsumerTooSlow, Stage
+from resilient_ws.feeds import ConsumerTooSlow, Gap, Stage
 from resilient_ws.testing import VirtualLoop
 from tests.feeds.stream import ANSWERS, BAD, LIES, Shape, Stream
 
@@ -133,6 +133,35 @@ def test_each_item_comes_once_and_in_order_or_is_named_by_a_gap(
     stream = run(shape, steps, answers)
     assert stream.numbers[-3:] == list(range(stream.newest - 2, stream.newest + 1))
     assert stream.flow.order.gaps == len(stream.gaps)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SHAPES, st.lists(STEPS, max_size=15))
+def test_what_had_come_before_the_end_comes_before_it(
+    shape: Shape, steps: list[tuple[str, int]]
+) -> None:
+    async def main() -> Stream:
+        stream = Stream(shape)
+        stream.flow.resume()
+        play = Play(stream)
+        for what, count in steps:
+            await play.step(what, count)
+        stream.flow.finish()
+        while len(stream.buffer):
+            stream.taken.append(await stream.buffer.take())
+        await asyncio.gather(*stream.tasks, return_exceptions=True)
+        return stream
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        stream = runner.run(main())
+    stream.check_order()
+    # What came and was not yielded is in a gap at the end, if not in one before.
+    last = max(stream.numbers, default=0)
+    if max(stream.sent, default=0) > last:
+        gap = stream.taken[-1]
+        assert isinstance(gap, Gap)
+        assert gap.until is None or gap.until >= max(stream.sent)
+    assert len(stream.flow._held) == 0
 
 
 @settings(max_examples=300, deadline=None)
