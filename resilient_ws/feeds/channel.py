@@ -9,57 +9,40 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-import attrs
-
-from resilient_ws import SessionClosed, State
+from resilient_ws import State
 from resilient_ws.feeds.buffer import Buffer
-from resilient_ws.feeds.calls import Calls, value_of
+from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.errors import CallTimeout, renewed
 from resilient_ws.feeds.flow import Flow
-from resilient_ws.feeds.heartbeat import Heartbeat
-from resilient_ws.feeds.links import Links
-from resilient_ws.feeds.listener import Listener
-from resilient_ws.feeds.oddities import Oddities
-from resilient_ws.feeds.outgoing import Outgoing, give_up
-from resilient_ws.feeds.pace import Pace
-from resilient_ws.feeds.protocol import Everything, Plain
-from resilient_ws.feeds.pump import Pump
-from resilient_ws.feeds.registry import Registry
-from resilient_ws.feeds.replacing import Replacements
-from resilient_ws.feeds.requests import Requests
-from resilient_ws.feeds.roster import Roster
-from resilient_ws.feeds.routing import Router
-from resilient_ws.feeds.seat import Seat
-from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.login import Login
+from resilient_ws.feeds.protocol import Everything
 from resilient_ws.feeds.source import Source
+from resilient_ws.feeds.statistics import ChannelStatistics
 from resilient_ws.feeds.subscription import Subscription
-from resilient_ws.feeds.turns import Turns
+from resilient_ws.feeds.switchboard import ChannelOptions, Switchboard
+from resilient_ws.feeds.tasks import Tasks
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
     from typing import Self
 
-    from resilient_ws import Connection, Session
+    from resilient_ws import Session
     from resilient_ws.feeds.calls import Id, Outcome
-    from resilient_ws.feeds.links import Link
     from resilient_ws.feeds.oddities import MessageOdd
-    from resilient_ws.feeds.protocol import Ended, Protocol, Reset, Rotate
-    from resilient_ws.feeds.seat import End, Stream
+    from resilient_ws.feeds.protocol import Protocol, Rotate
+    from resilient_ws.feeds.roster import Member
+    from resilient_ws.feeds.seat import End, Seat, Stream
     from resilient_ws.feeds.source import Gap
-    from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.protocol.message import Message
 
 
 T = TypeVar("T")
 C = TypeVar("C")
 
-
-logger = logging.getLogger("resilient_ws")
 
 _NOT_ENTERED: Final = "Enter the channel first: async with Channel(...) as channel."
 
@@ -107,30 +90,24 @@ class Channel:
     ) -> None:
         self._session = session
         self._protocol: Protocol = Everything() if protocol is None else protocol
-        self._timeout = timeout
-        self._max_in_flight = max_in_flight
-        self._rate = rate
-        self._early = early
+        self._options = ChannelOptions(
+            rate=rate,
+            early=early,
+            timeout=timeout,
+            max_in_flight=max_in_flight,
+            on_rotate=on_rotate,
+            report=report,
+        )
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
-        self._roster = Roster()
-        # Called with what ended the channel, before its streams are ended.
-        self._watchers: list[Callable[[Exception | None], None]] = []
-        self._begun = False
-        # Why nothing can be had of the channel: not yet, or not any more.
-        self._closed: Exception | None = RuntimeError(_NOT_ENTERED)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._on_rotate = on_rotate
-        self._report = report
-        # Whether the server may know us from an earlier connection.
-        self._resume = False
-        # What a login left to be routed, and the epoch of its connection.
-        self._left: tuple[int, Sequence[Message]] = 0, ()
+        self._tasks = Tasks(session)
+        self._login = Login(self._protocol)
+        # Where everything passes, from the moment when the channel is entered.
+        self._board: Switchboard | None = None
         self._owns = session.state is State.IDLE
-        logs_in = getattr(type(self._protocol), "login", None) is not Plain.login
         if self._owns:
             session.on_open(self._login)
-        elif logs_in:
+        elif self._login.is_needed:
             raise RuntimeError(
                 "The protocol logs in on each connection, so give it a session that "
                 "was not entered: async with Channel(connect(...), protocol)."
@@ -149,61 +126,16 @@ class Channel:
         """
         if self._owns:
             await self._session.__aenter__()
-        self._begin()
+        board = self._board = Switchboard(
+            self._session,
+            self._protocol,
+            self._login,
+            self._options,
+            tasks=self._tasks,
+            new_id=self.new_id,
+        )
+        board.start()
         return self
-
-    def _begin(self) -> None:
-        """Make the parts, which belong to the loop that runs now, and start them."""
-        clock = asyncio.get_running_loop().time
-        self._closed, self._begun = None, True
-        self._turns = Turns()
-        self._log = Seldom(lambda: repr(self._session), clock)
-        self._oddities = Oddities(self._log, self._report)
-        self._links = Links(self._session)
-        self._calls = Calls(self._links, max_in_flight=self._max_in_flight)
-        self._registry = Registry(self._early, clock, self._on_unknown, self._turns)
-        self._pace = Pace(self._rate)
-        self._outgoing = Outgoing(self._turns, self._log, self._spawn)
-        replacements = self._replacements = Replacements(
-            self._session,
-            self._protocol,
-            self._links,
-            self._spawn,
-            settle=self._outgoing.settled,
-            complain=lambda what: self._oddities.count("malformed", what),
-            on_rotate=self._on_rotate,
-        )
-        self._heartbeat = Heartbeat(
-            self._protocol,
-            self._outgoing,
-            self._spawn,
-            received=lambda: self._session.statistics().messages_received,
-            dead=replacements.replace,
-        )
-        self._router = Router(
-            self._protocol,
-            registry=self._registry,
-            calls=self._calls,
-            oddities=self._oddities,
-            on_ended=self._ended,
-            on_rotate=replacements.rotate,
-            on_reset=self._reset,
-            on_missed=self._overflowed,
-            send=self._send,
-        )
-        pump = Pump(
-            self._session,
-            route=self._router.message,
-            on_open=self._opened,
-            on_lost=self._lost,
-            on_overflow=self._overflowed,
-            turns=self._turns,
-        )
-        for work in (self._read(pump), self._outgoing.run()):
-            _ = self._spawn(work)
-
-    async def _read(self, pump: Pump) -> None:
-        self._finish(await pump.run())
 
     async def __aexit__(
         self,
@@ -217,109 +149,12 @@ class Channel:
             Aborts at once; nothing is left behind.
         """
         try:
-            await self._stop()
+            if self._board is not None:
+                self._board.finish(None)
+            await self._tasks.end()
         finally:
             if self._owns:
                 await self._session.__aexit__(exc_type, exc, traceback)
-
-    async def _stop(self) -> None:
-        """End every task; nothing that waits is left waiting."""
-        self._finish(None)
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _finish(self, failure: Exception | None) -> None:
-        """End every stream and call: the session, or the channel, has ended."""
-        if self._closed is not None:
-            return
-        self._closed = SessionClosed() if failure is None else failure
-        self._heartbeat.stop()
-        link = self._links.ended()
-        if link is not None:
-            self._calls.lost(link)
-        self._links.finish(self._closed)
-        watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher(failure)
-        self._roster.finish(failure)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that ends with the channel."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            logger.error("A task of %r failed", self._session, exc_info=failure)
-
-    async def _login(self, connection: Connection) -> None:
-        """Log in on a new connection: the ``on_open`` of the session."""
-        left = await self._protocol.login(connection, self._resume)
-        if left:
-            self._left = connection.epoch, left
-        self._resume = True
-
-    # What the pump and the router tell.
-
-    def _opened(self, epoch: int) -> None:
-        link = self._links.opened(epoch)
-        requests = self._requests(link)
-        self._registry.opened()
-        self._roster.opened(requests)
-        self._heartbeat.start(link)
-        left_on, left = self._left
-        if left_on == epoch:
-            self._left = 0, ()
-            for message in left:
-                self._router.message(message)
-
-    def _lost(self) -> None:
-        link = self._links.ended()
-        self._heartbeat.stop()
-        self._replacements.forget()
-        if link is None:
-            return
-        self._calls.lost(link)
-        self._registry.clear()
-        self._roster.lost()
-
-    def _overflowed(self) -> None:
-        """Take note that messages are missing: answers, or items, or both."""
-        self._calls.lost()
-        self._roster.interrupted()
-
-    def _ended(self, ended: Ended) -> None:
-        known = ended.key in self._registry.by_key
-        member = self._roster.holder_of(ended.key) if known else None
-        if member is None:
-            self._oddities.count("unexpected", "the end of no subscription")
-        elif ended.again:
-            member.renew()
-        else:
-            self._roster.leave(member, ended.because)
-
-    def _reset(self, reset: Reset) -> None:
-        self._resume = reset.resume
-        self._replacements.reset(reset.reason)
-
-    def _send(self, message: Message | Awaitable[Message | None]) -> None:
-        """Send a message on this connection, at once or when it is made."""
-        link = self._links.link
-        if link is not None:
-            self._outgoing.answer(link, message)
-        elif not isinstance(message, str | bytes):
-            give_up(message)
-
-    def _on_unknown(self) -> None:
-        self._oddities.count("unknown", "an item for nobody")
-
-    def _requests(self, link: Link) -> Requests:
-        return Requests(link, self._calls, new_id=self.new_id, timeout=self._timeout)
 
     # Using.
 
@@ -349,23 +184,22 @@ class Channel:
         Cancellation:
             There is no subscription; the server is told where it had granted one.
         """
-        self._check()
+        board = self._entered()
         name = source.name or str(next(self._names))
-        items: Buffer[T | Gap] = Buffer(buffer, self._turns)
+        items: Buffer[T | Gap] = Buffer(buffer, board.turns)
         refill = overflow == "refill"
-        flow = Flow(name, source, items, after=after, refill=refill, spawn=self._spawn)
-        seat = self._seat(source, flow, items)
-        subscription = self._seated(name, seat, items, flow)
+        flow = Flow(name, source, items, after=after, refill=refill, spawn=self.spawn)
+        seat = board.seat(source, flow, items)
         try:
             failure = await seat.granted
         except asyncio.CancelledError:
-            farewell = self._vacate(seat)
+            farewell = board.vacate(seat)
             if farewell is not None:
-                _ = self._spawn(farewell)
+                _ = self.spawn(farewell)
             raise
         if failure is not None:
             raise renewed(failure)
-        return subscription
+        return Subscription(name, items, flow, lambda: _leave(board, seat))
 
     def listen(
         self, select: Callable[[Any], object] | None = None, *, buffer: int = 1024
@@ -379,12 +213,12 @@ class Channel:
             select: Tells whether an item is wanted; ``None`` (default) for all.
             buffer: Items that may wait to be read (default 1,024).
         """
-        self._check()
+        board = self._entered()
         name = str(next(self._names))
-        items: Buffer[Any] = Buffer(buffer, self._turns)
-        flow = Flow(name, _ALL, items, after=None, refill=False, spawn=self._spawn)
-        seat = Listener(select, flow, items, self._router)
-        return self._seated(name, seat, items, flow)
+        items: Buffer[Any] = Buffer(buffer, board.turns)
+        flow = Flow(name, _ALL, items, after=None, refill=False, spawn=self.spawn)
+        listener = board.listener(select, flow, items)
+        return Subscription(name, items, flow, lambda: _leave(board, listener))
 
     # For what makes more of a stream than a subscription does, as ``Books``.
 
@@ -399,10 +233,7 @@ class Channel:
         Raises:
             ResilientWSError: The session has ended.
         """
-        self._check()
-        seat = self._seat(source, stream, end)
-        self._take_in(seat)
-        return seat
+        return self._entered().seat(source, stream, end)
 
     async def detach(self, seat: Seat) -> None:
         """End what was attached, and tell the server; do nothing if it has ended.
@@ -410,9 +241,8 @@ class Channel:
         Cancellation:
             It has ended; the server may not have been told.
         """
-        farewell = self._vacate(seat)
-        if farewell is not None:
-            await farewell
+        if self._board is not None:
+            await _leave(self._board, seat)
 
     def watch(self, watcher: Callable[[Exception | None], None]) -> None:
         """Call a function with what ends the channel, before its streams are ended.
@@ -420,66 +250,18 @@ class Channel:
         Raises:
             ResilientWSError: The session has ended.
         """
-        self._check()
-        self._watchers.append(watcher)
+        self._entered().watch(watcher)
 
     def unwatch(self, watcher: Callable[[Exception | None], None]) -> None:
         """Call that function no more."""
-        if watcher in self._watchers:
-            self._watchers.remove(watcher)
+        if self._board is not None:
+            self._board.unwatch(watcher)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ends with the channel."""
-        return self._spawn(work)
+        return self._tasks.spawn(work)
 
-    def _check(self) -> None:
-        """Refuse what comes too early, or too late.
-
-        Raises:
-            RuntimeError: The channel was not entered.
-            ResilientWSError: It has ended.
-        """
-        if self._closed is not None:
-            raise renewed(self._closed)
-
-    def _seated(
-        self,
-        name: str,
-        seat: Seat | Listener,
-        items: Buffer[T | Gap],
-        flow: Flow[T, Any],
-    ) -> Subscription[T]:
-        self._take_in(seat)
-
-        async def close() -> None:
-            farewell = self._vacate(seat)
-            if farewell is not None:
-                await farewell
-
-        return Subscription(name, items, flow, close)
-
-    def _seat(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
-        return Seat(
-            source,
-            stream,
-            end,
-            registry=self._registry,
-            pace=self._pace,
-            spawn=self._spawn,
-        )
-
-    def _take_in(self, seat: Seat | Listener) -> None:
-        """Have a seat told of the connections, beginning with the open one."""
-        self._roster.add(seat)
-        link = self._links.link
-        if link is not None:
-            seat.opened(self._requests(link))
-
-    def _vacate(self, seat: Seat | Listener) -> Coroutine[Any, Any, None] | None:
-        """End a seat; return what tells the server, if it has to be told."""
-        farewell = seat.farewell()
-        self._roster.leave(seat, None)
-        return farewell
+    # Requests.
 
     async def ask(
         self,
@@ -540,9 +322,9 @@ class Channel:
         Cancellation:
             The answers are no longer expected; the server may carry the requests out.
         """
-        self._check()
-        wait = self._timeout if timeout is None else timeout
-        return await self._calls.call(ids, message, timeout=wait, repeat=repeat)
+        board = self._entered()
+        wait = self._options.timeout if timeout is None else timeout
+        return await board.calls.call(ids, message, timeout=wait, repeat=repeat)
 
     async def send(self, message: Message, *, timeout: float | None = None) -> None:
         """Send a message that has no answer, on the open connection or the next.
@@ -555,31 +337,40 @@ class Channel:
         Cancellation:
             Safe: a cancelled message is not sent.
         """
-        self._check()
-        wait = self._timeout if timeout is None else timeout
+        board = self._entered()
+        wait = self._options.timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(wait):
-                await self._links.send(message)
+                await board.links.send(message)
         except TimeoutError:
             text = f"No connection was open within {wait:g} s; nothing was sent."
             raise CallTimeout(text, after=wait, maybe_executed=False) from None
 
     def statistics(self) -> ChannelStatistics:
         """Return a snapshot of the counters of the channel."""
-        counted = self._roster.statistics()
-        if not self._begun:
-            return counted
-        counts = self._oddities.counts
-        return attrs.evolve(
-            counted,
-            items=self._router.items,
-            unknown=counts["unknown"],
-            malformed=counts["malformed"],
-            unexpected=counts["unexpected"],
-            calls_in_flight=len(self._calls),
-            outgoing_dropped=self._outgoing.dropped,
-        )
+        board = self._board
+        return ChannelStatistics() if board is None else board.statistics()
 
     def new_id(self) -> int:
         """Return a number that no other request of this channel has."""
         return next(self._ids)
+
+    def _entered(self) -> Switchboard:
+        """Return where everything passes.
+
+        Raises:
+            RuntimeError: The channel was not entered.
+            ResilientWSError: It has ended.
+        """
+        if self._board is None:
+            raise RuntimeError(_NOT_ENTERED)
+        if self._board.ended is not None:
+            raise renewed(self._board.ended)
+        return self._board
+
+
+async def _leave(board: Switchboard, member: Member) -> None:
+    """End a subscription or a listener, and tell the server."""
+    farewell = board.vacate(member)
+    if farewell is not None:
+        await farewell

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -316,7 +317,7 @@ async def test_a_protocol_that_logs_in_wants_a_session_that_was_not_entered() ->
 
 async def test_a_login_says_whether_the_server_may_know_us(desk: Desk) -> None:
     (login,) = desk.session.hooks
-    connection: Any = None
+    connection: Any = SimpleNamespace(epoch=1)
     await login(connection)
     await login(connection)
     desk.session.receive("reset")
@@ -335,7 +336,7 @@ async def test_after_a_login_that_failed_the_server_does_not_know_us(
     desk: Desk,
 ) -> None:
     (login,) = desk.session.hooks
-    connection: Any = None
+    connection: Any = SimpleNamespace(epoch=1)
     desk.protocol.fails = True
     for _ in range(2):
         with pytest.raises(ConnectionError):

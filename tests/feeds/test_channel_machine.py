@@ -103,7 +103,8 @@ class ChannelMachine(RuleBasedStateMachine):
             timeout=TIMEOUT,
             max_in_flight=IN_FLIGHT,
         )
-        self.client.channel._early = EARLY
+        channel = self.client.channel
+        channel._options = attrs.evolve(channel._options, early=EARLY)
         self.run(self.client.__aenter__())
         self.session.open()
         self.settle()
@@ -386,7 +387,8 @@ class ChannelMachine(RuleBasedStateMachine):
         if not hasattr(self, "client"):
             return
         channel = self.client.channel
-        assert len(channel._registry._early) <= EARLY
+        assert channel._board is not None
+        assert len(channel._board._registry._early) <= EARLY
         assert channel.statistics().calls_in_flight <= IN_FLIGHT
         # The pump, what goes out, and for each subscription its own, and farewells.
         assert len(channel._tasks) <= 2 + 3 * len(self.held), channel._tasks
