@@ -526,6 +526,16 @@ class Session:
         if endpoint is not None or self._life.state is not State.CONNECTING:
             supervisor.commands.give(Replace(reason=reason, url=endpoint, code=code))
 
+    def check_url(self, url: str) -> None:
+        """Refuse a URL that ``reconnect`` would not go to, such as one a server named.
+
+        Raises:
+            SecurityError: ``access`` does not allow it.
+            ValueError: It is wrong.
+        """
+        with NoFrames():
+            self._settings.endpoint(url)
+
     def retry_now(self) -> None:
         """End the wait before the next attempt; do nothing in other states.
 

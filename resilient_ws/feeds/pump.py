@@ -99,5 +99,6 @@ class Pump:
             # Its end is not told where too many had ended before it was read.
             self._lose(self._epoch)
             self._open(hole.epoch)
-        elif hole.discarded:
+        if hole.discarded:
+            # Perhaps what the new connection brought first, so after its opening.
             self._on_overflow()

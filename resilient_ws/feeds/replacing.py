@@ -16,6 +16,8 @@ import math
 import random
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from resilient_ws import ResilientWSError, SecurityError
 
 
@@ -35,6 +37,7 @@ CALM: Final = 60.0
 #: second figure.
 PAUSE: Final = 1.0
 MAX_PAUSE: Final = 30.0
+_NOT_ALLOWED: Final = "a URL for the next connection that is not allowed"
 #: Seconds between which chance takes the wait before a new login.
 RESET_PAUSE: Final = (1.0, 5.0)
 
@@ -83,7 +86,17 @@ class Replacements:
         if self._on_rotate is None:
             self.replace(rotate.reason, rotate.url)
         else:
-            self._on_rotate(rotate)
+            self._on_rotate(self._allowed(rotate))
+
+    def _allowed(self, rotate: Rotate) -> Rotate:
+        """Return what the server asks for, without a URL that is not allowed."""
+        try:
+            if rotate.url is not None:
+                self._session.check_url(rotate.url)
+        except (ValueError, SecurityError):
+            self._complain(_NOT_ALLOWED)
+            return attrs.evolve(rotate, url=None)
+        return rotate
 
     def reset(self, reason: str) -> None:
         """Replace the open connection after a few seconds of chance."""
@@ -132,7 +145,7 @@ class Replacements:
         try:
             self._session.reconnect(reason, url, code=self._protocol.close_code)
         except (ValueError, SecurityError):
-            self._complain("a URL for the next connection that is not allowed")
+            self._complain(_NOT_ALLOWED)
             if url is not None:
                 self._reconnect(reason, None)
         except RuntimeError:

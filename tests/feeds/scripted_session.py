@@ -73,6 +73,9 @@ class ScriptedSession:
         assert self.state is State.IDLE
         self.hooks.append(hook)
 
+    def check_url(self, url: str) -> None:
+        """Allow every URL."""
+
     async def wait_until(self, state: State) -> None:
         if self.state is not state:
             self._check_open()
@@ -123,11 +126,11 @@ class ScriptedSession:
 
     # What a test does.
 
-    def open(self) -> None:
-        """A connection is open."""
+    def open(self, *, discarded: int = 0) -> None:
+        """A connection is open, of which the first messages may have been discarded."""
         self.epoch += 1
         if self.epoch > 1:
-            self._put(_hole(self.epoch, drops=1))
+            self._put(_hole(self.epoch, drops=1, discarded=discarded))
         self._become(State.OPEN)
 
     def drop(self) -> None:

@@ -49,6 +49,19 @@ async def test_what_came_before_a_drop_is_routed_before_the_drop_is_told() -> No
     assert await desk.task is None
 
 
+async def test_what_a_new_connection_lost_is_told_behind_its_opening() -> None:
+    session = ScriptedSession()
+    session.open()
+    desk = Desk(session.session)
+    await turns()
+    session.drop()
+    session.open(discarded=3)
+    await turns()
+    assert desk.told == [1, "lost", 2, "overflow"]
+    session.close()
+    await desk.task
+
+
 async def test_discarded_messages_are_no_drop() -> None:
     session = ScriptedSession()
     session.open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typing_extensions import override
@@ -131,6 +131,19 @@ async def test_a_url_that_is_not_allowed_is_not_dialled(url: str) -> None:
         assert [what.kind for what in odd] == ["malformed"]
 
 
+@pytest.mark.parametrize("url", ["nowhere", "ws://example.com", "\ud800"])
+async def test_a_url_that_is_not_allowed_is_not_given_to_on_rotate(url: str) -> None:
+    asked: list[Rotate] = []
+    odd: list[MessageOdd] = []
+    options: Any = {"report": odd.append, "on_rotate": asked.append}
+    async with scripted() as server, channel(server, Talk(), **options):
+        peer = await server.accept()
+        await peer.send(say("rotate", reason="elsewhere", url=url))
+        await until(lambda: asked)
+    assert asked == [Rotate("elsewhere", None)]
+    assert [what.kind for what in odd] == ["malformed"]
+
+
 async def test_a_session_of_one_connection_keeps_it() -> None:
     odd: list[MessageOdd] = []
     async with scripted() as server:
@@ -177,10 +190,12 @@ async def test_what_the_server_asks_for_is_left_to_on_rotate() -> None:
     async with scripted() as server:
         async with channel(server, Talk(), on_rotate=asked.append):
             peer = await server.accept()
-            await peer.send(say("rotate", reason="a deployment", url="ws://elsewhere"))
+            await peer.send(
+                say("rotate", reason="a deployment", url="ws://127.0.0.1/b")
+            )
             await asyncio.sleep(100)
             assert not peer.gone
             await peer.send(say("reset", reason="the server restarted"))
             await server.accept()
-        assert asked == [Rotate("a deployment", "ws://elsewhere")]
+        assert asked == [Rotate("a deployment", "ws://127.0.0.1/b")]
         assert len(server.dials) == 2

@@ -472,6 +472,15 @@ async def test_reconnect_refuses_where_access_does(server: ScriptedServer) -> No
         assert session.epoch == 1
 
 
+def test_check_url_refuses_what_reconnect_would() -> None:
+    session = resilient_ws.connect("wss://example.com")
+    session.check_url("wss://example.com/next?ticket=1")
+    with pytest.raises(resilient_ws.SecurityError):
+        session.check_url("ws://example.com")
+    with pytest.raises(ValueError, match="url"):
+        session.check_url("http://example.com")
+
+
 async def test_max_age_replaces_a_connection_in_time(server: ScriptedServer) -> None:
     policy = Reconnect(max_age=100, rng=random.Random(1))
     session = resilient_ws.connect(server.url(), reconnect=policy)
