@@ -203,7 +203,7 @@ class Flow(Generic[T, C]):
         if self._refill:
             self._held.append(entry)
         else:
-            left = Left(self.order.cursor)
+            left = Left(self.order.cursor, self.order.seen)
             self._leave(left, entry)
             self._held.append(left)
         self._close_holes()
@@ -232,7 +232,7 @@ class Flow(Generic[T, C]):
         elif self._has_history:
             self._lose()  # it is fetched in its turn
         else:
-            left = Left(self._last_held())
+            left = Left(self._last_held(), self.order.seen)
             self._held.append(left)
             self._leave(left, entry)
 
@@ -264,14 +264,13 @@ class Flow(Generic[T, C]):
             left.is_open = True  # nobody can tell the position of the last
         else:
             how = self.order.how_behind(left.last, entry)
-            if how is REPEAT:
+            if how is REPEAT or (left.seen is not None and not left.seen.add(entry)):
                 self.order.repeats += 1
                 return
             if how is RESET:
                 left.because = was_reset()
             left.last = self.order.position(entry)
             left.is_open = self._follows is None
-            self.order.note(entry)
         left.count += 1
         self.dropped += 1
 

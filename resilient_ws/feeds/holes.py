@@ -6,7 +6,7 @@ while a hole is being closed is another hole behind it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resilient_ws.feeds.errors import (
     BackfillFailed,
@@ -16,6 +16,10 @@ from resilient_ws.feeds.errors import (
     StreamReset,
     Undecodable,
 )
+
+
+if TYPE_CHECKING:
+    from resilient_ws.feeds.identities import Identities
 
 
 class Hole:
@@ -45,13 +49,16 @@ class Left(Hole):
         last: The position of the newest; at first, of the item before them.
         count: How many they are.
         is_open: Whether something of an unknown position is missing behind ``last``.
+        seen: Their identities. They are not those of the flow before their turn comes:
+            an item that is held before them may be the same as one of them.
     """
 
-    __slots__ = ("count", "is_open", "last")
+    __slots__ = ("count", "is_open", "last", "seen")
 
-    def __init__(self, last: Any) -> None:
+    def __init__(self, last: Any, seen: Identities[Any] | None) -> None:
         super().__init__()
         self.last = last
+        self.seen = None if seen is None else seen.another()
         self.count = 0
         self.is_open = False
 

@@ -35,7 +35,18 @@ class Identities(Generic[T]):
 
     def add(self, item: T) -> bool:
         """Take note of an item; return whether it is new."""
-        identity = self._identity(item)
+        return self._note(self._identity(item))
+
+    def another(self) -> Identities[T]:
+        """Return an empty window of the same kind."""
+        return Identities(self._identity, self._window)
+
+    def take_in(self, other: Identities[T]) -> None:
+        """Take note of all that another window knows."""
+        for identity in other._order:
+            self._note(identity)
+
+    def _note(self, identity: Hashable) -> bool:
         if identity in self._known:
             return False
         self._known.add(identity)

@@ -151,6 +151,8 @@ class Mender(Generic[T, C]):
 
     def _tell_left(self, left: Left) -> None:
         self._held.popleft()
+        if self._order.seen is not None and left.seen is not None:
+            self._order.seen.take_in(left.seen)
         if left.count or left.is_open:
             until = None if left.is_open else left.last
             self._order.emit_gap(left.because or too_slow(), until=until)

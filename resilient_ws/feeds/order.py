@@ -120,11 +120,6 @@ class Order(Generic[T, C]):
         """Return the cursor of an item."""
         return None if self._cursor_of is None else self._cursor_of(item)
 
-    def note(self, item: T) -> None:
-        """Take note that an item came that is not emitted: it is a repeat from now."""
-        if self.seen is not None:
-            self.seen.add(item)
-
     def emit(self, item: T) -> None:
         """Put an item behind the last."""
         # What may raise comes first: an item is emitted altogether, or not at all.

@@ -553,3 +553,20 @@ def _any_reason() -> Any:
 
 async def _subscribe(requests: object) -> str:
     return "key"
+
+
+async def test_a_repeat_that_is_left_does_not_take_the_first_with_it() -> None:
+    stream = Stream(Shape(follows=False, backfill=False, identity=True, size=5))
+    stream.flow.resume()
+    stream.flow.suspend()
+    stream.flow.resume()
+    # The hole of the drop and four items fill the buffer: the next finds no room.
+    for number in (1, 2, 3, 4, 3, 5):
+        stream.newest = number
+        stream.flow.deliver(number)
+    await stream.settle()
+    assert [item for item in stream.taken if not isinstance(item, Gap)] == [1, 2, 3, 4]
+    assert bounds(stream.taken[-1]) == (5, None, ConsumerTooSlow)
+    stream.flow.deliver(5)
+    await stream.settle()
+    assert stream.flow.order.repeats == 1, "what was left is in the gap"
