@@ -25,6 +25,7 @@ from resilient_ws.feeds.errors import (
     ItemsMissed,
     LoginRefused,
     NotBackfillable,
+    RequestRefused,
     RPCError,
     SinkBusy,
     SinkGone,
@@ -33,6 +34,7 @@ from resilient_ws.feeds.errors import (
     SubscribeRefused,
     Undecodable,
     Undeliverable,
+    Unreadable,
 )
 from resilient_ws.feeds.flow import Stage
 from resilient_ws.feeds.mail import email
@@ -104,6 +106,7 @@ __all__ = [
     "RPCError",
     "Redelivery",
     "Reply",
+    "RequestRefused",
     "Requests",
     "Reset",
     "Rotate",
@@ -121,6 +124,7 @@ __all__ = [
     "Synced",
     "Undecodable",
     "Undeliverable",
+    "Unreadable",
     "batches",
     "consecutive",
     "email",

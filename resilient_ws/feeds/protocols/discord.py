@@ -18,7 +18,7 @@ from resilient_ws.feeds.protocols.urls import MAX_VAIN, NextURL
 
 if TYPE_CHECKING:
     from resilient_ws import Connection
-    from resilient_ws.feeds.protocols.pushed import Position, PushedEvent
+    from resilient_ws.feeds.protocols.pushed import Place, PushedEvent
     from resilient_ws.feeds.source import Source
     from resilient_ws.protocol.message import Message
 
@@ -119,7 +119,7 @@ class Discord(Plain):
         self.beat_interval = self._interval
         return _message(_HEARTBEAT, self._pushed.number)
 
-    def events(self, *types: str) -> Source[PushedEvent, Position]:
+    def events(self, *types: str) -> Source[PushedEvent, Place]:
         """Return the source of the events of some types, in the order of the gateway.
 
         Args:

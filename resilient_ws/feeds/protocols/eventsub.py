@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from typing_extensions import override
 
-from resilient_ws.feeds.errors import StreamEnded
+from resilient_ws.feeds.errors import StreamEnded, quoted
 from resilient_ws.feeds.json import loads
 from resilient_ws.feeds.protocol import Ended, Ignore, Item, Plain, Rotate, Route
 from resilient_ws.feeds.protocols.answers import answer, part
@@ -28,8 +28,6 @@ Subscribe: TypeAlias = Callable[[str], Awaitable[str]]
 Unsubscribe: TypeAlias = Callable[[str], Awaitable[object]]
 #: Seconds of grace for a keepalive.
 _GRACE: Final = 2.0
-#: Characters of a status that an error repeats.
-_STATUS: Final = 60
 
 
 class EventSub(Plain):
@@ -97,8 +95,8 @@ class EventSub(Plain):
             case "revocation":
                 key = payload["subscription"]["id"]
                 self._granted.discard(key)
-                status = str(payload["subscription"]["status"])[:_STATUS]
-                return Ended(key, StreamEnded(f"Twitch ended it: {status!r}."))
+                status = quoted(payload["subscription"]["status"])
+                return Ended(key, StreamEnded(f"Twitch ended it: {status}."))
             case _:
                 return Ignore(odd="a message of an unknown type, or without its id")
 
