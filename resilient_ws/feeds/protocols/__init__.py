@@ -23,8 +23,8 @@ from resilient_ws.feeds.protocols.home_assistant import (
     HomeAssistant,
     HomeAssistantError,
 )
-from resilient_ws.feeds.protocols.mqtt import MQTT, MQTTError
-from resilient_ws.feeds.protocols.mqtt_codec import MQTTMessage
+from resilient_ws.feeds.protocols.mqtt import MQTT
+from resilient_ws.feeds.protocols.mqtt_packets import MQTTError, MQTTMessage
 from resilient_ws.feeds.protocols.phoenix import Phoenix, PhoenixError, PhoenixEvent
 from resilient_ws.feeds.protocols.pushed import PushedEvent
 from resilient_ws.feeds.protocols.slack import Slack
