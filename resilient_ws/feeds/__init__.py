@@ -14,6 +14,7 @@ puts it in its place, or says exactly what is missing. ::
 from resilient_ws.feeds.batching import batches
 from resilient_ws.feeds.books import Books, BookSource, Stale, Synced
 from resilient_ws.feeds.channel import Channel
+from resilient_ws.feeds.commands import NumberedCommands
 from resilient_ws.feeds.errors import (
     BackfillFailed,
     BackfillLimit,
@@ -37,6 +38,7 @@ from resilient_ws.feeds.errors import (
     Unreadable,
 )
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.login_requests import log_in
 from resilient_ws.feeds.mail import email
 from resilient_ws.feeds.merge import Leg, Merged, merge
 from resilient_ws.feeds.oddities import MessageOdd
@@ -54,6 +56,7 @@ from resilient_ws.feeds.protocol import (
     Rotate,
     Route,
 )
+from resilient_ws.feeds.recovery import Position, Publication, Recovered, recovering
 from resilient_ws.feeds.redelivery import DeadLetter, Redelivery, Sink
 from resilient_ws.feeds.relaying import relay
 from resilient_ws.feeds.requests import Requests
@@ -64,6 +67,7 @@ from resilient_ws.feeds.source import (
     Key,
     Source,
     consecutive,
+    in_epochs,
     linked,
     ranges,
 )
@@ -101,9 +105,13 @@ __all__ = [
     "MessageOdd",
     "Missed",
     "NotBackfillable",
+    "NumberedCommands",
     "Plain",
+    "Position",
     "Protocol",
+    "Publication",
     "RPCError",
+    "Recovered",
     "Redelivery",
     "Reply",
     "RequestRefused",
@@ -128,10 +136,13 @@ __all__ = [
     "batches",
     "consecutive",
     "email",
+    "in_epochs",
     "linked",
+    "log_in",
     "merge",
     "overlap",
     "ranges",
+    "recovering",
     "relay",
     "webhook",
 ]

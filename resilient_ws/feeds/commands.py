@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from resilient_ws.feeds.json import dumps, value_in
-from resilient_ws.feeds.logins import log_in
+from resilient_ws.feeds.login_requests import log_in
 from resilient_ws.feeds.protocol import Plain
 
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Values: TypeAlias = Callable[[Message], list[Any]]
 
 
-class Commands(Plain):
+class NumberedCommands(Plain):
     """A protocol of numbered commands in JSON.
 
     Derive a protocol from it, and write how a command looks (``write``) and where one

@@ -27,10 +27,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 from resilient_ws import ResilientWSError
+from resilient_ws.feeds.json import is_object
 
 
 __all__ = [
@@ -99,9 +99,9 @@ class RequestRefused(FeedError):
     TEMPORARY: ClassVar[frozenset[int | str]] = frozenset()
 
     def __init__(self, error: object, text: str | None = None) -> None:
-        about: Mapping[Any, Any] = error if isinstance(error, Mapping) else {}
+        about = error if is_object(error) else {}
         code = about.get("code")
-        self.error = error
+        self.error: object = error
         self.code: Any = code if isinstance(code, int | str) else None
         self.temporary = about.get("temporary") is True or self.code in self.TEMPORARY
         super().__init__(_told(about) if text is None else text)
@@ -229,7 +229,7 @@ def quoted(text: object) -> str:
     return repr(str(text)[:_MAX_TEXT])
 
 
-def _told(error: Mapping[Any, Any]) -> str:
+def _told(error: dict[str, Any]) -> str:
     code = "" if error.get("code") is None else f" {str(error['code'])[:_MAX_TEXT]}"
     text = f": {quoted(error['message'])}" if "message" in error else ""
     return f"The server answered with error{code}{text}."

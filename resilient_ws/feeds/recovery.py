@@ -39,7 +39,7 @@ class Publication:
     """
 
     data: Any
-    position: Position | None
+    position: tuple[str, int] | None
     info: dict[str, Any]
 
 
@@ -161,4 +161,4 @@ class _Stream:
                 yield item
             if last is None or last <= after or len(values) < self._page:
                 return
-            after = last
+            after = Position(*last)

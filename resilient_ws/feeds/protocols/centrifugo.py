@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from resilient_ws.feeds.commands import Commands
+from resilient_ws.feeds.commands import NumberedCommands
 from resilient_ws.feeds.errors import RequestRefused, StreamEnded, quoted
 from resilient_ws.feeds.json import values_by_line
 from resilient_ws.feeds.protocol import Answer, Ended, Ignore, Item, Left, Reply, Route
-from resilient_ws.feeds.protocols.answers import part
+from resilient_ws.feeds.protocols.answers import object_part
 from resilient_ws.feeds.protocols.credentials import Token, fresh
 from resilient_ws.feeds.protocols.urls import NextURL
 from resilient_ws.feeds.recovery import Position, Publication, Recovered, recovering
@@ -38,7 +38,7 @@ class CentrifugoError(RequestRefused):
     TEMPORARY = frozenset({109})  # a token that has expired
 
 
-class Centrifugo(Commands):
+class Centrifugo(NumberedCommands):
     """Centrifugo.
 
     ::
@@ -80,7 +80,7 @@ class Centrifugo(Commands):
         token = await fresh(self._token)
         about = {"token": token, "data": self._data, "name": "resilient_ws"}
         reply, left = await self.log_in(connection, "connect", **about)
-        granted = part(reply, dict, "connect")
+        granted = object_part(reply, "connect")
         self._pong, ping = granted.get("pong") is True, granted.get("ping")
         self.beat_interval = ping + _GRACE if isinstance(ping, int) and ping else None
         return left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 
 T = TypeVar("T")
@@ -16,6 +16,7 @@ Token: TypeAlias = Credential[str] | Credential[None]
 
 async def fresh(credential: Credential[T]) -> T:
     """Return a credential, which is asked for where it may have expired."""
-    if callable(credential):
-        return await credential()
-    return credential
+    if not callable(credential):
+        return credential
+    ask = cast("Callable[[], Awaitable[T]]", cast("object", credential))
+    return await ask()

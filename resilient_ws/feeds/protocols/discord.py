@@ -11,7 +11,7 @@ from typing_extensions import override
 from resilient_ws.feeds.errors import LoginRefused
 from resilient_ws.feeds.json import dumps, loads
 from resilient_ws.feeds.protocol import Answer, Ignore, Plain, Reset, Rotate, Route
-from resilient_ws.feeds.protocols.answers import answer, part
+from resilient_ws.feeds.protocols.answers import answer, object_part, part
 from resilient_ws.feeds.protocols.pushed import Pushed
 from resilient_ws.feeds.protocols.urls import MAX_VAIN, NextURL
 
@@ -90,7 +90,7 @@ class Discord(Plain):
             await connection.send(self.beat())
         if ready["op"] != 0:
             raise LoginRefused("Discord does not accept a login now.")
-        self.ready = part(ready, dict, "d")
+        self.ready = object_part(ready, "d")
         pushed.begin(part(self.ready, str, "session_id"), part(ready, int, "s"))
         self.url.follow(self.ready.get("resume_gateway_url"), with_query=True)
 

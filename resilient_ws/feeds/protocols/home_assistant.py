@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import override
 
 from resilient_ws import Fatal
-from resilient_ws.feeds.commands import Commands
+from resilient_ws.feeds.commands import NumberedCommands
 from resilient_ws.feeds.errors import RequestRefused
 from resilient_ws.feeds.json import dumps, values_in_array
 from resilient_ws.feeds.protocol import Ignore, Item, Reply, Route
@@ -32,7 +32,7 @@ class HomeAssistantError(RequestRefused):
     """Home Assistant refused a command; ``code`` is a word: ``"unauthorized"``."""
 
 
-class HomeAssistant(Commands):
+class HomeAssistant(NumberedCommands):
     """Home Assistant.
 
     ::

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import override
 
-from resilient_ws.feeds.logins import log_in
+from resilient_ws.feeds.login_requests import log_in
 from resilient_ws.feeds.protocol import Answer, Ignore, Item, Left, Plain, Reply, Route
 from resilient_ws.feeds.protocols import mqtt_packets as packets
 from resilient_ws.feeds.protocols.kept import Kept
