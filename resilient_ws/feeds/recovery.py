@@ -55,7 +55,7 @@ class Recovered:
     """
 
     key: Key
-    position: Position | None = None
+    position: tuple[str, int] | None = None
     missed: Sequence[Any] | None = None
 
 
@@ -120,7 +120,8 @@ class _Stream:
         self._requests, self._fresh = requests, None
         since = None if requests.after is None else Position(*requests.after)
         answer = await self._subscribe(requests, since)
-        self.position = answer.position
+        at = answer.position
+        self.position = None if at is None else Position(*at)
         self._fresh = None if since is None else answer
         return answer.key
 

@@ -118,7 +118,7 @@ async def test_a_server_that_never_answers_is_left(sent: list[str], says: str) -
             await peer.receive()
             await peer.send(*sent)
             await until(lambda: desk.refusals)
-            assert desk.refusals[0].startswith(says) or says in desk.refusals[0]
+            assert says in desk.refusals[0]
             peer = await server.accept()
             await peer.receive()
             await peer.send('{"id":2,"value":"in"}')
@@ -133,7 +133,8 @@ async def test_what_cannot_be_read_has_the_connection_replaced() -> None:
                 peer = await server.accept()
                 await peer.receive()
                 await peer.send(f'{{"id":{number},"value":"in"}}')
-                await until(lambda expected=number: len(desk.answers) == expected)
+                await until(lambda: desk.answers)
+                desk.answers.clear()
                 await peer.send('"broken"')
             await server.accept()
             assert feed.statistics().malformed == 2

@@ -120,4 +120,4 @@ def test_a_count_of_another_name_is_a_reset(
 
 def test_a_place_that_is_no_number_is_refused() -> None:
     with pytest.raises(TypeError, match="whole number"):
-        in_epochs(lambda item: item)(("a", 1), ("a", "2"))  # type: ignore[arg-type]
+        in_epochs(lambda item: item)(("a", 1), ("a", "2"))

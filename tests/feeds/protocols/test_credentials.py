@@ -11,6 +11,7 @@ async def test_one_that_may_expire_is_asked_for_each_time() -> None:
     async def token() -> str:
         return next(tokens)
 
-    assert [await fresh(token), await fresh(token)] == ["a", "b"]
+    first: str = await fresh(token)
+    second: str = await fresh(token)
+    assert (first, second) == ("a", "b")
     assert await fresh("fixed") == "fixed"
-    assert await fresh(None) is None
