@@ -14,6 +14,7 @@ puts it in its place, or says exactly what is missing. ::
 from resilient_ws.feeds.batching import batches
 from resilient_ws.feeds.books import Books, BookSource, Stale, Synced
 from resilient_ws.feeds.channel import Channel
+from resilient_ws.feeds.commands import NumberedCommands
 from resilient_ws.feeds.errors import (
     BackfillFailed,
     BackfillLimit,
@@ -25,6 +26,7 @@ from resilient_ws.feeds.errors import (
     ItemsMissed,
     LoginRefused,
     NotBackfillable,
+    RequestRefused,
     RPCError,
     SinkBusy,
     SinkGone,
@@ -33,8 +35,10 @@ from resilient_ws.feeds.errors import (
     SubscribeRefused,
     Undecodable,
     Undeliverable,
+    Unreadable,
 )
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.login_requests import log_in
 from resilient_ws.feeds.mail import email
 from resilient_ws.feeds.merge import Leg, Merged, merge
 from resilient_ws.feeds.oddities import MessageOdd
@@ -52,6 +56,7 @@ from resilient_ws.feeds.protocol import (
     Rotate,
     Route,
 )
+from resilient_ws.feeds.recovery import Position, Publication, Recovered, recovering
 from resilient_ws.feeds.redelivery import DeadLetter, Redelivery, Sink
 from resilient_ws.feeds.relaying import relay
 from resilient_ws.feeds.requests import Requests
@@ -62,6 +67,7 @@ from resilient_ws.feeds.source import (
     Key,
     Source,
     consecutive,
+    in_epochs,
     linked,
     ranges,
 )
@@ -99,11 +105,16 @@ __all__ = [
     "MessageOdd",
     "Missed",
     "NotBackfillable",
+    "NumberedCommands",
     "Plain",
+    "Position",
     "Protocol",
+    "Publication",
     "RPCError",
+    "Recovered",
     "Redelivery",
     "Reply",
+    "RequestRefused",
     "Requests",
     "Reset",
     "Rotate",
@@ -121,13 +132,17 @@ __all__ = [
     "Synced",
     "Undecodable",
     "Undeliverable",
+    "Unreadable",
     "batches",
     "consecutive",
     "email",
+    "in_epochs",
     "linked",
+    "log_in",
     "merge",
     "overlap",
     "ranges",
+    "recovering",
     "relay",
     "webhook",
 ]

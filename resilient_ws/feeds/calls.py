@@ -9,20 +9,24 @@ that never left this machine is never told as executed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from resilient_ws.feeds.errors import CallLost, CallTimeout, renewed
+from resilient_ws.protocol.message import Message
 
 
 if TYPE_CHECKING:
     from resilient_ws import Delivery
     from resilient_ws.feeds.errors import FeedError
     from resilient_ws.feeds.links import Link, Links
-    from resilient_ws.protocol.message import Message
 
 
 Id: TypeAlias = Hashable
+
+#: A request; or what makes it each time it goes out, told whether the server may have
+#: got it before: some protocols mark what is sent again.
+Wish: TypeAlias = Message | Callable[[bool], Message]
 
 #: The value of an answer, and the error that came instead. As a value: an exception set
 #: on a future whose task was just cancelled would be logged as never retrieved.
@@ -100,7 +104,7 @@ class Calls:
     async def call(
         self,
         ids: Sequence[Id],
-        message: Message,
+        message: Wish,
         *,
         timeout: float,
         repeat: bool = False,
@@ -110,7 +114,7 @@ class Calls:
 
         Args:
             ids: What the replies will name.
-            message: The requests.
+            message: The requests, or what makes them.
             timeout: Seconds for all of it: the turn, the connection, the answers.
             repeat: Whether they may be executed twice, and so go out again when their
                 connection ends.
@@ -141,7 +145,7 @@ class Calls:
         return [call.outcomes[name] for name in ids]
 
     async def _answered(
-        self, ids: Sequence[Id], message: Message, call: Call, link: Link | None
+        self, ids: Sequence[Id], message: Wish, call: Call, link: Link | None
     ) -> None:
         if len(set(ids)) < len(ids) or not self._pending.keys().isdisjoint(ids):
             raise ValueError("A request with this id waits for its answer already.")
@@ -153,11 +157,12 @@ class Calls:
             for name in ids:
                 del self._pending[name]
 
-    async def _transmit(self, message: Message, call: Call, link: Link | None) -> None:
+    async def _transmit(self, message: Wish, call: Call, link: Link | None) -> None:
         """Send a call, and wait for its answers or the end of its connection."""
         call.link = link or await self._links.current()
         call.done = asyncio.get_running_loop().create_future()
-        call.delivery = await call.link.send(message)
+        wire = message(call.again) if callable(message) else message
+        call.delivery = await call.link.send(wire)
         if not call.delivery.state.lost:
             if not call.complete:
                 await call.done

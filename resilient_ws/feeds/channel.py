@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from resilient_ws import Session
-    from resilient_ws.feeds.calls import Id, Outcome
+    from resilient_ws.feeds.calls import Id, Outcome, Wish
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.protocol import Protocol, Rotate
     from resilient_ws.feeds.roster import Member
@@ -266,7 +266,7 @@ class Channel:
     async def ask(
         self,
         id: Id,
-        message: Message,
+        message: Wish,
         *,
         timeout: float | None = None,
         repeat: bool = False,
@@ -275,7 +275,8 @@ class Channel:
 
         Args:
             id: What the reply will name: of ``new_id``, or the protocol's own.
-            message: The request.
+            message: The request; or a function that returns it each time it goes out,
+                given whether the server may have got it before.
             timeout: Seconds for all of it, by default those of the channel. Without an
                 open connection the request waits for one as long.
             repeat: Whether it may be executed twice: it then goes out again when its
@@ -296,7 +297,7 @@ class Channel:
     async def call(
         self,
         ids: Sequence[Id],
-        message: Message,
+        message: Wish,
         *,
         timeout: float | None = None,
         repeat: bool = False,
@@ -307,7 +308,7 @@ class Channel:
 
         Args:
             ids: What the replies will name: of ``new_id``, or the protocol's own.
-            message: The requests.
+            message: The requests; or a function, as for ``ask``.
             timeout: Seconds for all of it, by default those of the channel.
             repeat: Whether they may be executed twice: they then go out again when
                 their connection ends.

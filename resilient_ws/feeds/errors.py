@@ -3,11 +3,13 @@
 ::
 
     FeedError
-    ├── RPCError           the server answered a call with an error
+    ├── RequestRefused     the server answered a request with an error
+    │   └── RPCError       as JSON-RPC does
     ├── CallTimeout        no answer came in time
     ├── CallLost           the connection ended before the answer came
     ├── LoginRefused       the server refused a new connection's login
     ├── SubscribeRefused   the server does not give this subscription
+    ├── Unreadable         what came, and all behind it, cannot be understood
     ├── StreamEnded        the server ended a subscription
     ├── StreamReset        the server began its count anew
     ├── ConsumerTooSlow    items were not kept, because nobody read them
@@ -25,9 +27,10 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from resilient_ws import ResilientWSError
+from resilient_ws.feeds.json import is_object
 
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "LoginRefused",
     "NotBackfillable",
     "RPCError",
+    "RequestRefused",
     "SinkBusy",
     "SinkGone",
     "StreamEnded",
@@ -49,10 +53,14 @@ __all__ = [
     "SubscribeRefused",
     "Undecodable",
     "Undeliverable",
+    "Unreadable",
 ]
 
 
 E = TypeVar("E", bound=Exception)
+
+#: Characters of a server's text that an error repeats.
+_MAX_TEXT: Final = 100
 
 
 def renewed(failure: E) -> E:
@@ -70,7 +78,36 @@ class FeedError(ResilientWSError):
     """The base class of the exceptions of feeds."""
 
 
-class RPCError(FeedError):
+class RequestRefused(FeedError):
+    """The server answered a request with an error.
+
+    The errors of wire protocols derive from it. A subscription that is refused for now
+    (``temporary``) is asked for again after a pause; a login is tried again.
+
+    Args:
+        error: What the server sent, decoded. Of an object, ``code``, ``message`` and
+            ``temporary`` are read.
+        text: What the exception says; by default, the code and the message.
+
+    Attributes:
+        error: What the server sent.
+        code: Its code, a number or a word; ``None`` where it has none.
+        temporary: Whether the server may answer otherwise later.
+    """
+
+    #: Codes of errors that pass, though the server does not call them temporary.
+    TEMPORARY: ClassVar[frozenset[int | str]] = frozenset()
+
+    def __init__(self, error: object, text: str | None = None) -> None:
+        about = error if is_object(error) else {}
+        code = about.get("code")
+        self.error: object = error
+        self.code: Any = code if isinstance(code, int | str) else None
+        self.temporary = about.get("temporary") is True or self.code in self.TEMPORARY
+        super().__init__(_told(about) if text is None else text)
+
+
+class RPCError(RequestRefused):
     """The server answered a call with an error (JSON-RPC 2.0, section 5.1).
 
     Attributes:
@@ -80,8 +117,9 @@ class RPCError(FeedError):
     """
 
     def __init__(self, code: int, message: str, data: object = None) -> None:
-        super().__init__(f"The server answered with error {code}: {message}")
-        self.code = code
+        error = {"code": code, "message": message, "data": data}
+        super().__init__(error, f"The server answered with error {code}: {message}")
+        self.code: int = code
         self.message = message
         self.data = data
 
@@ -120,6 +158,14 @@ class LoginRefused(FeedError):
 
 class SubscribeRefused(FeedError):
     """The server refused a subscription; ``__cause__`` says how."""
+
+
+class Unreadable(FeedError, ValueError):
+    """What came cannot be understood, nor can what comes behind it.
+
+    ``Protocol.route`` raises it where a frame has lost its length, say: the connection
+    is replaced.
+    """
 
 
 class StreamEnded(FeedError):
@@ -176,3 +222,14 @@ class Undeliverable(FeedError):
 
 class SinkGone(FeedError):
     """A sink takes nothing any more, so that ``relay`` ends."""
+
+
+def quoted(text: object) -> str:
+    """Return what a server said, in quotes and cut, for the text of an error."""
+    return repr(str(text)[:_MAX_TEXT])
+
+
+def _told(error: dict[str, Any]) -> str:
+    code = "" if error.get("code") is None else f" {str(error['code'])[:_MAX_TEXT]}"
+    text = f": {quoted(error['message'])}" if "message" in error else ""
+    return f"The server answered with error{code}{text}."

@@ -57,3 +57,20 @@ def _dumps(value: Any) -> str:
 _loads_and_dumps: Final = _chosen()
 loads: Final = _loads_and_dumps[0]
 dumps: Final = _loads_and_dumps[1]
+
+
+def value_in(message: str | bytes) -> list[Any]:
+    """Return the value that a message is."""
+    return [loads(message)]
+
+
+def values_by_line(message: str | bytes) -> list[Any]:
+    """Return the values of a message that has one in each line."""
+    text = message if isinstance(message, str) else message.decode()
+    return [loads(line) for line in text.strip().split("\n")]
+
+
+def values_in_array(message: str | bytes) -> list[Any]:
+    """Return the values of a message that is one, or has several in an array."""
+    found = loads(message)
+    return found if is_array(found) else [found]

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resilient_ws import Connection
-    from resilient_ws.feeds.protocol import Protocol
-    from resilient_ws.protocol.message import Message
+    from resilient_ws.feeds.protocol import Left, Protocol
 
 
 class Login:
@@ -32,7 +31,7 @@ class Login:
         self.resume = False
         # What came with the answer, and the epoch of its connection.
         self._epoch = 0
-        self._left: Sequence[Message] = ()
+        self._left: Sequence[Left] = ()
 
     @property
     def is_needed(self) -> bool:
@@ -45,7 +44,7 @@ class Login:
         self._epoch, self._left = connection.epoch, left or ()
         self.resume = True
 
-    def take_left(self, epoch: int) -> Sequence[Message]:
+    def take_left(self, epoch: int) -> Sequence[Left]:
         """Return, once, what came with the answer on a connection."""
         left = self._left if epoch == self._epoch else ()
         self._left = ()

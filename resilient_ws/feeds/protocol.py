@@ -126,6 +126,8 @@ class Ignore:
 
 
 Route: TypeAlias = Reply | Item | Ended | Rotate | Reset | Missed | Answer | Ignore
+#: What a login leaves to be routed: a message, or what one was found to say.
+Left: TypeAlias = Message | Route
 
 
 class Protocol(TypingProtocol):
@@ -159,7 +161,8 @@ class Protocol(TypingProtocol):
     def route(self, message: Message) -> Route | Sequence[Route]:
         """Tell where a message belongs.
 
-        Whatever it raises is counted and reported as a malformed message.
+        Whatever it raises is counted and reported as a malformed message. After
+        ``Unreadable``, the connection is replaced as well.
         """
         ...
 
@@ -167,7 +170,7 @@ class Protocol(TypingProtocol):
         self,
         connection: Connection,
         resume: bool,  # noqa: FBT001 - a callback
-    ) -> Sequence[Message] | None:
+    ) -> Sequence[Left] | None:
         """Log in on a new connection, before anything else is sent.
 
         Args:
@@ -175,8 +178,8 @@ class Protocol(TypingProtocol):
             resume: Whether the server may still know us from an earlier connection.
 
         Returns:
-            What came in one message with the answer, to be routed before all else;
-            ``None`` where there is nothing.
+            What came with the answer, to be routed before all else; ``None`` where
+            there is nothing.
 
         Raises:
             LoginRefused: The server refused, and may think better of it later.
@@ -210,7 +213,7 @@ class Plain:
         self,
         connection: Connection,  # noqa: ARG002 - the interface
         resume: bool,  # noqa: ARG002, FBT001
-    ) -> Sequence[Message] | None:
+    ) -> Sequence[Left] | None:
         """Log in with nothing."""
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from resilient_ws.feeds.errors import Unreadable
 from resilient_ws.feeds.protocol import (
     Answer,
     Ended,
@@ -23,11 +24,11 @@ from resilient_ws.feeds.registry import REST
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from resilient_ws.feeds.calls import Calls
     from resilient_ws.feeds.oddities import Oddities
-    from resilient_ws.feeds.protocol import Protocol
+    from resilient_ws.feeds.protocol import Left, Protocol
     from resilient_ws.feeds.registry import Registry
     from resilient_ws.protocol.message import Message
 
@@ -93,6 +94,14 @@ class Router:
         self._listeners.remove(listener)
         self._is_heard = self._ack is not None or bool(self._listeners)
 
+    def left_by_login(self, left: Sequence[Left]) -> None:
+        """Route what came with the answer to a login."""
+        for one in left:
+            if isinstance(one, str | bytes):
+                self.message(one)
+            else:
+                self._part(one)
+
     def message(self, message: Message) -> None:
         """Route one message."""
         try:
@@ -110,6 +119,9 @@ class Router:
             else:
                 for one in route:
                     self._part(one)
+        except Unreadable as failure:
+            self._oddities.count("malformed", str(failure))
+            self._rare[Rotate](Rotate("what the server sends cannot be read"))
         except Exception as failure:  # noqa: BLE001 - a peer's message
             self._oddities.count("malformed", type(failure).__name__)
 

@@ -11,7 +11,13 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from resilient_ws import OutboxFull, SessionClosed, StoreError
-from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError, SubscribeRefused
+from resilient_ws.feeds.errors import (
+    CallLost,
+    CallTimeout,
+    FeedError,
+    RequestRefused,
+    SubscribeRefused,
+)
 from resilient_ws.feeds.registry import REST
 
 
@@ -261,7 +267,8 @@ class Seat:
             # Where the session has ended, the channel ends this too.
             return None
         except Exception as failure:  # noqa: BLE001 - told to the consumer
-            self._refused(failure)
+            if not (isinstance(failure, RequestRefused) and failure.temporary):
+                self._refused(failure)
             return None
         finally:
             self._asking = False

@@ -14,6 +14,8 @@ from resilient_ws.feeds.requests import Requests
 
 T = TypeVar("T")
 C = TypeVar("C")
+E = TypeVar("E")
+N = TypeVar("N")
 
 #: Names one stream among those of a connection; the server or the client chooses it.
 Key: TypeAlias = Hashable
@@ -57,10 +59,11 @@ class Source(Generic[T, C]):
 
     Attributes:
         subscribe: Asks the server for the stream on a new connection, and returns the
-            key under which its items will come. An ``OSError`` that it raises, or a
-            call that got no answer, has it called again after a pause; any other
-            exception is a refusal, and ends the subscription. ``None`` (default) for a
-            stream that the server sends unasked, under ``keys``.
+            key under which its items will come. An ``OSError`` that it raises, a call
+            that got no answer, or a ``RequestRefused`` that is ``temporary``, has it
+            called again after a pause; any other exception is a refusal, and ends the
+            subscription. ``None`` (default) for a stream that the server sends unasked,
+            under ``keys``.
         keys: The keys of a stream that the server sends unasked; none (default) for all
             that no other subscription has.
         unsubscribe: Tells the server that the stream is not needed any more; gets the
@@ -132,6 +135,15 @@ RESET: Final = Continuity.RESET
 _NO_NUMBER: Final = "The number of an item is not a whole number."
 
 
+def _successive(last: Any, number: Any) -> Continuity:
+    """Tell how a number stands to the one before it, as ``consecutive`` does."""
+    if type(number) is not int:
+        raise TypeError(_NO_NUMBER)
+    if number == last + 1:
+        return NEXT
+    return REPEAT if number <= last else JUMP
+
+
 def consecutive(number_of: Callable[[T], int]) -> Callable[[int | None, T], Continuity]:
     """Return a ``follows`` for items that are numbered without holes.
 
@@ -182,5 +194,30 @@ def ranges(
         if last is None or first <= last + 1 <= end:
             return NEXT
         return REPEAT if end <= last else JUMP
+
+    return follows
+
+
+def in_epochs(
+    position_of: Callable[[T], tuple[E, N] | None],
+    step: Callable[[N, N], Continuity] = _successive,
+) -> Callable[[tuple[E, N] | None, T], Continuity]:
+    """Return a ``follows`` for items of a server that names each count of its own.
+
+    A position is the name of a count and a place in it. An item of another count is a
+    reset; one without a position always follows.
+
+    Args:
+        position_of: Returns the position of an item.
+        step: Compares two places of one count; by default whole numbers without holes.
+    """
+
+    def follows(last: tuple[E, N] | None, item: T) -> Continuity:
+        position = position_of(item)
+        if last is None or position is None:
+            return NEXT
+        if position[0] != last[0]:
+            return RESET
+        return step(last[1], position[1])
 
     return follows

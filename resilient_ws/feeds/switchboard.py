@@ -182,8 +182,7 @@ class Switchboard:
         self._registry.opened()
         self._roster.opened(self._requests(link))
         self._heartbeat.start(link)
-        for message in self._login.take_left(epoch):
-            self._router.message(message)
+        self._router.left_by_login(self._login.take_left(epoch))
 
     def _lost(self) -> None:
         link = self.links.ended()

@@ -18,7 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from resilient_ws import connect
 from resilient_ws.feeds import Channel, Source
 from resilient_ws.feeds.jsonrpc import Client
-from resilient_ws.testing import FaultProxy, Refuse, Reset
+from resilient_ws.testing import FaultProxy, Refuse, Reset, ScriptedServer
 from tests.examples.test_new_heads import call
 from tests.record import until
 from tests.servers.process import HOST, ROOT
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from resilient_ws.testing import Peer
     from tests.servers.daemons import Anvil
 
 pytestmark = pytest.mark.wire
@@ -117,6 +118,43 @@ async def test_the_bot_leaves_no_block_out(
         bot.cancel()
         await asyncio.wait({bot})
     assert numbers_in(lines) == list(range(first, last + 1))
+
+
+async def test_a_protocol_of_your_own_recovers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    got: list[int] = []
+    names = examples()
+    async with ScriptedServer() as server:
+        following = asyncio.create_task(names["follow_desk"](server.url(), got.append))
+        for after, missed, live in ((None, [], 1), (1, [2, 3], 4), (4, [5], 6)):
+            peer = await server.accept()
+            await answer(peer, {"do": "login", "token": "t0ken"}, True)
+            if after is None:
+                await answer(peer, {"do": "time"}, "noon")
+            join = {"do": "join", "stream": "news", "after": after}
+            items = [item(offset) for offset in missed]
+            await answer(peer, join, {"epoch": "e", "offset": 0, "missed": items})
+            await peer.send(json.dumps(item(live)))
+            expected = live
+            await until(lambda: got[-1:] == [expected])  # noqa: B023 - awaited here
+            await peer.drop()
+        following.cancel()
+        await asyncio.wait({following})
+    assert got == [1, 2, 3, 4, 5, 6]
+    assert capsys.readouterr().out == "noon\n"
+
+
+def item(offset: int) -> dict[str, Any]:
+    return {"stream": "news", "offset": offset, "data": offset}
+
+
+async def answer(peer: Peer, expected: dict[str, Any], result: Any) -> None:
+    """Answer the next command, which is the one that is expected."""
+    asked = json.loads(await peer.receive())
+    number = asked.pop("id")
+    assert asked == expected
+    await peer.send(json.dumps({"id": number, "result": result}))
 
 
 async def test_a_stream_of_your_own_has_no_hole(numbered: Numbered) -> None:

@@ -254,3 +254,29 @@ async def test_when_the_session_ends_what_was_sent_is_lost_and_what_was_not_rais
     assert lost((await sent)[0]).maybe_executed
     with pytest.raises(SessionClosed):
         await repeatable
+
+
+async def test_a_request_that_goes_out_again_may_say_so() -> None:
+    desk = Desk()
+    work = desk.calls.call([1], lambda again: f"again {again}", timeout=5, repeat=True)
+    task = asyncio.create_task(work)
+    await turns()
+    desk.drop()
+    desk.open()
+    await turns()
+    assert desk.session.sent == [(1, "again False"), (2, "again True")]
+    desk.calls.answered(1, "yes", None)
+    assert await task == [("yes", None)]
+
+
+async def test_a_request_that_never_left_does_not_say_so() -> None:
+    desk = Desk(is_open=False)
+    task = asyncio.create_task(
+        desk.calls.call([1], lambda again: f"again {again}", timeout=5, repeat=True)
+    )
+    await turns()
+    desk.open()
+    await turns()
+    assert desk.session.sent == [(1, "again False")]
+    desk.calls.answered(1, "yes", None)
+    assert await task == [("yes", None)]

@@ -7,7 +7,14 @@ import pytest
 
 from resilient_ws import OutboxFull, StoreError
 from resilient_ws.events import SessionClosed
-from resilient_ws.feeds import CallLost, CallTimeout, RPCError, Stage, SubscribeRefused
+from resilient_ws.feeds import (
+    CallLost,
+    CallTimeout,
+    RequestRefused,
+    RPCError,
+    Stage,
+    SubscribeRefused,
+)
 from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.calls import Calls
 from resilient_ws.feeds.flow import Flow
@@ -95,7 +102,11 @@ async def test_a_subscription_stands_when_the_server_has_granted_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [LOST, TIMEOUT, OutboxFull("full"), StoreError("disk")]
+    "failure",
+    [
+        *(LOST, TIMEOUT, OutboxFull("full"), StoreError("disk")),
+        RequestRefused({"code": 100, "temporary": True}),
+    ],
 )
 async def test_without_an_answer_it_asks_again_less_and_less_often(
     failure: Exception,

@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resilient_ws.feeds import Continuity, Source, consecutive, linked, ranges
+from resilient_ws.feeds import (
+    Continuity,
+    Source,
+    consecutive,
+    in_epochs,
+    linked,
+    ranges,
+)
 
 
 if TYPE_CHECKING:
@@ -90,3 +97,27 @@ def test_a_history_needs_positions() -> None:
 def test_a_history_needs_a_way_to_tell_repeats() -> None:
     with pytest.raises(ValueError, match="follows= or identity="):
         Source(subscribe=_subscribe, backfill=_backfill, cursor_of=int)
+
+
+@pytest.mark.parametrize(
+    ("last", "item", "how"),
+    [
+        (None, ("a", 5), NEXT),
+        (("a", 5), None, NEXT),
+        (("a", 5), ("a", 6), NEXT),
+        (("a", 5), ("a", 5), REPEAT),
+        (("a", 5), ("a", 4), REPEAT),
+        (("a", 5), ("a", 7), JUMP),
+        (("a", 5), ("b", 6), Continuity.RESET),
+    ],
+)
+def test_a_count_of_another_name_is_a_reset(
+    last: Any, item: Any, how: Continuity
+) -> None:
+    follows = in_epochs(lambda position: position)
+    assert follows(last, item) is how
+
+
+def test_a_place_that_is_no_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="whole number"):
+        in_epochs(lambda item: item)(("a", 1), ("a", "2"))

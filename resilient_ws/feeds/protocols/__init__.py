@@ -15,11 +15,7 @@
             ...
 """
 
-from resilient_ws.feeds.protocols.centrifugo import (
-    Centrifugo,
-    CentrifugoError,
-    Publication,
-)
+from resilient_ws.feeds.protocols.centrifugo import Centrifugo, CentrifugoError
 from resilient_ws.feeds.protocols.discord import Discord
 from resilient_ws.feeds.protocols.eventsub import EventSub
 from resilient_ws.feeds.protocols.graphql import GraphQL, GraphQLError
@@ -27,11 +23,12 @@ from resilient_ws.feeds.protocols.home_assistant import (
     HomeAssistant,
     HomeAssistantError,
 )
-from resilient_ws.feeds.protocols.mqtt import MQTT, MQTTError
-from resilient_ws.feeds.protocols.mqtt_codec import MQTTMessage
+from resilient_ws.feeds.protocols.mqtt import MQTT
+from resilient_ws.feeds.protocols.mqtt_packets import MQTTError, MQTTMessage
 from resilient_ws.feeds.protocols.phoenix import Phoenix, PhoenixError, PhoenixEvent
 from resilient_ws.feeds.protocols.pushed import PushedEvent
 from resilient_ws.feeds.protocols.slack import Slack
+from resilient_ws.feeds.recovery import Publication
 
 
 __all__ = [

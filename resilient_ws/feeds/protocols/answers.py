@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from resilient_ws.feeds.errors import LoginRefused
 from resilient_ws.feeds.json import is_object, object_in
@@ -40,6 +40,15 @@ def part(data: Any, kind: type[T], *path: str) -> T:
         text = f"The server's answer to the login lacks {'.'.join(path)}."
         raise LoginRefused(text)
     return found
+
+
+def object_part(data: Any, *path: str) -> dict[str, Any]:
+    """Return a part of an object that is an object.
+
+    Raises:
+        LoginRefused: There is none, or it is of another kind.
+    """
+    return cast("dict[str, Any]", part(data, dict, *path))
 
 
 def _at(data: Any, path: Sequence[str]) -> Any:

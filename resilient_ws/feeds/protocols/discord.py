@@ -11,14 +11,14 @@ from typing_extensions import override
 from resilient_ws.feeds.errors import LoginRefused
 from resilient_ws.feeds.json import dumps, loads
 from resilient_ws.feeds.protocol import Answer, Ignore, Plain, Reset, Rotate, Route
-from resilient_ws.feeds.protocols.answers import answer, part
+from resilient_ws.feeds.protocols.answers import answer, object_part, part
 from resilient_ws.feeds.protocols.pushed import Pushed
 from resilient_ws.feeds.protocols.urls import MAX_VAIN, NextURL
 
 
 if TYPE_CHECKING:
     from resilient_ws import Connection
-    from resilient_ws.feeds.protocols.pushed import Position, PushedEvent
+    from resilient_ws.feeds.protocols.pushed import Place, PushedEvent
     from resilient_ws.feeds.source import Source
     from resilient_ws.protocol.message import Message
 
@@ -90,7 +90,7 @@ class Discord(Plain):
             await connection.send(self.beat())
         if ready["op"] != 0:
             raise LoginRefused("Discord does not accept a login now.")
-        self.ready = part(ready, dict, "d")
+        self.ready = object_part(ready, "d")
         pushed.begin(part(self.ready, str, "session_id"), part(ready, int, "s"))
         self.url.follow(self.ready.get("resume_gateway_url"), with_query=True)
 
@@ -119,7 +119,7 @@ class Discord(Plain):
         self.beat_interval = self._interval
         return _message(_HEARTBEAT, self._pushed.number)
 
-    def events(self, *types: str) -> Source[PushedEvent, Position]:
+    def events(self, *types: str) -> Source[PushedEvent, Place]:
         """Return the source of the events of some types, in the order of the gateway.
 
         Args:

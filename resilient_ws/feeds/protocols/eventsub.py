@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import attrs
 from typing_extensions import override
 
-from resilient_ws.feeds.errors import StreamEnded
+from resilient_ws.feeds.errors import StreamEnded, quoted
 from resilient_ws.feeds.json import loads
 from resilient_ws.feeds.protocol import Ended, Ignore, Item, Plain, Rotate, Route
 from resilient_ws.feeds.protocols.answers import answer, part
+from resilient_ws.feeds.protocols.kept import Kept
 from resilient_ws.feeds.protocols.urls import NextURL
-from resilient_ws.feeds.source import Source
 
 
 if TYPE_CHECKING:
     from resilient_ws import Connection
     from resilient_ws.feeds.requests import Requests
-    from resilient_ws.feeds.source import Key
+    from resilient_ws.feeds.source import Key, Source
     from resilient_ws.protocol.message import Message
 
 
@@ -28,8 +29,6 @@ Subscribe: TypeAlias = Callable[[str], Awaitable[str]]
 Unsubscribe: TypeAlias = Callable[[str], Awaitable[object]]
 #: Seconds of grace for a keepalive.
 _GRACE: Final = 2.0
-#: Characters of a status that an error repeats.
-_STATUS: Final = 60
 
 
 class EventSub(Plain):
@@ -67,14 +66,12 @@ class EventSub(Plain):
     def __init__(self, url: str = "wss://eventsub.wss.twitch.tv/ws") -> None:
         self.url = NextURL(url)
         self.session_id = ""
-        # The ids of the subscriptions of the session.
-        self._granted: set[Key] = set()
+        self._kept = Kept()
 
     @override
     async def login(self, connection: Connection, resume: bool) -> None:
         self.url.reached()
-        if not self.url.follows:
-            self._granted.clear()
+        self._kept.opened(present=self.url.follows)
         self.url.follow(None)  # Twitch's URL is for one connection
         welcome = await answer(connection, "metadata.message_type", "session_welcome")
         session = "payload", "session"
@@ -96,9 +93,9 @@ class EventSub(Plain):
                 return Rotate("Twitch asks for a new one")
             case "revocation":
                 key = payload["subscription"]["id"]
-                self._granted.discard(key)
-                status = str(payload["subscription"]["status"])[:_STATUS]
-                return Ended(key, StreamEnded(f"Twitch ended it: {status!r}."))
+                self._kept.end(key)
+                status = quoted(payload["subscription"]["status"])
+                return Ended(key, StreamEnded(f"Twitch ended it: {status}."))
             case _:
                 return Ignore(odd="a message of an unknown type, or without its id")
 
@@ -114,21 +111,15 @@ class EventSub(Plain):
                 called again after a pause; anything else ends the subscription.
             unsubscribe: Deletes a subscription, given its id.
         """
-        key: Key = None
 
-        async def granted(_: Requests) -> Key:
-            nonlocal key
-            if key not in self._granted:
-                key = await subscribe(self.session_id)
-                self._granted.add(key)
-            return key
+        async def subscribed(_: Requests) -> Key:
+            return await subscribe(self.session_id)
 
         async def ended(_: Requests, key: Key) -> None:
-            self._granted.discard(key)
             if unsubscribe is not None:
                 await unsubscribe(str(key))
 
-        return Source(subscribe=granted, unsubscribe=ended, identity=_id_of)
+        return attrs.evolve(self._kept.source(subscribed, ended), identity=_id_of)
 
 
 def _id_of(item: dict[str, Any]) -> str:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from typing_extensions import override
 
-from resilient_ws.feeds.errors import FeedError
+from resilient_ws.feeds.errors import RequestRefused
 from resilient_ws.feeds.json import dumps, loads
 from resilient_ws.feeds.protocol import Answer, Ended, Ignore, Item, Plain, Reply, Route
 from resilient_ws.feeds.protocols.answers import answer
-from resilient_ws.feeds.source import Source
+from resilient_ws.feeds.protocols.credentials import Credential, fresh
+from resilient_ws.feeds.source import Key, Source
 
 
 if TYPE_CHECKING:
     from resilient_ws import Connection
     from resilient_ws.feeds.requests import Requests
-    from resilient_ws.feeds.source import Key
     from resilient_ws.protocol.message import Message
 
 
@@ -29,7 +29,7 @@ Payload: TypeAlias = Mapping[str, Any]
 _REQUEST, _SUBSCRIPTION = "r", "s"
 
 
-class GraphQLError(FeedError):
+class GraphQLError(RequestRefused):
     """The server refused an operation.
 
     Attributes:
@@ -37,7 +37,8 @@ class GraphQLError(FeedError):
     """
 
     def __init__(self, errors: Any) -> None:
-        super().__init__("The server refused the operation; its errors are in .errors.")
+        text = "The server refused the operation; its errors are in .errors."
+        super().__init__(errors, text)
         self.errors = errors
 
 
@@ -71,7 +72,7 @@ class GraphQL(Plain):
 
     def __init__(
         self,
-        payload: Payload | Callable[[], Awaitable[Payload]] | None = None,
+        payload: Credential[Payload] | None = None,
         *,
         ping_interval: float | None = None,
     ) -> None:
@@ -81,8 +82,8 @@ class GraphQL(Plain):
 
     @override
     async def login(self, connection: Connection, resume: bool) -> None:
-        payload = await self._payload() if callable(self._payload) else self._payload
-        await connection.send(_message("connection_init", payload=payload or {}))
+        payload = await fresh(self._payload) or {}
+        await connection.send(_message("connection_init", payload=payload))
         kinds = "connection_ack", "ping"
         while (await answer(connection, "type", *kinds))["type"] == "ping":
             await connection.send(_message("pong"))

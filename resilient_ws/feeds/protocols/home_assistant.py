@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
 from resilient_ws import Fatal
-from resilient_ws.feeds.errors import FeedError
-from resilient_ws.feeds.json import dumps, is_array, loads
-from resilient_ws.feeds.protocol import Ignore, Item, Plain, Reply
+from resilient_ws.feeds.commands import NumberedCommands
+from resilient_ws.feeds.errors import RequestRefused
+from resilient_ws.feeds.json import dumps, values_in_array
+from resilient_ws.feeds.protocol import Ignore, Item, Reply, Route
 from resilient_ws.feeds.protocols.answers import answer
-from resilient_ws.feeds.source import Source
+from resilient_ws.feeds.protocols.credentials import Credential, fresh
+from resilient_ws.feeds.source import Key, Source
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from resilient_ws import Connection
     from resilient_ws.feeds.channel import Channel
-    from resilient_ws.feeds.protocol import Route
+    from resilient_ws.feeds.commands import Asks
     from resilient_ws.feeds.requests import Requests
-    from resilient_ws.feeds.source import Key
     from resilient_ws.protocol.message import Message
 
 
 #: The error of a command whose id is not greater than those before it.
 _ID_REUSE: Final = "id_reuse"
-#: Characters of a message that an error repeats.
-_MESSAGE: Final = 200
 
 
-class HomeAssistantError(FeedError):
-    """Home Assistant refused a command.
-
-    Attributes:
-        code: Its code, such as ``"unauthorized"``.
-    """
-
-    def __init__(self, error: dict[str, Any]) -> None:
-        message = str(error.get("message"))[:_MESSAGE]
-        self.code = str(error.get("code"))
-        super().__init__(f"Home Assistant refused ({self.code}): {message!r}.")
+class HomeAssistantError(RequestRefused):
+    """Home Assistant refused a command; ``code`` is a word: ``"unauthorized"``."""
 
 
-class HomeAssistant(Plain):
+class HomeAssistant(NumberedCommands):
     """Home Assistant.
 
     ::
@@ -73,36 +60,41 @@ class HomeAssistant(Plain):
     beat_answered = True
 
     def __init__(
-        self,
-        token: str | Callable[[], Awaitable[str]],
-        *,
-        ping_interval: float | None = 30.0,
+        self, token: Credential[str], *, ping_interval: float | None = 30.0
     ) -> None:
+        super().__init__(values_in_array)
         self._token = token
         self.beat_interval = ping_interval
-        self._ids = itertools.count(1)
 
     @override
     async def login(self, connection: Connection, resume: bool) -> None:
         await answer(connection, "type", "auth_required")
-        token = await self._token() if callable(self._token) else self._token
+        token = await fresh(self._token)
         await connection.send(dumps({"type": "auth", "access_token": token}))
         said = await answer(connection, "type", "auth_ok", "auth_invalid")
         if said["type"] == "auth_invalid":
             raise Fatal("Home Assistant does not accept the token.")
 
-    def route(self, message: Message) -> Sequence[Route]:
-        """Tell where a message belongs, or several in an array."""
-        data = loads(message)
-        return [_one(each) for each in (data if is_array(data) else [data])]
+    @override
+    def write(self, number: int, kind: str, about: dict[str, Any]) -> Any:
+        return {"id": number, "type": kind, **about}
+
+    @override
+    def read(self, data: Any) -> Route:
+        match data["type"]:
+            case "event":
+                return Item(data["id"], data["event"])
+            case "result":
+                refused = None if data["success"] else HomeAssistantError(data["error"])
+                return Reply(data["id"], data.get("result"), refused)
+            case "pong":
+                return Ignore()
+            case _:
+                return Ignore(odd="a message of an unknown type")
 
     @override
     def beat(self) -> Message:
-        return self._command("ping")[1]
-
-    def _command(self, kind: str, **rest: Any) -> tuple[int, Message]:
-        number = next(self._ids)
-        return number, dumps({"id": number, "type": kind, **rest})
+        return self.command("ping")[1]
 
     async def call(self, channel: Channel, kind: str, **rest: Any) -> Any:
         """Send a command, and return its result.
@@ -121,18 +113,15 @@ class HomeAssistant(Plain):
         Cancellation:
             Home Assistant may carry it out.
         """
-        return (await self._asked(channel.ask, kind, rest))[1]
+        return (await self._asked(channel, kind, rest))[1]
 
     async def _asked(
-        self,
-        ask: Callable[[int, Message], Awaitable[Any]],
-        kind: str,
-        rest: dict[str, Any],
+        self, asks: Asks, kind: str, rest: dict[str, Any]
     ) -> tuple[int, Any]:
         while True:
-            number, command = self._command(kind, **rest)
+            number, command = self.command(kind, **rest)
             try:
-                return number, await ask(number, command)
+                return number, await asks.ask(number, command)
             except HomeAssistantError as error:
                 if error.code != _ID_REUSE:
                     raise
@@ -152,23 +141,9 @@ class HomeAssistant(Plain):
         """
 
         async def subscribe(requests: Requests) -> Key:
-            return (await self._asked(requests.ask, kind, rest))[0]
+            return (await self._asked(requests, kind, rest))[0]
 
         async def unsubscribe(requests: Requests, key: Key) -> None:
-            wish = {"subscription": key}
-            await self._asked(requests.ask, "unsubscribe_events", wish)
+            await self._asked(requests, "unsubscribe_events", {"subscription": key})
 
         return Source(subscribe=subscribe, unsubscribe=unsubscribe)
-
-
-def _one(data: dict[str, Any]) -> Route:
-    match data["type"]:
-        case "event":
-            return Item(data["id"], data["event"])
-        case "result":
-            refused = None if data["success"] else HomeAssistantError(data["error"])
-            return Reply(data["id"], data.get("result"), refused)
-        case "pong":
-            return Ignore()
-        case _:
-            return Ignore(odd="a message of an unknown type")

@@ -1,4 +1,4 @@
-"""MQTT packets, packed and unpacked: versions 3.1.1 and 5 of the OASIS standard.
+"""The parts of MQTT packets, packed and unpacked: versions 3.1.1 and 5 of the standard.
 
 Rules: nothing here does any I/O, and nothing that a broker sends raises anything but
 ``ValueError``. A packet is looked at once all of it is there, and one that is larger
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
+from resilient_ws.feeds.errors import Unreadable
 
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ _PACK: Final[Mapping[str, Callable[[Any], bytes]]] = {
 # Unpacking.
 
 
-class Packets:
+class Splitter:
     """Splits what arrives into packets, which may span messages or share them.
 
     Args:
@@ -140,10 +140,10 @@ class Packets:
         """Take a message.
 
         Raises:
-            ValueError: It is not MQTT.
+            Unreadable: It is not MQTT.
         """
         if isinstance(message, str):
-            raise ValueError("A text message is not MQTT.")  # noqa: TRY004 - a peer's
+            raise Unreadable("A text message is not MQTT.")
         del self._rest[: self._at]
         self._at = 0
         self._rest += message
@@ -152,8 +152,7 @@ class Packets:
         """Return the first byte of the next packet and its body, if all of it is there.
 
         Raises:
-            ValueError: It is too large, or has no length. What comes next on the
-                connection cannot be understood either.
+            Unreadable: It is too large, or has no length.
         """
         body = self._length(self._at)
         if body is None or sum(body) > len(self._rest):
@@ -167,11 +166,11 @@ class Packets:
         for index, byte in enumerate(self._rest[start + 1 : start + 1 + _MAX_LENGTH]):
             length |= (byte & 0x7F) << 7 * index
             if length > self._limit:
-                raise ValueError("A packet is larger than allowed.")
+                raise Unreadable("A packet is larger than allowed.")
             if not byte & 0x80:
                 return start + 2 + index, length
         if len(self._rest) > start + _MAX_LENGTH:
-            raise ValueError("The length of a packet has more than four bytes.")
+            raise Unreadable("The length of a packet has more than four bytes.")
         return None
 
 
@@ -252,56 +251,3 @@ class Reader:
                 return self.text(), self.text()
             case _:
                 return int.from_bytes(self.take(struct.calcsize(f">{kind}")), "big")
-
-
-# Messages and topics.
-
-
-@attrs.frozen
-class MQTTMessage:
-    """A message that a broker sent.
-
-    Attributes:
-        topic: Its topic.
-        payload: What was published.
-        qos: Its quality of service, 0 or 1.
-        retain: Whether the broker had kept it, and sends it to a new subscription.
-        dup: Whether the broker may have sent it before, with QoS 1.
-        properties: Those of version 5, such as ``content_type``, ``response_topic``,
-            ``correlation_data``, and ``user``, a list of pairs.
-    """
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
-    dup: bool = False
-    properties: dict[str, Any] = attrs.Factory(dict[str, Any])
-
-
-def published(flags: int, body: Reader, version: int) -> tuple[MQTTMessage, int]:
-    """Return the message of a PUBLISH, and the number to acknowledge; 0 for none."""
-    qos = flags >> 1 & 3
-    if qos > 1:
-        raise ValueError("A message has a quality of service that was not asked for.")
-    topic = body.text()
-    packet_id = body.number() if qos else 0
-    about = body.properties() if version == FIVE else {}
-    retain, dup = bool(flags & RETAIN), bool(flags & DUP)
-    return MQTTMessage(topic, body.take(), qos, retain, dup, about), packet_id
-
-
-def matches(filter: str, topic: str) -> bool:
-    """Whether a topic filter takes a topic (section 4.7 of the standard)."""
-    levels = filter.split("/")
-    if levels[0] == "$share":
-        levels = levels[2:]
-    names = topic.split("/")
-    if topic.startswith("$") and levels[:1] != names[:1]:
-        return False  # a wildcard does not begin with what is the broker's own
-    for index, level in enumerate(levels):
-        if level == "#":
-            return True
-        if index == len(names) or level not in {"+", names[index]}:
-            return False
-    return len(levels) == len(names)

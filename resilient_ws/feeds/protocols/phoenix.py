@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 from typing_extensions import override
 
-from resilient_ws.feeds.errors import FeedError
-from resilient_ws.feeds.json import dumps, loads
+from resilient_ws.feeds.errors import RequestRefused
+from resilient_ws.feeds.json import dumps
 from resilient_ws.feeds.protocol import Ended, Ignore, Item, Plain, Reply, Route
-from resilient_ws.feeds.source import Source
+from resilient_ws.feeds.protocols.credentials import Credential, fresh
+from resilient_ws.feeds.protocols.phoenix_frames import frame_in
+from resilient_ws.feeds.source import Key, Source
 
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.requests import Requests
-    from resilient_ws.feeds.source import Key
     from resilient_ws.protocol.message import Message
 
 
 #: What goes with a join, such as a token.
 Params: TypeAlias = Mapping[str, Any]
-#: A message: join_ref, ref, topic, event, payload.
-Frame: TypeAlias = tuple[Any, Any, str, str, Any]
-#: The kinds of binary messages.
-_PUSH, _REPLY, _BROADCAST = 0, 1, 2
-#: How many fields a binary message of each kind has before its payload.
-_FIELDS: Final = {_PUSH: 3, _REPLY: 4, _BROADCAST: 2}
 
 
-class PhoenixError(FeedError):
+class PhoenixError(RequestRefused):
     """The server refused a join, or answered a push with an error.
 
     Attributes:
@@ -39,7 +34,7 @@ class PhoenixError(FeedError):
     """
 
     def __init__(self, response: Any) -> None:
-        super().__init__("The server answered with an error; it is in .response.")
+        super().__init__(response, "The server's answer, an error, is in .response.")
         self.response = response
 
 
@@ -94,8 +89,7 @@ class Phoenix(Plain):
 
     def route(self, message: Message) -> Route:
         """Tell where a message belongs."""
-        frame = loads(message) if isinstance(message, str) else _frame(message)
-        join, ref, topic, event, payload = frame
+        join, ref, topic, event, payload = frame_in(message)
         if event == "phx_reply" and topic != "phoenix":
             failed = None if payload["status"] == "ok" else PhoenixError
             response = payload["response"]
@@ -125,7 +119,7 @@ class Phoenix(Plain):
         return ref, dumps([self._joins.get(topic), ref, topic, event, payload])
 
     def topic(
-        self, name: str, params: Params | Callable[[], Awaitable[Params]] | None = None
+        self, name: str, params: Credential[Params] | None = None
     ) -> Source[PhoenixEvent, Any]:
         """Return the source of a topic; its items are the events pushed to it.
 
@@ -138,7 +132,7 @@ class Phoenix(Plain):
         """
 
         async def join(requests: Requests) -> Key:
-            given = await params() if callable(params) else params
+            given = await fresh(params)
             ref = self._joins[name] = next(self._refs)
             message = dumps([ref, ref, name, "phx_join", given or {}])
             self.joined[name] = await requests.ask(ref, message)
@@ -149,22 +143,3 @@ class Phoenix(Plain):
             await requests.ask(*self.push(name, "phx_leave", {}))
 
         return Source(subscribe=join, unsubscribe=leave, name=name)
-
-
-def _frame(message: bytes) -> Frame:
-    """Return what a binary message says: its lengths, its fields, and the payload."""
-    kind = message[0]
-    at = 1 + _FIELDS[kind]
-    fields: list[str] = []
-    for length in message[1:at]:
-        fields.append(message[at : at + length].decode())
-        at += length
-    payload = message[at:]
-    if kind == _PUSH:
-        join, topic, event = fields
-        return join, None, topic, event, payload
-    if kind == _BROADCAST:
-        topic, event = fields
-        return None, None, topic, event, payload
-    join, ref, topic, status = fields
-    return join, ref, topic, "phx_reply", {"status": status, "response": payload}

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 import attrs
 
 from resilient_ws.feeds.protocol import Ignore, Item
-from resilient_ws.feeds.source import Continuity, Source
+from resilient_ws.feeds.source import Continuity, Source, in_epochs
 
 
 #: The server's session, and how many holes were found in it before.
-Position: TypeAlias = tuple[str, int]
+Place: TypeAlias = tuple[str, int]
 
 
 @attrs.frozen
@@ -33,7 +33,7 @@ class PushedEvent:
     type: str
     data: Any
     number: int
-    position: Position
+    position: Place
 
 
 class Pushed:
@@ -68,7 +68,7 @@ class Pushed:
         event = PushedEvent(type, data, number, (self.session, self._holes))
         return Item(type, event)
 
-    def source(self, *types: str) -> Source[PushedEvent, Position]:
+    def source(self, *types: str) -> Source[PushedEvent, Place]:
         """Return the source of the events of some types, in the server's order.
 
         Args:
@@ -78,11 +78,10 @@ class Pushed:
             keys=types,
             begins_at=lambda: (self.session, self._holes),
             cursor_of=lambda event: event.position,
-            follows=_follows,
+            follows=in_epochs(lambda event: event.position, _step),
         )
 
 
-def _follows(last: Position | None, event: PushedEvent) -> Continuity:
-    if last is None or event.position == last:
-        return Continuity.NEXT
-    return Continuity.JUMP if event.position[0] == last[0] else Continuity.RESET
+def _step(last: int, holes: int) -> Continuity:
+    """Tell whether a hole was found between two events."""
+    return Continuity.NEXT if holes == last else Continuity.JUMP

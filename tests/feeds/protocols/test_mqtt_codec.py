@@ -1,4 +1,4 @@
-"""The packets of MQTT, by the examples and the rules of the standard."""
+"""The parts of MQTT packets, by the examples and the rules of the standard."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from hypothesis import given, strategies as st
 from resilient_ws.feeds.protocols import mqtt_codec as codec
 
 
-def fed(packets: codec.Packets, message: str | bytes) -> list[tuple[int, codec.Reader]]:
+def fed(
+    splitter: codec.Splitter, message: str | bytes
+) -> list[tuple[int, codec.Reader]]:
     """Return the packets that a message completes."""
-    packets.put(message)
+    splitter.put(message)
     found = []
-    while (packet := packets.next()) is not None:
+    while (packet := splitter.next()) is not None:
         found.append(packet)
     return found
 
@@ -46,36 +48,6 @@ def test_what_is_too_long_is_not_packed() -> None:
         codec.text("a\0b")
 
 
-@pytest.mark.parametrize(
-    ("pattern", "topic", "takes"),
-    [
-        ("sport/tennis/player1/#", "sport/tennis/player1", True),
-        ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", True),
-        ("sport/#", "sport", True),
-        ("#", "a/b", True),
-        ("#", "$SYS/uptime", False),
-        ("+/uptime", "$SYS/uptime", False),
-        ("$SYS/#", "$SYS/uptime", True),
-        ("$SYS/monitor/+", "$SYS/monitor/Clients", True),
-        ("sport/tennis/+", "sport/tennis/player1", True),
-        ("sport/tennis/+", "sport/tennis/player1/ranking", False),
-        ("sport/+", "sport", False),
-        ("sport/+", "sport/", True),
-        ("+/+", "/finance", True),
-        ("/+", "/finance", True),
-        ("+", "/finance", False),
-        ("a/b", "a", False),
-        ("a", "a/b", False),
-        ("$share/group/a/+", "a/b", True),
-        ("$share/group/a/+", "b/b", False),
-    ],
-)
-def test_topic_filters_take_what_the_standard_says(
-    pattern: str, topic: str, *, takes: bool
-) -> None:
-    assert codec.matches(pattern, topic) is takes
-
-
 ABOUT = {
     "payload_format": 1,
     "message_expiry": 70_000,
@@ -99,7 +71,7 @@ def test_properties_come_back_as_they_were() -> None:
 def test_packets_span_and_share_messages(bodies: list[bytes], cuts: list[int]) -> None:
     wire = b"".join(codec.packet(codec.PUBLISH, body, flags=2) for body in bodies)
     edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
-    packets = codec.Packets(300)
+    packets = codec.Splitter(300)
     found = [
         packet
         for start, end in itertools.pairwise(edges)
@@ -110,27 +82,11 @@ def test_packets_span_and_share_messages(bodies: list[bytes], cuts: list[int]) -
     ]
 
 
-@given(wire=st.binary(max_size=100), version=st.sampled_from([4, 5]))
-def test_whatever_comes_is_read_or_a_value_error(wire: bytes, version: int) -> None:
-    packets = codec.Packets(1000)
-    try:
-        for first, body in fed(packets, wire):
-            codec.published(first & 0xF, body, version)
-    except ValueError:
-        return
-
-
 def test_a_large_packet_is_refused_by_its_header() -> None:
-    packets = codec.Packets(1000)
+    packets = codec.Splitter(1000)
     with pytest.raises(ValueError, match="larger"):
         fed(packets, b"\x30" + codec.varint(1001))
     with pytest.raises(ValueError, match="four bytes"):
-        fed(codec.Packets(1 << 40), b"\x30\x80\x80\x80\x80\x01")
+        fed(codec.Splitter(1 << 40), b"\x30\x80\x80\x80\x80\x01")
     with pytest.raises(ValueError, match="text"):
-        fed(codec.Packets(1000), "hello")
-
-
-def test_qos_2_was_not_asked_for() -> None:
-    body = codec.text("a") + codec.number(1)
-    with pytest.raises(ValueError, match="quality"):
-        codec.published(4, codec.Reader(body), 4)
+        fed(codec.Splitter(1000), "hello")
