@@ -130,7 +130,7 @@ class Flow(Generic[T, C]):
             self._close_holes()
 
     def finish(self) -> None:
-        """Put what is held before the end: the subscription has ended."""
+        """Put what is held before the end, also into a full buffer: it is the last."""
         self._cancel()
         if self.stage is Stage.DOWN:
             self._forgive()  # the end stands where the hole of the drop would
