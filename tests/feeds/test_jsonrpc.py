@@ -300,8 +300,42 @@ async def test_it_is_refused_with_the_error_of_the_server(desk: Desk) -> None:
 
 async def test_a_key_that_cannot_be_one_is_a_refusal(desk: Desk) -> None:
     for key in ([1], {"a": 1}):
-        with pytest.raises(SubscribeRefused):
+        with pytest.raises(SubscribeRefused, match="pass key="):
             await subscribed(desk, key)
+
+
+async def test_where_the_client_names_the_key_the_answer_may_be_anything() -> None:
+    """As Deribit has it: ``{"channels": [...]}``, and ``params.channel`` in the items."""
+
+    def item_of(method: str, params: Any) -> tuple[Any, Any]:
+        return (method, params["channel"]), params["data"]
+
+    def told(channel: str, data: int) -> dict[str, Any]:
+        params = {"channel": channel, "data": data}
+        return {"jsonrpc": "2.0", "method": "subscription", "params": params}
+
+    wish = {"channels": ["price.btc"]}
+    async with Desk(item_of=item_of) as desk:
+        task: asyncio.Task[Subscription[Any]] = asyncio.create_task(
+            desk.client.subscribe(
+                "subscribe",
+                wish,
+                key=("subscription", "price.btc"),
+                unsubscribe="unsubscribe",
+            )
+        )
+        await turns()
+        desk.session.receive(told("price.btc", 1))
+        desk.answer(1, ["price.btc"])
+        sub = await task
+        desk.session.receive(told("price.eth", 2), told("price.btc", 3))
+        assert [await anext(sub), await anext(sub)] == [1, 3]
+        leaving = asyncio.create_task(sub.aclose())
+        await turns()
+        last = desk.replies()[-1]
+        assert (last["method"], last["params"]) == ("unsubscribe", wish)
+        desk.answer(1, ["price.btc"])
+        await leaving
 
 
 async def test_notifications_before_the_answer_are_held(desk: Desk) -> None:
