@@ -133,7 +133,7 @@ class Workspace:
     # The Web API.
 
     async def _open(self, request: web.Request) -> web.Response:
-        return self._answered(request, APP_TOKEN, self._ticket)
+        return self._answered(request, APP_TOKEN, lambda: {"url": self.ticket()})
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -154,7 +154,8 @@ class Workspace:
             return web.json_response({"ok": False, "error": self.refusals.pop(0)})
         return web.json_response({"ok": True, **what()})
 
-    def _ticket(self) -> dict[str, Any]:
+    def ticket(self) -> str:
+        """Return a URL for one connection."""
         self.given += 1
         port = self.link_port or self.port
-        return {"url": f"ws://{HOST}:{port}/link/?ticket={self.given}&app_id=A1"}
+        return f"ws://{HOST}:{port}/link/?ticket={self.given}&app_id=A1"
