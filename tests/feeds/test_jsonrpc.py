@@ -178,6 +178,15 @@ async def test_a_method_that_may_be_repeated_goes_out_again() -> None:
         assert sent == ["read", "write", "read", "read"]
 
 
+@pytest.mark.parametrize("value", ["0x1", b"1", 1, None])
+async def test_one_value_is_not_a_list_of_parameters(desk: Desk, value: Any) -> None:
+    with pytest.raises(TypeError, match="list or a mapping"):
+        await desk.client.call("m", value)
+    with pytest.raises(TypeError, match="list or a mapping"):
+        await desk.client.notify("m", value)
+    assert desk.replies() == []
+
+
 async def test_what_cannot_be_encoded_is_raised_and_nothing_is_sent(desk: Desk) -> None:
     with pytest.raises(TypeError):
         await desk.client.call("x", [object()])
