@@ -96,7 +96,7 @@ def cursor_of(item: Any) -> Any:
     if is_batch(item):
         found = (cursor_of(one) for one in reversed(item))
         return next((cursor for cursor in found if cursor is not None), None)
-    if isinstance(item, _DECODED):
+    if type(item) in _DECODED:
         kind = type(item).__name__
         raise TypeError(f"A {kind} has no cursor to be saved: give relay cursor_of=.")
     return getattr(item, "cursor", None)
