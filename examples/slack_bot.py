@@ -2,8 +2,7 @@
 
     SLACK_APP_TOKEN=xapp-... SLACK_BOT_TOKEN=xoxb-... python examples/slack_bot.py
 
-Slack renews each connection about once an hour. The new one is opened before the old
-one is left, so that no mention is missed in between.
+Slack renews connections: each new one is opened before the old one is left.
 """
 
 import argparse
@@ -57,19 +56,21 @@ async def main() -> None:
     ) -> AsyncGenerator[Subscription[dict[str, Any]], None]:
         slack = Slack()
         async with Channel(connect(url), slack, on_rotate=on_rotate) as channel:
-            events = await channel.subscribe(slack.envelopes("events_api"))
             print("listening", flush=True)
-            yield events
+            yield await channel.subscribe(slack.envelopes("events_api"))
 
-    async with (
-        aiohttp.ClientSession(raise_for_status=True) as http,
-        overlap(leg, identity=lambda event: event["payload"]["event_id"]) as events,
-    ):
-        async for event in events:
-            if isinstance(event, Gap):
-                print(f"mentions may be missing: {event.because}", flush=True)
-            elif event["payload"]["event"]["type"] == "app_mention":
-                await reply(http, event["payload"]["event"])
+    def identity(envelope: dict[str, Any]) -> str:
+        return str(envelope["payload"].get("event_id", envelope["envelope_id"]))
+
+    http = aiohttp.ClientSession(raise_for_status=True)
+    async with http, overlap(leg, identity=identity) as envelopes:
+        async for envelope in envelopes:
+            if isinstance(envelope, Gap):
+                print(f"mentions may be missing: {envelope.because}", flush=True)
+                continue
+            event = envelope["payload"].get("event", {})
+            if event.get("type") == "app_mention":
+                await reply(http, event)
 
 
 if __name__ == "__main__":

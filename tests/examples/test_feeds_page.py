@@ -372,6 +372,7 @@ async def test_the_slack_bot_answers_over_a_cut(
         async with ClientSession() as http:
             running = asyncio.create_task(bot(http, slack.api, APP_TOKEN, BOT_TOKEN))
             await slack.linked(1)
+            await slack.complain()
             await slack.mention()
             await slack.answered(1)
             proxy.apply(Reset())

@@ -32,8 +32,10 @@ def bot(slack: Workspace, **more: str) -> Program:
 async def test_a_mention_is_answered_in_its_thread(slack: Workspace) -> None:
     async with bot(slack) as program:
         await program.said("listening")
+        await slack.complain()
         await slack.mention()
         await slack.answered(1)
+        await until(lambda: slack.acknowledged == slack.sent)
         assert await program.interrupted() == 0
     assert slack.posted == [
         {"channel": "C1", "thread_ts": "1.000100", "text": "<@U1> You said: <@B1> 1"}

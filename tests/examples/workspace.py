@@ -99,6 +99,11 @@ class Workspace:
         envelope = {"envelope_id": envelope_id, "type": "events_api", **about}
         await peer.send(json.dumps({**envelope, "payload": payload}))
 
+    async def complain(self, link: int = -1) -> None:
+        """Tell that the app gets too many events: a payload without an event."""
+        payload = {"type": "app_rate_limited", "team_id": "T1", "api_app_id": "A1"}
+        await self.send(f"rate-{len(self.sent)}", payload, link, retry=False)
+
     async def disconnect(self, reason: str, link: int = -1) -> None:
         """Tell that a link will end."""
         debug = {"host": "applink-1"}
