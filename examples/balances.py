@@ -1,19 +1,20 @@
-"""Tell an account's balance at each block of an EVM chain, without a block left out.
+"""Tell an account's balance at each block of an EVM chain, for whoever keeps its books.
 
     anvil --block-time 1 &
     python examples/balances.py ws://127.0.0.1:8545 0xf39F...2266
 
-The blocks that were missed during a drop are fetched, and come in their place.
+The blocks that were missed during a drop are fetched, and come in their place. A
+balance that the node does not tell within five seconds is left out.
 """
 
+import argparse
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 from resilient_ws import connect
-from resilient_ws.feeds import Gap, consecutive
+from resilient_ws.feeds import FeedError, Gap, consecutive
 from resilient_ws.feeds.jsonrpc import Client
 
 
@@ -44,13 +45,20 @@ async def main(url: str, account: str) -> None:
         print("subscribed", flush=True)
         async for block in heads:
             if isinstance(block, Gap):
-                print(f"missing from {block.first_missing}: {block.because}")
+                print("missing from", block.first_missing, block.because, flush=True)
             else:
                 at = block["number"]
-                balance = await client.call("eth_getBalance", [account, at])
-                print(f"block {int(at, 16)}: {int(balance, 16) / 10**18} ether")
+                balance = client.call("eth_getBalance", [account, at], timeout=5)
+                try:
+                    told = f"{int(await balance, 16) / 10**18} ether"
+                except FeedError as failure:  # an error, no answer, or not in time
+                    told = f"unknown, {failure}"
+                print(f"block {int(at, 16)}: {told}", flush=True)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("url")
+    parser.add_argument("account")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1], sys.argv[2]))
+        asyncio.run(main(**vars(parser.parse_args())))

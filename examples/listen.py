@@ -1,12 +1,13 @@
 """A bot that follows a feed, and tells its owner when something goes wrong.
 
-    python examples/listen.py wss://stream.example.com/feed [IDLE_SECONDS]
+    python examples/listen.py wss://stream.example.com/feed --idle-timeout 60
 
 Messages go to the standard output. What happened to the link goes to ``tell``, which
 here prints; a bot would send a mail. Callbacks run beside the reading: a slow one
 delays no message and no pong.
 """
 
+import argparse
 import asyncio
 import contextlib
 import sys
@@ -24,7 +25,7 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def main(url: str, idle_timeout: float = 60.0) -> None:
+async def main(url: str, idle_timeout: float) -> None:
     # A feed that is silent for so long is broken, even if its pongs still come.
     liveness = resilient_ws.Liveness(idle_timeout=idle_timeout)
     session = resilient_ws.connect(url, liveness=liveness)
@@ -53,5 +54,8 @@ async def main(url: str, idle_timeout: float = 60.0) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("url")
+    parser.add_argument("--idle-timeout", type=float, default=60.0, help="seconds")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1], *map(float, sys.argv[2:])))
+        asyncio.run(main(**vars(parser.parse_args())))

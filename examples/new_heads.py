@@ -1,4 +1,4 @@
-"""Follow the head of an EVM chain, whatever happens to the node.
+"""The head of an EVM chain, whatever happens to its node, for whoever watches it.
 
     anvil --block-time 1 &
     python examples/new_heads.py ws://127.0.0.1:8545
@@ -7,10 +7,10 @@ A subscription dies with its connection, so ``on_open`` makes it anew on each on
 blocks may have been missed, the stream says so, at the place where they are missing.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
-import sys
 
 import resilient_ws
 
@@ -42,5 +42,7 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("url")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1]))
+        asyncio.run(main(**vars(parser.parse_args())))

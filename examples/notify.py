@@ -1,18 +1,18 @@
-"""Tell a web server, or a mailbox, of each block of an EVM chain.
+"""Each block of an EVM chain, for a web server or a mailbox that holds no socket.
 
     python examples/notify.py ws://127.0.0.1:8545 cursor.json https://example.com/hook
     python examples/notify.py ws://127.0.0.1:8545 cursor.json mailto:you@example.org
 
-Each block is delivered at least once, also over a restart: ``cursor.json`` says how far
-it has come. ``WEBHOOK_SECRET`` signs a webhook; ``SMTP_HOST``, ``SMTP_PORT`` and
+Each block is told at least once, also over a restart: ``cursor.json`` says how far it
+has come. ``WEBHOOK_SECRET`` signs a webhook; ``SMTP_HOST``, ``SMTP_PORT`` and
 ``SMTP_ENCRYPTION`` name a mail server. A mail has the blocks of five seconds.
 """
 
+import argparse
 import asyncio
 import contextlib
 import operator
 import os
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,8 +25,6 @@ from resilient_ws.feeds.jsonrpc import Client
 
 @attrs.frozen
 class Block:
-    """What is told of a block."""
-
     cursor: int  # relay() looks for it
     hash: str
 
@@ -51,16 +49,15 @@ async def deliver(blocks: AsyncIterator[Any], target: str, cursor: CursorFile) -
             await relay(blocks, hook, id_of=lambda one: one.hash, cursor_store=cursor)
 
 
-async def main(url: str, path: str, target: str) -> None:
+async def main(url: str, cursor_file: str, target: str) -> None:
     async def missed(after: int, through: int | None) -> AsyncIterator[Block]:
         last = through or int(await client.call("eth_blockNumber"), 16)
         for number in range(after + 1, last + 1):
-            block = await client.call("eth_getBlockByNumber", [hex(number), False])
-            yield parsed(block)
+            asked = client.call("eth_getBlockByNumber", [hex(number), False])
+            yield parsed(await asked)
 
-    cursor = CursorFile(path)
-    # Only reads are called, so that each may go out again after a drop.
-    async with Client(connect(url), repeatable=lambda _: True) as client:
+    cursor = CursorFile(cursor_file)
+    async with Client(connect(url), repeatable=lambda _: True) as client:  # it reads
         blocks = await client.subscribe(
             "eth_subscribe",
             ["newHeads"],
@@ -75,5 +72,8 @@ async def main(url: str, path: str, target: str) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("url", "cursor_file", "target"):
+        parser.add_argument(name)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(*sys.argv[1:]))
+        asyncio.run(main(**vars(parser.parse_args())))

@@ -1,16 +1,16 @@
 """A device that measures from the first moment, network or not.
 
-    python examples/sensor.py wss://collector.example.com/readings [READINGS]
+    python examples/sensor.py wss://collector.example.com/readings --readings 20
 
 It starts offline and keeps what it cannot send. When the network comes, the readings
 leave in the order in which they were taken, before any newer one.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
 import random
-import sys
 import time
 
 import resilient_ws
@@ -25,7 +25,7 @@ def measure(number: int) -> str:
     return json.dumps({"number": number, "at": time.time(), "celsius": celsius})
 
 
-async def main(url: str, readings: int = 20, every: float = 0.1) -> None:
+async def main(url: str, readings: int, every: float) -> None:
     async with resilient_ws.connect(url, wait_open=False, outbox=OUTBOX) as session:
         deliveries = []
         for number in range(1, readings + 1):
@@ -38,5 +38,9 @@ async def main(url: str, readings: int = 20, every: float = 0.1) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("url")
+    parser.add_argument("--readings", type=int, default=20)
+    parser.add_argument("--every", type=float, default=0.1, help="seconds")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+        asyncio.run(main(**vars(parser.parse_args())))

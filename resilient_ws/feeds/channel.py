@@ -74,6 +74,7 @@ class Channel:
 
     Raises:
         RuntimeError: The protocol logs in, and the session was entered before.
+        TypeError: ``session`` is a URL, or ``protocol`` a class.
     """
 
     def __init__(
@@ -88,6 +89,10 @@ class Channel:
         on_rotate: Callable[[Rotate], object] | None = None,
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
+        if isinstance(session, str):
+            raise TypeError("session is not a URL: Channel(connect(url), ...).")
+        if isinstance(protocol, type):
+            raise TypeError(f"protocol is not a class: {protocol.__name__}().")
         self._session = session
         self._protocol: Protocol = Everything() if protocol is None else protocol
         self._options = ChannelOptions(

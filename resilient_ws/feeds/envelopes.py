@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
+#: What cannot be the parameters of a request, although some are sequences.
+_VALUES: Final = (str, bytes, bytearray, int, float, type(None))
 #: Parts of a batch that are looked at; one with more is none of ours.
 MAX_PARTS: Final = 100_000
 
@@ -93,7 +95,14 @@ class Wire(Plain):
         return routes
 
     def request(self, id: int | None, method: str, params: Params) -> dict[str, Any]:
-        """Return a request, or without an id a notification."""
+        """Return a request, or without an id a notification.
+
+        Raises:
+            TypeError: ``params`` is one value, and not a list or mapping of them.
+        """
+        if isinstance(params, _VALUES):
+            kind = type(params).__name__
+            raise TypeError(f"params is a list or a mapping, not {kind}: [value].")
         request: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
         if params or not isinstance(params, Sequence):
             request["params"] = params

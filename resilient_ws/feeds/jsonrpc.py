@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.channel import Channel
 from resilient_ws.feeds.envelopes import Params, Wire, by_subscription
-from resilient_ws.feeds.json import dumps as default_dumps, loads as default_loads
+from resilient_ws.feeds.errors import SubscribeRefused
+from resilient_ws.feeds.json import (
+    dumps as default_dumps,
+    is_array,
+    is_object,
+    loads as default_loads,
+)
 from resilient_ws.feeds.source import Source
 
 
@@ -208,6 +214,7 @@ class Client:
         method: str,
         params: Params = ...,
         *,
+        key: Key | None = ...,
         unsubscribe: str | None = ...,
         parse: None = ...,
         cursor_of: Callable[[Any], Any] | None = ...,
@@ -226,6 +233,7 @@ class Client:
         method: str,
         params: Params = ...,
         *,
+        key: Key | None = ...,
         unsubscribe: str | None = ...,
         parse: Callable[[Any], T],
         cursor_of: Callable[[T], Any] | None = ...,
@@ -243,6 +251,7 @@ class Client:
         method: str,
         params: Params = (),
         *,
+        key: Key | None = None,
         unsubscribe: str | None = None,
         parse: Callable[[Any], Any] | None = None,
         cursor_of: Callable[[Any], Any] | None = None,
@@ -257,9 +266,12 @@ class Client:
         """Subscribe to what the server then sends as notifications.
 
         Args:
-            method: The method that subscribes; its result is the key of the items.
+            method: The method that subscribes.
             params: Its parameters.
-            unsubscribe: The method that ends it, called with the key.
+            key: The key under which ``item_of`` brings the items; ``None`` (default)
+                where the server chooses it, and tells it as the result of ``method``.
+            unsubscribe: The method that ends it, called with the key that the server
+                has chosen; or, if you gave it, with ``params``.
             parse: As in ``Source``, and so are the next five.
             cursor_of: The position of an item.
             follows: How an item stands to the one before it.
@@ -272,7 +284,8 @@ class Client:
 
         Raises:
             ResilientWSError: The session has ended.
-            SubscribeRefused: The server refused; ``__cause__`` is its ``RPCError``.
+            SubscribeRefused: The server refused, and ``__cause__`` is its
+                ``RPCError``; or its answer is no key.
 
         Cancellation:
             There is no subscription; the server is told where it had granted one.
@@ -283,11 +296,19 @@ class Client:
             request = self._wire.request(number, name, given)
             return await requests.ask(number, self._wire.encoded(request))
 
-        async def leave(requests: Requests, key: Key) -> Any:
-            return await ask(requests, unsubscribe or "", [key])
+        async def enter(requests: Requests) -> Any:
+            result = await ask(requests, method, params)
+            if key is None and (is_object(result) or is_array(result)):
+                text = f"The result of {method!r} is no key of items; pass key=."
+                raise SubscribeRefused(text)
+            return result if key is None else key
+
+        async def leave(requests: Requests, granted: Key) -> Any:
+            what = [granted] if key is None else params
+            return await ask(requests, unsubscribe or "", what)
 
         source: Source[Any, Any] = Source(
-            subscribe=lambda requests: ask(requests, method, params),
+            subscribe=enter,
             unsubscribe=None if unsubscribe is None else leave,
             parse=parse,
             cursor_of=cursor_of,

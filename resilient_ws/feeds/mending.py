@@ -217,7 +217,9 @@ class Mender(Generic[T, C]):
         item: Any = self._nearest()
         if item is _NOTHING or self._source.follows is None:
             # Through the newest: what is held and was fetched too is a repeat.
-            await self._fetch(backfill, None)
+            while await self._fetch(backfill, None):
+                if self._drop_repeats():
+                    return
             return
         while self._order.how(item) is JUMP:
             if not await self._fetch(backfill, self._order.position(item)):

@@ -11,12 +11,12 @@ import asyncio
 import itertools
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from resilient_ws.feeds.buffer import Buffer
-from resilient_ws.feeds.leg_holes import Sightings, left_of
+from resilient_ws.feeds.leg_holes import MAX_HOLES, Sightings, left_of
 from resilient_ws.feeds.source import Gap
 
 
@@ -67,8 +67,9 @@ class Merged(Generic[T]):
     """Several streams as one: an async iterator of items and gaps, with one consumer.
 
     Made by ``merge``. Items come in the order in which they come first. What one leg
-    missed and another brings later comes then, out of its place. Ending it
-    (``aclose``, ``async with``) ends the reading, not the streams.
+    missed and another brings later comes then, out of its place; so does a ``Gap``,
+    which waits until no leg can bring what is missing. Ending it (``aclose``, ``async
+    with``) ends the reading, not the streams.
 
     Attributes:
         legs: How each leg does, by its number: 0 for the first stream.
@@ -99,6 +100,8 @@ class Merged(Generic[T]):
         # How many legs are being opened, so that this is not the end.
         self._expected = 0
         self._failure: Exception | None = None
+        # The bounds of the holes that were told last, and the legs that had them.
+        self._told: dict[tuple[Any, Any], set[int]] = {}
 
     # The legs.
 
@@ -202,11 +205,25 @@ class Merged(Generic[T]):
             over = last or now - hole.at >= self._patience
             if over or None not in known:
                 for gap in left_of(hole.gap, [h for h in known if h]):
-                    self._out.put((gap, False))
+                    self._tell(number, gap)
             else:
                 self._waiting.append((number, hole, behind))
         if self._waiting:
             self._set_alarm()
+
+    def _tell(self, number: int, gap: Gap) -> None:
+        """Yield a hole of a leg, unless it was told as one of another."""
+        bounds = gap.first_missing, gap.until
+        if all(isinstance(bound, int) for bound in bounds):
+            legs = self._told.get(bounds)
+            # A leg that has it twice has two: the server began its count anew.
+            if legs is not None and number not in legs:
+                legs.add(number)
+                return
+            self._told[bounds] = {number}
+            if len(self._told) > MAX_HOLES:
+                del self._told[next(iter(self._told))]
+        self._out.put((gap, False))
 
     def _holes_of_others(
         self, number: int, hole: LegHole, behind: Hashable | None

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+#: What decoders make. None has an attribute ``cursor``, so nothing would ever be saved.
+_DECODED: Final = (dict, list, str, bytes, int, float)
+
+
 class CursorStore(Protocol):
     """Keeps the position of what was delivered last."""
 
@@ -84,10 +88,17 @@ class CursorFile:
 
 
 def cursor_of(item: Any) -> Any:
-    """Return the ``cursor`` of an item, or of the last of several that has one."""
+    """Return the ``cursor`` of an item, or of the last of several that has one.
+
+    Raises:
+        TypeError: The item is decoded JSON, which can have none.
+    """
     if is_batch(item):
         found = (cursor_of(one) for one in reversed(item))
         return next((cursor for cursor in found if cursor is not None), None)
+    if type(item) in _DECODED:
+        kind = type(item).__name__
+        raise TypeError(f"A {kind} has no cursor to be saved: give relay cursor_of=.")
     return getattr(item, "cursor", None)
 
 

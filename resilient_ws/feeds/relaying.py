@@ -63,6 +63,8 @@ async def relay(
         FeedError: The feed ended with an error.
         SecurityError: The sink may not go where it should.
         SinkGone: The sink takes nothing any more.
+        TypeError: There is a ``cursor_store``, and an item of JSON, but no
+            ``cursor_of``.
         Undeliverable: An item cannot be delivered, and there is no dead letter.
         ValueError: ``concurrency`` is less than 1.
 

@@ -313,8 +313,11 @@ def _told(found: re.Match[str]) -> str:
     return f"http{found[1]}{path}"
 
 
-def _keys(secret: str | Iterable[str]) -> tuple[bytes, ...]:
-    keys = tuple(map(_key, (secret,) if isinstance(secret, str) else secret))
+def _keys(secret: str | Iterable[str] | None) -> tuple[bytes, ...]:
+    if isinstance(secret, str):
+        return (_key(secret),)
+    # None: it came from an environment where it is not set.
+    keys = () if secret is None else tuple(map(_key, secret))
     if not keys:
         raise ValueError("secret must not be empty.")
     return keys

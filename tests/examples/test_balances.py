@@ -43,3 +43,12 @@ async def test_blocks_mined_during_a_drop_are_told_in_order(anvil: Anvil) -> Non
         ]
         assert told == list(range(1, 10))
         assert bot.all_of("missing") == []
+
+
+async def test_a_balance_that_the_node_refuses_ends_nothing(anvil: Anvil) -> None:
+    async with Program("balances.py", anvil.url, "0x12") as bot:
+        await bot.said("subscribed")
+        await call(anvil, "anvil_mine", hex(2))
+        assert (await bot.said("block 1")).startswith("block 1: unknown, ")
+        await bot.said("block 2: unknown")
+        assert await bot.interrupted() == 0

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiosmtpd.smtp import SMTP
 from standardwebhooks import Webhook as Verifier
 from websockets.asyncio.server import ServerConnection, serve
 
 from resilient_ws import connect
-from resilient_ws.feeds import Channel, Source
+from resilient_ws.feeds import BookSource, Channel, Gap, Source, protocols
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import FaultProxy, Refuse, Reset, ScriptedServer
 from tests.examples.test_new_heads import call
+from tests.examples.workspace import APP_TOKEN, BOT_TOKEN, Workspace
 from tests.record import until
 from tests.servers.process import HOST, ROOT
 
@@ -53,6 +54,7 @@ class Numbered:
         self.ticks: list[dict[str, int]] = []
         self.live: set[ServerConnection] = set()
         self.proxy: FaultProxy
+        self.port: int
 
     async def tick(self) -> None:
         self.ticks.append({"seq": len(self.ticks) + 1})
@@ -78,7 +80,7 @@ async def numbered() -> AsyncIterator[Numbered]:
     async with serve(server.serve, HOST, 0) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
         async with FaultProxy(HOST, port) as proxy:
-            server.proxy = proxy
+            server.proxy, server.port = proxy, port
             yield server
 
 
@@ -217,15 +219,11 @@ async def test_ticks_go_onward_to_a_webhook(numbered: Numbered, tmp_path: Path) 
     names = examples()
     letters: list[Any] = []
 
-    @attrs.frozen
-    class Holder:
-        channel: Channel
-
     async with Channel(connect(proxy.url()), names["Numbered"]()) as channel:
         source: Source[Any, int] = names["ticks"]()
         path = tmp_path / "cursor.json"
         running = asyncio.create_task(
-            names["onward"](Holder(channel), source, url, SECRET, path, letters)
+            names["onward"](channel, source, url, SECRET, path, letters)
         )
         await until(lambda: numbered.live)
         for _ in range(3):
@@ -262,17 +260,211 @@ async def test_ticks_go_onward_by_mail() -> None:
     assert "Subject: 2 ticks" in texts[0]
 
 
-def test_the_bot_has_fifteen_lines() -> None:
+async def test_a_subscription_whose_key_the_client_names() -> None:
+    """As Deribit has it."""
+    got: list[Any] = []
+
+    async def market(connection: ServerConnection) -> None:
+        request = json.loads(await connection.recv())
+        assert request["method"] == "public/subscribe"
+        (channel,) = request["params"]["channels"]
+        answer = {"jsonrpc": "2.0", "id": request["id"], "result": [channel]}
+        await connection.send(json.dumps(answer))
+        for name, price in (("another", 1), (channel, 2)):
+            params = {"channel": name, "data": {"price": price}}
+            told = {"jsonrpc": "2.0", "method": "subscription", "params": params}
+            await connection.send(json.dumps(told))
+        await connection.wait_closed()
+
+    async with serve(market, HOST, 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        following = asyncio.create_task(
+            examples()["prices"](f"ws://{HOST}:{port}", got.append)
+        )
+        await until(lambda: got)
+        following.cancel()
+        await asyncio.wait({following})
+    assert got == [{"price": 2}]
+
+
+class Room:
+    """A chat: ids grow by steps, and its history has pages of two messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.joined: set[web.WebSocketResponse] = set()
+        self.pages = 0
+
+    async def say(self) -> None:
+        number = len(self.messages)
+        said = {"op": "message", "room": "hall", "id": 10 + number**2}
+        self.messages.append(said)
+        for socket in tuple(self.joined):
+            await socket.send_json(said)
+
+    async def stream(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        try:
+            async for message in socket:
+                asked = message.json()
+                assert asked["op"] == "join"
+                await socket.send_json({"op": "joined", "room": asked["room"]})
+                self.joined.add(socket)
+        finally:
+            self.joined.discard(socket)
+        return socket
+
+    async def history(self, request: web.Request) -> web.Response:
+        self.pages += 1
+        after = int(request.query["after"])
+        return web.json_response([m for m in self.messages if m["id"] > after][:2])
+
+
+async def test_a_chat_is_filled_from_its_history() -> None:
+    room, names = Room(), examples()
+    got: list[int] = []
+    application = web.Application()
+    application.router.add_get("/chat", room.stream)
+    application.router.add_get("/history", room.history)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0).start()
+    port = runner.addresses[0][1]
+
+    async def follow(url: str) -> None:
+        async with (
+            ClientSession(raise_for_status=True) as http,
+            Channel(connect(url), names["Chat"]()) as channel,
+        ):
+            where = f"http://{HOST}:{port}/history"
+            source = names["messages"](http, where, "hall")
+            async for message in await channel.subscribe(source):
+                assert not isinstance(message, Gap)
+                got.append(message["id"])
+
+    async with FaultProxy(HOST, port) as proxy:
+        following = asyncio.create_task(follow(proxy.url("/chat")))
+        await until(lambda: room.joined)
+        await room.say()
+        await until(lambda: got)
+        await drop(proxy)
+        await until(lambda: not room.joined)
+        for _ in range(7):
+            await room.say()
+        proxy.heal()
+        await until(lambda: len(got) == 8)
+        await room.say()
+        await until(lambda: len(got) == 9)
+        following.cancel()
+        await asyncio.wait({following})
+    await runner.cleanup()
+    assert got == [message["id"] for message in room.messages]
+    assert room.pages >= 4
+
+
+async def test_the_slack_bot_answers_over_a_cut(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bot = examples()["slack_bot"]
+    async with Workspace() as slack, FaultProxy(HOST, slack.port) as proxy:
+        slack.link_port = proxy.port
+        async with ClientSession() as http:
+            running = asyncio.create_task(bot(http, slack.api, APP_TOKEN, BOT_TOKEN))
+            await slack.linked(1)
+            await slack.complain()
+            await slack.mention()
+            await slack.answered(1)
+            proxy.apply(Reset())
+            await slack.linked(2)
+            await slack.mention()
+            await slack.answered(2)
+            running.cancel()
+            await asyncio.wait({running})
+    assert [post["thread_ts"] for post in slack.posted] == ["1.000100", "2.000100"]
+    assert capsys.readouterr().out.startswith("mentions may be missing: ")
+
+
+def test_the_slack_bot_has_less_lines_than_one_by_hand() -> None:
+    (bot,) = (block for block in BLOCKS if "async def slack_bot" in block)
+    assert sum(bool(line.strip()) for line in bot.splitlines()) < 35
+
+
+async def test_connections_overlap_without_a_gap() -> None:
+    got: list[Any] = []
+    async with Workspace() as slack:
+
+        async def url(_: object) -> str:
+            return slack.ticket()
+
+        running = asyncio.create_task(examples()["without_a_pause"](url, got.append))
+        await slack.linked(1)
+        await slack.mention()
+        await slack.disconnect("refresh_requested")
+        await slack.linked(2)
+        await slack.mention(0)
+        await slack.mention(1)
+        await until(lambda: len(got) == 3)
+        await until(lambda: slack.links[0].gone, within=15)
+        running.cancel()
+        await asyncio.wait({running})
+    assert sorted(one["payload"]["event_id"] for one in got) == ["Ev1", "Ev2", "Ev3"]
+
+
+async def test_hot_standby_has_no_hole_while_one_leg_stands(
+    numbered: Numbered,
+) -> None:
+    got: list[int] = []
+    standby = examples()["hot_standby"]
+    other = FaultProxy(HOST, numbered.port)
+    async with other, asyncio.timeout(60):
+        proxies = numbered.proxy, other
+        urls = [proxy.url() for proxy in proxies]
+        running = asyncio.create_task(
+            standby(urls, lambda tick: got.append(tick["seq"]))
+        )
+        await until(lambda: len(numbered.live) == 2)
+        for turn in range(4):
+            await numbered.tick()
+            await drop(proxies[turn % 2])
+            await until(lambda: len(numbered.live) == 1)
+            await numbered.tick()
+            proxies[turn % 2].heal()
+            await until(lambda: len(numbered.live) == 2, within=20)
+        await until(lambda: len(got) == 8)
+        running.cancel()
+        await asyncio.wait({running})
+    assert sorted(got) == [*range(1, 9)]
+
+
+def test_the_bot_has_twenty_lines() -> None:
     bot = BLOCKS[0][BLOCKS[0].index("async def bot") :]
-    assert sum(bool(line.strip()) for line in bot.splitlines()) <= 17
+    assert sum(bool(line.strip()) for line in bot.splitlines()) <= 20
+
+
+def told_in_the_table(of: str) -> set[str]:
+    table = PAGE[PAGE.index(f"| `{of}` |") :]
+    return set(re.findall(r"`(\w+)`", table[: table.index("\n\n")]))
 
 
 def test_every_field_of_a_source_is_told() -> None:
-    table = PAGE[PAGE.index("| `Source` |") :]
-    told = set(re.findall(r"`(\w+)`", table[: table.index("\n\n")]))
     fields = {field.name for field in attrs.fields(Source)}
     # parse, window and name explain themselves in its docstring.
-    assert fields - told == {"parse", "window", "name"}
+    assert fields - told_in_the_table("Source") == {"parse", "window", "name"}
+
+
+def test_every_field_of_a_book_source_is_told() -> None:
+    fields = {field.name for field in attrs.fields(BookSource)}
+    assert fields - told_in_the_table("BookSource") == set()
+
+
+def test_every_protocol_is_told_with_a_stream_that_it_has() -> None:
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| `\w+\.(\w+)\(", PAGE, re.MULTILINE)
+    known = {name: getattr(protocols, name) for name in protocols.__all__}
+    assert {name for name, one in known.items() if hasattr(one, "route")} == set(
+        dict(rows)
+    )
+    assert [row for row in rows if not callable(getattr(known[row[0]], row[1]))] == []
 
 
 def test_every_link_leads_somewhere() -> None:

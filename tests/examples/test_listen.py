@@ -47,7 +47,9 @@ async def test_the_owner_hears_with_what_words_the_server_ended_the_link(
 async def test_the_owner_hears_of_a_feed_that_fell_silent(
     any_server: ServerProcess,
 ) -> None:
-    async with Program("listen.py", f"{any_server.url}/feed?n=3", "0.5") as bot:
+    async with Program(
+        "listen.py", f"{any_server.url}/feed?n=3", "--idle-timeout", "0.5"
+    ) as bot:
         await bot.said("3")
         assert await bot.said("timed out") == "timed out: idle after 0.5 s"
         await bot.said("dropped after")

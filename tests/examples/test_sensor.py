@@ -15,7 +15,7 @@ pytestmark = pytest.mark.wire
 
 async def test_readings_taken_without_a_network_arrive_in_order() -> None:
     server = serve_websockets()
-    async with Program("sensor.py", f"{server.url}/sink", "20") as sensor:
+    async with Program("sensor.py", f"{server.url}/sink", "--readings", "20") as sensor:
         for number in range(1, 6):
             said = await sensor.said(f"reading {number}:")
             assert said == f"reading {number}: queued"

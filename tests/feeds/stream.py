@@ -41,7 +41,7 @@ ANSWERS = (
     "hangs",  # until the connection ends
 )
 #: After these something is missing for good.
-BAD = {"part", "nothing", "error", "broken", "spoilt", "out of order", "hangs"}
+BAD = {"nothing", "error", "broken", "spoilt", "out of order", "hangs"}
 FAILURES = {
     "error": RPCError(-32005, "limit"),
     "lost": CallLost("lost", maybe_executed=True),
@@ -49,7 +49,7 @@ FAILURES = {
     "broken": ZeroDivisionError(),
 }
 #: These keep something back, as if it did not exist.
-LIES = {"part", "nothing", "out of order"}
+LIES = {"nothing", "out of order"}
 
 
 @attrs.frozen

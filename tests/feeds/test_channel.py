@@ -305,6 +305,15 @@ async def test_a_session_of_the_user_is_left_open() -> None:
     assert session.state is State.OPEN
 
 
+async def test_a_mistake_in_its_arguments_names_the_remedy() -> None:
+    mistaken: Any = "ws://127.0.0.1"
+    with pytest.raises(TypeError, match=r"Channel\(connect\(url\)"):
+        Channel(mistaken)
+    mistaken = Plain
+    with pytest.raises(TypeError, match=r"Plain\(\)"):
+        Channel(resilient_ws.connect("ws://127.0.0.1"), mistaken)
+
+
 async def test_a_protocol_that_logs_in_wants_a_session_that_was_not_entered() -> None:
     session = ScriptedSession()
     await session.__aenter__()

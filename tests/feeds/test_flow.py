@@ -90,7 +90,36 @@ async def test_a_quiet_stream_is_asked_without_waiting_for_an_item() -> None:
     stream.newest = 3
     stream.flow.resume()
     await stream.settle()
-    assert (stream.taken, stream.fetches) == ([2, 3], [(1, None)])
+    # An answer in parts cannot be told from a whole one: it is asked for the rest.
+    assert (stream.taken, stream.fetches) == ([2, 3], [(1, None), (3, None)])
+
+
+@pytest.mark.parametrize("follows", [True, False])
+async def test_a_history_in_pages_is_read_to_its_end(follows: bool) -> None:
+    """A page tells nothing of those behind it, and where no item tells either."""
+    stream = Stream(Shape(size=10, follows=follows, identity=True))
+    await live(stream, 1)
+    stream.flow.suspend()
+    stream.newest = 5
+    stream.flow.resume()
+    stream.answers.extend(["part"] * 3)
+    await stream.settle()
+    assert stream.taken == [2, 3, 4, 5]
+    assert stream.fetches == [(after, None) for after in (1, 2, 3, 4, 5)]
+
+
+async def test_pages_are_read_until_they_reach_what_came_live() -> None:
+    stream = Stream(Shape(size=10, follows=False, identity=True))
+    await live(stream, 1)
+    stream.flow.suspend()
+    stream.newest = 3
+    stream.flow.resume()
+    stream.answers.extend(["part"] * 3)
+    stream.send()
+    stream.send()
+    await stream.settle()
+    assert stream.taken == [2, 3, 4, 5]
+    assert stream.fetches == [(1, None), (2, None), (3, None)]
 
 
 async def test_nothing_is_fetched_where_the_next_item_follows() -> None:
@@ -117,7 +146,7 @@ async def test_a_second_drop_cancels_the_fetch_and_the_next_goes_on_from_there()
     stream.flow.resume()
     await stream.settle()
     assert stream.taken == [2, 3, 4, 5, 6, 7, 8]
-    assert stream.fetches == [(1, None), (2, None)]
+    assert stream.fetches == [(1, None), (2, None), (8, None)]
 
 
 async def test_a_jump_on_a_living_subscription_is_filled() -> None:

@@ -178,6 +178,15 @@ async def test_a_method_that_may_be_repeated_goes_out_again() -> None:
         assert sent == ["read", "write", "read", "read"]
 
 
+@pytest.mark.parametrize("value", ["0x1", b"1", 1, None])
+async def test_one_value_is_not_a_list_of_parameters(desk: Desk, value: Any) -> None:
+    with pytest.raises(TypeError, match="list or a mapping"):
+        await desk.client.call("m", value)
+    with pytest.raises(TypeError, match="list or a mapping"):
+        await desk.client.notify("m", value)
+    assert desk.replies() == []
+
+
 async def test_what_cannot_be_encoded_is_raised_and_nothing_is_sent(desk: Desk) -> None:
     with pytest.raises(TypeError):
         await desk.client.call("x", [object()])
@@ -300,8 +309,42 @@ async def test_it_is_refused_with_the_error_of_the_server(desk: Desk) -> None:
 
 async def test_a_key_that_cannot_be_one_is_a_refusal(desk: Desk) -> None:
     for key in ([1], {"a": 1}):
-        with pytest.raises(SubscribeRefused):
+        with pytest.raises(SubscribeRefused, match="pass key="):
             await subscribed(desk, key)
+
+
+async def test_where_the_client_names_the_key_the_answer_may_be_anything() -> None:
+    """As Deribit has it: ``{"channels": [...]}``, and ``params.channel`` in the items."""
+
+    def item_of(method: str, params: Any) -> tuple[Any, Any]:
+        return (method, params["channel"]), params["data"]
+
+    def told(channel: str, data: int) -> dict[str, Any]:
+        params = {"channel": channel, "data": data}
+        return {"jsonrpc": "2.0", "method": "subscription", "params": params}
+
+    wish = {"channels": ["price.btc"]}
+    async with Desk(item_of=item_of) as desk:
+        task: asyncio.Task[Subscription[Any]] = asyncio.create_task(
+            desk.client.subscribe(
+                "subscribe",
+                wish,
+                key=("subscription", "price.btc"),
+                unsubscribe="unsubscribe",
+            )
+        )
+        await turns()
+        desk.session.receive(told("price.btc", 1))
+        desk.answer(1, ["price.btc"])
+        sub = await task
+        desk.session.receive(told("price.eth", 2), told("price.btc", 3))
+        assert [await anext(sub), await anext(sub)] == [1, 3]
+        leaving = asyncio.create_task(sub.aclose())
+        await turns()
+        last = desk.replies()[-1]
+        assert (last["method"], last["params"]) == ("unsubscribe", wish)
+        desk.answer(1, ["price.btc"])
+        await leaving
 
 
 async def test_notifications_before_the_answer_are_held(desk: Desk) -> None:

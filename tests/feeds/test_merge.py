@@ -64,9 +64,28 @@ async def test_a_hole_that_another_leg_covers_is_not_told(lag: float) -> None:
 async def test_a_hole_of_all_legs_is_told_with_what_all_miss() -> None:
     async with merged(leg(1, gap(2, 5), 6), leg(0.1, 1, 2, gap(3, 4), 5, 6)) as both:
         found = bounds([item async for item in both])
-    # Once for each leg that has it, with the same bounds.
-    assert [item for item in found if isinstance(item, tuple)] == [(3, 4), (3, 4)]
+    # Once, although each leg has it.
+    assert [item for item in found if isinstance(item, tuple)] == [(3, 4)]
     assert {item for item in found if isinstance(item, int)} == {1, 2, 5, 6}
+
+
+async def test_of_holes_that_were_told_only_the_newest_are_remembered() -> None:
+    steps: list[Step] = []
+    for n in range(0, 3 * MAX_HOLES, 2):
+        steps += [n, gap(n + 1, n + 1)]
+    async with merged(leg(*steps, 9999), leg(*steps, 9999)) as both:
+        found = bounds([item async for item in both])
+        assert len(both._told) <= MAX_HOLES
+    holes = [item for item in found if isinstance(item, tuple)]
+    assert set(holes) == {(n + 1, n + 1) for n in range(0, 3 * MAX_HOLES, 2)}
+
+
+async def test_a_leg_that_has_a_hole_twice_has_two() -> None:
+    """The server began its count anew."""
+    steps = (1, gap(2, 2), 3, 101, gap(2, 2), 103)
+    async with merged(leg(*steps), leg(0.1, *steps)) as both:
+        found = bounds([item async for item in both])
+    assert [item for item in found if isinstance(item, tuple)] == [(2, 2), (2, 2)]
 
 
 async def test_holes_that_do_not_meet_are_not_told() -> None:

@@ -250,6 +250,15 @@ async def test_a_gap_has_no_cursor_and_a_tuple_that_of_its_last_item() -> None:
     assert store.saved == [1, 3]
 
 
+@pytest.mark.parametrize("item", [{"cursor": 1}, "1", 1, ({"cursor": 1},)])
+async def test_a_cursor_that_could_never_be_saved_is_missed_at_once(item: Any) -> None:
+    receiver, store = Receiver(), Store()
+    with pytest.raises(TypeError, match="cursor_of="):
+        await relay(feed([item]), receiver, cursor_store=store)
+    assert (receiver.taken, store.saved) == ([], [])
+    await relay(feed([item]), receiver)
+
+
 async def test_a_dead_letter_lets_the_cursor_pass_and_its_failure_does_not() -> None:
     async def bury(letter: DeadLetter) -> None:
         if letter.item.cursor == 2:

@@ -354,7 +354,7 @@ async def test_an_id_that_would_change_the_signed_content_is_refused(
 
 @pytest.mark.parametrize(
     "secret",
-    ["", "whsec_", "whsec_????", "whsec_" + "A" * 28, "whsec_" + "A" * 120, []],
+    ["", "whsec_", "whsec_????", "whsec_" + "A" * 28, "whsec_" + "A" * 120, [], None],
 )
 def test_a_secret_that_is_none_is_not_shown(secret: Any) -> None:
     with pytest.raises(ValueError, match="secret must") as caught:
