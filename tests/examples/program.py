@@ -70,7 +70,7 @@ class Program:
             pytest.fail(f"no {count} x {beginning!r} in {within} s: {self.lines}")
         return self.all_of(beginning)[count - 1]
 
-    async def ended(self, *, within: float = 10.0) -> int:
+    async def ended(self, *, within: float = 60.0) -> int:
         """Wait for its end; return the exit code."""
         try:
             async with asyncio.timeout(within):
