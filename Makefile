@@ -16,6 +16,7 @@
 #   make security  thousands of sessions with a hostile server, into docs/security.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
+#   make feeds    calls, drops, slow consumers and floods, into docs/feeds-endurance.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
 #   make clean    removes what was installed and built
 
@@ -50,8 +51,8 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	bench bench-feeds bench-outbox conformance conformance-server crash fuzz instructions \
-	interleavings linear pongs reliability security sequences soak
+	bench bench-feeds bench-outbox conformance conformance-server crash feeds fuzz \
+	instructions interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
 
@@ -128,6 +129,10 @@ security: $(VENV)/.tests
 soak: $(VENV)/.tests servers
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
 		--json .cache/soak.json $(ARGS)
+
+# Ten minutes; ARGS=calls (or returns, slow, floods) makes one section anew.
+feeds: $(VENV)/.tests
+	$(BIN)/python -m tests.feeds.endurance --write docs/feeds-endurance.md $(ARGS)
 
 # docs/sequences.md is of MINUTES=5.
 sequences: $(VENV)/.tests

@@ -132,6 +132,7 @@ def run(rounds: int, scale: float) -> dict[str, Any]:
         "seconds": time.time() - began,
         "load": [*loads, os.getloadavg()[0]],
         "rounds": rounds,
+        "scale": scale,
         "sizes": {kind: len(notification(kind, 100_000)) for kind in KINDS},
         "rate": RATE,
         "throughput": throughput,

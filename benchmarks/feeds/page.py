@@ -30,9 +30,14 @@ median of those within a round.
 buffer, and a look at the number of each item, so that a hole is filled or told. *Bare
 session* decodes each message and looks at nothing. *By hand* is what a program has
 that does it over aiohttp: calls by their ids, keys, a bounded queue, the numbers; it
-does not reconnect, and fills nothing. web3.py makes bytes of each hash, and an object
+does not reconnect, and fills nothing; with `json`, as most such programs are, and with
+msgspec. web3.py makes bytes of each hash, and an object
 of each log. python-socketio has a protocol and a server of its own, and starts a task
 for each event; its items are as long.
+
+Fair to all: no compression, the same bytes from the same server, one loop that takes
+the items, garbage collected before each run. web3.py and python-socketio get fewer
+items, because they take longer for each.
 """
 
 
@@ -41,11 +46,12 @@ def page(result: dict[str, Any]) -> str:
     versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
     load = ", ".join(f"{one:.1f}" for one in result["load"])
     written = (
-        f"Written by `make bench-feeds` in {result['seconds']:.0f} s, in "
-        f"{result['rounds']} rounds: Python {platform.python_version()}, "
+        f"Written by `make bench-feeds ARGS='--rounds {result['rounds']} --scale "
+        f"{result['scale']:g}'` in {result['seconds']:.0f} s: Python "
+        f"{platform.python_version()}, "
         f"{os.cpu_count()} cores; {', '.join(versions)}. The load average of the "
         f"machine was {load} before it and after each section; above 2 it had other "
-        "work than this, and the figures spread.\n"
+        "work than this, and the figures spread: times and delays most, CPU least.\n"
     )
     parts = ["# Speed of feeds\n", written, *verdicts(result), "## How\n", HOW]
     for kind, taken in result["throughput"].items():

@@ -36,7 +36,16 @@ Outcome: TypeAlias = tuple[Any, Exception | None]
 class Call:
     """One message with one request, or several, and what is known of their answers."""
 
-    __slots__ = ("_ids", "again", "delivery", "done", "link", "outcomes", "repeat")
+    __slots__ = (
+        "_ids",
+        "again",
+        "delivery",
+        "done",
+        "link",
+        "outcomes",
+        "repeat",
+        "sending",
+    )
 
     def __init__(self, ids: Sequence[Id], *, repeat: bool) -> None:
         self._ids = ids
@@ -48,6 +57,8 @@ class Call:
         self.outcomes: dict[Id, Outcome] = {}
         #: Completes with all answers, or with the end of the connection.
         self.done: asyncio.Future[None] | None = None
+        #: Ends the wait for room in the outbox, while the message waits for it.
+        self.sending: asyncio.Timeout | None = None
 
     @property
     def maybe_executed(self) -> bool:
@@ -81,6 +92,9 @@ class Call:
         """Let the caller look."""
         if self.done is not None and not self.done.done():
             self.done.set_result(None)
+            if self.sending is not None:
+                # The session lets those who wait go one after another.
+                self.sending.reschedule(asyncio.get_running_loop().time())
 
 
 class Calls:
@@ -162,8 +176,11 @@ class Calls:
         call.link = link or await self._links.current()
         call.done = asyncio.get_running_loop().create_future()
         wire = message(call.again) if callable(message) else message
-        call.delivery = await call.link.send(wire)
-        if not call.delivery.state.lost:
+        delivery = await self._send(wire, call, call.link)
+        if delivery is None:
+            return
+        call.delivery = delivery
+        if not delivery.state.lost:
             if not call.complete:
                 await call.done
         elif link is None:
@@ -172,6 +189,19 @@ class Calls:
             await gone.wait()
         else:
             call.fail(_lost(call, _ENDED))
+
+    async def _send(self, message: Message, call: Call, link: Link) -> Delivery | None:
+        """Send a call, unless it is woken before there is room for it."""
+        sending = call.sending = asyncio.timeout(None)
+        try:
+            async with sending:
+                return await link.send(message)
+        except TimeoutError:
+            if not sending.expired():
+                raise
+            return None
+        finally:
+            call.sending = None
 
     # What the pump tells.
 

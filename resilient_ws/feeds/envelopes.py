@@ -63,6 +63,7 @@ class Wire(Plain):
         self._loads = loads
         self._dumps = dumps
         self._item_of = item_of
+        self._by_subscription = item_of is by_subscription
         self.methods: Final = Methods()
         self._callable = self.methods.functions
         # One for all messages, for whoever routes an item is done with it then. To
@@ -71,16 +72,27 @@ class Wire(Plain):
 
     def route(self, message: Message) -> Route | Sequence[Route]:
         """Tell where a message, or each part of a batch, belongs."""
-        data = self._loads(message)
-        # By far the most messages of a feed are items.
-        if is_object(data) and "method" in data and "id" not in data:
-            method = data["method"]
+        members: Any = self._loads(message)
+        data: object = members
+        # By far the most messages of a feed are items. So ``_part`` and
+        # ``by_subscription`` stand here once more, without their calls: measured, that
+        # is a tenth of the way to the consumer.
+        if type(data) is dict and "method" in members and "id" not in members:
+            method = members["method"]
             if type(method) is str and method not in self._callable:
-                item = self._item
-                item.key, item.value = self._item_of(method, data.get("params"))
+                item, named = self._item, members.get("params")
+                params: object = named
+                by_key = type(params) is dict and self._by_subscription
+                if by_key and "subscription" in named:
+                    item.key = named["subscription"]
+                    item.value = named.get("result")
+                else:
+                    item.key, item.value = self._item_of(method, named)
                 return item
-        if not is_array(data):
-            return self._part(data)
+        return self._batch(members) if is_array(members) else self._part(members)
+
+    def _batch(self, data: list[Any]) -> Route | Sequence[Route]:
+        """Tell where each part of a batch belongs."""
         if not 0 < len(data) <= MAX_PARTS:
             return Ignore(odd=f"a batch of {len(data)}")
         routes: list[Route] = []

@@ -181,9 +181,15 @@ class Mender(Generic[T, C]):
         if item is _NOTHING:
             if certain or not self._order.gapped:
                 self._order.emit_gap(because)
-        elif certain or self._source.follows is None or self._order.how(item) is JUMP:
+        elif certain or self._is_missed(item):
             self._order.emit_behind_gap(item, because)
             del self._held[1]
+
+    def _is_missed(self, item: T) -> bool:
+        """Whether something may be missing between the last item and one behind it."""
+        if self._order.cursor is None and not self._order.gapped:
+            return True  # nothing came before it that could tell
+        return self._source.follows is None or self._order.how(item) is JUMP
 
     # Fetching.
 

@@ -7,7 +7,7 @@ or for a gap and the item behind it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from resilient_ws.feeds.errors import StreamReset
 from resilient_ws.feeds.holes import (
@@ -18,10 +18,12 @@ from resilient_ws.feeds.holes import (
     was_reset,
 )
 from resilient_ws.feeds.identities import Identities
-from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET, Gap
+from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET, Consecutive, Gap
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.errors import FeedError
     from resilient_ws.feeds.source import Continuity, Source
@@ -54,6 +56,7 @@ class Order(Generic[T, C]):
         "_follows",
         "_has_history",
         "_name",
+        "_number_of",
         "_reset",
         "cursor",
         "gapped",
@@ -73,12 +76,18 @@ class Order(Generic[T, C]):
         self._buffer = buffer
         self._cursor_of = source.cursor_of
         self._first_of = source.first_of or source.cursor_of
-        self._follows = source.follows
+        self._follows = follows = source.follows
+        # Where one number is both, it is looked for once.
+        self._number_of: Callable[[T], Any] | None = None
+        if isinstance(follows, Consecutive):
+            counted = cast("Consecutive[T]", follows)
+            if counted.number_of is source.cursor_of:
+                self._number_of = source.cursor_of
         self._has_history = source.backfill is not None
         identity = source.identity
         #: The identities of what was emitted or left.
         self.seen = None if identity is None else Identities(identity, source.window)
-        self.cursor = cursor
+        self.cursor: C | None = cursor
         self.gapped = False
         # Whether the gap that was last emitted says that the count began anew.
         self._reset = False
@@ -100,14 +109,24 @@ class Order(Generic[T, C]):
 
         As ``how`` and ``emit``, in one call for each item of a feed.
         """
-        if self.seen is not None and self.seen.has(item):
+        seen = self.seen
+        if seen is not None and seen.has(item):
             return False
-        if self._follows is not None and self._follows(self.cursor, item) is not NEXT:
-            return False
-        if self._cursor_of is not None:
-            self.cursor = self._cursor_of(item)
-        if self.seen is not None:
-            self.seen.add(item)
+        if self._number_of is not None:
+            cursor: Any = self._number_of(item)
+            number: object = cursor
+            last: Any = self.cursor
+            if type(number) is not int or (last is not None and cursor != last + 1):
+                return False
+            self.cursor = cursor
+        else:
+            follows = self._follows
+            if follows is not None and follows(self.cursor, item) is not NEXT:
+                return False
+            if self._cursor_of is not None:
+                self.cursor = self._cursor_of(item)
+        if seen is not None:
+            seen.add(item)
         self.gapped = False
         self._buffer.put(item)
         return True

@@ -93,6 +93,11 @@ class Registry:
         if not self._expected and self._clock() > self._new:
             self._forget()
 
+    def answered(self) -> None:
+        """Take note of an answer: it may grant a subscription, whose items are next."""
+        if self._expected:
+            self._turns.due = True
+
     def hold(self, key: Key, value: Any) -> bool:
         """Keep an item whose key is not known, if it may become known soon."""
         self._expire()

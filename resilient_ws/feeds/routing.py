@@ -146,7 +146,9 @@ class Router:
     def _reply(self, reply: Reply) -> None:
         if reply.odd is not None:
             self._oddities.count("malformed", reply.odd)
-        if not self._calls.answered(reply.id, reply.value, reply.error):
+        if self._calls.answered(reply.id, reply.value, reply.error):
+            self._registry.answered()
+        else:
             self._oddities.count("unexpected", "an answer that nobody waits for")
 
     def _item(self, item: Item) -> None:

@@ -149,16 +149,25 @@ def consecutive(number_of: Callable[[T], int]) -> Callable[[int | None, T], Cont
 
     A number below the last one is a repeat, not a new count.
     """
+    return Consecutive(number_of)
 
-    def follows(last: int | None, item: T) -> Continuity:
-        number = number_of(item)
+
+class Consecutive(Generic[T]):
+    """A ``follows`` for numbered items; it can be asked how it finds their numbers."""
+
+    __slots__ = ("number_of",)
+
+    def __init__(self, number_of: Callable[[T], int]) -> None:
+        self.number_of = number_of
+
+    def __call__(self, last: int | None, item: T) -> Continuity:
+        """Tell how an item stands to the last number."""
+        number = self.number_of(item)
         if type(number) is not int:
             raise TypeError(_NO_NUMBER)
         if last is None or number == last + 1:
             return NEXT
         return REPEAT if number <= last else JUMP
-
-    return follows
 
 
 def linked(

@@ -52,6 +52,27 @@ def lost(outcome: tuple[Any, Exception | None]) -> CallLost:
     return outcome[1]
 
 
+async def test_a_drop_fails_a_call_that_waits_for_room_at_once() -> None:
+    """Not when its turn has come: a session lets those who wait go one after another."""
+    desk = Desk()
+    desk.session.room.clear()
+    once, again = desk.start(1), desk.start(2, repeat=True)
+    await turns()
+    assert desk.session.sent == []
+    link = desk.links.ended()
+    assert link is not None
+    desk.calls.lost(link)
+    await turns()
+    assert not lost(once.result()[0]).maybe_executed
+    assert not again.done()
+    desk.session.drop()
+    desk.open()
+    await turns()
+    assert desk.session.sent == [(2, "ask (2,)")]
+    assert desk.calls.answered(2, "done", None)
+    assert await again == [("done", None)]
+
+
 async def test_an_answer_ends_a_call() -> None:
     desk = Desk()
     task = desk.start(1)

@@ -92,8 +92,9 @@ class ChannelMachine(RuleBasedStateMachine):
         self.made: list[Call] = []
         self.held: list[Held] = []
         self.newest: dict[str, int] = {}
-        #: The keys that the server has granted on its connection.
-        self.keys: dict[str, str] = {}
+        #: The keys that the server has granted on its connection: more than one for a
+        #: topic, where it answers a request after the client had asked again.
+        self.keys: dict[str, dict[str, None]] = {}
         self.seen = 0
         self.closing: list[asyncio.Task[None]] = []
         self.pending: dict[int, dict[str, Any]] = {}
@@ -239,7 +240,8 @@ class ChannelMachine(RuleBasedStateMachine):
             return
         result: Any = params[0]
         if method == "sub":
-            result = self.keys[params[0]] = f"{request['epoch']}/{number}"
+            result = f"{request['epoch']}/{number}"
+            self.keys.setdefault(params[0], {})[result] = None
         elif method == "range":
             topic, after, until = params
             end = self.newest[topic] if until is None else until
@@ -264,9 +266,9 @@ class ChannelMachine(RuleBasedStateMachine):
         self.settle()
 
     def notify(self, topic: str) -> None:
-        key = self.keys.get(topic)
-        if key is not None and self.session.state is State.OPEN:
-            self.session.receive(_news(key, self.newest[topic]))
+        if self.session.state is State.OPEN:
+            for key in self.keys.get(topic, ()):
+                self.session.receive(_news(key, self.newest[topic]))
 
     @precondition(lambda self: any(r["method"] == "sub" for r in self.pending.values()))
     @rule(sent=st.integers(1, 6))

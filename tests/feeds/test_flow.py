@@ -201,6 +201,19 @@ async def test_what_the_inbox_discarded_behind_a_held_item_is_a_hole_of_its_own(
     assert stream.gaps == []
 
 
+async def test_what_was_lost_before_the_first_item_is_told() -> None:
+    """No position is known yet that could tell."""
+    stream = Stream(Shape())
+    stream.flow.resume()
+    stream.newest = 3
+    stream.flow.interrupted()
+    stream.send()
+    await stream.settle()
+    gap, first = stream.taken
+    assert bounds(gap) == (None, 3, NotBackfillable)
+    assert first == 4
+
+
 async def test_without_follows_what_was_discarded_is_fetched_or_told() -> None:
     for backfill in (True, False):
         stream = Stream(Shape(follows=False, identity=True, backfill=backfill))

@@ -47,6 +47,15 @@ def test_items_that_come_before_their_key_are_held_and_come_first() -> None:
     assert desk.unknown == 1, "that of b was for nobody"
 
 
+def test_an_answer_lets_a_subscription_that_is_being_made_run() -> None:
+    desk = Desk()
+    desk.registry.answered()
+    assert not desk.turns.due, "no subscription waits"
+    desk.registry.expect()
+    desk.registry.answered()
+    assert desk.turns.due
+
+
 def test_nothing_is_held_when_no_subscription_is_being_made() -> None:
     desk = Desk()
     assert not desk.registry.hold("a", 1)
