@@ -220,7 +220,7 @@ async def test_ticks_go_onward_to_a_webhook(numbered: Numbered, tmp_path: Path) 
     letters: list[Any] = []
 
     async with Channel(connect(proxy.url()), names["Numbered"]()) as channel:
-        source: Source[Any, int] = names["ticks"]()
+        source: Source[Any, int] = names["ticks"](channel)
         path = tmp_path / "cursor.json"
         running = asyncio.create_task(
             names["onward"](channel, source, url, SECRET, path, letters)

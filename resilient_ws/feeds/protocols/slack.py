@@ -35,7 +35,10 @@ class Slack(Plain):
             bearer = {"Authorization": f"Bearer {app_token}"}
             where = "https://slack.com/api/apps.connections.open"
             async with http.post(where, headers=bearer) as response:
-                return (await response.json())["url"]
+                answer = await response.json()
+            if not answer["ok"]:  # an OSError is tried again
+                raise OSError(answer["error"])
+            return answer["url"]
 
         slack = Slack()
         async with Channel(connect(url), slack) as channel:
