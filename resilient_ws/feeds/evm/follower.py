@@ -1,0 +1,308 @@
+"""Drives a tracker over the connections of a client, one after the other.
+
+Rules: one task for each connection does what the tracker says, and ends with the
+connection; it alone resumes the tracker and calls the teller. What announces a block
+only wakes it. A teller that waits for its consumer holds up this task, and nothing
+else: what is announced meanwhile is fetched later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from resilient_ws.feeds.errors import FeedError, SubscribeRefused, WrongChain
+from resilient_ws.feeds.evm.connection import NodeConnection
+from resilient_ws.feeds.evm.steps import (
+    Accept,
+    AwaitHint,
+    Bypass,
+    DropQueries,
+    NewConnection,
+    Pause,
+    Resubscribe,
+    SendQuery,
+    Step,
+    TakeAnswer,
+    TellGap,
+    Undo,
+)
+from resilient_ws.feeds.evm.types import head_of
+from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.source import Source
+
+
+if TYPE_CHECKING:
+    from resilient_ws.feeds.evm.connection import NodeCall
+    from resilient_ws.feeds.evm.steps import BlockFound, Ticket
+    from resilient_ws.feeds.evm.tracker import Tracker
+    from resilient_ws.feeds.jsonrpc import Client
+    from resilient_ws.feeds.requests import Requests
+    from resilient_ws.feeds.seat import Seat
+    from resilient_ws.feeds.source import Key
+    from resilient_ws.feeds.statistics import ChannelStatistics
+
+
+logger = logging.getLogger("resilient_ws")
+
+#: Seconds after which a new connection that was asked for will not come.
+REPLACED_WITHIN = 60.0
+
+
+class Teller(Protocol):
+    """Tells the consumer what the tracker found. Each may wait for the consumer."""
+
+    async def accept(self, step: Accept, requests: Requests) -> None:
+        """Tell blocks, and count them in ``step.told``."""
+
+    async def undo(self, step: Undo) -> None:
+        """Tell that blocks are gone."""
+
+    async def gap(self, step: TellGap) -> None:
+        """Tell that blocks are missing."""
+
+    async def bypass(self, step: Bypass, requests: Requests) -> None:
+        """Tell what is in finalized blocks, and set ``step.told``."""
+
+    def finish(self, failure: Exception | None) -> None:
+        """Take note of the end; ``failure`` is what ended it."""
+
+
+class Follower:
+    """Follows a chain for one teller.
+
+    Args:
+        client: The client.
+        tracker: Says what to do.
+        teller: Tells the consumer.
+        name: What gaps and logs call the stream.
+        stale_after: Seconds without an announcement after which the newest block is
+            asked for.
+        poll_interval: The same, where the node announces nothing.
+        history: Calls another node for finalized blocks.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        tracker: Tracker,
+        teller: Teller,
+        *,
+        name: str,
+        stale_after: float,
+        poll_interval: float,
+        history: NodeCall | None = None,
+    ) -> None:
+        self._client = client
+        self._tracker = tracker
+        self._teller = teller
+        self._stale_after = stale_after
+        self._poll_interval = poll_interval
+        self._history = history
+        self._connection: NodeConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[BlockFound]] = set()
+        self._hint = asyncio.Event()
+        self._stands = False
+        self.gaps = 0
+        #: Announcements that could not be read.
+        self.malformed = 0
+        source: Source[Any, Any] = Source(
+            subscribe=self._subscribe, unsubscribe=self._unsubscribe, name=name
+        )
+        self._seat: Seat = client.channel.attach(source, self, self._End(self))
+
+    class _End:
+        """Passes on the end of the subscription."""
+
+        def __init__(self, follower: Follower) -> None:
+            self._follower = follower
+
+        def finish(self, failure: Exception | None) -> None:
+            """Tell the teller."""
+            cause = None if failure is None else failure.__cause__
+            self._follower.end(cause if isinstance(cause, WrongChain) else failure)
+
+    async def aclose(self) -> None:
+        """End the stream, and tell the node.
+
+        Cancellation:
+            It has ended; the node may not have been told.
+        """
+        await self._client.channel.detach(self._seat)
+
+    def end(self, failure: Exception | None) -> None:
+        """Take note that the stream has ended."""
+        self._teller.finish(failure)
+
+    # Subscribing.
+
+    async def _subscribe(self, requests: Requests) -> Key:
+        tracker = self._tracker
+        connection = NodeConnection(self._client, requests, self._history)
+        try:
+            chain_id = await connection.chain_id(tracker.chain.chain_id)
+        except ValueError as failure:
+            raise SubscribeRefused(f"The chain id of the node is {failure}.") from None
+        key = await connection.subscribe()
+        tracker.chain.chain_id = chain_id
+        tracker.subscribed = isinstance(key, Hashable) and key is not None
+        tracker.quiet = self._stale_after if tracker.subscribed else self._poll_interval
+        self._connection = connection
+        return key if tracker.subscribed else object()
+
+    async def _unsubscribe(self, requests: Requests, key: Key) -> None:
+        if self._tracker.subscribed:
+            await self._client.call_on(requests, "eth_unsubscribe", [key])
+
+    # What the seat tells.
+
+    @property
+    def stage(self) -> Stage:
+        """Whether there is a connection to follow the chain on."""
+        return Stage.LIVE if self._stands else Stage.DOWN
+
+    @property
+    def cursor(self) -> None:
+        """Nothing: announcements have no history."""
+
+    @property
+    def waiting(self) -> int:
+        """Nothing waits here: the teller has what waits to be read."""
+        return 0
+
+    def added_to(self, others: ChannelStatistics) -> ChannelStatistics:
+        """Return the counters of other streams with those of this one."""
+        return attrs.evolve(others, gaps=others.gaps + self.gaps)
+
+    def resume(self, *, kept: bool = False) -> None:  # noqa: ARG002 - the interface
+        """Follow the chain on a new connection, or subscription."""
+        self._stop()
+        assert self._connection is not None  # noqa: S101 - it has subscribed
+        self._stands = True
+        self._task = self._client.channel.spawn(self._drive(self._connection))
+
+    def suspend(self) -> None:
+        """Take note that the connection, or the subscription, is gone."""
+        self._stop()
+
+    def finish(self) -> None:
+        """Stop: the stream has ended."""
+        self._stop()
+
+    def interrupted(self) -> None:
+        """Take note that announcements may be missing."""
+        self._tracker.missed()
+        self._hint.set()
+
+    def deliver(self, value: Any) -> None:
+        """Take an announcement."""
+        try:
+            head = head_of(value)
+        except FeedError as failure:
+            self.malformed += 1
+            logger.debug("an announcement cannot be read: %s", failure)
+            self._tracker.missed()
+        else:
+            self._tracker.announced(head)
+        self._hint.set()
+
+    def _stop(self) -> None:
+        self._stands = False
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    # Driving.
+
+    async def _drive(self, connection: NodeConnection) -> None:
+        steps = self._tracker.follow()
+        answer: Any = None
+        try:
+            while True:
+                step = steps.send(answer)
+                answer = await self._do(step, connection)
+        except Exception as failure:  # noqa: BLE001 - the consumer is told
+            self._fail(failure)
+        finally:
+            steps.close()
+            for task in self._asked:
+                task.cancel()
+            self._asked.clear()
+
+    def _fail(self, failure: Exception) -> None:
+        """End the stream with what the tracker or the teller raised."""
+        self._task = None
+        self._teller.finish(failure)
+        _ = self._client.channel.spawn(self.aclose())
+
+    async def _do(self, step: Step, connection: NodeConnection) -> Any:
+        """Carry out a step, and return its answer."""
+        match step:
+            case SendQuery(query):
+                return self._ask(connection.find(query))
+            case TakeAnswer(ticket):
+                return await self._taken(ticket)
+            case DropQueries(tickets):
+                for ticket in tickets:
+                    ticket.cancel()
+                    self._asked.discard(ticket)
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+            case AwaitHint(seconds):
+                return await self._hinted(seconds)
+            case NewConnection(reason):
+                self._client.channel.replace(reason)
+                await asyncio.sleep(REPLACED_WITHIN)
+            case Resubscribe():
+                await self._resubscribe()
+            case _:
+                await self._tell(step, connection.requests)
+        return None
+
+    async def _tell(
+        self, step: Accept | Undo | TellGap | Bypass, requests: Requests
+    ) -> None:
+        match step:
+            case Accept():
+                await self._teller.accept(step, requests)
+            case Undo():
+                await self._teller.undo(step)
+            case TellGap():
+                self.gaps += 1
+                await self._teller.gap(step)
+            case Bypass():
+                await self._teller.bypass(step, requests)
+
+    def _ask(self, request: Any) -> Ticket:
+        task: asyncio.Task[BlockFound] = asyncio.get_running_loop().create_task(request)
+        self._asked.add(task)
+        return task
+
+    async def _taken(self, ticket: asyncio.Task[BlockFound]) -> BlockFound:
+        try:
+            return await ticket
+        finally:
+            self._asked.discard(ticket)
+
+    async def _hinted(self, seconds: float) -> bool:
+        self._hint.clear()
+        if not self._tracker.fresh:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._hint.wait()
+            except TimeoutError:
+                return False
+        return self._tracker.fresh
+
+    async def _resubscribe(self) -> None:
+        """Subscribe anew, for the subscription is deaf; first end what may wake up."""
+        farewell = self._seat.farewell()
+        if farewell is not None:
+            _ = self._client.channel.spawn(farewell)
+        self._seat.renew(0.0)  # ends this task
+        await asyncio.sleep(REPLACED_WITHIN)

@@ -1,0 +1,361 @@
+"""The chain tracker: told what a node says, it answers with what to ask and to tell.
+
+Pure: it knows no network and no clock. ``follow`` is a generator for one connection,
+which yields the steps of ``steps`` and is sent their answers; ``announced`` may be
+called at any time between two of them. When the connection ends, the generator is
+closed, and ``follow`` is called again for the next: what was told stays in ``chain``.
+
+Rules: an announcement says how far to go, and no more. A block is told when it links to
+the last one that was told, or after the removal of what was in its place. A block that
+the node does not have is waited for, and never passed over without a gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from resilient_ws.feeds.errors import BackfillFailed, HistoryPruned, UnknownTag
+from resilient_ws.feeds.evm.asking import (
+    ask,
+    ask_all,
+    ask_patiently,
+    by_number,
+    by_tag,
+    is_pruned,
+)
+from resilient_ws.feeds.evm.climbing import WINDOW, climb
+from resilient_ws.feeds.evm.forks import follow_fork, start_over
+from resilient_ws.feeds.evm.shrinking import judge_shorter
+from resilient_ws.feeds.evm.steps import AwaitHint, NewConnection, Resubscribe
+from resilient_ws.feeds.evm.types import Head
+
+
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+    from resilient_ws.feeds.evm.chain import ToldChain
+    from resilient_ws.feeds.evm.steps import BlockFound, Steps
+
+
+#: Announced blocks in sequence that are kept until they are told.
+MAX_ANNOUNCED: Final = 64
+#: Connections that may lag, one after the other, before what they do not have is given
+#: up.
+MAX_LAGGING: Final = 2
+
+Confirmations: TypeAlias = "int | Literal['safe', 'finalized']"
+
+
+@attrs.frozen
+class _Target:
+    """How far to go.
+
+    Attributes:
+        number: The height of the block to tell last.
+        hash: Its hash, ``None`` where it is not known.
+    """
+
+    number: int
+    hash: str | None
+
+
+class Tracker:
+    """Follows one chain.
+
+    Args:
+        chain: What was told.
+        confirmations: How many blocks must follow one before it is told, or the tag of
+            the newest block to tell.
+        lag_patience: Seconds that a node may need to find a block that it announced.
+        settle: Seconds between two answers that must agree before a chain is believed
+            to have become shorter.
+        window: Requests that wait for an answer at once.
+        chunk: How many blocks are told at once while catching up, at most.
+        bypass: Whether finalized blocks are left to whoever drives: see ``Bypass``.
+
+    Attributes:
+        fresh: Whether something was announced that was not looked at.
+        subscribed: Whether this connection announces blocks. Set before ``follow``, as
+            is the next.
+        quiet: Seconds without an announcement after which the newest block is asked
+            for.
+    """
+
+    def __init__(
+        self,
+        chain: ToldChain,
+        *,
+        confirmations: Confirmations = 0,
+        lag_patience: float = 10.0,
+        settle: float = 3.0,
+        window: int = WINDOW,
+        chunk: int = 1,
+        bypass: bool = False,
+    ) -> None:
+        self.chain = chain
+        self._depth = confirmations if isinstance(confirmations, int) else 0
+        self._tag = confirmations if isinstance(confirmations, str) else None
+        self._patience = lag_patience
+        self._settle = settle
+        self.quiet = 15.0
+        self._window = window
+        self._chunk = chunk
+        self._bypass = bypass
+        self._announced: deque[Head] = deque(maxlen=MAX_ANNOUNCED)
+        self._target: _Target | None = None
+        # Whether the node is known to know the tag.
+        self._tag_known = self._tag is None
+        # Connections in a row that lagged.
+        self._lagging = 0
+        self.fresh = False
+        self.subscribed = True
+
+    # What whoever drives tells.
+
+    def announced(self, head: Head) -> None:
+        """Take note of an announcement."""
+        blocks = self._announced
+        self.fresh = True
+        if blocks and blocks[-1].hash != head.parentHash:
+            blocks.clear()
+        blocks.append(head)
+
+    def missed(self) -> None:
+        """Take note that announcements may be missing."""
+        self._announced.clear()
+        self.fresh = True
+
+    def follow(self) -> Steps[None]:
+        """Follow the chain on one connection, which announces blocks from now on.
+
+        Raises:
+            UnknownTag: The node does not know the tag, and nothing was told yet.
+        """
+        self._announced.clear()
+        self.fresh, self._target = False, None
+        yield from self._begin()
+        yield from self._poll()
+        if self._bypass:
+            yield from self._bypass_final()
+        while True:
+            yield from self._reach_target()
+            if self.fresh or (yield AwaitHint(self.quiet)):
+                yield from self._hear()
+            else:
+                yield from self._probe()
+
+    # Where to go.
+
+    def _begin(self) -> Steps[None]:
+        """Fetch the block before the first that is to be told, to link that to."""
+        chain = self.chain
+        if chain.tip is None and chain.next is not None and chain.next > 0:
+            found = yield from ask(by_number(chain.next - 1))
+            if found.head is not None and not chain.whole:
+                chain.anchor(found.head)
+
+    def _hear(self) -> Steps[None]:
+        """Look at what was announced."""
+        self.fresh = False
+        blocks = list(self._announced)
+        self._announced.clear()
+        if not blocks or self._tag is not None:
+            yield from self._poll()
+            return
+        newest = blocks[-1]
+        if self.chain.is_before(newest.number - self._depth):
+            yield from self._poll()
+        elif self._depth == 0 and (new := self._linked(blocks)):
+            self._lagging = 0
+            yield from self.chain.accept(new, live=True)
+        else:
+            self._aim(newest)
+
+    def _linked(self, blocks: list[Head]) -> list[Head]:
+        """Return those of some blocks in sequence that follow the last one told."""
+        tip = self.chain.tip
+        for at, block in enumerate(blocks):
+            if tip is not None and block.parentHash == tip.hash:
+                return blocks[at:] if block.number == tip.number + 1 else []
+        return []
+
+    def _poll(self) -> Steps[None]:
+        """Ask for the newest block, and make it the target."""
+        query = by_tag(self._tag or "latest")
+        found = yield from ask(query)
+        if found.head is None and not self._tag_known:
+            self._check_tag(found)
+        if found.head is None and self._tag is None:
+            found = yield from ask_patiently(query, self._patience)
+            if found.head is None:
+                yield from self._lags()
+        newest = found.head
+        if newest is None:
+            return
+        self._tag_known = True
+        tip = self.chain.tip
+        if self._tag is None and tip is not None and newest.number < tip.number:
+            newest = yield from judge_shorter(
+                self.chain,
+                newest,
+                settle=self._settle,
+                is_old_news=lambda: self.fresh,
+            )
+        if newest is not None:
+            self._aim(newest)
+
+    def _check_tag(self, found: BlockFound) -> None:
+        """Refuse a tag that the node does not know."""
+        failure = found.failure
+        if failure is not None and "not found" not in str(failure).lower():
+            text = f"The node does not know the tag {self._tag!r}: {failure}"
+            raise UnknownTag(text) from failure
+
+    def _aim(self, newest: Head) -> None:
+        """Go as far as a block of the node, and the confirmations, allow."""
+        number = newest.number - self._depth
+        if number < 0 or self.chain.is_before(number):
+            return
+        if self.chain.next is None:
+            self.chain.next = number
+        self._target = _Target(number, None if self._depth else newest.hash)
+
+    # Going there.
+
+    def _reach_target(self) -> Steps[None]:
+        """Tell everything through the target."""
+        chain = self.chain
+        while (target := self._target) is not None:
+            self._target = None
+            assert chain.next is not None  # noqa: S101 - a target sets it
+            if target.number >= chain.next:
+                yield from self._climb(target)
+            elif target.hash is None or not chain.holds(target.number, target.hash):
+                yield from self._look_again(target.number)
+
+    def _climb(self, target: _Target) -> Steps[None]:
+        chain = self.chain
+        before = chain.next
+        ended_by = yield from climb(
+            chain, target.number, window=self._window, chunk=self._chunk
+        )
+        if chain.next != before:
+            self._lagging = 0
+        if ended_by is None:
+            return
+        if isinstance(ended_by, Head):
+            yield from self._fork(ended_by)
+        elif is_pruned(ended_by):
+            yield from self._leave_out(ended_by)
+        else:
+            assert chain.next is not None  # noqa: S101 - it has climbed
+            query = by_number(chain.next)
+            found = yield from ask_patiently(query, self._patience)
+            if found.head is None:
+                yield from self._lags(found)
+                return
+        self._target = target
+
+    def _look_again(self, number: int) -> Steps[None]:
+        """Ask for the block at a height that was told, and follow it if it differs.
+
+        If it does not, the announcement was stale.
+        """
+        found = yield from ask_patiently(by_number(number), self._patience)
+        if found.head is None:
+            yield from self._lags()
+        elif not self.chain.has(found.head):
+            yield from self._fork(found.head)
+
+    def _fork(self, head: Head) -> Steps[None]:
+        missing = yield from follow_fork(self.chain, head, patience=self._patience)
+        if missing is None:
+            self._lagging = 0
+            return
+        gave_up = yield from self._lags()
+        if gave_up:
+            yield from start_over(self.chain)
+
+    # What the node does not have.
+
+    def _lags(self, missing: BlockFound | None = None) -> Steps[bool]:
+        """Try another connection; after several, do without what is missing.
+
+        Args:
+            missing: What came in place of the next block, if that is what is missing.
+
+        Returns:
+            Whether it was given up: the node may be asked again later.
+        """
+        self._lagging += 1
+        if self._lagging <= MAX_LAGGING:
+            yield NewConnection("lagging")
+            return False
+        if missing is not None:
+            yield from self._leave_out(missing)
+        return True
+
+    def _leave_out(self, missing: BlockFound) -> Steps[None]:
+        """Tell a gap through the last block that is missing, if another follows."""
+        chain = self.chain
+        first = chain.next
+        newest = (yield from ask(by_tag("latest"))).head
+        if first is None or newest is None or newest.number <= first:
+            return  # the chain ends here, as far as the node knows
+        found = yield from self._first_after(first, newest.number)
+        if is_pruned(missing):
+            because: BackfillFailed = HistoryPruned(
+                "The node does not have these blocks any more."
+            )
+        else:
+            because = BackfillFailed("The node does not give out these blocks.")
+        because.__cause__ = missing.failure
+        yield from chain.gap(first, found - 1, because, next_block=found)
+
+    def _first_after(self, missing: int, there: int) -> Steps[int]:
+        """Return the first height, after one that is missing, that the node has."""
+        near = range(missing + 1, min(missing + 1 + self._window, there))
+        found = yield from ask_all([by_number(number) for number in near])
+        for number, one in zip(near, found, strict=True):
+            if one.head is not None:
+                return number
+        missing = max([missing, *near])
+        while missing + 1 < there:
+            middle = (missing + there) // 2
+            if (yield from ask(by_number(middle))).head is None:
+                missing = middle
+            else:
+                there = middle
+        return there
+
+    # Silence.
+
+    def _probe(self) -> Steps[None]:
+        """Ask for the newest block; if it was not announced, subscribe anew."""
+        before = self.chain.tip
+        yield from self._poll()
+        if self._target is None:
+            return
+        yield from self._reach_target()
+        if self.chain.tip == before or not self.subscribed:
+            return
+        if not (self.fresh or (yield AwaitHint(self._settle))):
+            yield Resubscribe()
+
+    def _bypass_final(self) -> Steps[None]:
+        """Leave finalized blocks to whoever drives, from the next one on."""
+        chain = self.chain
+        if chain.next is None or self._target is None:
+            return
+        final = (yield from ask(by_tag("finalized"))).head
+        if final is None or min(final.number, self._target.number) < chain.next:
+            return
+        tip = chain.tip
+        if tip is not None:
+            found = yield from ask(by_number(tip.number))
+            if found.head is None or found.head.hash != tip.hash:
+                return  # a fork first
+        yield from chain.bypass(min(final.number, self._target.number))
