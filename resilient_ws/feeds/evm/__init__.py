@@ -13,8 +13,9 @@ hands what is to be told to a ``Teller``::
 ``step.live`` says whether blocks were just announced (ask by ``blockHash``) or are
 being caught up with (ask by range; with ``chunk=`` they come many at once). Whatever a
 teller asks, it asks with ``client.call_on(requests, ...)``: that is the connection. It
-counts in ``step.told`` what the consumer was given, and no earlier than it was given:
-when the connection ends, the teller is cancelled, and the rest comes again on the next.
+counts in ``step.told`` what the consumer was given (how many blocks, or whether), at
+the moment at which it is given: when the connection ends, the teller is cancelled, and
+the rest comes again on the next.
 What a teller raises ends the stream. With ``bypass=True``, finalized blocks are left to
 the teller, by ranges and without headers; it sets ``step.told`` to the header through
 which all was told.

@@ -93,7 +93,7 @@ def ask_patiently(query: BlockQuery, patience: float) -> Steps[BlockFound]:
     """
     found = yield from ask(query)
     end, pause = found.at + patience, FIRST_PAUSE
-    while found.head is None and not is_pruned(found):
+    while found.head is None and not is_refused(found):
         left = end - found.at
         if left <= 0:
             break
@@ -103,6 +103,15 @@ def ask_patiently(query: BlockQuery, patience: float) -> Steps[BlockFound]:
     return found
 
 
+def is_refused(found: BlockFound) -> bool:
+    """Whether asking again is no use."""
+    failure = found.failure
+    invalid = isinstance(failure, RPCError) and failure.code == _INVALID_PARAMS
+    return invalid or is_pruned(found)
+
+
+#: The code of JSON-RPC for parameters that the node does not take.
+_INVALID_PARAMS: Final = -32602
 #: The code with which geth says that it has deleted a block.
 _PRUNED_CODE: Final = 4444
 

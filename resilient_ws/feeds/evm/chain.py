@@ -73,6 +73,11 @@ class ToldChain:
         """The oldest block that is kept."""
         return self._blocks[0] if self._blocks else None
 
+    @property
+    def is_unbegun(self) -> bool:
+        """Whether the consumer has no block at all, and wants none in particular."""
+        return self.whole and not self._blocks
+
     def at(self, number: int) -> BlockRef | None:
         """Return the block at a height, if it is kept."""
         if self._blocks:
@@ -124,20 +129,24 @@ class ToldChain:
 
     def undo(self, ancestor: BlockRef, removed: Sequence[BlockRef]) -> Steps[None]:
         """Tell that the last blocks are not of the chain any more."""
-        cursor = self._cursor_of(ancestor)
-        yield Undo(ancestor, tuple(removed), cursor)
-        # An ancestor that was never told is not kept: nobody could undo it.
-        for _ in removed:
-            self._blocks.pop()
-        self.cursor, self.next = cursor, ancestor.number + 1
+        step = Undo(ancestor, tuple(removed), self._cursor_of(ancestor))
+        try:
+            yield step
+        finally:
+            if step.told:
+                self._remove(step)
 
     def gap(
         self, first: int | None, until: int, because: FeedError, *, next_block: int
     ) -> Steps[None]:
         """Tell that blocks are missing, or may be wrong; go on with another one."""
-        yield TellGap(first, until, because)
-        self._blocks.clear()
-        self.next, self.whole = next_block, False
+        step = TellGap(first, until, because)
+        try:
+            yield step
+        finally:
+            if step.told:
+                self._blocks.clear()
+                self.next, self.whole = next_block, False
 
     def bypass(self, last: int) -> Steps[None]:
         """Tell what is in finalized blocks, from the next one through another."""
@@ -155,6 +164,12 @@ class ToldChain:
         self._blocks.clear()
         self._blocks.append(block)
         self.next, self.whole = block.number + 1, False
+
+    def _remove(self, step: Undo) -> None:
+        # An ancestor that was never told is not kept: nobody could undo it.
+        for _ in step.removed:
+            self._blocks.pop()
+        self.cursor, self.next = step.cursor, step.ancestor.number + 1
 
     def _append(self, head: Head) -> None:
         self._blocks.append(head)

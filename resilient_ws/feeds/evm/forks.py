@@ -31,7 +31,7 @@ COMPARED: Final = 16
 
 
 def follow_fork(
-    chain: ToldChain, head: Head, *, patience: float
+    chain: ToldChain, head: Head, *, patience: float, limit: int
 ) -> Steps[BlockFound | None]:
     """Tell the removal of blocks, and those that took their place, through a block.
 
@@ -39,6 +39,7 @@ def follow_fork(
         chain: What was told.
         head: A block of the other chain, at most one above the last that was told.
         patience: Seconds that the node may need to find a parent.
+        limit: The height above which nothing is told.
 
     Returns:
         ``None``, or what came in place of a parent.
@@ -60,7 +61,9 @@ def follow_fork(
             break
         branch.append(found.head)
     yield from go_back(chain, branch[-1].number - 1)
-    yield from chain.accept(branch[::-1], live=True)
+    new = [block for block in reversed(branch) if block.number <= limit]
+    if new:
+        yield from chain.accept(new, live=True)
     return None
 
 

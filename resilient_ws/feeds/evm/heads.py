@@ -110,6 +110,7 @@ class HeadTeller:
         """Tell that blocks are gone."""
         reorg = Reorg(ancestor=step.ancestor, removed=step.removed, cursor=step.cursor)
         await put(self._buffer, reorg)
+        step.told = True
 
     async def gap(self, step: TellGap) -> None:
         """Tell that blocks are missing."""
@@ -117,6 +118,7 @@ class HeadTeller:
             key=NAME, first_missing=step.first, until=step.until, because=step.because
         )
         await put(self._buffer, gap)
+        step.told = True
 
     async def bypass(self, step: Bypass, requests: Requests) -> None:
         """Do nothing: heads need the headers of all blocks."""

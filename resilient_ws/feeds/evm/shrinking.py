@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilient_ws.feeds.evm.asking import ask, by_hash, by_tag
-from resilient_ws.feeds.evm.forks import go_back, start_over
+from resilient_ws.feeds.evm.forks import go_back, removed_above, start_over
 from resilient_ws.feeds.evm.steps import Pause
 
 
@@ -54,12 +54,18 @@ def judge_shorter(
         if again.head is None:
             return None
         if again.head.hash == newest.hash and not (yield from _is_known(tip.hash)):
-            if chain.is_before(newest.number):
-                yield from start_over(chain)
-            else:
-                yield from go_back(chain, newest.number)
+            yield from _shorten(chain, newest)
             return None
         newest = again.head
+
+
+def _shorten(chain: ToldChain, newest: Head) -> Steps[None]:
+    if not chain.is_before(newest.number):
+        yield from go_back(chain, newest.number)
+    elif chain.whole:
+        yield from chain.undo(newest, removed_above(chain, newest.number))
+    else:
+        yield from start_over(chain)
 
 
 def _is_known(block: str) -> Steps[bool]:

@@ -105,7 +105,7 @@ class Accept:
     told: int = 0
 
 
-@attrs.frozen
+@attrs.define
 class Undo:
     """Tell that blocks are not of the chain any more.
 
@@ -113,14 +113,16 @@ class Undo:
         ancestor: The block on which the chain goes on.
         removed: The blocks, newest first.
         cursor: The position of the ancestor.
+        told: Whether it was told. Whoever drives sets it.
     """
 
     ancestor: BlockRef
     removed: tuple[BlockRef, ...]
     cursor: Cursor
+    told: bool = False
 
 
-@attrs.frozen
+@attrs.define
 class TellGap:
     """Tell that blocks could not be had, or may be wrong.
 
@@ -128,11 +130,13 @@ class TellGap:
         first: The height of the first of them, ``None`` where it is not known.
         until: The height of the last.
         because: Why.
+        told: Whether it was told. Whoever drives sets it.
     """
 
     first: int | None
     until: int
     because: FeedError
+    told: bool = False
 
 
 @attrs.define

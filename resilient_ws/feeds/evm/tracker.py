@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from resilient_ws.feeds.errors import BackfillFailed, HistoryPruned, UnknownTag
+from resilient_ws.feeds.errors import (
+    BackfillFailed,
+    HistoryPruned,
+    RPCError,
+    UnknownTag,
+)
 from resilient_ws.feeds.evm.asking import (
     ask,
     ask_all,
@@ -106,6 +111,8 @@ class Tracker:
         self._bypass = bypass
         self._announced: deque[Head] = deque(maxlen=MAX_ANNOUNCED)
         self._target: _Target | None = None
+        # The height above which nothing is told, for want of confirmations.
+        self._limit = -1
         # Whether the node is known to know the tag.
         self._tag_known = self._tag is None
         # Connections in a row that lagged.
@@ -150,12 +157,19 @@ class Tracker:
     # Where to go.
 
     def _begin(self) -> Steps[None]:
-        """Fetch the block before the first that is to be told, to link that to."""
+        """Where there is nothing to link the next block to, find it."""
         chain = self.chain
-        if chain.tip is None and chain.next is not None and chain.next > 0:
+        if chain.tip is not None or chain.next is None or chain.whole:
+            return
+        if chain.cursor is None:
             found = yield from ask(by_number(chain.next - 1))
-            if found.head is not None and not chain.whole:
+            if found.head is not None:
                 chain.anchor(found.head)
+        else:  # behind a gap
+            last = chain.cursor
+            found = yield from ask_patiently(by_number(last.number), self._patience)
+            if found.head is None or found.head.hash != last.hash:
+                yield from start_over(chain)
 
     def _hear(self) -> Steps[None]:
         """Look at what was announced."""
@@ -166,13 +180,13 @@ class Tracker:
             yield from self._poll()
             return
         newest = blocks[-1]
-        if self.chain.is_before(newest.number - self._depth):
+        if self.chain.is_before(newest.number):
             yield from self._poll()
         elif self._depth == 0 and (new := self._linked(blocks)):
             self._lagging = 0
             yield from self.chain.accept(new, live=True)
         else:
-            self._aim(newest)
+            self._aim(newest, newest.number - self._depth)
 
     def _linked(self, blocks: list[Head]) -> list[Head]:
         """Return those of some blocks in sequence that follow the last one told."""
@@ -184,44 +198,76 @@ class Tracker:
 
     def _poll(self) -> Steps[None]:
         """Ask for the newest block, and make it the target."""
-        query = by_tag(self._tag or "latest")
-        found = yield from ask(query)
-        if found.head is None and not self._tag_known:
-            self._check_tag(found)
-        if found.head is None and self._tag is None:
-            found = yield from ask_patiently(query, self._patience)
-            if found.head is None:
-                yield from self._lags()
-        newest = found.head
-        if newest is None:
+        if self._tag is not None:
+            yield from self._poll_tag(self._tag)
+            return
+        found = yield from ask_patiently(by_tag("latest"), self._patience)
+        if found.head is None:
+            yield from self._lags()
+        else:
+            newest = yield from self._judged(found.head)
+            if newest is not None:
+                self._aim(newest, newest.number - self._depth)
+
+    def _poll_tag(self, tag: str) -> Steps[None]:
+        """Ask for the newest block of a tag, and make it the target."""
+        patience = 0.0 if self._tag_known else self._patience
+        found = yield from ask_patiently(by_tag(tag), patience)
+        confirmed, tip = found.head, self.chain.tip
+        if confirmed is None:
+            if not self._tag_known:
+                yield from self._check_tag(found)
             return
         self._tag_known = True
+        newest: Head | None = confirmed
+        if tip is not None and confirmed.number < tip.number:
+            # A back end that lags, or a chain that was made anew.
+            newest = (yield from ask(by_tag("latest"))).head
+            if newest is not None:
+                newest = yield from self._judged(newest)
+        if newest is not None:
+            self._aim(newest, confirmed.number)
+
+    def _judged(self, newest: Head) -> Steps[Head | None]:
+        """Return the newest block, unless it is below what was told for good reason."""
         tip = self.chain.tip
-        if self._tag is None and tip is not None and newest.number < tip.number:
-            newest = yield from judge_shorter(
+        if tip is None or newest.number >= tip.number:
+            return newest
+        return (
+            yield from judge_shorter(
                 self.chain,
                 newest,
                 settle=self._settle,
                 is_old_news=lambda: self.fresh,
             )
-        if newest is not None:
-            self._aim(newest)
+        )
 
-    def _check_tag(self, found: BlockFound) -> None:
-        """Refuse a tag that the node does not know."""
+    def _check_tag(self, found: BlockFound) -> Steps[None]:
+        """Refuse a tag that the node does not know, while it knows its newest block."""
         failure = found.failure
-        if failure is not None and "not found" not in str(failure).lower():
+        if not isinstance(failure, RPCError) or "not found" in failure.message.lower():
+            return  # nothing is final yet
+        if (yield from ask(by_tag("latest"))).head is not None:
             text = f"The node does not know the tag {self._tag!r}: {failure}"
             raise UnknownTag(text) from failure
 
-    def _aim(self, newest: Head) -> None:
-        """Go as far as a block of the node, and the confirmations, allow."""
-        number = newest.number - self._depth
-        if number < 0 or self.chain.is_before(number):
+    def _aim(self, newest: Head, number: int) -> None:
+        """Go to a height, or look again at what was told, if that is higher.
+
+        Args:
+            newest: The newest block of the node.
+            number: The height of the last block to tell, as the confirmations allow.
+        """
+        chain, tip = self.chain, self.chain.tip
+        self._limit = number
+        if number < 0:
             return
-        if self.chain.next is None:
-            self.chain.next = number
-        self._target = _Target(number, None if self._depth else newest.hash)
+        if chain.next is None or (chain.is_unbegun and number < chain.next - 1):
+            chain.next = number
+        if tip is not None and number <= tip.number:
+            number = min(newest.number, tip.number)
+        known = newest.hash if number == newest.number else None
+        self._target = None if chain.is_before(number) else _Target(number, known)
 
     # Going there.
 
@@ -233,8 +279,12 @@ class Tracker:
             assert chain.next is not None  # noqa: S101 - a target sets it
             if target.number >= chain.next:
                 yield from self._climb(target)
-            elif target.hash is None or not chain.holds(target.number, target.hash):
+            elif chain.tip is not None and not self._holds(target):
                 yield from self._look_again(target.number)
+
+    def _holds(self, target: _Target) -> bool:
+        block = target.hash
+        return block is not None and self.chain.holds(target.number, block)
 
     def _climb(self, target: _Target) -> Steps[None]:
         chain = self.chain
@@ -271,7 +321,9 @@ class Tracker:
             yield from self._fork(found.head)
 
     def _fork(self, head: Head) -> Steps[None]:
-        missing = yield from follow_fork(self.chain, head, patience=self._patience)
+        missing = yield from follow_fork(
+            self.chain, head, patience=self._patience, limit=self._limit
+        )
         if missing is None:
             self._lagging = 0
             return
@@ -305,7 +357,15 @@ class Tracker:
         newest = (yield from ask(by_tag("latest"))).head
         if first is None or newest is None or newest.number <= first:
             return  # the chain ends here, as far as the node knows
-        found = yield from self._first_after(first, newest.number)
+        there = yield from self._first_after(first, newest.number)
+        tip = chain.tip
+        if tip is not None:
+            # Nothing will link what was told to what comes behind the gap.
+            last = yield from ask_patiently(by_number(tip.number), self._patience)
+            if last.head is not None and last.head.hash != tip.hash:
+                yield from self._fork(last.head)
+                return
+            first = None if last.head is None else first
         if is_pruned(missing):
             because: BackfillFailed = HistoryPruned(
                 "The node does not have these blocks any more."
@@ -313,7 +373,7 @@ class Tracker:
         else:
             because = BackfillFailed("The node does not give out these blocks.")
         because.__cause__ = missing.failure
-        yield from chain.gap(first, found - 1, because, next_block=found)
+        yield from chain.gap(first, there - 1, because, next_block=there)
 
     def _first_after(self, missing: int, there: int) -> Steps[int]:
         """Return the first height, after one that is missing, that the node has."""

@@ -32,8 +32,8 @@ class Told:
         self.items: list[Any] = []
         self.reorgs: list[Reorg] = []
         self.gaps: list[Gap] = []
-        # What nobody vouches for any more.
-        self._next: int | None = max(self.blocks, default=-1) + 1 if blocks else None
+        # The height of the next block, where it is certain.
+        self.next: int | None = max(self.blocks, default=-1) + 1 if blocks else None
 
     @property
     def tip(self) -> int:
@@ -51,13 +51,13 @@ class Told:
     def apply(self, head: Head) -> None:
         number = head.number
         assert number not in self.blocks, f"{number} was told twice"
-        if self._next is not None:
-            assert number == self._next, f"{number} came in place of {self._next}"
+        if self.next is not None and self.blocks:
+            assert number == self.next, f"{number} came in place of {self.next}"
         if number - 1 in self.blocks:
             assert self.blocks[number - 1] == head.parentHash, f"{number} hangs loose"
         assert (head.cursor.number, head.cursor.hash) == (number, head.hash)
         self.blocks[number] = head.hash
-        self._next = number + 1
+        self.next = number + 1
 
     def undo(self, reorg: Reorg) -> None:
         self.reorgs.append(reorg)
@@ -70,17 +70,19 @@ class Told:
         assert reorg.cursor.hash == ancestor.hash
         if self.blocks:
             assert self.blocks[self.tip] == ancestor.hash
-        self._next = ancestor.number + 1
+        self.next = ancestor.number + 1
 
     def leave_out(self, gap: Gap) -> None:
         self.gaps.append(gap)
         if isinstance(gap.because, ReorgTooDeep):
             first = -1 if gap.first_missing is None else gap.first_missing
             self.blocks = {n: h for n, h in self.blocks.items() if n < first}
-            self._next = gap.first_missing
+            self.next = gap.first_missing
+        elif gap.first_missing is None:
+            self.blocks, self.next = {}, gap.until + 1
         else:
-            assert self._next is None or gap.first_missing == self._next
-            self._next = gap.until + 1
+            assert self.next in (None, gap.first_missing)
+            self.next = gap.until + 1
 
     async def follow(self, stream: ChainStream[Any], until: Callable[[], bool]) -> None:
         """Take items until a condition holds."""
