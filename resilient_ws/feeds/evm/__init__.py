@@ -1,8 +1,8 @@
 """Chains of the Ethereum kind: heads that follow the chain through everything.
 
 The seam, for what is built on heads: a ``Tracker`` (pure) says what to do, as ``Step``;
-a ``Follower`` does it on the connection that announced the block, in one task, and
-hands what is to be told to a ``Teller``::
+a ``Follower`` has it done on the connection that announced the block, in one task (a
+``Drive``), which hands what is to be told to a ``Teller``::
 
     class Teller(Protocol):
         async def accept(self, step: Accept, requests: Requests) -> None: ...

@@ -10,7 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from resilient_ws import ResilientWSError
-from resilient_ws.feeds.errors import BackfillFailed, FeedError, RPCError, WrongChain
+from resilient_ws.feeds.errors import (
+    BackfillFailed,
+    FeedError,
+    RPCError,
+    SubscribeRefused,
+    WrongChain,
+)
 from resilient_ws.feeds.evm.asking import is_pruned
 from resilient_ws.feeds.evm.hexadecimal import quantity
 from resilient_ws.feeds.evm.steps import BlockFound, BlockQuery
@@ -52,9 +58,16 @@ class NodeConnection:
         """Return the chain that the node is of.
 
         Raises:
+            ConnectionError: The node did not say, but may do so later.
+            SubscribeRefused: What it says makes no sense.
             WrongChain: It is not the one that is expected.
         """
-        found = quantity(await self._call("eth_chainId", []))
+        try:
+            found = quantity(await self._call("eth_chainId", []))
+        except RPCError as failure:
+            raise ConnectionError("The node does not tell its chain.") from failure
+        except ValueError as failure:
+            raise SubscribeRefused(f"The chain id of the node is {failure}.") from None
         if expected is not None and found != expected:
             text = f"The node is of chain {found}, and the stream of chain {expected}."
             raise WrongChain(text)

@@ -1,9 +1,9 @@
-"""Drives a tracker over the connections of a client, one after the other.
+"""Follows a chain over the connections of a client, one after the other.
 
-Rules: one task for each connection does what the tracker says, and ends with the
-connection; it alone resumes the tracker and calls the teller. What announces a block
-only wakes it. A teller that waits for its consumer holds up this task, and nothing
-else: what is announced meanwhile is fetched later.
+Rules: on each connection one task drives the tracker, and no two at once: the next
+begins when the one before has ended, so that what was told is known. What announces a
+block only wakes it. A teller that waits for its consumer holds up this task, and
+nothing else: what is announced meanwhile is fetched later.
 """
 
 from __future__ import annotations
@@ -11,26 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from resilient_ws.feeds.errors import FeedError, SubscribeRefused, WrongChain
+from resilient_ws.feeds.errors import FeedError, WrongChain
 from resilient_ws.feeds.evm.connection import NodeConnection
-from resilient_ws.feeds.evm.steps import (
-    Accept,
-    AwaitHint,
-    Bypass,
-    DropQueries,
-    NewConnection,
-    Pause,
-    Resubscribe,
-    SendQuery,
-    Step,
-    TakeAnswer,
-    TellGap,
-    Undo,
-)
+from resilient_ws.feeds.evm.driving import Drive
 from resilient_ws.feeds.evm.types import head_of
 from resilient_ws.feeds.flow import Stage
 from resilient_ws.feeds.source import Source
@@ -38,7 +25,7 @@ from resilient_ws.feeds.source import Source
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.evm.connection import NodeCall
-    from resilient_ws.feeds.evm.steps import BlockFound, Ticket
+    from resilient_ws.feeds.evm.driving import Teller
     from resilient_ws.feeds.evm.tracker import Tracker
     from resilient_ws.feeds.jsonrpc import Client
     from resilient_ws.feeds.requests import Requests
@@ -48,28 +35,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("resilient_ws")
-
-#: Seconds after which a new connection that was asked for will not come.
-REPLACED_WITHIN = 60.0
-
-
-class Teller(Protocol):
-    """Tells the consumer what the tracker found. Each may wait for the consumer."""
-
-    async def accept(self, step: Accept, requests: Requests) -> None:
-        """Tell blocks, and count them in ``step.told``."""
-
-    async def undo(self, step: Undo) -> None:
-        """Tell that blocks are gone."""
-
-    async def gap(self, step: TellGap) -> None:
-        """Tell that blocks are missing."""
-
-    async def bypass(self, step: Bypass, requests: Requests) -> None:
-        """Tell what is in finalized blocks, and set ``step.told``."""
-
-    def finish(self, failure: Exception | None) -> None:
-        """Take note of the end; ``failure`` is what ended it."""
 
 
 class Follower:
@@ -105,7 +70,6 @@ class Follower:
         self._history = history
         self._connection: NodeConnection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._asked: set[asyncio.Task[BlockFound]] = set()
         self._hint = asyncio.Event()
         self._stands = False
         self.gaps = 0
@@ -144,10 +108,7 @@ class Follower:
     async def _subscribe(self, requests: Requests) -> Key:
         tracker = self._tracker
         connection = NodeConnection(self._client, requests, self._history)
-        try:
-            chain_id = await connection.chain_id(tracker.chain.chain_id)
-        except ValueError as failure:
-            raise SubscribeRefused(f"The chain id of the node is {failure}.") from None
+        chain_id = await connection.chain_id(tracker.chain.chain_id)
         key = await connection.subscribe()
         tracker.chain.chain_id = chain_id
         tracker.subscribed = isinstance(key, Hashable) and key is not None
@@ -181,10 +142,10 @@ class Follower:
 
     def resume(self, *, kept: bool = False) -> None:  # noqa: ARG002 - the interface
         """Follow the chain on a new connection, or subscription."""
-        self._stop()
         assert self._connection is not None  # noqa: S101 - it has subscribed
         self._stands = True
-        self._task = self._client.channel.spawn(self._drive(self._connection))
+        work = self._follow(self._connection, self._task)
+        self._task = self._client.channel.spawn(work)
 
     def suspend(self) -> None:
         """Take note that the connection, or the subscription, is gone."""
@@ -213,96 +174,36 @@ class Follower:
 
     def _stop(self) -> None:
         self._stands = False
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    # Driving.
+    # Following.
 
-    async def _drive(self, connection: NodeConnection) -> None:
-        steps = self._tracker.follow()
-        answer: Any = None
-        try:
-            while True:
-                step = steps.send(answer)
-                answer = await self._do(step, connection)
-        except Exception as failure:  # noqa: BLE001 - the consumer is told
-            self._fail(failure)
-        finally:
-            steps.close()
-            for task in self._asked:
-                task.cancel()
-            self._asked.clear()
-
-    def _fail(self, failure: Exception) -> None:
-        """End the stream with what the tracker or the teller raised."""
-        self._task = None
-        self._teller.finish(failure)
-        _ = self._client.channel.spawn(self.aclose())
-
-    async def _do(self, step: Step, connection: NodeConnection) -> Any:
-        """Carry out a step, and return its answer."""
-        match step:
-            case SendQuery(query):
-                return self._ask(connection.find(query))
-            case TakeAnswer(ticket):
-                return await self._taken(ticket)
-            case DropQueries(tickets):
-                for ticket in tickets:
-                    ticket.cancel()
-                    self._asked.discard(ticket)
-            case Pause(seconds):
-                await asyncio.sleep(seconds)
-            case AwaitHint(seconds):
-                return await self._hinted(seconds)
-            case NewConnection(reason):
-                self._client.channel.replace(reason)
-                await asyncio.sleep(REPLACED_WITHIN)
-            case Resubscribe():
-                await self._resubscribe()
-            case _:
-                await self._tell(step, connection.requests)
-        return None
-
-    async def _tell(
-        self, step: Accept | Undo | TellGap | Bypass, requests: Requests
+    async def _follow(
+        self, connection: NodeConnection, before: asyncio.Task[None] | None
     ) -> None:
-        match step:
-            case Accept():
-                await self._teller.accept(step, requests)
-            case Undo():
-                await self._teller.undo(step)
-            case TellGap():
-                self.gaps += 1
-                await self._teller.gap(step)
-            case Bypass():
-                await self._teller.bypass(step, requests)
-
-    def _ask(self, request: Any) -> Ticket:
-        task: asyncio.Task[BlockFound] = asyncio.get_running_loop().create_task(request)
-        self._asked.add(task)
-        return task
-
-    async def _taken(self, ticket: asyncio.Task[BlockFound]) -> BlockFound:
+        """Drive the tracker on one connection, once it is driven on no other."""
+        if before is not None:
+            await asyncio.wait({before})
+        drive = Drive(
+            self._tracker,
+            self._teller,
+            connection,
+            hint=self._hint,
+            replace=self._client.channel.replace,
+            resubscribe=self._resubscribe,
+        )
         try:
-            return await ticket
+            await drive.run()
+        except Exception as failure:  # noqa: BLE001 - the consumer is told
+            self._teller.finish(failure)
+            _ = self._client.channel.spawn(self.aclose())
         finally:
-            self._asked.discard(ticket)
+            self.gaps += drive.gaps
 
-    async def _hinted(self, seconds: float) -> bool:
-        self._hint.clear()
-        if not self._tracker.fresh:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._hint.wait()
-            except TimeoutError:
-                return False
-        return self._tracker.fresh
-
-    async def _resubscribe(self) -> None:
+    def _resubscribe(self) -> None:
         """Subscribe anew, for the subscription is deaf; first end what may wake up."""
         farewell = self._seat.farewell()
         if farewell is not None:
             _ = self._client.channel.spawn(farewell)
-        self._seat.renew(0.0)  # ends this task
-        await asyncio.sleep(REPLACED_WITHIN)
+        self._seat.renew(0.0)

@@ -126,8 +126,10 @@ class Tracker:
         """Take note of an announcement."""
         blocks = self._announced
         self.fresh = True
-        if blocks and blocks[-1].hash != head.parentHash:
-            blocks.clear()
+        if blocks:
+            last = blocks[-1]
+            if (last.number + 1, last.hash) != (head.number, head.parentHash):
+                blocks.clear()
         blocks.append(head)
 
     def missed(self) -> None:

@@ -7,7 +7,6 @@ honest, and what was told must be what it has.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -36,6 +35,8 @@ from tests.feeds.evm.told import Told
 
 
 if TYPE_CHECKING:
+    import random
+
     from resilient_ws.feeds.evm import Cursor
     from resilient_ws.feeds.evm.tracker import Confirmations
 
@@ -214,6 +215,8 @@ class World:
                     )
                 )
                 step.told = True
+            case _:
+                raise AssertionError(f"no such step was to come: {step}")
         return None
 
     # The node.
