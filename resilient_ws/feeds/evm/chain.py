@@ -136,17 +136,32 @@ class ToldChain:
             if step.told:
                 self._remove(step)
 
-    def gap(
-        self, first: int | None, until: int, because: FeedError, *, next_block: int
-    ) -> Steps[None]:
-        """Tell that blocks are missing, or may be wrong; go on with another one."""
+    def gap(self, first: int | None, until: int, because: FeedError) -> Steps[None]:
+        """Tell that blocks are missing; go on behind them."""
         step = TellGap(first, until, because)
         try:
             yield step
         finally:
             if step.told:
                 self._blocks.clear()
-                self.next, self.whole = next_block, False
+                self.next, self.whole = until + 1, False
+
+    def doubt(
+        self, first: int | None, because: FeedError, *, anchor: BlockRef | None
+    ) -> Steps[None]:
+        """Tell that blocks may be wrong; go on behind one that is not.
+
+        Args:
+            first: The height of the first of them, ``None`` where it is not known.
+            because: Why.
+            anchor: The block to go on behind; ``None`` to go on with the first of all.
+        """
+        step = TellGap(first, -1 if self.next is None else self.next - 1, because)
+        try:
+            yield step
+        finally:
+            if step.told:
+                self._rebase(anchor)
 
     def bypass(self, last: int) -> Steps[None]:
         """Tell what is in finalized blocks, from the next one through another."""
@@ -156,14 +171,22 @@ class ToldChain:
             yield step
         finally:
             if step.told is not None:
-                self.cursor = self._after(self.cursor, step.told)
-                self.anchor(step.told)
+                self._rebase(step.told)
 
     def anchor(self, block: BlockRef) -> None:
         """Link the next block to one that need not have been told by us."""
         self._blocks.clear()
         self._blocks.append(block)
         self.next, self.whole = block.number + 1, False
+
+    def _rebase(self, block: BlockRef | None) -> None:
+        """Go on behind a block, wherever it is."""
+        if block is None:
+            self._blocks.clear()
+            self.cursor, self.next, self.whole = None, 0, False
+        else:
+            self.cursor = self._after(self.cursor, block)
+            self.anchor(block)
 
     def _remove(self, step: Undo) -> None:
         # An ancestor that was never told is not kept: nobody could undo it.

@@ -41,6 +41,11 @@ REPLACED_WITHIN: Final = 60.0
 class Teller(Protocol):
     """Tells the consumer what the tracker found. Each may wait for the consumer."""
 
+    @property
+    def gaps(self) -> int:
+        """How many gaps were told."""
+        ...
+
     async def accept(self, step: Accept, requests: Requests) -> None:
         """Tell blocks, and count them in ``step.told``."""
 
@@ -86,8 +91,6 @@ class Drive:
         self._replace = replace
         self._resubscribe = resubscribe
         self._asked: set[asyncio.Task[BlockFound]] = set()
-        #: How many gaps were told.
-        self.gaps = 0
 
     async def run(self) -> None:
         """Follow the chain until this is cancelled.
@@ -141,7 +144,6 @@ class Drive:
                 await self._teller.undo(step)
             case TellGap():
                 await self._teller.gap(step)
-                self.gaps += 1
             case Bypass():
                 await self._teller.bypass(step, self._connection.requests)
 

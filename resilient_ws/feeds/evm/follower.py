@@ -72,7 +72,6 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
         self._stands = False
-        self.gaps = 0
         #: Announcements that could not be read.
         self.malformed = 0
         source: Source[Any, Any] = Source(
@@ -138,7 +137,7 @@ class Follower:
 
     def added_to(self, others: ChannelStatistics) -> ChannelStatistics:
         """Return the counters of other streams with those of this one."""
-        return attrs.evolve(others, gaps=others.gaps + self.gaps)
+        return attrs.evolve(others, gaps=others.gaps + self._teller.gaps)
 
     def resume(self, *, kept: bool = False) -> None:  # noqa: ARG002 - the interface
         """Follow the chain on a new connection, or subscription."""
@@ -198,8 +197,6 @@ class Follower:
         except Exception as failure:  # noqa: BLE001 - the consumer is told
             self._teller.finish(failure)
             _ = self._client.channel.spawn(self.aclose())
-        finally:
-            self.gaps += drive.gaps
 
     def _resubscribe(self) -> None:
         """Subscribe anew, for the subscription is deaf; first end what may wake up."""

@@ -95,25 +95,30 @@ def start_over(chain: ToldChain) -> Steps[None]:
     The newest older block that the node still has is where it goes on; if there is
     none, the newest that is final.
     """
-    until = -1 if chain.next is None else chain.next - 1
-    common = yield from _newest_common(chain)
-    if common is not None:
-        below, first = common.number, common.number + 1
-        anchor: BlockRef | None = common
-    else:
-        # How much of what was told is wrong is not known.
-        first, anchor = None, (yield from ask(by_tag("finalized"))).head
-        below = until if chain.bottom is None else chain.bottom.number - 1
-        if anchor is None or anchor.number > below:
-            anchor = None if below < 0 else (yield from ask(by_number(below))).head
-        below = -1 if anchor is None else anchor.number
+    anchor = yield from _newest_common(chain)
+    if anchor is not None and chain.has(anchor):
+        yield from go_back(chain, anchor.number)  # it is kept after all
+        return
+    # Without one, how much of what was told is wrong is not known.
+    first = None if anchor is None else anchor.number + 1
+    if anchor is None:
+        anchor = yield from _newest_final(chain)
     text = (
         "The chain was reorganised further back than is remembered; "
         "raise max_reorg= to have the removed blocks told."
     )
-    yield from chain.gap(first, until, ReorgTooDeep(text), next_block=below + 1)
-    if anchor is not None:
-        chain.anchor(anchor)
+    yield from chain.doubt(first, ReorgTooDeep(text), anchor=anchor)
+
+
+def _newest_final(chain: ToldChain) -> Steps[BlockRef | None]:
+    """Return the newest final block below what is kept, or the one just below it."""
+    below = -1 if chain.next is None else chain.next - 1
+    if chain.bottom is not None:
+        below = chain.bottom.number - 1
+    final = (yield from ask(by_tag("finalized"))).head
+    if final is not None and final.number <= below:
+        return final
+    return None if below < 0 else (yield from ask(by_number(below))).head
 
 
 def _newest_common(chain: ToldChain) -> Steps[BlockRef | None]:

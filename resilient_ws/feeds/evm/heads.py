@@ -99,6 +99,7 @@ class HeadTeller:
 
     def __init__(self, buffer: Buffer[HeadItem]) -> None:
         self._buffer = buffer
+        self.gaps = 0
 
     async def accept(self, step: Accept, requests: Requests) -> None:  # noqa: ARG002 - the interface
         """Tell blocks."""
@@ -119,6 +120,7 @@ class HeadTeller:
         )
         await put(self._buffer, gap)
         step.told = True
+        self.gaps += 1
 
     async def bypass(self, step: Bypass, requests: Requests) -> None:
         """Do nothing: heads need the headers of all blocks."""

@@ -299,7 +299,8 @@ class Tracker:
         if ended_by is None:
             return
         if isinstance(ended_by, Head):
-            yield from self._fork(ended_by)
+            if not (yield from self._fork(ended_by)):
+                return
         elif is_pruned(ended_by):
             yield from self._leave_out(ended_by)
         else:
@@ -322,16 +323,19 @@ class Tracker:
         elif not self.chain.has(found.head):
             yield from self._fork(found.head)
 
-    def _fork(self, head: Head) -> Steps[None]:
+    def _fork(self, head: Head) -> Steps[bool]:
+        """Follow a block of another chain; return whether that was possible."""
+        chain = self.chain
+        before = chain.tip
         missing = yield from follow_fork(
-            self.chain, head, patience=self._patience, limit=self._limit
+            chain, head, patience=self._patience, limit=self._limit
         )
-        if missing is None:
-            self._lagging = 0
-            return
-        gave_up = yield from self._lags()
-        if gave_up:
-            yield from start_over(self.chain)
+        if missing is not None and (yield from self._lags()):
+            yield from start_over(chain)
+        if chain.tip == before:
+            return False
+        self._lagging = 0
+        return True
 
     # What the node does not have.
 
@@ -375,7 +379,7 @@ class Tracker:
         else:
             because = BackfillFailed("The node does not give out these blocks.")
         because.__cause__ = missing.failure
-        yield from chain.gap(first, there - 1, because, next_block=there)
+        yield from chain.gap(first, there - 1, because)
 
     def _first_after(self, missing: int, there: int) -> Steps[int]:
         """Return the first height, after one that is missing, that the node has."""

@@ -76,12 +76,14 @@ class Told:
         self.gaps.append(gap)
         if isinstance(gap.because, ReorgTooDeep):
             first = -1 if gap.first_missing is None else gap.first_missing
+            assert first <= gap.until
             self.blocks = {n: h for n, h in self.blocks.items() if n < first}
             self.next = gap.first_missing
         elif gap.first_missing is None:
             self.blocks, self.next = {}, gap.until + 1
         else:
-            assert self.next in (None, gap.first_missing)
+            assert not self.blocks or self.next in (None, gap.first_missing)
+            assert gap.first_missing <= gap.until
             self.next = gap.until + 1
 
     async def follow(self, stream: ChainStream[Any], until: Callable[[], bool]) -> None:
