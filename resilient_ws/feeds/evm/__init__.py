@@ -25,6 +25,7 @@ Needs ``pip install 'resilient-ws[evm]'``.
 
 from resilient_ws.feeds.evm.cursor import Cursor
 from resilient_ws.feeds.evm.heads import heads
+from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.pending import PendingTransactions, pending_transactions
 from resilient_ws.feeds.evm.stream import ChainStream
 from resilient_ws.feeds.evm.types import BlockRef, Head, Progress, Reorg
@@ -35,6 +36,7 @@ __all__ = [
     "ChainStream",
     "Cursor",
     "Head",
+    "Limits",
     "PendingTransactions",
     "Progress",
     "Reorg",

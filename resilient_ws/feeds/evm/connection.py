@@ -7,6 +7,7 @@ node sends: a malformed block is one that was not found.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from resilient_ws import ResilientWSError
@@ -19,6 +20,7 @@ from resilient_ws.feeds.errors import (
 )
 from resilient_ws.feeds.evm.asking import is_pruned
 from resilient_ws.feeds.evm.hexadecimal import quantity
+from resilient_ws.feeds.evm.refusals import Refusal, understood
 from resilient_ws.feeds.evm.steps import BlockFound, BlockQuery
 from resilient_ws.feeds.evm.types import head_of
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeAlias
 
+    from resilient_ws.feeds.evm.limits import Limits
     from resilient_ws.feeds.jsonrpc import Client
+    from resilient_ws.feeds.pace import Pace
     from resilient_ws.feeds.requests import Requests
 
     #: Calls a method of a node, with its parameters.
@@ -42,14 +46,24 @@ class NodeConnection:
         requests: Those of the connection.
         history: Calls another node, which has the finalized blocks that this one has
             deleted.
+        limits: How long to wait where the node has too much to do.
+        pace: Whose turn it is to ask.
     """
 
     def __init__(
-        self, client: Client, requests: Requests, history: NodeCall | None = None
+        self,
+        client: Client,
+        requests: Requests,
+        history: NodeCall | None = None,
+        *,
+        limits: Limits,
+        pace: Pace,
     ) -> None:
         self._client = client
         self.requests: Final = requests
         self._history = history
+        self._limits = limits
+        self._pace = pace
         self._clock = asyncio.get_running_loop().time
         # The height of the newest final block, as far as it was asked for.
         self._final = -1
@@ -114,8 +128,21 @@ class NodeConnection:
         except RPCError:
             return None  # whatever the reason, the newest block can be asked for
 
-    def _call(self, method: str, params: Sequence[Any]) -> Awaitable[Any]:
-        return self._client.call_on(self.requests, method, params)
+    async def _call(self, method: str, params: Sequence[Any]) -> Any:
+        """Call a method; wait and repeat it while the node has too much to do."""
+        for failures in itertools.count(1):
+            await self._pace.turn()
+            try:
+                return await self._client.call_on(self.requests, method, params)
+            except RPCError as failure:
+                said = understood(failure)
+                if (
+                    said.refusal is not Refusal.BUSY
+                    or failures >= self._limits.attempts
+                ):
+                    raise
+            await asyncio.sleep(self._limits.backoff(failures, said.after))
+        raise AssertionError
 
 
 def _request(query: BlockQuery) -> tuple[str, list[Any]]:

@@ -37,8 +37,8 @@ class Cursor:
         number: The height of the last block.
         dense: The hashes of at most 64 blocks in sequence, the last one of them at
             ``number``.
-        sparse: Numbers and hashes of older blocks, the oldest first: there is one
-            between each distance from the last block and twice that distance.
+        sparse: Numbers and hashes of older blocks, the oldest first: at distances from
+            the last block between each power of two and the next.
     """
 
     chain_id: int
@@ -141,7 +141,7 @@ def _thinned(
     """Keep of the older blocks as many as are needed.
 
     Multiples of a power of two are kept up to twice that distance, so that there is one
-    between each distance and its double. The newest stays in any case: behind a gap,
+    between each power of two and the next. The newest stays in any case: behind a gap,
     nothing else may be known.
     """
     return tuple(

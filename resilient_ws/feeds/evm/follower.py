@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from resilient_ws.feeds.errors import FeedError, WrongChain
 from resilient_ws.feeds.evm.connection import NodeConnection
 from resilient_ws.feeds.evm.driving import Drive
+from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.types import head_of
 from resilient_ws.feeds.flow import Stage
+from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.source import Source
 
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.source import Key
     from resilient_ws.feeds.statistics import ChannelStatistics
 
+
+NO_LIMITS: Final = Limits()
 
 logger = logging.getLogger("resilient_ws")
 
@@ -48,6 +52,7 @@ class Follower:
         stale_after: Seconds without an announcement after which the newest block is
             asked for.
         poll_interval: The same, where the node announces nothing.
+        limits: How much is asked of the node at once.
         history: Calls another node for finalized blocks.
     """
 
@@ -60,6 +65,7 @@ class Follower:
         name: str,
         stale_after: float,
         poll_interval: float,
+        limits: Limits = NO_LIMITS,
         history: NodeCall | None = None,
     ) -> None:
         self._client = client
@@ -68,6 +74,8 @@ class Follower:
         self._stale_after = stale_after
         self._poll_interval = poll_interval
         self._history = history
+        self._limits = limits
+        self._pace = Pace(limits.rate)
         self._connection: NodeConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
@@ -106,7 +114,9 @@ class Follower:
 
     async def _subscribe(self, requests: Requests) -> Key:
         tracker = self._tracker
-        connection = NodeConnection(self._client, requests, self._history)
+        connection = NodeConnection(
+            self._client, requests, self._history, limits=self._limits, pace=self._pace
+        )
         chain_id = await connection.chain_id(tracker.chain.chain_id)
         key = await connection.subscribe()
         tracker.chain.chain_id = chain_id

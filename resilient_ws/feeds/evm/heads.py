@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from resilient_ws.feeds.evm.chain import ToldChain
 from resilient_ws.feeds.evm.cursor import Cursor
 from resilient_ws.feeds.evm.follower import Follower
+from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.stream import ChainStream, put
 from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Head, Reorg
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import check_positive, require, whole_number
 
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ HeadItem: TypeAlias = Head | Reorg | Gap
 NAME: Final = "heads"
 #: Items that may wait to be read.
 WAITING: Final = 64
+TAGS: Final = ("safe", "finalized")
+NO_LIMITS: Final = Limits()
 
 
 def heads(
@@ -40,6 +44,7 @@ def heads(
     settle: float = 3.0,
     stale_after: float = 15.0,
     poll_interval: float = 2.0,
+    limits: Limits = NO_LIMITS,
     history: NodeCall | None = None,
 ) -> ChainStream[HeadItem]:
     """Return the blocks of a chain: each once, in order, across drops and restarts.
@@ -63,17 +68,29 @@ def heads(
         stale_after: Seconds without an announcement after which the newest block is
             asked for (default 15).
         poll_interval: The same, where the node announces nothing (default 2).
+        limits: How much is asked of the node at once: ``window`` and ``rate`` count.
         history: Calls a method of another node, for finalized blocks that this one has
-            deleted.
+            deleted: ``await history(method, params)``.
 
     Raises:
         TypeError: A value of another type.
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
-    position = Cursor.parse(after) if isinstance(after, str) else after
-    chain = ToldChain(max_reorg, position)
+    check_following(confirmations, max_reorg=max_reorg)
+    for name, seconds in (
+        ("lag_patience", lag_patience),
+        ("settle", settle),
+        ("stale_after", stale_after),
+        ("poll_interval", poll_interval),
+    ):
+        check_positive(name, seconds)
+    require(limits, Limits, "limits", "a Limits")
     tracker = Tracker(
-        chain, confirmations=confirmations, lag_patience=lag_patience, settle=settle
+        ToldChain(max_reorg, position_of(after)),
+        confirmations=confirmations,
+        lag_patience=lag_patience,
+        settle=settle,
+        window=limits.window,
     )
 
     def begin(buffer: Buffer[HeadItem]) -> Follower:
@@ -84,10 +101,46 @@ def heads(
             name=NAME,
             stale_after=stale_after,
             poll_interval=poll_interval,
+            limits=limits,
             history=history,
         )
 
     return ChainStream(begin, WAITING)
+
+
+def position_of(after: object) -> int | Cursor | None:
+    """Return where a stream goes on.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: The number is negative, or the text is not that of a cursor.
+    """
+    if isinstance(after, str):
+        return Cursor.parse(after)
+    if after is None or isinstance(after, Cursor):
+        return after
+    if isinstance(after, bool) or not isinstance(after, int):
+        right = "a cursor or its text, the number of a block, or None"
+        raise TypeError(f"after must be {right}, not {type(after).__name__}.")
+    if after < 0:
+        raise ValueError(f"after must be 0 or more, not {after}.")
+    return after
+
+
+def check_following(confirmations: object, *, max_reorg: object) -> None:
+    """Refuse what is no number of confirmations or of blocks.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: A number is out of range, or a tag that there is not.
+    """
+    whole_number("max_reorg", max_reorg, at_least=1)
+    if isinstance(confirmations, str):
+        if confirmations not in TAGS:
+            text = f"a number, 'safe' or 'finalized', not {confirmations!r}"
+            raise ValueError(f"confirmations must be {text}.")
+    else:
+        whole_number("confirmations", confirmations, at_least=0)
 
 
 class HeadTeller:

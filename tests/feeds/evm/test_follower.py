@@ -12,9 +12,10 @@ from resilient_ws.feeds import (
     Gap,
     HistoryPruned,
     SubscribeRefused,
+    UnknownTag,
     WrongChain,
 )
-from resilient_ws.feeds.evm import Head, heads
+from resilient_ws.feeds.evm import Head, Limits, heads
 from tests.feeds.evm.desk import NodeDesk, Refused, as_sent
 from tests.feeds.evm.told import Told
 from tests.record import now, turns
@@ -84,10 +85,11 @@ async def test_silence_of_a_quiet_chain_is_no_deafness(desk: NodeDesk) -> None:
 async def test_a_node_that_announces_nothing_is_polled(desk: NodeDesk) -> None:
     desk.key = None
     stream, told = await begun(desk, poll_interval=2)
-    for height in (11, 12, 13):
-        desk.chain.mine(1)
+    for _ in range(3):
+        (new,) = desk.chain.mine(1)
         begin = now()
-        await told.follow(stream, lambda height=height: told.tip == height)
+        told.take(await anext(stream))
+        assert told.tip == new.number
         assert now() - begin <= 2.1
     assert desk.calls("eth_subscribe") == 1
 
@@ -146,9 +148,9 @@ async def test_deleted_history_is_a_gap_with_exact_bounds(desk: NodeDesk) -> Non
     desk.chain.mine(500)
 
     def instead(method: str, params: list[Any]) -> Any:
-        if method == "eth_getBlockByNumber" and params[0].startswith("0x"):
-            if int(params[0], 16) < 300:
-                raise Refused(4444, "pruned history unavailable")
+        by_number = method == "eth_getBlockByNumber" and params[0].startswith("0x")
+        if by_number and int(params[0], 16) < 300:
+            raise Refused(4444, "pruned history unavailable")
         return ...
 
     desk.instead = instead
@@ -185,7 +187,7 @@ async def test_a_shorter_node_is_believed_at_the_second_answer(desk: NodeDesk) -
     stream, told = await begun(desk, after=0, stale_after=15, settle=3)
     desk.chain.shrink(4)
     begin = now()
-    await told.follow(stream, lambda: told.reorgs)
+    await told.follow(stream, lambda: bool(told.reorgs))
     assert now() - begin == pytest.approx(18, abs=0.1)
     assert told.tip == 6
 
@@ -305,7 +307,7 @@ async def test_the_end_of_the_session_is_the_end(desk: NodeDesk) -> None:
 
 async def test_one_consumer(desk: NodeDesk) -> None:
     stream, _ = await begun(desk)
-    waiting = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(anext(stream))
     await turns()
     with pytest.raises(RuntimeError, match="one consumer"):
         await anext(stream)
@@ -319,3 +321,76 @@ async def test_a_gap_is_counted(desk: NodeDesk) -> None:
     _, told = await begun(desk, after=15, lag_patience=1)
     assert [type(gap) for gap in told.gaps] == [Gap]
     assert desk.client.channel.statistics().gaps == 1
+
+
+async def test_a_node_with_too_much_to_do_is_given_time(desk: NodeDesk) -> None:
+    stream, told = await begun(desk)
+    busy = iter([1, 2, 3])
+
+    def instead(method: str, _: list[Any]) -> Any:
+        if method == "eth_getBlockByNumber" and next(busy, None):
+            raise Refused(429, "too many requests, try again in 10s")
+        return ...
+
+    desk.instead = instead
+    desk.announce(desk.chain.mine(2)[-1])
+    await told.follow(stream, lambda: told.tip == 12)
+    assert desk.session.reconnects == []
+    assert told.gaps == []
+
+
+@pytest.mark.parametrize("code", [-32602, -32000])
+async def test_a_tag_that_the_node_does_not_know_is_an_error(
+    desk: NodeDesk, code: int
+) -> None:
+    def instead(_: str, params: list[Any]) -> Any:
+        if params[:1] == ["safe"]:
+            raise Refused(code, "invalid tag")
+        return ...
+
+    desk.instead = instead
+    with pytest.raises(UnknownTag, match=r"'safe'.*invalid tag"):
+        await anext(heads(desk.client, confirmations="safe"))
+
+
+async def test_a_chain_where_nothing_is_final_yet_is_waited_for(desk: NodeDesk) -> None:
+    desk.instead = lambda _, params: None if params[:1] == ["finalized"] else ...
+    stream, told = heads(desk.client, confirmations="finalized"), Told()
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(60)
+    assert not first.done()
+    desk.instead = lambda *_: ...
+    told.take(await first)
+    assert told.tip == 0
+    desk.mine(5)
+    await told.follow(stream, lambda: told.tip == 3)
+
+
+async def test_calls_are_paced(desk: NodeDesk) -> None:
+    desk.chain.mine(30)
+    begin = now()
+    await begun(desk, after=0, limits=Limits(rate=10))
+    assert now() - begin >= 4
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ({"after": -1}, "after must be 0 or more"),
+        ({"after": True}, "after must be a cursor"),
+        ({"after": "evm1.1"}, "not the text of a cursor"),
+        ({"confirmations": -1}, "confirmations"),
+        ({"confirmations": "latest"}, "'safe' or 'finalized', not 'latest'"),
+        ({"max_reorg": 0}, "max_reorg"),
+        ({"lag_patience": 0}, "lag_patience"),
+        ({"settle": -1}, "settle"),
+        ({"stale_after": 0}, "stale_after"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"limits": 3}, "limits must be"),
+    ],
+)
+async def test_wrong_arguments_are_named(
+    desk: NodeDesk, how: dict[str, Any], error: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        heads(desk.client, **how)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resilient_ws import Liveness, Reconnect, connect
-from resilient_ws.feeds import Gap, UnknownTag, WrongChain
+from resilient_ws.feeds import Gap, WrongChain
 from resilient_ws.feeds.evm import Cursor, Head, Reorg, heads
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import BlackHole, FaultProxy, Refuse, Reset, assert_no_leaks
@@ -77,9 +77,7 @@ async def test_nothing_is_left_behind(anvil: Anvil) -> None:
         assert isinstance(await anext(stream), Head)
         async with heads(client) as another:
             assert isinstance(await anext(another), Head)
-        with pytest.raises(StopAsyncIteration):
-            while True:
-                await anext(another)
+        assert [item async for item in another] == []
     # What was fetched before the end is there to be read; then it ends.
     async for item in stream:
         assert isinstance(item, Head)
@@ -219,13 +217,6 @@ async def test_tags_hold_blocks_back(anvil: Anvil, tag: Any) -> None:
         assert told.blocks[told.tip] == block["hash"]
 
 
-async def test_a_tag_that_the_node_does_not_know_is_an_error(anvil: Anvil) -> None:
-    async with Client(session(anvil.url)) as client:
-        stream = heads(client, confirmations="settled")  # type: ignore[arg-type]
-        with pytest.raises(UnknownTag, match="settled"):
-            await anext(stream)
-
-
 async def test_a_reorganisation_beyond_memory_is_a_gap(anvil: Anvil) -> None:
     told = Told()
     async with Node(anvil.url) as node, Client(session(anvil.url)) as client:
@@ -270,7 +261,7 @@ async def test_a_new_chain_under_the_same_address(anvil: Anvil) -> None:
         anvil.state.unlink(missing_ok=True)
         await anvil.start()
         async with Node(anvil.url) as node:
-            await told.follow(stream, lambda: told.reorgs)
+            await told.follow(stream, lambda: bool(told.reorgs))
             assert told.blocks == {}
             await node.mine(2)
             await told.follow(stream, lambda: len(told.blocks) >= 1)
