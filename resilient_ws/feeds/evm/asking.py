@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.feeds.errors import HistoryPruned, RPCError, Undecodable
+from resilient_ws.feeds.evm.refusals import Refusal, understood
 from resilient_ws.feeds.evm.steps import (
     BlockFound,
     BlockQuery,
@@ -112,13 +113,11 @@ def is_refused(found: BlockFound) -> bool:
 
 #: The code of JSON-RPC for parameters that the node does not take.
 _INVALID_PARAMS: Final = -32602
-#: The code with which geth says that it has deleted a block.
-_PRUNED_CODE: Final = 4444
 
 
 def is_pruned(found: BlockFound) -> bool:
     """Whether the node says that it does not have a block any more."""
     failure = found.failure
     if isinstance(failure, RPCError):
-        return failure.code == _PRUNED_CODE or "pruned" in failure.message.lower()
+        return understood(failure).refusal is Refusal.PRUNED
     return isinstance(failure, HistoryPruned)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from resilient_ws.feeds.evm.asking import ask, by_hash, by_tag
 from resilient_ws.feeds.evm.forks import go_back, removed_above, start_over
-from resilient_ws.feeds.evm.steps import Pause
+from resilient_ws.feeds.evm.steps import AwaitHint
 
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def judge_shorter(
     newest: Head,
     *,
     settle: float,
-    is_old_news: Callable[[], bool],
+    is_fresh: Callable[[], bool],
 ) -> Steps[Head | None]:
     """Find out whether a chain became shorter, and tell the removal if it did.
 
@@ -34,7 +34,7 @@ def judge_shorter(
         chain: What was told.
         newest: The newest block of the node, below the last one that was told.
         settle: Seconds between two answers that must agree.
-        is_old_news: Returns whether a higher block was announced meanwhile.
+        is_fresh: Returns whether something was announced meanwhile.
 
     Returns:
         A block of the node that is to be looked at instead; ``None`` if there is none.
@@ -47,9 +47,8 @@ def judge_shorter(
             return newest  # of another chain: a fork like any other
         if (yield from _is_known(tip.hash)):
             return None
-        yield Pause(settle)
-        if is_old_news():
-            return None
+        if is_fresh() or (yield AwaitHint(settle)):
+            return None  # what was announced is to be looked at first
         again = yield from ask(by_tag("latest"))
         if again.head is None:
             return None

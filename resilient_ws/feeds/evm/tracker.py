@@ -181,8 +181,10 @@ class Tracker:
         if not blocks or self._tag is not None:
             yield from self._poll()
             return
-        newest = blocks[-1]
-        if self.chain.is_before(newest.number):
+        newest, tip = blocks[-1], self.chain.tip
+        is_below = tip is not None and newest.number < tip.number
+        rewound = is_below and self.chain.has(newest)
+        if rewound or self.chain.is_before(newest.number):
             yield from self._poll()
         elif self._depth == 0 and (new := self._linked(blocks)):
             self._lagging = 0
@@ -240,7 +242,7 @@ class Tracker:
                 self.chain,
                 newest,
                 settle=self._settle,
-                is_old_news=lambda: self.fresh,
+                is_fresh=lambda: self.fresh,
             )
         )
 

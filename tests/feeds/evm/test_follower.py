@@ -192,6 +192,29 @@ async def test_a_shorter_node_is_believed_at_the_second_answer(desk: NodeDesk) -
     assert told.tip == 6
 
 
+async def test_a_rewind_that_is_announced_is_told_at_once(desk: NodeDesk) -> None:
+    stream, told = await begun(desk, after=0, settle=3)
+    desk.chain.shrink(4)
+    desk.announce(desk.chain.blocks[-1])
+    begin = now()
+    await told.follow(stream, lambda: bool(told.reorgs))
+    assert now() - begin == pytest.approx(3, abs=0.1)
+    assert told.tip == 6
+
+
+async def test_a_live_block_does_not_wait_for_the_second_answer(desk: NodeDesk) -> None:
+    stream, told = await begun(desk, after=0, settle=3)
+    known = desk.chain.blocks
+    desk.chain.shrink(4)
+    desk.announce(known[6])
+    await turns()
+    desk.mine(2)  # others than before
+    begin = now()
+    await told.follow(stream, lambda: told.tip == 8)
+    assert now() - begin < 0.5
+    assert [reorg.depth for reorg in told.reorgs] == [4]
+
+
 async def test_a_node_that_lags_behind_itself_rewinds_nothing(desk: NodeDesk) -> None:
     stream, told = await begun(desk, after=0, stale_after=15)
     whole = desk.chain.blocks

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = 10_000 if ENDURANCE else 300
+#: Of the others, each of which has one thing more.
+FEWER = 3_000 if ENDURANCE else 100
 
 often = st.sampled_from([0, 0, 5, 20, 40])
 faults = st.builds(
@@ -30,11 +32,7 @@ faults = st.builds(
     lost=often,
     change=st.sampled_from([1, 5, 10]),
 )
-model = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+model = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(world: World, confirmations: int = 0) -> None:
@@ -57,7 +55,7 @@ def check(world: World, confirmations: int = 0) -> None:
     assert newest - confirmations <= told.tip <= newest
 
 
-@model
+@settings(model, max_examples=EXAMPLES)
 @given(
     seed=st.integers(0, 2**32),
     faults=faults,
@@ -76,7 +74,7 @@ def test_what_is_told_is_the_chain(
     check(world)
 
 
-@model
+@settings(model, max_examples=FEWER)
 @given(seed=st.integers(0, 2**32), faults=faults, max_reorg=st.sampled_from([1, 3, 8]))
 def test_a_fork_beyond_memory_is_a_gap(
     seed: int, faults: Faults, max_reorg: int
@@ -87,7 +85,7 @@ def test_a_fork_beyond_memory_is_a_gap(
     check(world)
 
 
-@model
+@settings(model, max_examples=FEWER)
 @given(
     seed=st.integers(0, 2**32),
     faults=faults,
@@ -102,7 +100,7 @@ def test_blocks_are_held_back_until_they_are_confirmed(
     check(world, FINAL if isinstance(confirmations, str) else confirmations)
 
 
-@model
+@settings(model, max_examples=FEWER)
 @given(seed=st.integers(0, 2**32), faults=faults, away=st.integers(0, 100))
 def test_a_restart_from_a_cursor_tells_what_was_reorganised_meanwhile(
     seed: int, faults: Faults, away: int
