@@ -158,6 +158,7 @@ class Follower:
 
     def suspend(self) -> None:
         """Take note that the connection, or the subscription, is gone."""
+        self._tracker.lost()
         self._stop()
 
     def finish(self) -> None:

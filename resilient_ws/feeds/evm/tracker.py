@@ -3,7 +3,8 @@
 Pure: it knows no network and no clock. ``follow`` is a generator for one connection,
 which yields the steps of ``steps`` and is sent their answers; ``announced`` may be
 called at any time between two of them. When the connection ends, the generator is
-closed, and ``follow`` is called again for the next: what was told stays in ``chain``.
+closed and ``lost`` is called, then ``follow`` again for the next connection: what was
+told stays in ``chain``.
 
 Rules: an announcement says how far to go, and no more. A block is told when it links to
 the last one that was told, or after the removal of what was in its place. A block that
@@ -137,14 +138,18 @@ class Tracker:
         self._announced.clear()
         self.fresh = True
 
+    def lost(self) -> None:
+        """Take note that the connection has ended, and what it announced with it."""
+        self._announced.clear()
+        self.fresh = False
+
     def follow(self) -> Steps[None]:
-        """Follow the chain on one connection, which announces blocks from now on.
+        """Follow the chain on one connection.
 
         Raises:
             UnknownTag: The node does not know the tag, and nothing was told yet.
         """
-        self._announced.clear()
-        self.fresh, self._target = False, None
+        self._target = None
         yield from self._begin()
         yield from self._poll()
         if self._bypass:

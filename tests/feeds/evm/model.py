@@ -158,6 +158,7 @@ class World:
             if self.waits >= waits:
                 break
         steps.close()
+        self.tracker.lost()
 
     def _half(self, step: Step) -> None:
         """The connection ends in the middle of a step."""

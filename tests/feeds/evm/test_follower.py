@@ -255,6 +255,23 @@ async def test_a_malformed_block_is_asked_for_again(desk: NodeDesk) -> None:
     assert told.gaps == []
 
 
+async def test_what_is_announced_before_the_first_answer_counts(
+    desk: NodeDesk,
+) -> None:
+    """The back end that answers may lag behind the one that announced."""
+    late = desk.chain.blocks[-1]
+    desk.instead = lambda _, params: as_sent(late) if params[:1] == ["latest"] else ...
+    stream, told = heads(desk.client), Told()
+    told.take(await anext(stream))
+    desk.session.drop()
+    desk.session.open()
+    while desk.calls("eth_subscribe") < 2:  # noqa: ASYNC110 - to the turn
+        await asyncio.sleep(0)
+    desk.mine(1)
+    await told.follow(stream, lambda: told.tip == 11)
+    assert now() < 1
+
+
 async def test_another_chain_on_the_next_connection_ends_it(desk: NodeDesk) -> None:
     stream, _ = await begun(desk)
     desk.chain_id = 5
