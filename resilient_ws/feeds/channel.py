@@ -266,6 +266,17 @@ class Channel:
         """Start a task that ends with the channel."""
         return self._tasks.spawn(work)
 
+    def replace(self, reason: str) -> None:
+        """Replace the open connection, because what the server sends on it is no good.
+
+        Replacements that follow each other soon wait, up to half a minute.
+
+        Args:
+            reason: Why, for the log.
+        """
+        if self._board is not None:
+            self._board.replace(reason)
+
     # Requests.
 
     async def ask(

@@ -15,7 +15,11 @@
     ├── ConsumerTooSlow    items were not kept, because nobody read them
     ├── NotBackfillable    what was missed cannot be fetched
     ├── BackfillFailed     fetching what was missed failed
-    │   └── BackfillLimit  the hole is larger than the server gives, or you allow
+    │   ├── BackfillLimit  the hole is larger than the server gives, or you allow
+    │   └── HistoryPruned  the node has deleted what is so old
+    ├── ReorgTooDeep       a chain was reorganised further back than is remembered
+    ├── WrongChain         the node is of another chain
+    ├── UnknownTag         the node does not know "safe" or "finalized"
     ├── ItemsMissed        items were missed, and what they would have changed
     ├── ChecksumMismatch   what was made of the items is not what the server has
     ├── Undecodable        an item could not be decoded
@@ -41,10 +45,12 @@ __all__ = [
     "ChecksumMismatch",
     "ConsumerTooSlow",
     "FeedError",
+    "HistoryPruned",
     "ItemsMissed",
     "LoginRefused",
     "NotBackfillable",
     "RPCError",
+    "ReorgTooDeep",
     "RequestRefused",
     "SinkBusy",
     "SinkGone",
@@ -53,7 +59,9 @@ __all__ = [
     "SubscribeRefused",
     "Undecodable",
     "Undeliverable",
+    "UnknownTag",
     "Unreadable",
+    "WrongChain",
 ]
 
 
@@ -190,6 +198,27 @@ class BackfillFailed(FeedError):
 
 class BackfillLimit(BackfillFailed):
     """The hole is larger than the server gives out, or than you allow."""
+
+
+class HistoryPruned(BackfillFailed):
+    """The node has deleted what is so old, as most nodes do."""
+
+
+class ReorgTooDeep(FeedError):
+    """A chain was reorganised further back than is remembered.
+
+    Blocks that you have, from the gap's ``first_missing`` on, may not be of the chain:
+    undo them. Those that took their place follow as ordinary items. Where
+    ``first_missing`` is ``None``, nothing that you have is certain.
+    """
+
+
+class WrongChain(FeedError):
+    """The node is of another chain than before, or than the cursor: the stream ends."""
+
+
+class UnknownTag(FeedError):
+    """The node does not know the tag ``"safe"`` or ``"finalized"``."""
 
 
 class ItemsMissed(FeedError):

@@ -146,6 +146,31 @@ class Client:
         )
         return value_of(outcome)
 
+    async def call_on(
+        self, requests: Requests, method: str, params: Params = ()
+    ) -> Any:
+        """Call a method on one connection, and return its result.
+
+        For a ``Source``, and for what must be asked of the server that sent an item.
+
+        Args:
+            requests: Those of the connection.
+            method: The method.
+            params: Its parameters, by position or by name.
+
+        Raises:
+            CallLost: The connection ended before the answer came.
+            CallTimeout: No answer came in the time of the client.
+            RPCError: The server answered with an error.
+            ResilientWSError: The session has ended.
+
+        Cancellation:
+            The answer is no longer expected; the server may carry the call out.
+        """
+        number = requests.new_id()
+        message = self._wire.encoded(self._wire.request(number, method, params))
+        return await requests.ask(number, message)
+
     async def batch(
         self,
         calls: Sequence[tuple[str, Params]],
@@ -291,13 +316,8 @@ class Client:
             There is no subscription; the server is told where it had granted one.
         """
 
-        async def ask(requests: Requests, name: str, given: Params) -> Any:
-            number = requests.new_id()
-            request = self._wire.request(number, name, given)
-            return await requests.ask(number, self._wire.encoded(request))
-
         async def enter(requests: Requests) -> Any:
-            result = await ask(requests, method, params)
+            result = await self.call_on(requests, method, params)
             if key is None and (is_object(result) or is_array(result)):
                 text = f"The result of {method!r} is no key of items; pass key=."
                 raise SubscribeRefused(text)
@@ -305,7 +325,7 @@ class Client:
 
         async def leave(requests: Requests, granted: Key) -> Any:
             what = [granted] if key is None else params
-            return await ask(requests, unsubscribe or "", what)
+            return await self.call_on(requests, unsubscribe or "", what)
 
         source: Source[Any, Any] = Source(
             subscribe=enter,

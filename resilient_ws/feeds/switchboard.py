@@ -267,6 +267,10 @@ class Switchboard:
         self._roster.leave(member, None)
         return farewell
 
+    def replace(self, reason: str) -> None:
+        """Replace the open connection."""
+        self._replacements.replace(reason)
+
     def watch(self, watcher: Callable[[Exception | None], None]) -> None:
         """Call a function with what ends the channel, before its streams are ended."""
         self._watchers.append(watcher)

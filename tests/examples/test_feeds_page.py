@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,6 +22,7 @@ from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import FaultProxy, Refuse, Reset, ScriptedServer
 from tests.examples.test_new_heads import call
 from tests.examples.workspace import APP_TOKEN, BOT_TOKEN, Workspace
+from tests.feeds.evm.told import Node
 from tests.record import until
 from tests.servers.process import HOST, ROOT
 
@@ -157,6 +159,43 @@ async def answer(peer: Peer, expected: dict[str, Any], result: Any) -> None:
     number = asked.pop("id")
     assert asked == expected
     await peer.send(json.dumps({"id": number, "result": result}))
+
+
+def blocks_of(database: sqlite3.Connection) -> dict[int, str]:
+    return dict(database.execute("SELECT * FROM blocks").fetchall())
+
+
+async def test_a_table_of_blocks_equals_the_chain(anvil: Anvil) -> None:
+    database = sqlite3.connect(":memory:")
+    database.executescript(
+        "CREATE TABLE blocks (number INTEGER PRIMARY KEY, hash TEXT NOT NULL);"
+        "CREATE TABLE position (text TEXT); INSERT INTO position VALUES (NULL);"
+    )
+    keep = examples()["keep"]
+    async with Node(anvil.url) as node, FaultProxy(HOST, anvil.port) as proxy:
+
+        async def equal() -> None:
+            true = await node.chain(5)
+            await until(lambda: blocks_of(database) == true, within=30)
+
+        await node.mine(5)
+        for depth in (0, 2, 4):
+            if depth:  # while nobody follows
+                await node.call("anvil_reorg", depth, [])
+                await node.mine(3)
+            async with Client(connect(proxy.url())) as client:
+                keeping = asyncio.create_task(keep(client, database))
+                await equal()
+                await node.mine(10)
+                await equal()
+                await drop(proxy)
+                await node.call("anvil_reorg", 2, [])
+                await node.mine(2)
+                proxy.heal()
+                await equal()
+                keeping.cancel()
+                await asyncio.wait({keeping})
+    database.close()
 
 
 async def test_a_stream_of_your_own_has_no_hole(numbered: Numbered) -> None:
