@@ -6,19 +6,20 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from resilient_ws.feeds.errors import Undecodable
 from resilient_ws.feeds.evm.bloom import BloomTest, bloom_of, number_of
 from resilient_ws.feeds.evm.log_types import Log, logs_of
-from resilient_ws.feeds.evm.types import Head
 from resilient_ws.feeds.json import is_array, is_object
 
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resilient_ws.feeds.evm.log_filter import LogFilter
+    from resilient_ws.feeds.evm.types import Head
 
 #: How far logs are verified.
 Verify: TypeAlias = Literal["hash", "bloom", "receipts"]

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from resilient_ws.feeds.errors import CallTimeout, RPCError, Undecodable
 from resilient_ws.feeds.evm.log_types import Log, logs_of
+from resilient_ws.feeds.evm.node_calls import header
 from resilient_ws.feeds.evm.refusals import Refusal, Understood, understood
 from resilient_ws.feeds.evm.stride import Stride
 from resilient_ws.feeds.evm.types import Head, head_of
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from resilient_ws.feeds.evm.limits import Limits
     from resilient_ws.feeds.evm.log_filter import LogFilter
@@ -76,7 +77,7 @@ class LogRanges:
         self._stride = Stride(limits)
         self._asked: deque[_Asked] = deque()
 
-    async def through(self, first: int, last: int) -> AsyncIterator[RangeOfLogs]:
+    async def through(self, first: int, last: int) -> AsyncGenerator[RangeOfLogs, None]:
         """Yield what the node answers for ranges, one after the other.
 
         Args:
@@ -168,7 +169,7 @@ class LogRanges:
             "toBlock": hex(last),
         }
         logs, block = await self._calls.ask_together(
-            ("eth_getLogs", [criteria]), ("eth_getBlockByNumber", [hex(last), False])
+            ("eth_getLogs", [criteria]), ("eth_getBlockByNumber", header(last))
         )
         head = None if block is None else head_of(block)
         return RangeOfLogs(first, last, logs_of(logs), head)
@@ -177,7 +178,7 @@ class LogRanges:
         """Expect no more answers."""
         for asked in self._asked:
             asked.answer.cancel()
-            asked.answer.add_done_callback(_noticed)
+            asked.answer.add_done_callback(noticed)
         self._asked.clear()
 
 
@@ -185,7 +186,7 @@ def _succeeded(task: asyncio.Task[RangeOfLogs]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-def _noticed(task: asyncio.Task[RangeOfLogs]) -> None:
+def noticed(task: asyncio.Task[Any]) -> None:
     """Look at a failure that is of no interest, or asyncio would log it."""
     if not task.cancelled():
         task.exception()

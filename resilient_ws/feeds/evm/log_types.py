@@ -113,5 +113,5 @@ def log_of(value: Any) -> Log:
 
 def _array(value: Any) -> list[Any]:
     if not is_array(value):
-        raise ValueError(f"not an array: {type(value).__name__}")  # noqa: TRY004 - of the server, like all else that is malformed
+        raise ValueError(f"not an array: {type(value).__name__}")
     return value

@@ -129,5 +129,10 @@ class NodeCalls:
     async def _quiet(self) -> None:
         """Wait as long as the node wants to be left alone."""
         loop = asyncio.get_running_loop()
-        while (left := self._quiet_until - loop.time()) > 0:
+        while (left := self._quiet_until - loop.time()) > 0:  # noqa: ASYNC110 - a time
             await asyncio.sleep(left)
+
+
+def header(number: int) -> list[Any]:
+    """Return the parameters of ``eth_getBlockByNumber`` for a header."""
+    return [hex(number), False]

@@ -39,7 +39,7 @@ class FakeNode:
         self.max_range: int | None = None
         self.max_results: int | None = None
         #: Called with each request; may return another answer, or raise.
-        self.lie: Callable[[str, Any], Any] = lambda method, params: NotImplemented
+        self.lie: Callable[[str, Any], Any] = lambda *_: NotImplemented
         self.calls: list[tuple[str, Any]] = []
         self.in_flight = self.most_in_flight = 0
 

@@ -23,7 +23,7 @@ class Answers:
         self.answers = list(answers)
         self.at: list[float] = []
 
-    async def call(self, method: str, params: Sequence[Any]) -> Any:
+    async def call(self, *_: object) -> Any:
         self.at.append(now())
         await asyncio.sleep(0)
         answer = self.answers.pop(0)
