@@ -21,6 +21,7 @@ from resilient_ws.feeds.errors import (
     RPCError,
     Undecodable,
 )
+from resilient_ws.feeds.evm.block_logs import FIRST_PAUSE
 from resilient_ws.feeds.evm.log_ranges import LogRanges, RangeOfLogs
 from resilient_ws.feeds.evm.log_types import Log
 from resilient_ws.feeds.evm.node_calls import header
@@ -103,6 +104,7 @@ class FinalLogs:
         self._calls = calls
         self._criteria = wanted.criteria()
         self._limits = limits
+        self._patience = patience
         self._by_range = verify != "receipts"
         self._ranges = LogRanges(calls, wanted, limits)
         self._tracked = TrackedLogs(
@@ -202,6 +204,18 @@ class FinalLogs:
                 return
 
     async def _header(self, number: int) -> Head | None:
+        """Return a header, if the node finds it in time."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + self._patience, FIRST_PAUSE
+        while (head := await self._header_once(number)) is None:
+            left = end - loop.time()
+            if left <= 0:
+                return None
+            await asyncio.sleep(min(pause, left))
+            pause *= 2
+        return head
+
+    async def _header_once(self, number: int) -> Head | None:
         try:
             sent = await self._calls.ask("eth_getBlockByNumber", *header(number))
             head = None if sent is None else head_of(sent)
