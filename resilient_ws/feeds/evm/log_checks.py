@@ -34,7 +34,7 @@ class Verdict(Enum):
 
     #: Nothing speaks against it.
     SOUND = "sound"
-    #: It is empty, and the bloom of the block says that it is not.
+    #: It is empty, or less than all, and the bloom of the block says that there is more.
     SUSPECT = "suspect"
     #: It cannot be the answer: logs of another block, or others than were asked for.
     WRONG = "wrong"
@@ -51,11 +51,13 @@ class LogChecks:
         ImportError: The extra ``evm`` is not installed, and ``verify`` needs it.
     """
 
-    __slots__ = ("_bloom", "_wanted")
+    __slots__ = ("_bloom", "_takes_all", "_wanted")
 
     def __init__(self, wanted: LogFilter, verify: Verify) -> None:
         self._wanted = wanted
         self._bloom = None if verify == "hash" else BloomTest(wanted)
+        # Then the bloom shows also that one of several logs is missing.
+        self._takes_all = verify != "hash" and not wanted.criteria()
 
     def of_block(self, head: Head, logs: Sequence[Log]) -> Verdict:
         """Judge the logs of one block.
@@ -67,6 +69,8 @@ class LogChecks:
         if not self.in_order(logs) or any(log.blockHash != head.hash for log in logs):
             return Verdict.WRONG
         if not logs and self.suspect(head):
+            return Verdict.SUSPECT
+        if self._takes_all and not makes_bloom(logs, head):
             return Verdict.SUSPECT
         return Verdict.SOUND
 

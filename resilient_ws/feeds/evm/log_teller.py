@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from resilient_ws import ResilientWSError
 from resilient_ws.feeds.errors import (
     BackfillFailed,
+    CallLost,
     NotBackfillable,
     RPCError,
 )
@@ -31,7 +32,7 @@ from resilient_ws.feeds.source import Gap
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.evm.connection import NodeCall
@@ -196,6 +197,12 @@ class LogTeller:
         gap = Gap(key=NAME, first_missing=first, until=until, because=because)
         await put(self._buffer, gap)
 
-    def _call(self, method: str, params: Sequence[Any]) -> Awaitable[Any]:
+    async def _call(self, method: str, params: Sequence[Any]) -> Any:
         assert self._requests is not None  # noqa: S101 - a step begins with it
-        return self._client.call_on(self._requests, method, params)
+        try:
+            return await self._client.call_on(self._requests, method, params)
+        except CallLost as lost:
+            # With the connection, this ends as well. An answer that a full inbox has
+            # lost is asked for again.
+            await asyncio.sleep(PAUSE)
+            raise StartOver from lost

@@ -45,6 +45,10 @@ class Emitter(Node):
         self.address = await self._deploy()
         return self
 
+    async def reconnect(self) -> None:
+        """Go on with the same contract, after the node was started again."""
+        await super().__aenter__()
+
     async def _deploy(self) -> str:
         code = "0x" + _CREATION + _RUNTIME
         sent = {"from": self._account, "data": code, "gas": GAS}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import tenacity
 
-from resilient_ws import connect
-from resilient_ws.feeds.evm import LogFilter, Reorg, logs
+from resilient_ws import Reconnect, connect
+from resilient_ws.feeds.evm import Cursor, LogFilter, Progress, Reorg, logs
 from resilient_ws.feeds.jsonrpc import Client
+from resilient_ws.testing import FaultProxy, Reset
 from tests.feeds.evm.emitter import EMITTED, Emitter
+from tests.feeds.evm.limited import LimitedNode
 from tests.feeds.evm.told_logs import ToldLogs
 
 
@@ -88,3 +93,151 @@ async def test_a_topic_that_does_not_fit_brings_nothing(anvil: Anvil) -> None:
         stream = logs(client, wanted, after=0)
         await told.follow(stream, lambda: told.through == 6)
         assert [index for _, _, index in told.logs] == [1] * 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cuts_kills_and_reorganisations_cost_no_log(
+    anvil: Anvil, seed: int
+) -> None:
+    chance = random.Random(seed)
+    told = ToldLogs(0)
+    wait = Reconnect(wait=tenacity.wait_random(0.02, 0.1))
+    async with FaultProxy("127.0.0.1", anvil.port) as proxy:
+        async with Client(connect(proxy.url(), reconnect=wait)) as client:
+            node = Emitter(anvil.url)
+            await node.__aenter__()
+            stream = logs(client, LogFilter(address=node.address), after=0, settle=0.3)
+
+            async def consume() -> None:
+                while True:
+                    told.take(await anext(stream))
+
+            oldest = 1
+            consumer = asyncio.create_task(consume())
+            for step in range(120):
+                await node.emit(chance.choice([0, 1, 2, 5]))
+                roll = chance.random()
+                if roll < 0.1:
+                    proxy.apply(Reset())
+                    proxy.heal()
+                elif roll < 0.2:
+                    # anvil has the states of blocks that it has mined in this life.
+                    depth = min(chance.randint(1, 5), (await node.tip())[0] - oldest)
+                    await node.call("anvil_reorg", depth, [])
+                if step == 60:
+                    await node.__aexit__()
+                    await anvil.kill()
+                    await anvil.start()
+                    await node.reconnect()
+                    oldest, _ = await node.tip()
+                await asyncio.sleep(chance.choice([0, 0, 0.01]))
+            await node.emit(3)
+            _, newest = await node.tip()
+            async with asyncio.timeout(60):
+                while told.hash != newest and not consumer.done():
+                    await asyncio.sleep(0.02)
+            consumer.cancel()
+            await asyncio.wait([consumer])
+            if not consumer.cancelled():
+                raise consumer.exception() or AssertionError("the stream ended")
+            assert told.logs == await node.logs()
+            assert told.gaps == []
+            await node.__aexit__()
+            await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "results"), [(5, None), (100, None), (None, 60)], ids=str
+)
+async def test_a_restart_catches_up_within_the_limits_of_a_provider(
+    anvil: Anvil, blocks: int | None, results: int | None
+) -> None:
+    async with Emitter(anvil.url) as node:
+        wanted = LogFilter(address=node.address)
+        await node.emit(1, 2, 3)
+        async with Client(connect(anvil.url)) as client:
+            stream = logs(client, wanted, after=0)
+            told = ToldLogs(0)
+            await told.follow(stream, lambda: told.through == 4)
+        kept = str(told.cursor)
+        await node.emit(*(n % 5 for n in range(400)))
+        async with LimitedNode(anvil.port, blocks=blocks, results=results) as limited:
+            async with Client(connect(limited.url)) as client:
+                stream = logs(client, wanted, after=Cursor.parse(kept))
+                await told.follow(stream, lambda: told.through == 404)
+        assert told.logs == await node.logs()
+        assert told.gaps == told.reorgs == []
+        assert limited.refused <= 3
+        assert limited.calls["eth_getLogs"] <= 90
+
+
+async def test_history_is_asked_for_finalized_blocks_only(anvil: Anvil) -> None:
+    async with Emitter(anvil.url) as node:
+        await node.emit(*(n % 3 for n in range(200)))
+        async with (
+            LimitedNode(anvil.port) as archive,
+            LimitedNode(anvil.port) as main,
+            Client(connect(archive.url)) as other,
+            Client(connect(main.url)) as client,
+        ):
+            wanted, told = LogFilter(address=node.address), ToldLogs(0)
+            stream = logs(client, wanted, after=0, history=other.call)
+            await told.follow(stream, lambda: told.through == 201)
+            assert told.logs == await node.logs()
+            final = int(
+                (await client.call("eth_getBlockByNumber", ["finalized", False]))[
+                    "number"
+                ],
+                16,
+            )
+            assert archive.asked and max(archive.asked) == final
+            assert main.asked and min(main.asked) > final
+
+
+async def test_a_history_that_is_gone_is_done_without(anvil: Anvil) -> None:
+    async def gone(method: str, params: Any) -> Any:
+        raise ConnectionRefusedError("nobody there")
+
+    async with Emitter(anvil.url) as node, Client(connect(anvil.url)) as client:
+        await node.emit(*[2] * 150)
+        told = ToldLogs(0)
+        stream = logs(client, LogFilter(address=node.address), after=0, history=gone)
+        await told.follow(stream, lambda: told.through == 151)
+        assert told.logs == await node.logs()
+
+
+async def test_what_was_final_comes_without_headers_and_progress_tells_how_far(
+    anvil: Anvil,
+) -> None:
+    async with Emitter(anvil.url) as node, Client(connect(anvil.url)) as client:
+        await node.emit(*[0] * 200)
+        items = []
+        stream = logs(client, LogFilter(address=node.address), after=0)
+        while not items or items[-1].cursor.number < 201:
+            items.append(await anext(stream))
+        progress = [item for item in items if isinstance(item, Progress)]
+        assert progress[-1].number == 201 - 64
+        # The blocks above are told one by one.
+        assert len(items) - len(progress) == 64
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "match"),
+    [
+        (
+            "filter",
+            {"address": "0x"},
+            TypeError,
+            r"filter must be a LogFilter: LogFilter\(",
+        ),
+        ("verify", "all", ValueError, 'verify must be "hash", "bloom" or "receipts"'),
+        ("limits", 5, TypeError, r"limits must be Limits"),
+        ("after", "12", ValueError, "cursor"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    argument: str, value: Any, error: type[Exception], match: str
+) -> None:
+    given: dict[str, Any] = {"filter": LogFilter(), argument: value}
+    with pytest.raises(error, match=match):
+        logs(None, **given)  # type: ignore[arg-type]

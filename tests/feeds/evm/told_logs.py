@@ -34,7 +34,7 @@ class ToldLogs:
 
     def take(self, item: Any) -> None:
         if isinstance(item, Gap):
-            assert item.first_missing == self.through + 1
+            assert item.first_missing == self.through + 1, item
             self.gaps.append(item)
             self.through = item.until
             return
