@@ -69,7 +69,10 @@ class ToldLogs:
         self.reorgs.append(item)
         for log in item.logs:
             # From the first to the last: each is the newest that is there.
-            assert self.logs.pop() == (log.blockNumber, log.blockHash, log.logIndex)
+            newest = self.logs.pop()
+            assert newest == (log.blockNumber, log.blockHash, log.logIndex), (
+                f"{newest} is newer than {log}, of {[b.number for b in item.removed]}"
+            )
         gone = {block.hash for block in item.removed}
         assert not any(hash_ in gone for _, hash_, _ in self.logs)
         assert item.removed[0].number == self.through
