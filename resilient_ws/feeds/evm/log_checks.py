@@ -34,7 +34,7 @@ class Verdict(Enum):
 
     #: Nothing speaks against it.
     SOUND = "sound"
-    #: It is empty, or less than all, and the bloom of the block says that there is more.
+    #: It is empty, or not all, and the bloom of the block says that there is more.
     SUSPECT = "suspect"
     #: It cannot be the answer: logs of another block, or others than were asked for.
     WRONG = "wrong"

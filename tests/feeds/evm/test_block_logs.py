@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,11 +18,14 @@ from resilient_ws.feeds.evm.block_logs import (
     LogsByHash,
 )
 from resilient_ws.feeds.evm.limits import Limits
-from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.node_calls import NodeCalls
 from tests.feeds.evm.fake_node import ADDRESS, FakeNode
 from tests.record import now
+
+
+if TYPE_CHECKING:
+    from resilient_ws.feeds.evm.log_checks import Verify
 
 
 OTHER = "0x" + "bb" * 20
@@ -146,13 +149,13 @@ async def test_what_cannot_be_the_answer_is_asked_for_again(wrong: Any) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda receipts: [],
-        lambda receipts: None,
+        lambda _: [],
+        lambda _: None,
         lambda receipts: [{"logs": receipts[0]["logs"][:1]}],
         lambda receipts: [*receipts, {"logs": []}],
-        lambda receipts: [{"logs": None}],
-        lambda receipts: ["x"],
-        lambda receipts: "x",
+        lambda _: [{"logs": None}],
+        lambda _: ["x"],
+        lambda _: "x",
     ],
 )
 async def test_receipts_that_do_not_make_the_bloom_are_asked_for_again(

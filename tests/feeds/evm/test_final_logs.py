@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +14,13 @@ from resilient_ws.feeds.evm.final_logs import (
     FinalThrough,
 )
 from resilient_ws.feeds.evm.limits import Limits
-from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.node_calls import NodeCalls
 from tests.feeds.evm.fake_node import ADDRESS, FakeNode
+
+
+if TYPE_CHECKING:
+    from resilient_ws.feeds.evm.log_checks import Verify
 
 
 COUNTS = [n % 3 for n in range(500)]
