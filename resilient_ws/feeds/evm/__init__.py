@@ -25,6 +25,7 @@ Needs ``pip install 'resilient-ws[evm]'``.
 
 from resilient_ws.feeds.evm.cursor import Cursor
 from resilient_ws.feeds.evm.heads import heads
+from resilient_ws.feeds.evm.http_endpoint import HTTPEndpoint
 from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.log_types import BlockLogs, Log
@@ -39,6 +40,7 @@ __all__ = [
     "BlockRef",
     "ChainStream",
     "Cursor",
+    "HTTPEndpoint",
     "Head",
     "Limits",
     "Log",
