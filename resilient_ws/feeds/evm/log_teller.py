@@ -68,6 +68,9 @@ class LogTeller:
         max_reorg: Blocks whose logs are remembered.
         history: Calls another node for final blocks.
 
+    Attributes:
+        gaps: How many gaps were told.
+
     Raises:
         ImportError: The extra ``evm`` is not installed, and ``verify`` needs it.
     """
@@ -103,6 +106,7 @@ class LogTeller:
         self._retained = RetainedLogs(max_reorg)
         # The block whose logs the last connection did not find.
         self._late: str | None = None
+        self.gaps = 0
 
     async def accept(self, step: Accept, requests: Requests) -> None:
         """Tell blocks with their logs."""
@@ -196,6 +200,7 @@ class LogTeller:
     async def _put_gap(self, first: int | None, until: int, because: Any) -> None:
         gap = Gap(key=NAME, first_missing=first, until=until, because=because)
         await put(self._buffer, gap)
+        self.gaps += 1
 
     async def _call(self, method: str, params: Sequence[Any]) -> Any:
         assert self._requests is not None  # noqa: S101 - a step begins with it
