@@ -7,6 +7,7 @@
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
+#   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
@@ -16,6 +17,7 @@
 #   make security  thousands of sessions with a hostile server, into docs/security.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
+#   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
 #   make clean    removes what was installed and built
 
@@ -50,7 +52,8 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	bench bench-feeds bench-outbox conformance conformance-server crash fuzz instructions \
+	bench bench-chains bench-feeds bench-outbox catch-up conformance conformance-server \
+	crash fuzz instructions \
 	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
@@ -96,6 +99,9 @@ bench: $(BENCH)/.installed
 instructions: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.speed.instructions $(ARGS)
 
+bench-chains: $(VENV)/.peers $(VENV)/.tests servers
+	$(BIN)/python -m benchmarks.chains --write docs/chains-speed.md $(ARGS)
+
 bench-feeds: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.feeds --write docs/feeds-speed.md $(ARGS)
 
@@ -133,6 +139,9 @@ soak: $(VENV)/.tests servers
 sequences: $(VENV)/.tests
 	$(BIN)/python -m tests.feeds.sequences --minutes $(MINUTES) \
 		$(if $(SEED),--seed $(SEED)) --write docs/sequences.md $(ARGS)
+
+catch-up: $(VENV)/.tests servers
+	$(BIN)/python -m tests.feeds.evm.catch_up --write docs/chains-catch-up.md $(ARGS)
 
 linear: $(VENV)/.peers
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)

@@ -62,14 +62,18 @@ class Emitter(Node):
         """Mine a block for each count, with as many logs."""
         for count in counts:
             if count:
-                sent = {
-                    "from": self._account,
-                    "to": self.address,
-                    "data": f"0x{count:064x}",
-                    "gas": GAS,
-                }
-                await self.call("eth_sendTransaction", sent)
+                await self.send(count)
             await self.mine()
+
+    async def send(self, count: int) -> None:
+        """Have the next block emit logs."""
+        sent = {
+            "from": self._account,
+            "to": self.address,
+            "data": f"0x{count:064x}",
+            "gas": GAS,
+        }
+        await self.call("eth_sendTransaction", sent)
 
     async def logs(self, first: int = 0, last: int | None = None) -> list[Any]:
         """Return the places of the node's own logs: height, hash and index."""
