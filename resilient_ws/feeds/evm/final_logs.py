@@ -1,14 +1,17 @@
-"""The logs of blocks that are final, by ranges and without their headers.
+"""The logs of blocks that are final, by ranges.
 
 Rules: what a range answers is believed if the node proves that it has the range, and
-nothing in the answer speaks against it; otherwise each of its blocks is fetched with
-its header and verified by itself. Where the node has deleted the beginning, the first
-block that it still has is found, and what lies before it is a gap with exact bounds.
+nothing in the answer speaks against it, nor the blooms of the blocks if they are looked
+at. A block in doubt is asked for by its hash; where the node does not prove the range,
+each of its blocks is fetched with its header and verified by itself. Where the node has
+deleted the beginning, the first block that it still has is found, and what lies before
+it is a gap with exact bounds.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,18 +19,15 @@ import attrs
 
 from resilient_ws.feeds.errors import (
     BackfillFailed,
-    CallTimeout,
     HistoryPruned,
     RPCError,
-    Undecodable,
 )
-from resilient_ws.feeds.evm.block_logs import FIRST_PAUSE
+from resilient_ws.feeds.evm.final_headers import FinalHeaders
 from resilient_ws.feeds.evm.log_ranges import LogRanges, RangeOfLogs
 from resilient_ws.feeds.evm.log_types import Log
-from resilient_ws.feeds.evm.node_calls import header
 from resilient_ws.feeds.evm.refusals import Refusal, understood
 from resilient_ws.feeds.evm.tracked_logs import TrackedLogs, by_block
-from resilient_ws.feeds.evm.types import BlockRef, Head, head_of
+from resilient_ws.feeds.evm.types import BlockRef, Head
 
 
 if TYPE_CHECKING:
@@ -104,12 +104,14 @@ class FinalLogs:
         self._calls = calls
         self._criteria = wanted.criteria()
         self._limits = limits
-        self._patience = patience
         self._by_range = verify != "receipts"
+        self._by_bloom = verify == "bloom"
         self._ranges = LogRanges(calls, wanted, limits)
         self._tracked = TrackedLogs(
             calls, wanted, verify=verify, limits=limits, patience=patience
         )
+        checks = self._tracked.checks
+        self._headers = FinalHeaders(calls, checks, patience=patience)
 
     async def through(self, first: int, last: int) -> AsyncGenerator[FinalItem, None]:
         """Yield blocks with logs, and how far everything was told.
@@ -150,43 +152,66 @@ class FinalLogs:
     async def _ranged(self, first: int, last: int) -> AsyncGenerator[FinalItem, None]:
         async with aclosing(self._ranges.through(first, last)) as answers:
             async for answer in answers:
+                logs, doubtful = by_block(answer.logs), None
                 if answer.head is not None and self._is_sound(answer, answer.head):
-                    for logs in by_block(answer.logs).values():
-                        yield FinalBlock(logs[0].block, logs)
-                    yield FinalThrough(answer.head)
-                    continue
+                    doubtful = await self._in_doubt(answer, answer.head, logs)
+                if answer.head is not None and doubtful is not None:
+                    items = self._mended(logs, doubtful)
+                else:
+                    items = self._each(answer.first, answer.last)
                 through = answer.first - 1
-                async with aclosing(self._each(answer.first, answer.last)) as items:
+                async with aclosing(items):
                     async for item in items:
                         yield item
                         if not isinstance(item, FinalBlock):
                             through = item.head.number
-                if through < answer.last:
+                if answer.head is not None and doubtful is not None:
+                    yield FinalThrough(answer.head)
+                elif through < answer.last:
                     return
 
+    async def _in_doubt(
+        self, answer: RangeOfLogs, last: Head, logs: dict[int, tuple[Log, ...]]
+    ) -> list[Head] | None:
+        if not self._by_bloom:
+            return []
+        return await self._headers.in_doubt(answer, last, logs)
+
+    async def _mended(
+        self, logs: dict[int, tuple[Log, ...]], doubtful: list[Head]
+    ) -> AsyncGenerator[FinalItem, None]:
+        """Yield blocks with logs, those in doubt as their hash brings them."""
+        rest = deque(sorted(number for number in logs))
+        async with aclosing(self._tracked.each(doubtful)) as all_:
+            async for head, found in all_:
+                while rest and rest[0] < head.number:
+                    yield _block_with(logs[rest.popleft()])
+                if rest and rest[0] == head.number:
+                    rest.popleft()
+                if isinstance(found, BackfillFailed):
+                    yield FinalGap(head.number, head, found)
+                elif found:
+                    yield _block_with(found)
+        for number in rest:
+            yield _block_with(logs[number])
+
     def _is_sound(self, answer: RangeOfLogs, head: Head) -> bool:
-        checks, logs = self._tracked.checks, answer.logs
-        if head.number != answer.last or not checks.in_order(logs):
+        """Whether nothing in an answer contradicts itself, or the last block."""
+        logs = answer.logs
+        if head.number != answer.last or not self._tracked.checks.in_order(logs):
             return False
         if not logs:
-            return not checks.suspect(head)
-        if (
-            not answer.first
-            <= logs[0].blockNumber
-            <= logs[-1].blockNumber
-            <= head.number
-        ):
+            return True
+        if logs[0].blockNumber < answer.first or logs[-1].blockNumber > head.number:
             return False
-        if logs[-1].blockNumber == head.number:
-            return logs[-1].blockHash == head.hash
-        return not checks.suspect(head)
+        return logs[-1].blockNumber < head.number or logs[-1].blockHash == head.hash
 
     async def _each(self, first: int, last: int) -> AsyncGenerator[FinalItem, None]:
         """Yield blocks one by one, with their headers; end where there is none."""
         window = self._limits.window
         for begin in range(first, last + 1, window):
             numbers = range(begin, min(begin + window, last + 1))
-            sent = await asyncio.gather(*map(self._header, numbers))
+            sent = await asyncio.gather(*map(self._headers.at, numbers))
             heads: list[Head] = []
             for head in sent:
                 if head is None:
@@ -198,30 +223,10 @@ class FinalLogs:
                         yield FinalGap(head.number, head, logs)
                         continue
                     if logs:
-                        yield FinalBlock(head, logs)
+                        yield _block_with(logs)
                     yield FinalThrough(head)
             if len(heads) < len(sent):
                 return
-
-    async def _header(self, number: int) -> Head | None:
-        """Return a header, if the node finds it in time."""
-        loop = asyncio.get_running_loop()
-        end, pause = loop.time() + self._patience, FIRST_PAUSE
-        while (head := await self._header_once(number)) is None:
-            left = end - loop.time()
-            if left <= 0:
-                return None
-            await asyncio.sleep(min(pause, left))
-            pause *= 2
-        return head
-
-    async def _header_once(self, number: int) -> Head | None:
-        try:
-            sent = await self._calls.ask("eth_getBlockByNumber", *header(number))
-            head = None if sent is None else head_of(sent)
-        except (CallTimeout, RPCError, Undecodable):
-            return None
-        return head if head is not None and head.number == number else None
 
     async def _pruned(self, first: int, last: int, error: RPCError) -> FinalGap | None:
         """Return the gap before the first block that the node still has.
@@ -238,7 +243,7 @@ class FinalLogs:
                 there = middle
             else:
                 missing = middle
-        head = await self._header(missing)
+        head = await self._headers.at(missing)
         if head is None:
             return None
         text = f"The node does not have the logs of these blocks any more: {error}"
@@ -260,3 +265,7 @@ class FinalLogs:
             if understood(error).refusal is Refusal.REFUSED:
                 raise
         return True
+
+
+def _block_with(logs: tuple[Log, ...]) -> FinalBlock:
+    return FinalBlock(logs[0].block, logs)

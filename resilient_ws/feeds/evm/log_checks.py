@@ -47,17 +47,20 @@ class LogChecks:
         wanted: The filter.
         verify: How far.
 
+    Attributes:
+        takes_all: Whether every log is wanted: then a bloom shows also that one of
+            several is missing.
+
     Raises:
         ImportError: The extra ``evm`` is not installed, and ``verify`` needs it.
     """
 
-    __slots__ = ("_bloom", "_takes_all", "_wanted")
+    __slots__ = ("_bloom", "_wanted", "takes_all")
 
     def __init__(self, wanted: LogFilter, verify: Verify) -> None:
         self._wanted = wanted
         self._bloom = None if verify == "hash" else BloomTest(wanted)
-        # Then the bloom shows also that one of several logs is missing.
-        self._takes_all = verify != "hash" and not wanted.criteria()
+        self.takes_all = verify != "hash" and not wanted.criteria()
 
     def of_block(self, head: Head, logs: Sequence[Log]) -> Verdict:
         """Judge the logs of one block.
@@ -70,7 +73,7 @@ class LogChecks:
             return Verdict.WRONG
         if not logs and self.suspect(head):
             return Verdict.SUSPECT
-        if self._takes_all and not makes_bloom(logs, head):
+        if self.takes_all and not makes_bloom(logs, head):
             return Verdict.SUSPECT
         return Verdict.SOUND
 
@@ -91,7 +94,24 @@ class LogChecks:
         """Return whether a block without logs should have some, by its bloom."""
         if self._bloom is None or not self._bloom.allows(head.logsBloom):
             return False
+        return self.is_telling(head)
+
+    def is_telling(self, head: Head) -> bool:
+        """Return whether the bloom of a block can prove something about the filter."""
+        if self._bloom is None or not number_of(head.logsBloom):
+            return False
         return self._bloom.chance(head.logsBloom) <= MAX_CHANCE
+
+    def is_mute(self, head: Head, *, answered: bool) -> bool:
+        """Return whether the bloom of a block is too full, or left zero by the chain.
+
+        Args:
+            head: The block.
+            answered: Whether it has logs, as the node answered.
+        """
+        if number_of(head.logsBloom):
+            return not self.is_telling(head)
+        return answered
 
     def from_receipts(self, head: Head, receipts: Any) -> list[Log] | None:
         """Return the logs of a block, from all of its receipts.

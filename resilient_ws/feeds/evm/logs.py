@@ -52,10 +52,10 @@ def logs(
 ) -> ChainStream[LogItem]:
     """Return the logs of a chain: each once, in order, across drops and restarts.
 
-    A consumer needs two actions: apply a ``BlockLogs``, and undo the logs of a
-    ``Reorg``, from the first to the last of them. It stores ``item.cursor`` with the
-    effect. A ``Progress`` says that there is nothing else through a block; a ``Gap`` is
-    what cannot be had, in its place.
+    A consumer needs two actions: apply a ``BlockLogs``, and undo the blocks of a
+    ``Reorg``, or its logs from the first to the last. It stores ``item.cursor`` with
+    the effect. A ``Progress`` says that there is nothing else through a block; a
+    ``Gap`` is what cannot be had, in its place.
 
     Blocks come with their headers, one ``BlockLogs`` each, but for those that were
     final already when they were fetched: of these only the blocks with logs are told,
@@ -68,8 +68,9 @@ def logs(
         verify: How far they are verified. ``"hash"``: each log is of the block that the
             stream knows. ``"bloom"`` (default): also, an answer without logs is asked
             for again where the bloom of the block speaks against it, and then the
-            receipts decide. ``"receipts"``: the logs are taken from all receipts of
-            each block, whose bloom they must make.
+            receipts decide; final blocks are asked for their headers to that end.
+            ``"receipts"``: the logs are taken from all receipts of each block, whose
+            bloom they must make.
         after: The position to go on from: a cursor, or its text, or the number of the
             last block that you have. With a cursor, what was reorganised meanwhile is
             told first. By default the newest block is the first.

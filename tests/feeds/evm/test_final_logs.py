@@ -67,8 +67,36 @@ async def test_all_logs_are_told_and_how_far(verify: Verify) -> None:
     assert places(items) == expected()
     assert isinstance(items[-1], FinalThrough)
     assert items[-1].head == node.head(499)
-    # Without headers, but with receipts: one of each a block.
-    assert len(node.calls) == 1_000 if verify == "receipts" else len(node.calls) <= 20
+    # A range, a header for each block without logs, or a header and receipts for each.
+    empty = sum(1 for count in COUNTS if not count)
+    allowed = {"hash": 20, "bloom": 20 + empty, "receipts": 1_000}
+    assert len(node.calls) <= allowed[verify]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_range_that_loses_the_logs_of_blocks_is_found_out(count: int) -> None:
+    node = FakeNode([count if n % 3 == 0 else 0 for n in range(500)])
+    lost = {n for n in range(500) if n % 7 == 0}
+
+    def lie(method: str, what: Any) -> Any:
+        if method != "eth_getLogs" or "fromBlock" not in what:
+            return NotImplemented
+        asked = range(int(what["fromBlock"], 16), int(what["toBlock"], 16) + 1)
+        return [log for n in asked if n not in lost for log in node.logs(n)]
+
+    node.lie = lie
+    own = [(n, i) for n in range(500) for i in range(node.counts[n])]
+    assert places(await told(node)) == own
+    assert places(await told(node, "receipts")) == own
+    # That is what it costs to believe the node.
+    assert places(await told(node, "hash")) != own
+
+
+async def test_blooms_that_prove_nothing_are_not_fetched() -> None:
+    node = FakeNode([0] * 1_000)
+    node.full = True
+    assert places(await told(node, last=999)) == []
+    assert node.asked("eth_getBlockByNumber") < 400
 
 
 async def test_a_range_that_the_node_does_not_prove_is_looked_at_block_by_block() -> (
@@ -119,7 +147,7 @@ async def test_what_the_node_has_deleted_is_a_gap_with_exact_bounds(
     assert (gap.first, gap.head.number) == (0, has_from - 1)
     assert isinstance(gap.because, HistoryPruned)
     assert places(rest) == expected(has_from)
-    assert len(node.calls) < 60
+    assert node.asked("eth_getLogs") < 50
 
 
 async def test_what_is_deleted_to_the_end_is_one_gap() -> None:
