@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.evm.steps import Accept, Bypass, TellGap, Undo
     from resilient_ws.feeds.evm.types import Head
     from resilient_ws.feeds.jsonrpc import Client
+    from resilient_ws.feeds.pace import Pace
     from resilient_ws.feeds.requests import Requests
 
 
@@ -64,6 +65,7 @@ class LogTeller:
         wanted: The filter.
         verify: How far logs are verified.
         limits: How much is asked for at once.
+        pace: Whose turn it is to ask the node.
         patience: Seconds that the node may take to have what it should have.
         max_reorg: Blocks whose logs are remembered.
         history: Calls another node for final blocks.
@@ -83,6 +85,7 @@ class LogTeller:
         *,
         verify: Verify,
         limits: Limits,
+        pace: Pace,
         patience: float,
         max_reorg: int,
         history: NodeCall | None,
@@ -90,7 +93,7 @@ class LogTeller:
         self._client = client
         self._buffer = buffer
         self._requests: Requests | None = None
-        calls = NodeCalls(self._call, limits)
+        calls = NodeCalls(self._call, limits, pace=pace)
         self._tracked = TrackedLogs(
             calls, wanted, verify=verify, limits=limits, patience=patience
         )

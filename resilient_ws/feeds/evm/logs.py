@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from resilient_ws.feeds.evm.bloom import BloomTest
 from resilient_ws.feeds.evm.chain import ToldChain
-from resilient_ws.feeds.evm.cursor import Cursor
-from resilient_ws.feeds.evm.follower import Follower
+from resilient_ws.feeds.evm.follower import NO_LIMITS, Follower
+from resilient_ws.feeds.evm.heads import check_following, position_of
 from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
@@ -16,13 +16,15 @@ from resilient_ws.feeds.evm.log_types import BlockLogs
 from resilient_ws.feeds.evm.stream import ChainStream
 from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Progress, Reorg
+from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import require
+from resilient_ws.policy._validate import check_positive, require
 
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.evm.connection import NodeCall
+    from resilient_ws.feeds.evm.cursor import Cursor
     from resilient_ws.feeds.evm.tracker import Confirmations
     from resilient_ws.feeds.jsonrpc import Client
 
@@ -47,7 +49,7 @@ def logs(
     settle: float = 3.0,
     stale_after: float = 15.0,
     poll_interval: float = 2.0,
-    limits: Limits | None = None,
+    limits: Limits = NO_LIMITS,
     history: NodeCall | None = None,
 ) -> ChainStream[LogItem]:
     """Return the logs of a chain: each once, in order, across drops and restarts.
@@ -94,35 +96,34 @@ def logs(
         TypeError: A value of another type.
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
-    require(
-        filter, LogFilter, "filter", "a LogFilter: LogFilter(address=..., topics=[...])"
-    )
-    if verify not in get_args(Verify):
-        raise ValueError(
-            f'verify must be "hash", "bloom" or "receipts", not {verify!r}.'
-        )
-    if verify != "hash":
-        BloomTest(filter)  # raises here, and not in the middle of the stream
-    bounds = Limits() if limits is None else limits
-    require(bounds, Limits, "limits", "Limits(...)")
-    position = Cursor.parse(after) if isinstance(after, str) else after
+    check_following(confirmations, max_reorg=max_reorg)
+    _check(filter, verify, limits)
+    for name, seconds in (
+        ("lag_patience", lag_patience),
+        ("settle", settle),
+        ("stale_after", stale_after),
+        ("poll_interval", poll_interval),
+    ):
+        check_positive(name, seconds)
     tracker = Tracker(
-        ToldChain(max_reorg, position),
+        ToldChain(max_reorg, position_of(after)),
         confirmations=confirmations,
         lag_patience=lag_patience,
         settle=settle,
-        window=bounds.window,
+        window=limits.window,
         chunk=CHUNK,
         bypass=True,
     )
 
     def begin(buffer: Buffer[LogItem]) -> Follower:
+        pace = Pace(limits.rate)
         teller = LogTeller(
             client,
             buffer,
             filter,
             verify=verify,
-            limits=bounds,
+            limits=limits,
+            pace=pace,
             patience=lag_patience,
             max_reorg=max_reorg,
             history=history,
@@ -134,7 +135,21 @@ def logs(
             name=NAME,
             stale_after=stale_after,
             poll_interval=poll_interval,
+            limits=limits,
+            pace=pace,
             history=history,
         )
 
     return ChainStream(begin, WAITING)
+
+
+def _check(filter: object, verify: object, limits: object) -> None:
+    right = "a LogFilter: LogFilter(address=..., topics=[...])"
+    require(filter, LogFilter, "filter", right)
+    assert isinstance(filter, LogFilter)  # noqa: S101 - for the type checker
+    if verify not in get_args(Verify):
+        text = '"hash", "bloom" or "receipts"'
+        raise ValueError(f"verify must be {text}, not {verify!r}.")
+    if verify != "hash":
+        BloomTest(filter)  # raises here, and not in the middle of the stream
+    require(limits, Limits, "limits", "a Limits")

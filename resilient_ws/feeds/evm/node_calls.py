@@ -41,12 +41,13 @@ class NodeCalls:
         limits: Limits,
         *,
         pinned: bool = True,
+        pace: Pace | None = None,
     ) -> None:
         self._call = call
         self._limits = limits
         self._pinned = pinned
         self._places = asyncio.Semaphore(limits.window)
-        self._pace = Pace(limits.rate)
+        self._pace = Pace(limits.rate) if pace is None else pace
         self._busy = 0
         self._quiet_until = 0.0
         self.asked = 0

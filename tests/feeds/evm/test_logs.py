@@ -261,8 +261,11 @@ async def test_what_was_final_comes_without_headers_and_progress_tells_how_far(
             r"filter must be a LogFilter: LogFilter\(",
         ),
         ("verify", "all", ValueError, 'verify must be "hash", "bloom" or "receipts"'),
-        ("limits", 5, TypeError, r"limits must be Limits"),
+        ("limits", 5, TypeError, r"limits must be a Limits"),
         ("after", "12", ValueError, "cursor"),
+        ("after", -1, ValueError, "after must be 0 or more"),
+        ("settle", 0, ValueError, "settle must be a positive number"),
+        ("confirmations", "latest", ValueError, "confirmations must be"),
     ],
 )
 def test_a_wrong_argument_is_named(
