@@ -61,8 +61,8 @@ class LogTeller:
 
     Args:
         client: The client.
-        buffer: Where the items wait for the consumer.
         wanted: The filter.
+        buffer: Where the items wait for the consumer.
         verify: How far logs are verified.
         limits: How much is asked for at once.
         pace: Whose turn it is to ask the node.
@@ -80,8 +80,8 @@ class LogTeller:
     def __init__(
         self,
         client: Client,
-        buffer: Buffer[Any],
         wanted: LogFilter,
+        buffer: Buffer[Any],
         *,
         verify: Verify,
         limits: Limits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from resilient_ws.feeds.evm.bloom import BloomTest
 from resilient_ws.feeds.evm.chain import ToldChain
@@ -96,15 +96,14 @@ def logs(
         TypeError: A value of another type.
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
-    check_following(confirmations, max_reorg=max_reorg)
     _check(filter, verify, limits)
-    for name, seconds in (
-        ("lag_patience", lag_patience),
-        ("settle", settle),
-        ("stale_after", stale_after),
-        ("poll_interval", poll_interval),
-    ):
-        check_positive(name, seconds)
+    check_following(confirmations, max_reorg=max_reorg)
+    _check_waits(
+        lag_patience=lag_patience,
+        settle=settle,
+        stale_after=stale_after,
+        poll_interval=poll_interval,
+    )
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
         confirmations=confirmations,
@@ -114,31 +113,22 @@ def logs(
         chunk=CHUNK,
         bypass=True,
     )
+    # One for the headers and the logs.
+    asked: dict[str, Any] = {
+        "limits": limits,
+        "pace": Pace(limits.rate),
+        "history": history,
+    }
+    told: dict[str, Any] = {
+        "verify": verify,
+        "patience": lag_patience,
+        "max_reorg": max_reorg,
+    }
+    heard: dict[str, Any] = {"stale_after": stale_after, "poll_interval": poll_interval}
 
     def begin(buffer: Buffer[LogItem]) -> Follower:
-        pace = Pace(limits.rate)
-        teller = LogTeller(
-            client,
-            buffer,
-            filter,
-            verify=verify,
-            limits=limits,
-            pace=pace,
-            patience=lag_patience,
-            max_reorg=max_reorg,
-            history=history,
-        )
-        return Follower(
-            client,
-            tracker,
-            teller,
-            name=NAME,
-            stale_after=stale_after,
-            poll_interval=poll_interval,
-            limits=limits,
-            pace=pace,
-            history=history,
-        )
+        teller = LogTeller(client, filter, buffer, **asked, **told)
+        return Follower(client, tracker, teller, name=NAME, **asked, **heard)
 
     return ChainStream(begin, WAITING)
 
@@ -153,3 +143,8 @@ def _check(filter: object, verify: object, limits: object) -> None:
     if verify != "hash":
         BloomTest(filter)  # raises here, and not in the middle of the stream
     require(limits, Limits, "limits", "a Limits")
+
+
+def _check_waits(**waits: float) -> None:
+    for name, seconds in waits.items():
+        check_positive(name, seconds)
