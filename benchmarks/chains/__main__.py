@@ -82,7 +82,7 @@ async def run(blocks: int, rounds: int) -> dict[str, Any]:
     """Measure everything."""
     began, loads = time.time(), [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as folder:
-        anvil = Anvil(pathlib.Path(folder), "--no-mining")
+        anvil = Anvil(pathlib.Path(folder), "--no-mining", dump_every=3_600)
         async with anvil, Emitter(anvil.url) as node:
             await node.emit(*(COUNTS[n % len(COUNTS)] for n in range(blocks)))
             through = blocks + 1

@@ -46,7 +46,7 @@ class RangeOfLogs:
 
     first: int
     last: int
-    logs: list[Log] = attrs.field(factory=list)
+    logs: list[Log] = attrs.field(factory=list[Log])
     head: Head | None = None
 
 

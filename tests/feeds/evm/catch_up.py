@@ -134,7 +134,7 @@ def limited(provider: Provider, port: int) -> LimitedNode:
 async def run(blocks: int, providers: Sequence[Provider] = PROVIDERS) -> list[Row]:
     """Make the chain, and catch up with it from a cursor as many blocks old."""
     with tempfile.TemporaryDirectory() as folder:
-        anvil = Anvil(pathlib.Path(folder), "--no-mining")
+        anvil = Anvil(pathlib.Path(folder), "--no-mining", dump_every=3_600)
         async with anvil, Emitter(anvil.url) as node:
             await node.emit(*(n % 3 for n in range(BEFORE)))
             cursor = await cursor_of(anvil.url, node.address)
