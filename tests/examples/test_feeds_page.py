@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -524,10 +525,9 @@ async def test_a_table_of_logs_equals_the_chain(anvil: Anvil) -> None:
     names = examples()
     names["TRANSFER"] = EMITTED
 
-    def table() -> list[tuple[str, int]]:
-        return database.execute(
-            "SELECT block, place FROM logs ORDER BY rowid"
-        ).fetchall()
+    def holds(true: list[tuple[str, int]]) -> bool:
+        rows = database.execute("SELECT block, place FROM logs ORDER BY rowid")
+        return rows.fetchall() == true
 
     async with Emitter(anvil.url) as node:
         await node.emit(*(n % 3 for n in range(100)))
@@ -539,7 +539,7 @@ async def test_a_table_of_logs_equals_the_chain(anvil: Anvil) -> None:
             async with Client(connect(anvil.url)) as client:
                 work = names["transfers"](client, node.address, database)
                 keeping = asyncio.create_task(work)
-                await until(lambda true=true: table() == true, within=30)
+                await until(partial(holds, true), within=30)
                 keeping.cancel()
                 await asyncio.wait({keeping})
     database.close()
