@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from tests.feeds.evm.told import Node
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The first topic of each log.
 EMITTED = "0x" + "e1" * 32
+#: Blocks that are mined with one request.
+BATCH = 10
 #: Gas for 200 logs.
 GAS = hex(2_000_000)
 
@@ -65,15 +68,31 @@ class Emitter(Node):
                 await self.send(count)
             await self.mine()
 
+    async def emit_fast(self, *counts: int) -> None:
+        """Mine as many blocks, with all these logs, which come every few blocks."""
+        known = await self.call("eth_getTransactionCount", self._account, "latest")
+        nonces = itertools.count(int(known, 16))
+        for begin in range(0, len(counts), BATCH):
+            part = counts[begin : begin + BATCH]
+            sent = [
+                {**self._emitting(count), "nonce": hex(next(nonces))}
+                for count in part
+                if count
+            ]
+            await self.batch([("eth_sendTransaction", [each]) for each in sent])
+            await self.batch([("evm_mine", [])] * len(part))
+
     async def send(self, count: int) -> None:
         """Have the next block emit logs."""
-        sent = {
+        await self.call("eth_sendTransaction", self._emitting(count))
+
+    def _emitting(self, count: int) -> dict[str, str]:
+        return {
             "from": self._account,
             "to": self.address,
             "data": f"0x{count:064x}",
             "gas": GAS,
         }
-        await self.call("eth_sendTransaction", sent)
 
     async def logs(self, first: int = 0, last: int | None = None) -> list[Any]:
         """Return the places of the node's own logs: height, hash and index."""
