@@ -41,7 +41,7 @@ async def follow(url: str, topic: str) -> None:
         try:
             manager = w3.subscription_manager
             heads = NewHeadsSubscription(handler=on_head)
-            logs = LogsSubscription(topics=[topic], handler=on_log)  # type: ignore[list-item]
+            logs = LogsSubscription(topics=[topic], handler=on_log)
             await manager.subscribe([heads, logs])
             behaviour.log("ready")
             await manager.handle_subscriptions()
