@@ -182,10 +182,14 @@ class LyingNode:
     ) -> None:
         assert self._runner is not None
         assert self._http is not None
-        for connection in tuple(self._connections):
-            await connection.end()
+        await self.drop()
         await self._runner.cleanup()
         await self._http.close()
+
+    async def drop(self) -> None:
+        """End every connection, as a balancer does that is restarted."""
+        for connection in tuple(self._connections):
+            await connection.end()
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         assert self._http is not None
