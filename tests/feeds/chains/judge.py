@@ -56,8 +56,8 @@ class Told:
     undone: list[tuple[str, ...]] = attrs.Factory(list[tuple[str, ...]])
     violations: list[str] = attrs.Factory(list[str])
     applied: int = 0
-    #: The height through which everything was told; ``None`` before the first block,
-    #: and behind a gap of which the end is not known.
+    #: The height through which everything was told: at first, where it was to begin;
+    #: ``None`` behind a gap of which the end is not known.
     position: int | None = None
 
     @property

@@ -127,7 +127,7 @@ class Run:
 
     def _told(self) -> Told:
         """Judge the history, in which no restart shows."""
-        told = Told()
+        told = Told(position=BEFORE)
         for kind, text in self._rows("SELECT kind, what FROM history ORDER BY number"):
             what = json.loads(text)
             if kind == "apply":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pathlib
 
 #: Blocks before anybody follows, which are all asked for.
-BEFORE: Final = 30
+BEFORE: Final = 120
 #: How far the second node is behind the first, at most, in changes of the chain.
 LAG: Final = 3
 #: How often the link ends, a reorganisation comes, and several blocks come at once.
@@ -83,7 +83,7 @@ class Run:
         self._logs = logs
         self._limit = limit
         self._chance = random.Random(f"{seed} {lie.name}")
-        self._told = Told()
+        self._told = Told(position=0)
         self._removed: list[frozenset[str]] = []
         self._repeated = 0
         self._drops = 0

@@ -90,7 +90,7 @@ class Stream:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self.told = Told()
+        self.told = Told(position=BEFORE)
         self._session = session_to(url)
         self._settled = 0.0
         self.task = asyncio.create_task(self._follow())
@@ -204,18 +204,3 @@ class Run:
             ours={stream.name: stream.judged(world) for stream in streams},
             peers={f.peer: f.judged(chain, BEFORE) for f in followers},
         )
-
-
-def summed(rows: Sequence[Row]) -> dict[str, Any]:
-    """What a peer did in all runs together."""
-    names = (
-        "blocks",
-        "missed",
-        "doubled",
-        "logs",
-        "logs_missed",
-        "logs_doubled",
-        "stale_logs",
-        "is_deaf",
-    )
-    return {name: sum(getattr(row, name) for row in rows) for name in names}
