@@ -138,11 +138,12 @@ class LogTeller:
         reorg = Reorg(
             ancestor=step.ancestor,
             removed=step.removed,
-            logs=self._retained.take_back(step.removed),
+            logs=self._retained.to_undo(step.removed),
             cursor=step.cursor,
         )
         await put(self._buffer, reorg)
         step.told = True
+        self._retained.forget(step.removed)
 
     async def gap(self, step: TellGap) -> None:
         """Tell that blocks are missing."""

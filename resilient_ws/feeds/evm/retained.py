@@ -34,12 +34,17 @@ class RetainedLogs:
         if len(self._logs) > self._max:
             self._logs.popitem(last=False)
 
-    def take_back(self, removed: Iterable[BlockRef]) -> tuple[Log, ...]:
-        """Forget blocks, and return their logs in the exact reverse of the order.
+    def to_undo(self, removed: Iterable[BlockRef]) -> tuple[Log, ...]:
+        """Return the logs of blocks in the exact reverse of the order.
 
         Args:
             removed: The blocks, newest first.
         """
         return tuple(
-            log for block in removed for log in reversed(self._logs.pop(block.hash, ()))
+            log for block in removed for log in reversed(self._logs.get(block.hash, ()))
         )
+
+    def forget(self, removed: Iterable[BlockRef]) -> None:
+        """Forget blocks, which have been undone."""
+        for block in removed:
+            self._logs.pop(block.hash, None)

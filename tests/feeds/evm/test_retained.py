@@ -24,6 +24,9 @@ def test_what_is_undone_is_the_exact_reverse_of_what_was_told(
     assert len(retained) == min(most, len(counts))
     depth = data.draw(st.integers(1, min(most, len(counts))))
     removed = [block for block, _ in reversed(told[-depth:])]
-    undone = retained.take_back(removed)
+    undone = retained.to_undo(removed)
     assert list(undone) == [log for _, logs in told[-depth:] for log in logs][::-1]
-    assert retained.take_back(removed) == ()
+    # A reorganisation that nobody took yet is told again, with its logs.
+    assert retained.to_undo(removed) == undone
+    retained.forget(removed)
+    assert retained.to_undo(removed) == ()
