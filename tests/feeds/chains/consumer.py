@@ -16,9 +16,8 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
-from resilient_ws.feeds.evm import BlockLogs, Cursor, Progress, Reorg, logs
-
 from resilient_ws.feeds import Gap
+from resilient_ws.feeds.evm import BlockLogs, Cursor, Progress, Reorg, logs
 from resilient_ws.feeds.jsonrpc import Client
 from tests.feeds.chains.judge import block_of
 from tests.feeds.chains.run import all_logs, session_to

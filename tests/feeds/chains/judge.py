@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-from resilient_ws.feeds.evm import BlockLogs, Head, Progress, Reorg
 
 from resilient_ws.feeds import Gap
+from resilient_ws.feeds.evm import BlockLogs, Head, Progress, Reorg
 from tests.servers.chains import Block
 
 

@@ -7,11 +7,11 @@ import collections
 import contextlib
 import random
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
-from resilient_ws.feeds.evm import logs
 
+from resilient_ws.feeds.evm import logs
 from resilient_ws.feeds.jsonrpc import Client
 from tests.feeds.chains.judge import Told, compared, reorganised
 from tests.feeds.chains.run import all_logs, session_to
@@ -22,8 +22,12 @@ from tests.servers.lying import Lie, LyingNode
 if TYPE_CHECKING:
     import pathlib
 
-#: Blocks before anybody follows, which are all asked for.
+Verify: TypeAlias = Literal["hash", "bloom", "receipts"]
+
+#: Blocks before anybody follows, which are all asked for: so many that some are final.
 BEFORE: Final = 120
+#: So few that none is.
+NONE_FINAL: Final = 30
 #: How far the second node is behind the first, at most, in changes of the chain.
 LAG: Final = 3
 #: How often the link ends, a reorganisation comes, and several blocks come at once.
@@ -39,7 +43,8 @@ class Report:
 
     lie: Lie
     seed: int
-    verify: str
+    verify: Verify
+    before: int
     blocks: int
     logs: int
     lies: dict[str, int]
@@ -62,6 +67,7 @@ class Run:
         logs: The most logs in a block. With one, a log that is dropped leaves an empty
             answer, which the bloom of the block contradicts.
         limit: Of ``LIMITS``, for ``Lie.REFUSES``.
+        before: Blocks before our stream begins.
     """
 
     def __init__(
@@ -71,15 +77,17 @@ class Run:
         *,
         seed: int,
         blocks: int = 40,
-        verify: Literal["hash", "bloom", "receipts"] = "bloom",
+        verify: Verify = "bloom",
         logs: int = 3,
         limit: str | None = None,
+        before: int = BEFORE,
     ) -> None:
         self._nodes = KeptAnvil(folder / "ahead"), KeptAnvil(folder / "behind")
         self._lie = lie
         self._seed = seed
         self._blocks = blocks
-        self._verify: Literal["hash", "bloom", "receipts"] = verify
+        self._verify = verify
+        self._before = before
         self._logs = logs
         self._limit = limit
         self._chance = random.Random(f"{seed} {lie.name}")
@@ -91,20 +99,20 @@ class Run:
     async def run(self) -> Report:
         """Run it."""
         async with contextlib.AsyncExitStack() as stack:
-            for node in self._nodes:
-                await stack.enter_async_context(node)
+            for anvil in self._nodes:
+                await stack.enter_async_context(anvil)
             ahead, behind = [
-                await stack.enter_async_context(Miner(node)) for node in self._nodes
+                await stack.enter_async_context(Miner(anvil)) for anvil in self._nodes
             ]
             node = await stack.enter_async_context(
                 LyingNode(
-                    [node.port for node in self._nodes],
+                    [anvil.port for anvil in self._nodes],
                     self._lie,
                     seed=self._seed,
                     limit=self._limit,
                 )
             )
-            for _ in range(BEFORE):
+            for _ in range(self._before):
                 await self._mine(ahead)
             await self._level(ahead, behind, 0)
             following = asyncio.create_task(self._follow(node.url))
@@ -181,6 +189,7 @@ class Run:
             lie=self._lie,
             seed=self._seed,
             verify=self._verify,
+            before=self._before,
             blocks=len(chain) - 1,
             logs=sum(len(block.logs) for block in chain),
             lies=dict(node.lies),

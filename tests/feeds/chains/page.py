@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.feeds.chains.lies import BEFORE, NONE_FINAL
 from tests.servers.lying import LIMITS, Lie
 
 
@@ -60,17 +61,20 @@ _LIES: Final = """
 ## A node that lies
 
 A proxy of ours before two anvils tells one lie at a time. Our stream of logs asks for a
-chain of 120 blocks and follows 40 and more, with reorganisations and drops. "Told lies" are
+chain of {few} or {final} blocks and follows 40 and more, with reorganisations and drops. "Told lies" are
 answers that were wrong; a run is right if the chain as told is the node's, or a `Gap`
 covers what is not.
 
-| lie | verified by | runs | right | told lies | gaps | promises broken |
-| --- | --- | ---: | ---: | ---: | ---: | ---: |
+| lie | verified by | blocks at the start | runs | right | told lies | gaps | logs missed | promises broken |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
-Verified by `"bloom"`, a log that is kept back can be noticed only where nothing else of
-its block is left, so those runs have one log in a block at most; `"receipts"` notices
-every log. The refusals of ranges are in the words of {limits} providers.
+Verified by `"bloom"`, a log that is kept back is noticed where nothing else of its block
+is left, so those runs have one log in a block at most; and only in blocks that are not
+final yet when they are fetched, for of final ones no headers are asked for. "Logs
+missed" counts blocks of which this was so, where {final} blocks at the start make some of
+them final. Verified by `"receipts"`, no log is missed. The refusals of ranges are in the
+words of {limits} providers.
 """
 
 _KILLED: Final = """
@@ -164,22 +168,27 @@ def _ours(reports: Sequence[Report]) -> list[tuple[Any, ...]]:
 
 
 def _lies(reports: Sequence[Report]) -> str:
-    groups: dict[tuple[str, str], list[Report]] = {}
+    groups: dict[tuple[str, str, int], list[Report]] = {}
     for report in reports:
-        groups.setdefault((report["lie"], report["verify"]), []).append(report)
+        way = report["lie"], report["verify"], report["before"]
+        groups.setdefault(way, []).append(report)
     rows = [
         (
             Lie[lie].value,
-            f"`{verify}`",
+            f'`"{verify}"`',
+            before,
             len(found),
-            sum(not report["violations"] for report in found),
+            sum(not r["violations"] and not r["known"] for r in found),
             _summed(report["lies"] for report in found).total(),
             _counts(_summed(report["gaps"] for report in found)),
+            _total(found, "known"),
             sum(len(report["violations"]) for report in found),
         )
-        for (lie, verify), found in groups.items()
+        for (lie, verify, before), found in groups.items()
     ]
-    return _LIES.format(rows=_table(rows), limits=len(LIMITS))
+    return _LIES.format(
+        rows=_table(rows), limits=len(LIMITS), few=NONE_FINAL, final=BEFORE
+    )
 
 
 def _killed(reports: Sequence[Report]) -> str:

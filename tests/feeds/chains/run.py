@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import tenacity
-from resilient_ws.feeds.evm import LogFilter, heads, logs
 
 from resilient_ws import Liveness, Reconnect, Session, connect
+from resilient_ws.feeds.evm import LogFilter, heads, logs
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import FaultProxy
 from tests.feeds.chains.judge import Told, compared, reorganised
