@@ -19,6 +19,7 @@
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
+#   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -52,8 +53,8 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	bench bench-chains bench-feeds bench-outbox catch-up conformance conformance-server \
-	crash fuzz instructions \
+	bench bench-chains bench-feeds bench-outbox catch-up chains conformance \
+	conformance-server crash fuzz instructions \
 	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
@@ -142,6 +143,11 @@ sequences: $(VENV)/.tests
 
 catch-up: $(VENV)/.tests servers
 	$(BIN)/python -m tests.feeds.evm.catch_up --write docs/chains-catch-up.md $(ARGS)
+
+# Ten seeds of each part: half an hour. docs/chains-shown.json has every run.
+chains: $(VENV)/.tests servers
+	$(BIN)/python -m tests.feeds.chains --json docs/chains-shown.json \
+		--write docs/chains-shown.md $(ARGS)
 
 linear: $(VENV)/.peers
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)

@@ -57,8 +57,12 @@ async def chain(seeds: Sequence[int], blocks: int) -> AsyncIterator[dict[str, An
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             one = run.Run(pathlib.Path(folder), seed=seed, blocks=blocks, peers=PEERS)
-            report = await one.run()
-        yield {**attrs.asdict(report), "violations": report.violations}
+            yield dumped(await one.run())
+
+
+def dumped(report: run.Report) -> dict[str, Any]:
+    """The report of a run, as the page takes it."""
+    return {**attrs.asdict(report), "violations": report.violations}
 
 
 async def lying(seeds: Sequence[int], _: int) -> AsyncIterator[dict[str, Any]]:
@@ -66,21 +70,30 @@ async def lying(seeds: Sequence[int], _: int) -> AsyncIterator[dict[str, Any]]:
     for lie, ways in WAYS.items():
         for way in ways:
             for seed in seeds:
-                yield await _lied_to(lie, way, seed)
+                yield await lied_to(lie, way, seed=seed, blocks=LYING_BLOCKS)
 
 
-async def _lied_to(lie: Lie, way: Way, seed: int) -> dict[str, Any]:
+async def lied_to(
+    lie: Lie,
+    way: Way,
+    *,
+    seed: int,
+    blocks: int,
+    stale_after: float = lies.STALE_AFTER,
+) -> dict[str, Any]:
+    """One lie, met in one way: the report of the run."""
     names = list(LIMITS)
     with tempfile.TemporaryDirectory() as folder:
         one = lies.Run(
             pathlib.Path(folder),
             lie,
             seed=seed,
-            blocks=LYING_BLOCKS,
+            blocks=blocks,
             verify=way.verify,
             logs=way.logs,
             limit=names[seed % len(names)],
             before=way.before,
+            stale_after=stale_after,
         )
         report = attrs.asdict(await one.run())
     found = report["violations"]

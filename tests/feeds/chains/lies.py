@@ -28,6 +28,8 @@ Verify: TypeAlias = Literal["hash", "bloom", "receipts"]
 BEFORE: Final = 120
 #: So few that none is.
 NONE_FINAL: Final = 30
+#: What ``logs`` has by default.
+STALE_AFTER: Final = 15.0
 #: How far the second node is behind the first, at most, in changes of the chain.
 LAG: Final = 3
 #: How often the link ends, a reorganisation comes, and several blocks come at once.
@@ -68,6 +70,7 @@ class Run:
             answer, which the bloom of the block contradicts.
         limit: Of ``LIMITS``, for ``Lie.REFUSES``.
         before: Blocks before our stream begins.
+        stale_after: Seconds of silence after which our stream asks.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Run:
         logs: int = 3,
         limit: str | None = None,
         before: int = BEFORE,
+        stale_after: float = STALE_AFTER,
     ) -> None:
         self._nodes = KeptAnvil(folder / "ahead"), KeptAnvil(folder / "behind")
         self._lie = lie
@@ -88,6 +92,7 @@ class Run:
         self._blocks = blocks
         self._verify = verify
         self._before = before
+        self._stale_after = stale_after
         self._logs = logs
         self._limit = limit
         self._chance = random.Random(f"{seed} {lie.name}")
@@ -126,7 +131,13 @@ class Run:
 
     async def _follow(self, url: str) -> None:
         async with Client(session_to(url)) as client:
-            stream = logs(client, all_logs(), after=0, verify=self._verify)
+            stream = logs(
+                client,
+                all_logs(),
+                after=0,
+                verify=self._verify,
+                stale_after=self._stale_after,
+            )
             async for item in stream:
                 self._told.take(item)
 
