@@ -17,20 +17,23 @@ from typing import Any
 from tests.feeds.chains import campaign, page
 
 
-async def carried_out(part: str, seeds: int, blocks: int) -> list[dict[str, Any]]:
-    """Run one part over its seeds, and tell how it goes."""
-    found: list[dict[str, Any]] = []
-    parts = {"chain": campaign.chain, "lies": campaign.lying, "killed": campaign.kills}
+PARTS = {"chain": campaign.chain, "lies": campaign.lying, "killed": campaign.kills}
+
+
+async def carry_out(part: str, options: argparse.Namespace, known: Any) -> None:
+    """Run one part over its seeds, tell how it goes, and keep each run."""
+    known[part] = []
+    known["about"] = campaign.about()
     began = time.monotonic()
-    async for report in parts[part](range(1, seeds + 1), blocks):
-        found.append(report)
-        wrong = report["violations"]
+    seeds = range(1, options.seeds + 1)
+    async for report in PARTS[part](seeds, options.blocks):
+        known[part].append(report)
+        if options.json is not None:
+            options.json.write_text(json.dumps(known, indent=1) + "\n")
         names = (part, report.get("lie", ""), report.get("verify", ""))
         took = f"{time.monotonic() - began:.0f} s"
-        print(
-            *names, f"seed {report['seed']}, {took}:", wrong[:5] or "right", flush=True
-        )
-    return found
+        wrong = report["violations"][:5] or "right"
+        print(*names, f"seed {report['seed']}, {took}:", wrong, flush=True)
 
 
 def main() -> int:
@@ -38,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.feeds.chains", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--blocks", type=int, default=500)
-    parser.add_argument("--part", choices=campaign.PARTS, action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument(
         "--json", type=pathlib.Path, help="what came of it; parts not run stay"
     )
@@ -49,14 +52,11 @@ def main() -> int:
     known: dict[str, Any] = {}
     if options.json is not None and options.json.exists():
         known = json.loads(options.json.read_text())
-    for part in options.part or campaign.PARTS:
-        known[part] = asyncio.run(carried_out(part, options.seeds, options.blocks))
-        known["about"] = campaign.about()
-        if options.json is not None:
-            options.json.write_text(json.dumps(known, indent=1) + "\n")
+    for part in options.part or PARTS:
+        asyncio.run(carry_out(part, options, known))
     if options.write is not None:
         options.write.write_text(page.markdown(known))
-    parts = [known.get(part, []) for part in campaign.PARTS]
+    parts = [known.get(part, []) for part in PARTS]
     return 1 if any(report["violations"] for part in parts for report in part) else 0
 
 

@@ -26,8 +26,6 @@ Verify: TypeAlias = Literal["hash", "bloom", "receipts"]
 
 #: Blocks before anybody follows, which are all asked for: so many that some are final.
 BEFORE: Final = 120
-#: So few that none is.
-NONE_FINAL: Final = 30
 #: What ``logs`` has by default.
 STALE_AFTER: Final = 15.0
 #: How far the second node is behind the first, at most, in changes of the chain.
@@ -46,7 +44,6 @@ class Report:
     lie: Lie
     seed: int
     verify: Verify
-    before: int
     blocks: int
     logs: int
     lies: dict[str, int]
@@ -69,7 +66,6 @@ class Run:
         logs: The most logs in a block. With one, a log that is dropped leaves an empty
             answer, which the bloom of the block contradicts.
         limit: Of ``LIMITS``, for ``Lie.REFUSES``.
-        before: Blocks before our stream begins.
         stale_after: Seconds of silence after which our stream asks.
     """
 
@@ -83,7 +79,6 @@ class Run:
         verify: Verify = "bloom",
         logs: int = 3,
         limit: str | None = None,
-        before: int = BEFORE,
         stale_after: float = STALE_AFTER,
     ) -> None:
         self._nodes = KeptAnvil(folder / "ahead"), KeptAnvil(folder / "behind")
@@ -91,7 +86,6 @@ class Run:
         self._seed = seed
         self._blocks = blocks
         self._verify = verify
-        self._before = before
         self._stale_after = stale_after
         self._logs = logs
         self._limit = limit
@@ -117,7 +111,7 @@ class Run:
                     limit=self._limit,
                 )
             )
-            for _ in range(self._before):
+            for _ in range(BEFORE):
                 await self._mine(ahead)
             await self._level(ahead, behind, 0)
             following = asyncio.create_task(self._follow(node.url))
@@ -200,7 +194,6 @@ class Run:
             lie=self._lie,
             seed=self._seed,
             verify=self._verify,
-            before=self._before,
             blocks=len(chain) - 1,
             logs=sum(len(block.logs) for block in chain),
             lies=dict(node.lies),

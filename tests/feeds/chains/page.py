@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.feeds.chains.lies import BEFORE, NONE_FINAL
+from tests.feeds.chains.lies import BEFORE
 from tests.servers.lying import LIMITS, Lie
 
 
@@ -61,20 +61,19 @@ _LIES: Final = """
 ## A node that lies
 
 A proxy of ours before two anvils tells one lie at a time. Our stream of logs asks for a
-chain of {few} or {final} blocks and follows 40 and more, with reorganisations and drops. "Told lies" are
-answers that were wrong; a run is right if the chain as told is the node's, or a `Gap`
-covers what is not.
+chain of {before} blocks, of which the older ones are final, and follows 40 and more, with
+reorganisations and drops. "Lies told" are answers that were wrong; a run is right if the
+chain as told is the node's, or a `Gap` covers what is not.
 
-| lie | verified by | blocks at the start | runs | right | told lies | gaps | logs missed | promises broken |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| lie | verified by | runs | right | lies told | gaps | promises broken |
+| --- | --- | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
-Verified by `"bloom"`, a log that is kept back is noticed where nothing else of its block
-is left, so those runs have one log in a block at most; and only in blocks that are not
-final yet when they are fetched, for of final ones no headers are asked for. "Logs
-missed" counts blocks of which this was so, where {final} blocks at the start make some of
-them final. Verified by `"receipts"`, no log is missed. The refusals of ranges are in the
-words of {limits} providers.
+A bloom says that a block has such a log, and not how many. So `"bloom"`, the default,
+notices that a log was kept back where nothing else of its block is left, and the runs
+that it verifies against dropped logs have one log in a block at most. `"receipts"` asks
+for no logs at all, and so is told nothing wrong of them. The refusals of ranges are in
+the words of {limits} providers.
 """
 
 _KILLED: Final = """
@@ -127,7 +126,7 @@ def _chain(reports: Sequence[Report], versions: dict[str, str]) -> str:
     blocks = sum(report["blocks"] for report in reports)
     return _CHAIN.format(
         runs=len(reports),
-        blocks=min(report["blocks"] for report in reports) // 50 * 50,
+        blocks=min(report["blocks"] for report in reports),
         most=6,
         done=_table(sorted(counts.items())),
         ours=_table(_ours(reports)),
@@ -168,27 +167,22 @@ def _ours(reports: Sequence[Report]) -> list[tuple[Any, ...]]:
 
 
 def _lies(reports: Sequence[Report]) -> str:
-    groups: dict[tuple[str, str, int], list[Report]] = {}
+    groups: dict[tuple[str, str], list[Report]] = {}
     for report in reports:
-        way = report["lie"], report["verify"], report["before"]
-        groups.setdefault(way, []).append(report)
+        groups.setdefault((report["lie"], report["verify"]), []).append(report)
     rows = [
         (
             Lie[lie].value,
             f'`"{verify}"`',
-            before,
             len(found),
-            sum(not r["violations"] and not r["known"] for r in found),
+            sum(not report["violations"] for report in found),
             _summed(report["lies"] for report in found).total(),
             _counts(_summed(report["gaps"] for report in found)),
-            _total(found, "known"),
             sum(len(report["violations"]) for report in found),
         )
-        for (lie, verify, before), found in groups.items()
+        for (lie, verify), found in groups.items()
     ]
-    return _LIES.format(
-        rows=_table(rows), limits=len(LIMITS), few=NONE_FINAL, final=BEFORE
-    )
+    return _LIES.format(rows=_table(rows), limits=len(LIMITS), before=BEFORE)
 
 
 def _killed(reports: Sequence[Report]) -> str:
@@ -222,7 +216,7 @@ def _total(reports: Sequence[Report], key: str) -> int:
 def _summed(counts: Iterable[dict[str, Any]]) -> collections.Counter[str]:
     found: collections.Counter[str] = collections.Counter()
     for each in counts:
-        found.update({k: v for k, v in each.items() if isinstance(v, int)})
+        found.update({k: int(v) for k, v in each.items() if isinstance(v, int)})
     return found
 
 
