@@ -76,9 +76,10 @@ class LimitedNode:
             back = asyncio.create_task(self._back(node, client, logs))
             try:
                 async for message in client:
-                    refusal = self._refusal(json.loads(message.data), logs)
+                    request = json.loads(message.data)  # web3.py sends it as bytes
+                    refusal = self._refusal(request, logs)
                     if refusal is None:
-                        await node.send_str(message.data)
+                        await node.send_json(request)
                     else:
                         await client.send_json(refusal)
             finally:
