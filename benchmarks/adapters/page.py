@@ -1,0 +1,75 @@
+"""Write ``docs/adapters/campaign.md`` from the plays of a run."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from benchmarks.adapters.contest import WAYS
+from benchmarks.adapters.faults import TROUBLES
+
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.adapters.contest import Contest, Outcome
+
+_HEAD = """# Libraries alone, and on our session
+
+Written by `make adapters`. Do not edit: it is overwritten.
+
+Each library's example program runs twice through the same trouble, in processes of its
+own: as it is, and with the one line changed that makes its client. Keepalives are set to
+about two seconds on both sides. The server numbers what it sends, and goes on numbering
+while it is away from its client.
+
+- *missing*: numbers that were made between the first one received and the end, and never
+  arrived, of all that were made; twice: those that came more than once.
+- *back*: seconds from the end of the trouble to the next message.
+- *dials*: connections made from the beginning of the trouble on.
+- *CPU*: share of one core that the program used during the trouble.
+- *sent, lost*: what the library took without complaint, and how much of it the server
+  never had.
+"""
+
+
+def _row(trouble: str, way: str, outcome: Outcome) -> str:
+    back = "never" if outcome.back is None else f"{outcome.back:.1f} s"
+    if outcome.ended:
+        back = "the program ended"
+    cpu = "" if outcome.cpu is None else f"{outcome.cpu:.1%}"
+    missing = f"{outcome.missing} of {outcome.made}"
+    if outcome.repeated:
+        missing += f", twice: {outcome.repeated}"
+    sent = f"{outcome.sent}, {outcome.unheard}" if outcome.sent else ""
+    return (
+        f"| {trouble} | {way} | {missing} | {back} | {outcome.dials} | {cpu} | {sent} |"
+    )
+
+
+def write(
+    results: Mapping[tuple[str, str, str], Outcome],
+    contests: Sequence[Contest],
+    path: pathlib.Path,
+) -> None:
+    """Write the page."""
+    lines = [_HEAD]
+    lines += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
+    lines += ["", f"Python {platform.python_version()}, {platform.system()}.", ""]
+    for contest in contests:
+        lines += [f"## {contest.title}", "", f"{contest.program} ({contest.versions()})"]
+        lines += [
+            "",
+            "| trouble | | missing | back | dials | CPU | sent, lost |",
+            "| --- | --- | --- | --- | ---: | ---: | --- |",
+        ]
+        lines += [
+            _row(trouble.name, way, outcome)
+            for trouble in TROUBLES
+            for way in WAYS
+            if (outcome := results.get((contest.name, trouble.name, way))) is not None
+        ]
+        lines.append("")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
