@@ -122,11 +122,10 @@ async def play(contest: Contest, way: Way, trouble: Trouble) -> Outcome:
         await asyncio.sleep(_STEADY)
         outcome = Outcome()
         dialled, used, since = proxy.accepted, program.cpu(), time.monotonic()
-        await trouble.begin(server, proxy)
-        await asyncio.sleep(trouble.seconds)
-        if trouble.seconds and not program.ended:
-            outcome.cpu = (program.cpu() - used) / (time.monotonic() - since)
-        await trouble.end(server, proxy)
+        async with trouble.fault(server, proxy):
+            await asyncio.sleep(trouble.seconds)
+            if trouble.seconds and not program.ended:
+                outcome.cpu = (program.cpu() - used) / (time.monotonic() - since)
         mended = time.monotonic()
         heard = await program.got(since=mended, within=_PATIENCE)
         outcome.back = None if heard is None else heard - mended
