@@ -14,7 +14,7 @@ from benchmarks.adapters.faults import TROUBLES, Trouble
 
 
 #: The modules of this folder that hold a ``CONTEST``.
-NAMES: Final = ("websockets",)
+NAMES: Final = ("socketio", "jsonrpc_websocket", "home_assistant", "websockets")
 
 
 def _arguments() -> argparse.Namespace:
