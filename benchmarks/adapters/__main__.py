@@ -1,4 +1,4 @@
-"""The command: ``python -m benchmarks.adapters [--write docs/adapters/campaign.md]``."""
+"""The command: ``python -m benchmarks.adapters [--write FILE] [--only NAME]``."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ The client reaches the server through a proxy that counts its dials.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -17,7 +16,8 @@ from tests.servers.process import HOST
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from websockets.typing import Subprotocol
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.servers.process import ServerProcess
 
 Fault: TypeAlias = (
-    "Callable[[ServerProcess, FaultProxy], contextlib.AbstractAsyncContextManager[None]]"
+    "Callable[[ServerProcess, FaultProxy], AbstractAsyncContextManager[None]]"
 )
 
 
@@ -80,7 +80,9 @@ async def turned_away(server: ServerProcess, _: FaultProxy) -> AsyncIterator[Non
     async def turn_away(connection: ServerConnection) -> None:
         await connection.close(1000)
 
-    def first(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    def first(
+        _: ServerConnection, offered: Sequence[Subprotocol]
+    ) -> Subprotocol | None:
         return offered[0] if offered else None
 
     await server.kill()

@@ -1,7 +1,7 @@
 """hass-client, a library for Home Assistant that is given its aiohttp session.
 
 The server is ours: it speaks as the documentation of Home Assistant's WebSocket API
-says (login, results, events), for Home Assistant itself is too large to be started here.
+says (login, results, events), for Home Assistant itself is too large to start here.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ async def server(port: int) -> None:
         number = now_number(RATE)
         say("sent", number)
         event = {"event_type": "tick", "data": {"number": number}}
-        for socket, id in tuple(subscribed.items()):
+        for socket, key in tuple(subscribed.items()):
             with contextlib.suppress(ConnectionResetError):
-                await socket.send_json({"id": id, "type": "event", "event": event})
+                await socket.send_json({"id": key, "type": "event", "event": event})
 
 
-def told(event: Any) -> None:
+def told(event: dict[str, Any]) -> None:
     say("got", event["data"]["number"])
 
 

@@ -20,14 +20,15 @@ _HEAD = """# Libraries alone, and on our session
 Written by `make adapters`. Do not edit: it is overwritten.
 
 Each library's example program runs twice through the same trouble, in processes of its
-own: as it is, and with the one line changed that makes its client. Keepalives are set to
-about two seconds on both sides. The server numbers what it sends, and goes on numbering
+own: as it is, and with the one line changed that makes its client. Keepalives take about
+two seconds on both sides. The server numbers what it sends, and goes on numbering
 while it is away from its client.
 
-- *missing*: numbers that were made between the first one received and the end, and never
-  arrived, of all that were made; twice: those that came more than once.
+- *missing*: numbers made after the first one that was received, and never received; of
+  how many. *twice*: those that came more than once.
 - *back*: seconds from the end of the trouble to the next message.
-- *dials*: connections made from the beginning of the trouble on.
+- *dials*: connections that were accepted from the beginning of the trouble on; a closed
+  port accepts none.
 - *CPU*: share of one core that the program used during the trouble.
 - *sent, lost*: what the library took without complaint, and how much of it the server
   never had.
@@ -58,7 +59,11 @@ def write(
     lines += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
     lines += ["", f"Python {platform.python_version()}, {platform.system()}.", ""]
     for contest in contests:
-        lines += [f"## {contest.title}", "", f"{contest.program} ({contest.versions()})"]
+        lines += [
+            f"## {contest.title}",
+            "",
+            f"{contest.program} ({contest.versions()})",
+        ]
         lines += [
             "",
             "| trouble | | missing | back | dials | CPU | sent, lost |",

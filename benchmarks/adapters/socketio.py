@@ -34,7 +34,7 @@ async def server(port: int) -> None:
         async_mode="aiohttp", ping_interval=2, ping_timeout=2, namespaces=["/"]
     )
 
-    @hub.on("report")
+    @hub.on("report")  # type: ignore[untyped-decorator]
     async def report(_: str, data: dict[str, int]) -> None:
         say("got", data["number"])
 
@@ -60,11 +60,11 @@ async def program(way: str, url: str) -> None:
         else:
             client = socketio.AsyncClient(http_session=http)
 
-        @client.event
+        @client.event  # type: ignore[untyped-decorator]
         async def connect() -> None:
             await client.emit("hello", {})
 
-        @client.on("tick")
+        @client.on("tick")  # type: ignore[untyped-decorator]
         async def tick(data: dict[str, Any]) -> None:
             say("got", data["number"])
 

@@ -7,6 +7,7 @@ import contextlib
 import sys
 from typing import Final
 
+from websockets import ClientConnection
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks.adapters.contest import Contest
@@ -46,13 +47,12 @@ async def program(way: str, url: str) -> None:
     if way == "ours":
         from resilient_ws.adapters.websockets import connect  # noqa: PLC0415
     else:
-        from websockets import connect  # noqa: PLC0415
+        from websockets import connect  # type: ignore[assignment] # noqa: PLC0415
     from websockets import ConnectionClosed  # noqa: PLC0415
 
     async for websocket in connect(url, ping_interval=2, ping_timeout=2):
 
-        async def report() -> None:
-            number = 0
+        async def report(websocket: ClientConnection = websocket) -> None:
             while True:
                 number = now_number(RATE)
                 await websocket.send(str(number))

@@ -115,7 +115,7 @@ class ResilientClient:
         self._sockets: weakref.WeakSet[AiohttpSocket] = weakref.WeakSet()
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:
         """Pass ``isinstance`` where a library checks what it was given."""
         return aiohttp.ClientSession
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from yarl import URL
 
 
-def as_aiohttp(failure: ResilientWSError, url: URL) -> Exception:
+def as_aiohttp(  # noqa: PLR0911 - a table, which needs isinstance
+    failure: ResilientWSError, url: URL
+) -> Exception:
     """Return the exception that a library expects where a dial failed."""
     text = str(failure)
     shown = url.with_query(None).with_user(None)
@@ -65,7 +67,13 @@ def _unreachable(
     failure: ConnectFailed, url: URL, text: str
 ) -> aiohttp.ClientConnectionError:
     key = ConnectionKey(
-        url.host or "", url.port, url.scheme in {"https", "wss"}, True, None, None, None
+        host=url.host or "",
+        port=url.port,
+        is_ssl=url.scheme == "wss",
+        ssl=True,
+        proxy=None,
+        proxy_auth=None,
+        proxy_headers_hash=None,
     )
     cause = failure.__cause__
     known = cause if isinstance(cause, OSError) else None

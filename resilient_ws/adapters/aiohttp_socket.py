@@ -149,9 +149,7 @@ class AiohttpSocket:
             return WSMessage(WSMsgType.ERROR, self._exception, None)
         if isinstance(end.because, ProtocolError):
             self.close_code = end.because.code
-            self._exception = aiohttp.WebSocketError(
-                end.because.code, str(end.because)
-            )
+            self._exception = aiohttp.WebSocketError(end.because.code, str(end.because))
             return WSMessage(WSMsgType.ERROR, self._exception, None)
         if frame is not None:
             self.close_code = 0 if frame.code == _NO_CODE else frame.code

@@ -74,8 +74,8 @@ class Link:
         if end.close is None:
             # The session has ended, so this only returns its record.
             end.close = await self.session.close()
-        self.ended = self.ended or end
-        raise self.ended
+        self.ended = end
+        raise end
 
     async def send(self, data: str | bytes | bytearray | memoryview) -> None:
         """Send one message on this connection, or not at all.
@@ -120,9 +120,7 @@ class Link:
             self._outage.failed(because)
 
 
-async def dial(
-    url: str, outage: Outage, reconnect: Reconnect, **settings: Any
-) -> Link:
+async def dial(url: str, outage: Outage, reconnect: Reconnect, **settings: Any) -> Link:
     """Open one connection, when it is its turn.
 
     Args:

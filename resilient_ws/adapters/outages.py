@@ -96,7 +96,8 @@ class Outage:
     async def _turn(self) -> float:
         """Wait until a dial may start; return when that is."""
         loop = asyncio.get_running_loop()
-        while (left := self._not_before - (now := loop.time())) > 0:
+        # Not an Event: it would belong to a loop, and hold it.
+        while (left := self._not_before - (now := loop.time())) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, _LOOK_AGAIN))
         return now
 

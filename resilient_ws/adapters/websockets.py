@@ -122,9 +122,7 @@ class connect:  # noqa: N801 - as websockets calls it
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: str | bool | None = True,
-        process_exception: Callable[
-            [Exception], Exception | None
-        ] = _process_exception,
+        process_exception: Callable[[Exception], Exception | None] = _process_exception,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -177,7 +175,7 @@ class connect:  # noqa: N801 - as websockets calls it
     async def _connect(self) -> ClientConnection:
         answered: dict[str, str] = {}
 
-        async def look(connection: Connection) -> None:  # noqa: RUF029 - a hook
+        async def look(connection: Connection) -> None:
             answered.update(connection.headers)
 
         try:
@@ -268,9 +266,7 @@ class _Delays:
         return next(self._delays)
 
 
-def _headers(
-    given: HeadersLike | None, user_agent: str | None
-) -> CIMultiDict[str]:
+def _headers(given: HeadersLike | None, user_agent: str | None) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
     if given is not None:
         headers.extend(list(Headers(given).raw_items()))
@@ -301,5 +297,3 @@ def _refuse(given: Mapping[str, Any]) -> None:
 def __getattr__(name: str) -> Any:
     """Return what is not defined here from ``websockets``."""
     return getattr(original, name)
-
-

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Final, TypeAlias, cast, overload
 
 from websockets.exceptions import ConcurrencyError, ConnectionClosedOK
 from websockets.protocol import State as Phase
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from resilient_ws.adapters.link import Link
 
 Data: TypeAlias = str | bytes
-_BYTES: Final = (bytes, bytearray, memoryview)
 _ABNORMAL: Final = 1006
 
 
@@ -244,24 +243,22 @@ def _as_bytes(data: Data) -> bytes:
     return data.encode() if isinstance(data, str) else data
 
 
-async def _whole(message: object) -> Data:
+async def _whole(message: Data | Iterable[Data] | AsyncIterable[Data]) -> Data:
     """Return a message in one piece."""
-    if isinstance(message, str):
+    if isinstance(message, str | bytes):
         return message
-    if isinstance(message, _BYTES):
-        return bytes(message)
+    if isinstance(message, bytearray | memoryview):
+        return bytes(cast("bytes", message))
     if isinstance(message, Mapping):
         raise TypeError("data is a dict-like object")
     if isinstance(message, AsyncIterable):
-        pieces = [piece async for piece in cast("AsyncIterable[Any]", message)]
-    elif isinstance(message, Iterable):
-        pieces = list(cast("Iterable[Any]", message))
+        pieces = [piece async for piece in message]
+    elif isinstance(message, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        pieces = list(message)
     else:
         raise TypeError("data must be str, bytes, iterable, or async iterable")
     if all(isinstance(piece, str) for piece in pieces):
-        return "".join(pieces)
-    if all(isinstance(piece, _BYTES) for piece in pieces):
-        return b"".join(pieces)
-    raise TypeError("data iterable must contain uniform types")
-
-
+        return "".join(cast("list[str]", pieces))
+    if any(isinstance(piece, str) for piece in pieces):
+        raise TypeError("data iterable must contain uniform types")
+    return b"".join(cast("list[bytes]", pieces))

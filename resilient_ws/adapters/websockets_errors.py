@@ -1,4 +1,4 @@
-"""What ``websockets`` raises where a session of ours could not connect, or has ended."""
+"""What ``websockets`` raises where a session could not connect, or has ended."""
 
 from __future__ import annotations
 
