@@ -19,10 +19,10 @@ _HEAD = """# Libraries alone, and on our session
 
 Written by `make adapters`. Do not edit: it is overwritten.
 
-Each library's example program runs twice through the same trouble, in processes of its
-own: as it is, and with the one line changed that makes its client. Keepalives take about
-two seconds on both sides. The server numbers what it sends, and goes on numbering
-while it is away from its client.
+Each library's example program runs twice through the same trouble, in processes of
+its own: as it is, and with the one line changed that makes its client. Keepalives take
+about two seconds on both sides. The server numbers what it sends, and goes on
+numbering while it is away from its client.
 
 - *missing*: numbers made after the first one that was received, and never received; of
   how many. *twice*: those that came more than once.

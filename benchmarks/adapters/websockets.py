@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import Final
+from typing import Any, Final
 
-from websockets import ClientConnection
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks.adapters.contest import Contest
@@ -52,7 +51,7 @@ async def program(way: str, url: str) -> None:
 
     async for websocket in connect(url, ping_interval=2, ping_timeout=2):
 
-        async def report(websocket: ClientConnection = websocket) -> None:
+        async def report(websocket: Any = websocket) -> None:
             while True:
                 number = now_number(RATE)
                 await websocket.send(str(number))

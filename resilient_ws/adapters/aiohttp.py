@@ -27,7 +27,7 @@ from yarl import URL
 from resilient_ws import Access, Liveness, Reconnect, ResilientWSError, Timeouts
 from resilient_ws.adapters.aiohttp_errors import as_aiohttp
 from resilient_ws.adapters.aiohttp_socket import AiohttpSocket
-from resilient_ws.adapters.link import dial
+from resilient_ws.adapters.held_connection import dial
 from resilient_ws.adapters.outages import Outages
 
 
@@ -152,7 +152,7 @@ class ResilientClient:
         target = _target(url, asked.pop("params", None))
         wanted = Wanted(asked, target)
         try:
-            link = await dial(
+            held = await dial(
                 str(target),
                 self._outages.of(str(target)),
                 self._reconnect,
@@ -164,7 +164,7 @@ class ResilientClient:
         except ResilientWSError as failure:
             raised = as_aiohttp(failure, target)
         else:
-            socket = AiohttpSocket(link, **wanted.behaviour)
+            socket = AiohttpSocket(held, **wanted.behaviour)
             self._sockets.add(socket)
             return socket
         raise raised

@@ -16,14 +16,14 @@ import aiohttp
 from aiohttp import WSCloseCode, WSMessage, WSMsgType
 
 from resilient_ws import LivenessTimeout, ProtocolError, ResilientWSError
-from resilient_ws.adapters.link import LinkEnded
+from resilient_ws.adapters.held_connection import ConnectionOver
 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from resilient_ws.adapters.link import Link
+    from resilient_ws.adapters.held_connection import HeldConnection
 
 _CLOSED: Final = WSMessage(WSMsgType.CLOSED, None, None)
 _CLOSING: Final = WSMessage(WSMsgType.CLOSING, None, None)
@@ -36,7 +36,7 @@ class AiohttpSocket:
     """One connection, as a library sees it that was written for aiohttp.
 
     Args:
-        link: The connection.
+        held: The connection.
         receive_timeout: Seconds that ``receive`` waits, unless it is told otherwise.
         autoping: Whether pongs are kept from the library.
         decode_text: Whether text comes as ``str``; otherwise as ``bytes``.
@@ -45,19 +45,19 @@ class AiohttpSocket:
 
     def __init__(
         self,
-        link: Link,
+        held: HeldConnection,
         *,
         receive_timeout: float | None,
         autoping: bool,
         decode_text: bool,
         compress: int,
     ) -> None:
-        self.protocol = link.session.subprotocol
+        self.protocol = held.session.subprotocol
         self.compress = compress
         self.client_notakeover = False
         self.closed = False
         self.close_code: int | None = None
-        self._link = link
+        self._held = held
         self._receive_timeout = receive_timeout
         self._autoping = autoping
         self._decode_text = decode_text
@@ -110,8 +110,8 @@ class AiohttpSocket:
 
     async def _message(self) -> WSMessage:
         try:
-            data = await self._link.receive()
-        except LinkEnded as end:
+            data = await self._held.receive()
+        except ConnectionOver as end:
             return self._told(end)
         if isinstance(data, bytes):
             return WSMessage(WSMsgType.BINARY, data, "")
@@ -136,7 +136,7 @@ class AiohttpSocket:
                 return done.result()
         return self._pongs.popleft()
 
-    def _told(self, end: LinkEnded) -> WSMessage:
+    def _told(self, end: ConnectionOver) -> WSMessage:
         """Note the end, and return the message that tells it."""
         if self.closed:
             # close() was called while receive() waited.
@@ -249,8 +249,8 @@ class AiohttpSocket:
     async def _send(self, data: str | bytes | bytearray | memoryview) -> None:
         if not self.closed:
             try:
-                await self._link.send(data)
-            except LinkEnded:
+                await self._held.send(data)
+            except ConnectionOver:
                 pass
             else:
                 return
@@ -266,7 +266,7 @@ class AiohttpSocket:
 
     async def _round_trip(self, message: bytes) -> None:
         try:
-            await self._link.session.ping()
+            await self._held.session.ping()
         except ResilientWSError:
             # The end of the connection is told by receive().
             return
@@ -284,11 +284,11 @@ class AiohttpSocket:
         # A library may call this from its reader after the end was told.
         first = not self.closed
         self.closed = True
-        await self._link.close(code, message.decode(errors="replace"))
+        await self._held.close(code, message.decode(errors="replace"))
         for task in (*self._pings, self._reading):
             if task is not None and not self._waiting:
                 task.cancel()
-        record = self._link.ended.close if self._link.ended is not None else None
+        record = self._held.ended.close if self._held.ended is not None else None
         if self.close_code is None:
             received = None if record is None else record.received
             abnormal = int(WSCloseCode.ABNORMAL_CLOSURE)

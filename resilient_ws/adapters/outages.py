@@ -44,15 +44,15 @@ class Outages:
 
     def __init__(self, reconnect: Reconnect) -> None:
         self._reconnect = reconnect
-        self._known: dict[str, Outage] = {}
+        self._known: dict[str, EndpointOutage] = {}
 
-    def of(self, url: str) -> Outage:
+    def of(self, url: str) -> EndpointOutage:
         """Return the outage of a URL's endpoint: its query makes no difference."""
         endpoint = url.partition("?")[0]
         outage = self._known.get(endpoint)
         if outage is None:
             self._forget()
-            outage = self._known[endpoint] = Outage(self._reconnect)
+            outage = self._known[endpoint] = EndpointOutage(self._reconnect)
         return outage
 
     def _forget(self) -> None:
@@ -63,7 +63,7 @@ class Outages:
         self._known = dict(newest)
 
 
-class Outage:
+class EndpointOutage:
     """How often one endpoint has failed in a row, and when it may be dialled next."""
 
     def __init__(self, reconnect: Reconnect) -> None:

@@ -49,7 +49,7 @@ from resilient_ws import (
     ResilientWSError,
     Timeouts,
 )
-from resilient_ws.adapters.link import dial
+from resilient_ws.adapters.held_connection import dial
 from resilient_ws.adapters.outages import Outages
 from resilient_ws.adapters.websockets_connection import ClientConnection
 from resilient_ws.adapters.websockets_errors import as_websockets
@@ -179,7 +179,7 @@ class connect:  # noqa: N801 - as websockets calls it
             answered.update(connection.headers)
 
         try:
-            link = await dial(
+            held = await dial(
                 self.uri,
                 self._outages().of(self.uri),
                 self._reconnect,
@@ -198,7 +198,7 @@ class connect:  # noqa: N801 - as websockets calls it
             request = Request(path, Headers(list(self._headers.items())))
             headers = Headers(list(answered.items()))
             response = Response(101, "Switching Protocols", headers)
-            return ClientConnection(link, request, response)
+            return ClientConnection(held, request, response)
         raise raised
 
     def _outages(self) -> Outages:

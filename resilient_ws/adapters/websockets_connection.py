@@ -13,7 +13,7 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosedOK
 from websockets.protocol import State as Phase
 
 from resilient_ws import ResilientWSError
-from resilient_ws.adapters.link import LinkEnded
+from resilient_ws.adapters.held_connection import ConnectionOver
 from resilient_ws.adapters.websockets_errors import as_closed
 
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from resilient_ws.adapters.link import Link
+    from resilient_ws.adapters.held_connection import HeldConnection
 
 Data: TypeAlias = str | bytes
 _ABNORMAL: Final = 1006
@@ -33,17 +33,19 @@ class ClientConnection:
     """One connection; ``connect`` makes it, and it has the methods of websockets' own.
 
     Args:
-        link: The connection.
+        held: The connection.
         request: What was asked, as far as it is known.
         response: What was answered.
     """
 
-    def __init__(self, link: Link, request: Request, response: Response) -> None:
+    def __init__(
+        self, held: HeldConnection, request: Request, response: Response
+    ) -> None:
         self.id = uuid.uuid4()
         self.logger = logging.getLogger("resilient_ws")
         self.request = request
         self.response = response
-        self._link = link
+        self._held = held
         self._phase = Phase.OPEN
         self._pings: set[asyncio.Task[float]] = set()
         self._receiving = False
@@ -53,12 +55,12 @@ class ClientConnection:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol that the server selected."""
-        return self._link.session.subprotocol
+        return self._held.session.subprotocol
 
     @property
     def latency(self) -> float:
         """Round-trip time of the newest ping, in seconds; 0 before the first."""
-        return self._link.session.latency or 0.0
+        return self._held.session.latency or 0.0
 
     @property
     def state(self) -> Phase:
@@ -76,7 +78,7 @@ class ClientConnection:
     @property
     def close_code(self) -> int | None:
         """The close code, 1006 where no close frame came; ``None`` while open."""
-        end = self._link.ended
+        end = self._held.ended
         if end is None:
             return None
         frame = None if end.close is None else end.close.received
@@ -85,7 +87,7 @@ class ClientConnection:
     @property
     def close_reason(self) -> str | None:
         """The server's close reason; ``None`` while open."""
-        end = self._link.ended
+        end = self._held.ended
         if end is None:
             return None
         frame = None if end.close is None else end.close.received
@@ -119,8 +121,8 @@ class ClientConnection:
             )
         self._receiving = True
         try:
-            data = await self._link.receive()
-        except LinkEnded as end:
+            data = await self._held.receive()
+        except ConnectionOver as end:
             self._phase = Phase.CLOSED
             closed = as_closed(end)
         else:
@@ -172,9 +174,9 @@ class ClientConnection:
         if text is not None:
             data = _as_str(data) if text else _as_bytes(data)
         try:
-            await self._link.send(data)
-        except LinkEnded as end:
-            closed = as_closed(self._link.ended or end)
+            await self._held.send(data)
+        except ConnectionOver as end:
+            closed = as_closed(self._held.ended or end)
         else:
             return
         raise closed
@@ -200,9 +202,9 @@ class ClientConnection:
 
     async def _round_trip(self) -> float:
         try:
-            return await self._link.session.ping()
+            return await self._held.session.ping()
         except ResilientWSError as failure:
-            closed = as_closed(LinkEnded(getattr(failure, "close", None), failure))
+            closed = as_closed(ConnectionOver(getattr(failure, "close", None), failure))
         raise closed
 
     def _ponged(self, task: asyncio.Task[float]) -> None:
@@ -217,7 +219,7 @@ class ClientConnection:
         """Close the connection, and wait for that; safe to call again."""
         self._phase = Phase.CLOSING
         try:
-            await self._link.close(code, reason)
+            await self._held.close(code, reason)
         finally:
             self._phase = Phase.CLOSED
             for task in tuple(self._pings):
@@ -226,7 +228,7 @@ class ClientConnection:
     async def wait_closed(self) -> None:
         """Wait until the connection has ended."""
         with contextlib.suppress(ResilientWSError):
-            await self._link.session.wait_closed()
+            await self._held.session.wait_closed()
 
     async def __aenter__(self) -> Self:
         return self

@@ -29,7 +29,7 @@ from resilient_ws import (
 
 
 if TYPE_CHECKING:
-    from resilient_ws.adapters.link import LinkEnded
+    from resilient_ws.adapters.held_connection import ConnectionOver
     from resilient_ws.protocol.close import CloseFrame
 
 #: Close codes after which ``async for`` ends as if nothing had happened.
@@ -57,7 +57,7 @@ def as_websockets(failure: ResilientWSError) -> Exception:
     return InvalidHandshake(text)
 
 
-def as_closed(end: LinkEnded) -> ConnectionClosed:
+def as_closed(end: ConnectionOver) -> ConnectionClosed:
     """Return the exception of a connection that has ended."""
     record = end.close
     received = None if record is None else _pair(record.received)

@@ -7,7 +7,7 @@ counted once, by whoever sees it first: the reader, or the session's own report.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -18,6 +18,7 @@ from resilient_ws import (
     ConnectionStable,
     DeliveryState,
     GaveUp,
+    Outbox,
     Reconnect,
     ResilientWSError,
     SessionClosed,
@@ -26,10 +27,13 @@ from resilient_ws import (
 
 if TYPE_CHECKING:
     from resilient_ws import Session
-    from resilient_ws.adapters.outages import Outage
+    from resilient_ws.adapters.outages import EndpointOutage
+
+#: Nothing waits in it, and other libraries do not bound a message that they send.
+_ROOMY: Final = Outbox(max_bytes=2**30)
 
 
-class LinkEnded(Exception):
+class ConnectionOver(Exception):
     """The connection has ended, and all that it brought was taken.
 
     Attributes:
@@ -43,24 +47,58 @@ class LinkEnded(Exception):
         self.because = because
 
 
-class Link:
-    """One open connection; ``dial`` makes it."""
+class Tally:
+    """Counts the end of one connection once, whoever sees it first.
 
-    def __init__(self, session: Session, outage: Outage) -> None:
+    The session's callbacks refer to this and not to the session, which they would keep
+    alive for ever.
+    """
+
+    def __init__(self, outage: EndpointOutage) -> None:
+        self.began = asyncio.get_running_loop().time()
+        self._outage = outage
+        self._done = False
+
+    def ended(self, because: Exception) -> None:
+        """Count a connection that ended by itself."""
+        if not self._done:
+            self._done = True
+            self._outage.failed(because)
+
+    def left(self) -> None:
+        """Note that the library closes the connection."""
+        if not self._done:
+            self._done = True
+            self._outage.left(self.began)
+
+    def dropped(self, event: ConnectionDropped) -> None:
+        """Take the session's report of an end."""
+        self.ended(event.because)
+
+    def stable(self, _: ConnectionStable) -> None:
+        """Take the session's report of a stable connection."""
+        self._outage.recovered()
+
+
+class HeldConnection:
+    """One open connection; ``dial`` makes it.
+
+    Args:
+        session: The session of this connection alone.
+        tally: Where its end is counted.
+    """
+
+    def __init__(self, session: Session, tally: Tally) -> None:
         self.session = session
         #: How it ended, once that was read, or the library has closed it.
-        self.ended: LinkEnded | None = None
-        self._outage = outage
-        self._began = asyncio.get_running_loop().time()
-        self._counted = False
-        session.on(ConnectionDropped, self._dropped)
-        session.on(ConnectionStable, self._stable)
+        self.ended: ConnectionOver | None = None
+        self._tally = tally
 
     async def receive(self) -> str | bytes:
         """Return the next message.
 
         Raises:
-            LinkEnded: There is none, and there will be none.
+            ConnectionOver: There is none, and there will be none.
 
         Cancellation:
             Safe: no message is lost.
@@ -81,7 +119,7 @@ class Link:
         """Send one message on this connection, or not at all.
 
         Raises:
-            LinkEnded: The connection has ended; the message was not sent.
+            ConnectionOver: The connection has ended; the message was not sent.
 
         Cancellation:
             Safe: a cancelled ``send`` sends nothing.
@@ -91,36 +129,25 @@ class Link:
         except (SessionClosed, GaveUp, resilient_ws.ConnectionLost) as failure:
             raise self._end(failure) from None
         if delivery.state is DeliveryState.DROPPED:
-            raise LinkEnded(None, self.session.failure)
+            raise ConnectionOver(None, self.session.failure)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection, and wait for that; safe to call again."""
-        if not self._counted:
-            self._counted = True
-            self._outage.left(self._began)
+        self._tally.left()
         record = await self.session.close(code, reason, drain=0)
         if self.ended is None:
-            self.ended = LinkEnded(record, None)
+            self.ended = ConnectionOver(record, None)
 
-    def _end(self, failure: Exception) -> LinkEnded:
-        self._count(failure)
+    def _end(self, failure: Exception) -> ConnectionOver:
+        self._tally.ended(failure)
         if isinstance(failure, SessionClosed):
-            return LinkEnded(failure.close, failure.failure)
-        return LinkEnded(getattr(failure, "close", None), failure)
-
-    def _dropped(self, event: ConnectionDropped) -> None:
-        self._count(event.because)
-
-    def _stable(self, _: ConnectionStable) -> None:
-        self._outage.recovered()
-
-    def _count(self, because: Exception) -> None:
-        if not self._counted:
-            self._counted = True
-            self._outage.failed(because)
+            return ConnectionOver(failure.close, failure.failure)
+        return ConnectionOver(getattr(failure, "close", None), failure)
 
 
-async def dial(url: str, outage: Outage, reconnect: Reconnect, **settings: Any) -> Link:
+async def dial(
+    url: str, outage: EndpointOutage, reconnect: Reconnect, **settings: Any
+) -> HeldConnection:
     """Open one connection, when it is its turn.
 
     Args:
@@ -136,7 +163,12 @@ async def dial(url: str, outage: Outage, reconnect: Reconnect, **settings: Any) 
         Safe; nothing is left behind.
     """
     once = attrs.evolve(reconnect, single=True, max_age=None)
-    session = resilient_ws.connect(url, reconnect=once, wait_open=True, **settings)
-    link = Link(session, outage)
+    session = resilient_ws.connect(
+        url, reconnect=once, wait_open=True, **{"outbox": _ROOMY, **settings}
+    )
+    tally = Tally(outage)
+    session.on(ConnectionDropped, tally.dropped)
+    session.on(ConnectionStable, tally.stable)
     await outage.dial(session.__aenter__)
-    return link
+    tally.began = asyncio.get_running_loop().time()
+    return HeldConnection(session, tally)
