@@ -425,8 +425,11 @@ class Objects(Items[T]):
         if taken and isinstance(taken[0], _MESSAGE):
             try:
                 item = self._decode(taken[0])
-            except Exception:  # noqa: BLE001 - decoded once more, to be told
-                return await super().__anext__()
-            taken.popleft()
-            return item
+            except Exception:  # noqa: BLE001, S110 - decoded once more, to be told
+                # Below, so that the decoder's text, which shows the message, is not
+                # the context of what is raised.
+                pass
+            else:
+                taken.popleft()
+                return item
         return await super().__anext__()

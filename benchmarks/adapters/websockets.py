@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import Any, Final
+from typing import Final, Protocol
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
@@ -41,6 +41,18 @@ async def server(port: int) -> None:
             broadcast(clients, str(number))
 
 
+class Sender(Protocol):
+    async def send(self, message: str) -> None: ...
+
+
+async def report(websocket: Sender) -> None:
+    while True:
+        number = now_number(RATE)
+        await websocket.send(str(number))
+        say("sent", number)
+        await asyncio.sleep(1 / RATE)
+
+
 async def program(way: str, url: str) -> None:
     # The one line that differs.
     if way == "ours":
@@ -50,15 +62,7 @@ async def program(way: str, url: str) -> None:
     from websockets import ConnectionClosed  # noqa: PLC0415
 
     async for websocket in connect(url, ping_interval=2, ping_timeout=2):
-
-        async def report(websocket: Any = websocket) -> None:
-            while True:
-                number = now_number(RATE)
-                await websocket.send(str(number))
-                say("sent", number)
-                await asyncio.sleep(1 / RATE)
-
-        reporting = asyncio.create_task(report())
+        reporting = asyncio.create_task(report(websocket))
         try:
             async for message in websocket:
                 say("got", int(message))

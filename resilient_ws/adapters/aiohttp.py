@@ -295,10 +295,11 @@ def _proxy(asked: dict[str, Any]) -> str | None:
 
 def _refuse(asked: Mapping[str, Any], target: URL) -> None:
     """Refuse what is left, for it would have no effect."""
+    harmless = {"method": "GET", "server_hostname": target.host}
     left = {
         name
         for name, value in asked.items()
-        if (name, value) not in {("method", "GET"), ("server_hostname", target.host)}
+        if name not in harmless or value != harmless[name]
     }
     if left:
         raise ValueError(

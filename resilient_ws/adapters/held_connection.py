@@ -163,9 +163,8 @@ async def dial(
         Safe; nothing is left behind.
     """
     once = attrs.evolve(reconnect, single=True, max_age=None)
-    session = resilient_ws.connect(
-        url, reconnect=once, wait_open=True, **{"outbox": _ROOMY, **settings}
-    )
+    settings.setdefault("outbox", _ROOMY)
+    session = resilient_ws.connect(url, reconnect=once, wait_open=True, **settings)
     tally = Tally(outage)
     session.on(ConnectionDropped, tally.dropped)
     session.on(ConnectionStable, tally.stable)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from resilient_ws.adapters.held_connection import HeldConnection
 
 Data: TypeAlias = str | bytes
+Payload: TypeAlias = Data | bytearray | memoryview
 _ABNORMAL: Final = 1006
 
 
@@ -153,7 +154,7 @@ class ClientConnection:
 
     async def send(
         self,
-        message: Data | Iterable[Data] | AsyncIterable[Data],
+        message: Payload | Iterable[Payload] | AsyncIterable[Payload],
         text: bool | None = None,
     ) -> None:
         """Send one message; the pieces of an iterable are joined, and sent as one.
@@ -181,7 +182,7 @@ class ClientConnection:
             return
         raise closed
 
-    async def ping(self, data: Data | None = None) -> Awaitable[float]:  # noqa: ARG002
+    async def ping(self, data: Payload | None = None) -> Awaitable[float]:  # noqa: ARG002
         """Ping the server; awaiting what this returns waits for the pong.
 
         Args:
@@ -197,7 +198,7 @@ class ClientConnection:
         await asyncio.sleep(0)
         return task
 
-    async def pong(self, data: Data = b"") -> None:
+    async def pong(self, data: Payload = b"") -> None:
         """Do nothing: the engine answers pings by itself."""
 
     async def _round_trip(self) -> float:
@@ -245,7 +246,7 @@ def _as_bytes(data: Data) -> bytes:
     return data.encode() if isinstance(data, str) else data
 
 
-async def _whole(message: Data | Iterable[Data] | AsyncIterable[Data]) -> Data:
+async def _whole(message: Payload | Iterable[Payload] | AsyncIterable[Payload]) -> Data:
     """Return a message in one piece."""
     if isinstance(message, str | bytes):
         return message
