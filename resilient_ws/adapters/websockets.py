@@ -26,7 +26,11 @@ import attrs
 import websockets as original
 from multidict import CIMultiDict
 from websockets import exceptions as exceptions  # noqa: PLC0414 - passed on
-from websockets.client import process_exception as _process_exception
+
+# It was defined here once, and can be had from here still.
+from websockets.asyncio.client import (  # type: ignore[attr-defined]
+    process_exception as _process_exception,  # pyright: ignore[reportPrivateImportUsage]
+)
 from websockets.datastructures import Headers
 from websockets.exceptions import (
     ConcurrencyError as ConcurrencyError,  # noqa: PLC0414 - passed on
