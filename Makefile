@@ -8,6 +8,8 @@
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
+#   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
+#   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
@@ -51,8 +53,9 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	bench bench-feeds bench-outbox conformance conformance-server crash feeds fuzz \
-	instructions interleavings linear pongs reliability security sequences soak
+	adapters bench bench-codec bench-feeds bench-outbox conformance conformance-server \
+	crash feeds fuzz instructions interleavings linear pongs reliability security \
+	sequences soak
 
 check: coverage lint types layers
 
@@ -99,6 +102,13 @@ instructions: $(VENV)/.peers
 
 bench-feeds: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.feeds --write docs/feeds-speed.md $(ARGS)
+
+bench-codec: $(VENV)/.tests
+	$(BIN)/python -m benchmarks.codec --write docs/codec-speed.md $(ARGS)
+
+# A quarter of an hour, most of it waiting.
+adapters: $(VENV)/.tests $(VENV)/.peers
+	$(BIN)/python -m benchmarks.adapters --write docs/adapters/campaign.md $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)

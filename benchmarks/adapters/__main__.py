@@ -22,6 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--write", type=pathlib.Path, help="the page to write")
     parser.add_argument("--only", action="append", choices=NAMES)
     parser.add_argument("--trouble", action="append", help="names of troubles")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=4, help="plays at one time")
     return parser.parse_args()
 
@@ -39,21 +40,21 @@ async def main() -> None:
         if arguments.trouble is None or trouble.name in arguments.trouble
     ]
     places = asyncio.Semaphore(arguments.jobs)
-    results: dict[tuple[str, str, str], Outcome] = {}
+    results: dict[tuple[str, str, str], list[Outcome]] = {}
 
     async def one(contest: Contest, way: Way, trouble: Trouble) -> None:
         async with places:
             outcome = await play(contest, way, trouble)
-        results[contest.name, trouble.name, way] = outcome
+        results.setdefault((contest.name, trouble.name, way), []).append(outcome)
         print(f"{contest.name}, {trouble.name}, {way}: {outcome}", flush=True)
 
     async with asyncio.TaskGroup() as group:
-        for contest in contests:
+        for contest in contests * arguments.rounds:
             for trouble in troubles:
                 for way in WAYS:
                     group.create_task(one(contest, way, trouble))
     if arguments.write is not None:
-        page.write(results, contests, arguments.write)
+        page.write(results, contests, arguments.write, rounds=arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,14 @@ numbering while it is away from its client.
 """
 
 
+def middle(outcomes: Sequence[Outcome]) -> Outcome:
+    """The play whose way back took neither longest nor shortest."""
+    by_back = sorted(
+        outcomes, key=lambda one: math.inf if one.back is None else one.back
+    )
+    return by_back[(len(by_back) - 1) // 2]
+
+
 def _row(trouble: str, way: str, outcome: Outcome) -> str:
     back = "never" if outcome.back is None else f"{outcome.back:.1f} s"
     if outcome.ended:
@@ -50,14 +59,21 @@ def _row(trouble: str, way: str, outcome: Outcome) -> str:
 
 
 def write(
-    results: Mapping[tuple[str, str, str], Outcome],
+    results: Mapping[tuple[str, str, str], Sequence[Outcome]],
     contests: Sequence[Contest],
     path: pathlib.Path,
+    *,
+    rounds: int,
 ) -> None:
     """Write the page."""
     lines = [_HEAD]
     lines += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
-    lines += ["", f"Python {platform.python_version()}, {platform.system()}.", ""]
+    shown = (
+        f"Each was played {rounds} times; what is shown is the play with the middle "
+        "way back."
+    )
+    system = f"Python {platform.python_version()}, {platform.system()}."
+    lines += ["", f"{shown} {system}", ""]
     for contest in contests:
         lines += [
             f"## {contest.title}",
@@ -70,10 +86,10 @@ def write(
             "| --- | --- | --- | --- | ---: | ---: | --- |",
         ]
         lines += [
-            _row(trouble.name, way, outcome)
+            _row(trouble.name, way, middle(outcomes))
             for trouble in TROUBLES
             for way in WAYS
-            if (outcome := results.get((contest.name, trouble.name, way))) is not None
+            if (outcomes := results.get((contest.name, trouble.name, way)))
         ]
         lines.append("")
     path.parent.mkdir(parents=True, exist_ok=True)

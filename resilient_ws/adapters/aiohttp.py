@@ -149,6 +149,9 @@ class ResilientClient:
         return Dialling(self, url, asked)
 
     async def _connect(self, url: str | URL, asked: dict[str, Any]) -> AiohttpSocket:
+        if self._client.closed:
+            # As aiohttp says it.
+            raise RuntimeError("Session is closed")
         target = _target(url, asked.pop("params", None))
         wanted = Wanted(asked, target)
         try:

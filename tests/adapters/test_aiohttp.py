@@ -366,6 +366,16 @@ async def test_closing_it_closes_the_sockets_and_the_client(
     assert server.peer.close_received == (1001, "")
 
 
+async def test_a_closed_client_dials_no_more(
+    server: ScriptedServer, http: aiohttp.ClientSession
+) -> None:
+    client = resilient(http)
+    await http.close()
+    assert client.closed
+    with pytest.raises(RuntimeError, match="Session is closed"):
+        await client.ws_connect(server.url())
+
+
 async def test_a_socket_that_is_dropped_ends(
     server: ScriptedServer, http: aiohttp.ClientSession
 ) -> None:
