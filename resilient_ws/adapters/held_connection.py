@@ -63,7 +63,7 @@ class Tally:
         """Count a connection that ended by itself."""
         if not self._done:
             self._done = True
-            self._outage.failed(because)
+            self._outage.failed(because, self.began)
 
     def left(self) -> None:
         """Note that the library closes the connection."""

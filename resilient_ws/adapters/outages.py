@@ -5,8 +5,10 @@ its handshake and hangs up. Here each dial waits for its turn.
 
 Rules: the count of failures of an endpoint grows with each dial that fails and each
 connection that ends by itself, and starts again when one has become stable. Until then
-only one dial to it is under way. A connection that the library closes itself is no
-failure, but the next dial to the same endpoint comes 0.2 s after it began.
+only one dial to it is under way. What began before the newest failure is not counted: a
+hundred connections that a server drops together are one failure. A connection that the
+library closes itself is no failure, but the next dial to the same endpoint comes 0.2 s
+after it began.
 """
 
 from __future__ import annotations
@@ -71,6 +73,7 @@ class EndpointOutage:
         self._wait: WaitBaseT = reconnect.wait or FullJitter(rng=reconnect.rng)
         self._retry_after_cap = reconnect.retry_after_cap
         self._not_before = -math.inf
+        self._failed_at = -math.inf
 
     async def dial(self, enter: Callable[[], Awaitable[object]]) -> None:
         """Wait for the turn of this dial, and make it.
@@ -83,12 +86,12 @@ class EndpointOutage:
         """
         began = await self._turn()
         if not self.failures:
-            await self._counted(enter)
+            await self._counted(enter, began)
             return
         # One at a time, until the endpoint is known to be well.
         self._not_before = math.inf
         try:
-            await self._counted(enter)
+            await self._counted(enter, began)
         finally:
             if self._not_before == math.inf:
                 self._not_before = began + SPACING
@@ -101,15 +104,25 @@ class EndpointOutage:
             await asyncio.sleep(min(left, _LOOK_AGAIN))
         return now
 
-    async def _counted(self, enter: Callable[[], Awaitable[object]]) -> None:
+    async def _counted(
+        self, enter: Callable[[], Awaitable[object]], began: float
+    ) -> None:
         try:
             await enter()
         except Exception as failure:
-            self.failed(failure)
+            self.failed(failure, began)
             raise
 
-    def failed(self, because: Exception | None) -> None:
-        """Count a dial that failed, or a connection that ended by itself."""
+    def failed(self, because: Exception | None, began: float) -> None:
+        """Count a dial that failed, or a connection that ended by itself.
+
+        Args:
+            because: Why.
+            began: When the dial or the connection began, by the loop's clock.
+        """
+        if began < self._failed_at:
+            return
+        now = self._failed_at = asyncio.get_running_loop().time()
         self.failures += 1
         state = RetryCallState(AsyncRetrying(), None, (), {})
         state.attempt_number = self.failures
@@ -117,7 +130,7 @@ class EndpointOutage:
         if isinstance(because, HandshakeRejected):
             asked = retry_after(because.headers, time.time())
             delay += min(asked, self._retry_after_cap)
-        self._not_before = asyncio.get_running_loop().time() + delay
+        self._not_before = now + delay
 
     def left(self, began: float) -> None:
         """Note that the library closed a young connection itself."""

@@ -265,6 +265,23 @@ async def test_many_that_are_well_need_not_wait(
         await ws.close()
 
 
+async def test_a_hundred_that_are_dropped_together_come_back_soon(
+    server: ScriptedServer, http: aiohttp.ClientSession
+) -> None:
+    client = resilient(http)
+    sockets = [await client.ws_connect(server.url()) for _ in range(100)]
+    await asyncio.sleep(20)
+    for peer in tuple(server.peers):
+        await peer.drop()
+    for ws in sockets:
+        assert (await ws.receive()).type is WSMsgType.CLOSED
+    began = now()
+    first = await client.ws_connect(server.url())
+    # As after one failure: up to a second.
+    assert now() - began < 1.1
+    await first.close()
+
+
 async def test_a_stable_connection_ends_the_outage(
     server: ScriptedServer, http: aiohttp.ClientSession
 ) -> None:

@@ -95,7 +95,7 @@ async def test_a_connection_that_ends_counts_until_one_is_stable() -> None:
     dials = Dials(fail=False)
     for _ in range(3):
         await outage.dial(dials.enter)
-        outage.failed(None)
+        outage.failed(None, now())
     assert outage.failures == 3
     outage.recovered()
     assert outage.failures == 0
@@ -151,9 +151,17 @@ async def test_leaving_a_young_connection_spaces_the_next_dial() -> None:
     assert outage.failures == 0
 
 
+async def test_those_that_fail_together_are_one_failure() -> None:
+    dials, outage = Dials(), outages(wait_incrementing(1, 1)).of(URL)
+    await asyncio.gather(*(tried(outage, dials.enter) for _ in range(20)))
+    assert outage.failures == 1
+    await tried(outage, dials.enter)
+    assert outage.failures == 2
+
+
 async def test_endpoints_that_are_well_are_forgotten() -> None:
     known = outages()
-    known.of(URL).failed(None)
+    known.of(URL).failed(None, now())
     for number in range(3_000):
         known.of(f"ws://example.com/{number}")
     assert len(known._known) <= 1_001
