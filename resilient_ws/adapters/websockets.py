@@ -148,13 +148,9 @@ class connect:  # noqa: N801 - as websockets calls it
             raise ValueError(f"unsupported compression: {compression}")
         self.uri = uri
         self.process_exception = process_exception
-        self._reconnect = reconnect or Reconnect()
-        self._own: Outages | None = None
-        if reconnect_delays is not None:
-            wait = _Delays(reconnect_delays)
-            self._reconnect = attrs.evolve(self._reconnect, wait=wait)
-        if reconnect is not None or reconnect_delays is not None:
-            self._own = Outages(self._reconnect)
+        self._reconnect = _policy(reconnect, reconnect_delays)
+        shared = reconnect is None and reconnect_delays is None
+        self._own = None if shared else Outages(self._reconnect)
         self._headers = _headers(additional_headers, user_agent_header)
         self._settings: dict[str, Any] = {
             "headers": self._headers,
@@ -163,12 +159,8 @@ class connect:  # noqa: N801 - as websockets calls it
             "compression": compression,
             "proxy": "env" if proxy is True else proxy or None,
             "ssl": ssl or True,
-            "liveness": Liveness(
-                ping_interval=ping_interval, ping_timeout=ping_timeout
-            ),
-            "timeouts": Timeouts(
-                open=open_timeout or _LONG, close=close_timeout or _LONG
-            ),
+            "liveness": _liveness(ping_interval, ping_timeout),
+            "timeouts": _timeouts(open_timeout, close_timeout),
             "inbox": _inbox(max_queue),
             "max_message_size": _first(max_size),
             "access": access,
@@ -268,6 +260,21 @@ class _Delays:
         if state.attempt_number == 1:
             self._delays = self._make()
         return next(self._delays)
+
+
+def _policy(
+    reconnect: Reconnect | None, delays: Callable[[], Iterator[float]] | None
+) -> Reconnect:
+    policy = reconnect or Reconnect()
+    return policy if delays is None else attrs.evolve(policy, wait=_Delays(delays))
+
+
+def _liveness(interval: float | None, timeout: float | None) -> Liveness:
+    return Liveness(ping_interval=interval, ping_timeout=timeout)
+
+
+def _timeouts(opening: float | None, closing: float | None) -> Timeouts:
+    return Timeouts(open=opening or _LONG, close=closing or _LONG)
 
 
 def _headers(given: HeadersLike | None, user_agent: str | None) -> CIMultiDict[str]:
