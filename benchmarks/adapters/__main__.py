@@ -47,14 +47,15 @@ async def main() -> None:
             outcome = await play(contest, way, trouble)
         results.setdefault((contest.name, trouble.name, way), []).append(outcome)
         print(f"{contest.name}, {trouble.name}, {way}: {outcome}", flush=True)
+        # What has been played is not lost with what comes after it.
+        if arguments.write is not None:
+            page.write(results, contests, arguments.write)
 
     async with asyncio.TaskGroup() as group:
         for contest in contests * arguments.rounds:
             for trouble in troubles:
                 for way in WAYS:
                     group.create_task(one(contest, way, trouble))
-    if arguments.write is not None:
-        page.write(results, contests, arguments.write, rounds=arguments.rounds)
 
 
 if __name__ == "__main__":

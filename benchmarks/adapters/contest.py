@@ -35,7 +35,7 @@ Way: TypeAlias = Literal["alone", "ours"]
 WAYS: Final[tuple[Way, ...]] = ("alone", "ours")
 
 #: Seconds until a program hears its first message; before and after the trouble.
-_FIRST: Final = 30.0
+_FIRST: Final = 120.0
 _STEADY: Final = 2.0
 _AFTER: Final = 3.0
 #: Seconds after the trouble's end in which a client must hear again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 from typing import TYPE_CHECKING
 
@@ -62,17 +63,21 @@ def write(
     results: Mapping[tuple[str, str, str], Sequence[Outcome]],
     contests: Sequence[Contest],
     path: pathlib.Path,
-    *,
-    rounds: int,
 ) -> None:
     """Write the page."""
     lines = [_HEAD]
     lines += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
+    counts = [len(outcomes) for outcomes in results.values()]
+    least, most = min(counts), max(counts)
+    rounds = f"{least}" if least == most else f"{least} to {most}"
     shown = (
-        f"Each was played {rounds} times; what is shown is the play with the middle "
-        "way back."
+        f"Plays of each: {rounds}; what is shown is the one with the middle way back."
     )
-    system = f"Python {platform.python_version()}, {platform.system()}."
+    system = (
+        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} "
+        f"cores, load average {os.getloadavg()[0]:.1f}: a busy machine makes a way "
+        "back longer."
+    )
     lines += ["", f"{shown} {system}", ""]
     for contest in contests:
         lines += [

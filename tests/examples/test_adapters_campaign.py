@@ -34,8 +34,8 @@ def test_the_page_shows_the_middle_play(tmp_path: Path) -> None:
         },
         [websockets.CONTEST],
         path,
-        rounds=3,
     )
+    assert "Plays of each: 1 to 3;" in path.read_text()
     rows = re.findall(r"^\| (?:killed|frozen) .*$", path.read_text(), re.MULTILINE)
     assert rows == [
         "| killed | alone | 2 of 20, twice: 3 | 5.0 s | 2 |  | 9, 4 |",
