@@ -71,7 +71,8 @@ def write(
     least, most = min(counts), max(counts)
     rounds = f"{least}" if least == most else f"{least} to {most}"
     shown = (
-        f"Plays of each: {rounds}; what is shown is the one with the middle way back."
+        f"Plays of each: {rounds}; what is shown is the one with the middle way back "
+        "(of two, the shorter)."
     )
     system = (
         f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} "
