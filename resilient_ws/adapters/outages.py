@@ -126,6 +126,9 @@ class EndpointOutage:
         self.failures += 1
         state = RetryCallState(AsyncRetrying(), None, (), {})
         state.attempt_number = self.failures
+        if because is not None:
+            # Some waits look at it.
+            state.set_exception((type(because), because, because.__traceback__))
         delay = float(self._wait(state))
         if isinstance(because, HandshakeRejected):
             asked = retry_after(because.headers, time.time())

@@ -1,7 +1,8 @@
 """The adapters hold with the lowest versions of the libraries that they adapt.
 
-``pyproject.toml`` says which: the group ``tests`` has a lower bound for each. The newest
-are those of the environment that everything else is tested in.
+``pyproject.toml`` says which: the group ``tests`` has a lower bound for each, and the
+package one for aiohttp. The newest are those of the environment that everything else is
+tested in.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ pytestmark = pytest.mark.wire
 
 WANTED: Final = "RESILIENT_WS_LOWEST"
 TIME_LIMIT: Final = 240.0
-HOSTS: Final = ("hass-client", "jsonrpc-websocket", "python-socketio", "websockets")
+HOSTS: Final = (
+    "aiohttp",
+    "hass-client",
+    "jsonrpc-websocket",
+    "python-socketio",
+    "websockets",
+)
 #: Of its own age, with the lowest of the libraries that need it.
 WITH: Final = {"python-engineio": "4.9", "jsonrpc-base": "2.2"}
 SUITE: Final = (
@@ -37,9 +44,12 @@ SUITE: Final = (
 
 def lowest() -> dict[str, str]:
     """What the group of the tests allows at least, by name."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     found = dict(WITH)
-    for requirement in groups["tests"]:
+    for requirement in (
+        *settings["project"]["dependencies"],
+        *settings["dependency-groups"]["tests"],
+    ):
         parts = re.match(r"([\w-]+)(?:\[[\w-]+\])?>=([\d.]+)", str(requirement))
         if parts is not None and parts[1] in HOSTS:
             found[parts[1]] = parts[2]

@@ -17,6 +17,8 @@ from resilient_ws.adapters.outages import SPACING, EndpointOutage, Outages
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tenacity import RetryCallState
+
 
 URL = "ws://example.com/feed"
 
@@ -149,6 +151,21 @@ async def test_leaving_a_young_connection_spaces_the_next_dial() -> None:
     await outage.dial(dials.enter)
     assert dials.began == pytest.approx([began + SPACING])
     assert outage.failures == 0
+
+
+async def test_a_wait_may_look_at_the_failure() -> None:
+    seen: list[BaseException | None] = []
+
+    def wait(state: RetryCallState) -> float:
+        assert state.outcome is not None
+        seen.append(state.outcome.exception())
+        return 3.0
+
+    dials, outage = Dials(), outages(wait).of(URL)
+    for _ in range(2):
+        await tried(outage, dials.enter)
+    assert seen == [dials.because] * 2
+    assert dials.began[1] - dials.began[0] == pytest.approx(4)
 
 
 async def test_those_that_fail_together_are_one_failure() -> None:
