@@ -9,6 +9,8 @@
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
+#   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
+#   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
@@ -54,9 +56,9 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	bench bench-chains bench-feeds bench-outbox catch-up chains conformance \
-	conformance-server crash feeds fuzz instructions interleavings linear pongs \
-	reliability security sequences soak
+	adapters bench bench-chains bench-codec bench-feeds bench-outbox catch-up chains \
+	conformance conformance-server crash feeds fuzz instructions interleavings linear \
+	pongs reliability security sequences soak
 
 check: coverage lint types layers
 
@@ -106,6 +108,13 @@ bench-chains: $(VENV)/.peers $(VENV)/.tests servers
 
 bench-feeds: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.feeds --write docs/feeds-speed.md $(ARGS)
+
+bench-codec: $(VENV)/.tests
+	$(BIN)/python -m benchmarks.codec --write docs/codec-speed.md $(ARGS)
+
+# A quarter of an hour, most of it waiting.
+adapters: $(VENV)/.tests $(VENV)/.peers
+	$(BIN)/python -m benchmarks.adapters --write docs/adapters/campaign.md $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)

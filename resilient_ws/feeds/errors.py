@@ -230,7 +230,23 @@ class ChecksumMismatch(FeedError):
 
 
 class Undecodable(FeedError):
-    """An item arrived that could not be decoded; ``__cause__`` says why."""
+    """An item, or a message, arrived that could not be decoded.
+
+    Attributes:
+        data: The message, where it was one; no text of this error shows it.
+        because: What the decoder raised; of an item, that is ``__cause__``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        data: str | bytes | None = None,
+        because: Exception | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.data = data
+        self.because = because
 
 
 class SinkBusy(FeedError):

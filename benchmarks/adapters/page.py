@@ -1,0 +1,102 @@
+"""Write ``docs/adapters/campaign.md`` from the plays of a run."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from typing import TYPE_CHECKING
+
+from benchmarks.adapters.contest import WAYS
+from benchmarks.adapters.faults import TROUBLES
+
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.adapters.contest import Contest, Outcome
+
+_HEAD = """# Libraries alone, and on our session
+
+Written by `make adapters`. Do not edit: it is overwritten.
+
+Each library's example program runs twice through the same trouble, in processes of
+its own: as it is, and with the one line changed that makes its client. Keepalives take
+about two seconds on both sides. The server numbers what it sends, and goes on
+numbering while it is away from its client.
+
+- *missing*: numbers made after the first one that was received, and never received; of
+  how many. *twice*: those that came more than once.
+- *back*: seconds from the end of the trouble to the next message.
+- *dials*: connections that were accepted from the beginning of the trouble on; a closed
+  port accepts none.
+- *CPU*: share of one core that the program used during the trouble.
+- *sent, lost*: what the library took without complaint, and how much of it the server
+  never had.
+"""
+
+
+def middle(outcomes: Sequence[Outcome]) -> Outcome:
+    """The play whose way back took neither longest nor shortest."""
+    by_back = sorted(
+        outcomes, key=lambda one: math.inf if one.back is None else one.back
+    )
+    return by_back[(len(by_back) - 1) // 2]
+
+
+def _row(trouble: str, way: str, outcome: Outcome) -> str:
+    back = "never" if outcome.back is None else f"{outcome.back:.1f} s"
+    if outcome.ended:
+        back = "the program ended"
+    cpu = "" if outcome.cpu is None else f"{outcome.cpu:.1%}"
+    missing = f"{outcome.missing} of {outcome.made}"
+    if outcome.repeated:
+        missing += f", twice: {outcome.repeated}"
+    sent = f"{outcome.sent}, {outcome.unheard}" if outcome.sent else ""
+    return (
+        f"| {trouble} | {way} | {missing} | {back} | {outcome.dials} | {cpu} | {sent} |"
+    )
+
+
+def write(
+    results: Mapping[tuple[str, str, str], Sequence[Outcome]],
+    contests: Sequence[Contest],
+    path: pathlib.Path,
+) -> None:
+    """Write the page."""
+    lines = [_HEAD]
+    lines += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
+    counts = [len(outcomes) for outcomes in results.values()]
+    least, most = min(counts), max(counts)
+    rounds = f"{least}" if least == most else f"{least} to {most}"
+    shown = (
+        f"Plays of each: {rounds}; what is shown is the one with the middle way back "
+        "(of two, the shorter)."
+    )
+    system = (
+        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} "
+        f"cores, load average {os.getloadavg()[0]:.1f}: a busy machine makes a way "
+        "back longer."
+    )
+    lines += ["", f"{shown} {system}", ""]
+    for contest in contests:
+        lines += [
+            f"## {contest.title}",
+            "",
+            f"{contest.program} ({contest.versions()})",
+        ]
+        lines += [
+            "",
+            "| trouble | | missing | back | dials | CPU | sent, lost |",
+            "| --- | --- | --- | --- | ---: | ---: | --- |",
+        ]
+        lines += [
+            _row(trouble.name, way, middle(outcomes))
+            for trouble in TROUBLES
+            for way in WAYS
+            if (outcomes := results.get((contest.name, trouble.name, way)))
+        ]
+        lines.append("")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
