@@ -76,10 +76,10 @@ class LimitedNode:
             back = asyncio.create_task(self._back(node, client, logs))
             try:
                 async for message in client:
-                    request = json.loads(message.data)  # web3.py sends it as bytes
-                    refusal = self._refusal(request, logs)
+                    asked = json.loads(message.data)  # web3.py sends it as bytes
+                    refusal = self._refusal(asked, logs)
                     if refusal is None:
-                        await node.send_json(request)
+                        await node.send_json(asked)
                     else:
                         await client.send_json(refusal)
             finally:
