@@ -17,7 +17,7 @@ from graphql import ExecutionResult, OperationType, get_operation_ast
 from typing_extensions import override
 
 from resilient_ws import ResilientWSError, connect
-from resilient_ws.feeds import CallTimeout, Channel, Gap
+from resilient_ws.feeds import CallLost, CallTimeout, Channel, Gap
 from resilient_ws.feeds.protocols import GraphQL, GraphQLError
 
 
@@ -30,9 +30,25 @@ if TYPE_CHECKING:
     from resilient_ws.feeds import Source
 
 
-__all__ = ["ResilientTransport"]
+__all__ = ["ExecutionLost", "ResilientTransport"]
 
 logger = logging.getLogger("resilient_ws")
+
+
+class ExecutionLost(TransportQueryError):
+    """No answer came to a request: its connection ended first, or its time was over.
+
+    It is a ``TransportQueryError``, because the transport goes on, and because the
+    reconnecting session of gql executes again what fails with any other exception.
+
+    Attributes:
+        maybe_executed: Whether the request was sent, so that the server may have
+            executed it.
+    """
+
+    def __init__(self, message: str, *, maybe_executed: bool) -> None:
+        super().__init__(message)
+        self.maybe_executed = maybe_executed
 
 
 class ResilientTransport(AsyncTransport):
@@ -52,8 +68,7 @@ class ResilientTransport(AsyncTransport):
     A subscription is made anew on each connection. GraphQL has no history, so what was
     missed in a drop stays missing, unless ``history`` says how your schema can be asked
     for it; each hole is logged, and told to ``on_gap``. A query goes out again when its
-    connection ends; a mutation never does, and raises ``TransportConnectionFailed``,
-    whose ``__cause__`` says whether it may have been executed.
+    connection ends; a mutation never does, and raises ``ExecutionLost``.
 
     Args:
         url: Where to connect to; or a function that returns a session, for settings of
@@ -147,10 +162,10 @@ class ResilientTransport(AsyncTransport):
         """Execute a query or a mutation.
 
         Raises:
-            TimeoutError: No answer came in time.
+            ExecutionLost: The connection ended before the answer came, or none came in
+                time.
             TransportClosed: The transport is not connected.
-            TransportConnectionFailed: The connection ended before the answer came, or
-                the session has ended.
+            TransportConnectionFailed: The session has ended.
             TransportQueryError: The server refused it.
             ValueError: The request has ``extensions``, which cannot be sent.
 
@@ -172,7 +187,7 @@ class ResilientTransport(AsyncTransport):
         """Yield the results of a subscription, across reconnects.
 
         Raises:
-            TransportClosed: The transport is not connected.
+            TransportClosed: The transport is not connected, or was closed.
             TransportConnectionFailed: The session has ended.
             TransportQueryError: The server refused the subscription.
             ValueError: The request has ``extensions``, which cannot be sent.
@@ -197,6 +212,8 @@ class ResilientTransport(AsyncTransport):
                         yield _result(result)
         except ResilientWSError as failure:
             _raise(failure)
+        if self._open is None or self._open[0] is not channel:
+            raise TransportClosed("Transport closed by user")
 
     def _tell(self, request: GraphQLRequest, gap: Gap) -> None:
         logger.warning(
@@ -254,6 +271,7 @@ def _raise(failure: ResilientWSError) -> NoReturn:
         errors = failure.errors if _is_array(failure.errors) else []
         text = str(errors[0]) if errors else str(failure)
         raise TransportQueryError(text, errors=errors) from failure
-    if isinstance(failure, CallTimeout):
-        raise TimeoutError(str(failure)) from failure
+    if isinstance(failure, CallLost | CallTimeout):
+        maybe = failure.maybe_executed
+        raise ExecutionLost(str(failure), maybe_executed=maybe) from failure
     raise TransportConnectionFailed(str(failure)) from failure
