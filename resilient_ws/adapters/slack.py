@@ -235,10 +235,12 @@ class SocketModeClient(AsyncBaseSocketModeClient):
     def _told(self, refusal: SlackApiError) -> Exception:
         """Return what to raise for a refusal of ``apps.connections.open``."""
         response: Any = refusal.response
-        error = _word(response.get("error"))
+        # Something on the way may have answered instead of Slack, and not in JSON.
+        data = getattr(response, "data", response)
+        error = _word(data.get("error") if _is_object(data) else None)
         if error == "ratelimited":
-            wait = response.headers.get("Retry-After", "30")
-            pause = float(wait) if str(wait).isdigit() else 30.0
+            wait = str(getattr(response, "headers", {}).get("Retry-After"))
+            pause = float(wait) if wait.isdecimal() else 30.0
             self._open_again_at = asyncio.get_running_loop().time() + pause
         text = f"Slack refused apps.connections.open: {error}."
         # The session tells that the function which returns the URL failed, not why.

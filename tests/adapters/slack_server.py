@@ -77,6 +77,8 @@ class SlackServer:
         self.asked += 1
         if self.errors:
             error, headers = self.errors.pop(0)
+            if error.startswith("<"):
+                return web.Response(text=error, status=502, headers=headers)
             status = 429 if error == "ratelimited" else 200
             body = {"ok": False, "error": error}
             return web.json_response(body, status=status, headers=headers)

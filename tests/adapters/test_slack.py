@@ -262,6 +262,26 @@ async def test_slack_that_asks_for_patience_gets_it() -> None:
         await program.client.close()
 
 
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        ("<html>", {}),
+        ("ratelimited", {}),
+        ("ratelimited", {"Retry-After": "soon"}),
+        ("x" * 10_000, {}),
+    ],
+)
+async def test_answers_that_are_no_answers(error: str, headers: dict[str, str]) -> None:
+    async with slack_server() as slack:
+        slack.errors.append((error, headers))
+        program = Bot(slack)
+        async with asyncio.TaskGroup() as group:
+            connecting = group.create_task(program.client.connect())
+            await slack.greeted(within=60)
+            await connecting
+        await program.client.close()
+
+
 async def test_slack_that_cannot_be_reached(caplog: pytest.LogCaptureFixture) -> None:
     async with slack_server() as slack:
         slack.errors += [("internal_error", {})] * 100
