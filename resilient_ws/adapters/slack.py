@@ -13,7 +13,7 @@ import json
 import logging
 from collections import OrderedDict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from slack_sdk.errors import SlackApiError
@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from resilient_ws import Attempt, Connection, Fatal, Session, State, connect
 from resilient_ws.feeds import Gap, Rotate, overlap
+from resilient_ws.feeds.json import is_object, object_in
 from resilient_ws.feeds.protocols import Slack
 
 
@@ -77,7 +78,7 @@ class _Arrival:
     def event(self) -> str | None:
         """What two deliveries of one event have in common."""
         payload = self.envelope.get("payload")
-        found = payload.get("event_id") if _is_object(payload) else None
+        found = payload.get("event_id") if is_object(payload) else None
         return found if isinstance(found, str) else None
 
 
@@ -237,7 +238,7 @@ class SocketModeClient(AsyncBaseSocketModeClient):
         response: Any = refusal.response
         # Something on the way may have answered instead of Slack, and not in JSON.
         data = getattr(response, "data", response)
-        error = _word(data.get("error") if _is_object(data) else None)
+        error = _word(data.get("error") if is_object(data) else None)
         if error == "ratelimited":
             wait = str(getattr(response, "headers", {}).get("Retry-After"))
             pause = float(wait) if wait.isdecimal() else 30.0
@@ -371,7 +372,7 @@ class _Leg:
     async def arrivals(self, session: Session) -> AsyncGenerator[_Arrival]:
         """Yield the envelopes, and do what Slack asks for between them."""
         async for message in session:
-            data = _decoded(message)
+            data = object_in(message)
             if data.get("type") == "disconnect":
                 await self._leave(session, _word(data.get("reason")))
             elif "envelope_id" in data and isinstance(message, str):
@@ -410,19 +411,6 @@ async def _greeted(connection: Connection) -> None:
         LoginRefused: It ended the connection instead.
     """
     await Slack().login(connection, resume=False)
-
-
-def _decoded(message: str | bytes) -> dict[str, Any]:
-    """Return what Slack sent, nothing where it is not an object."""
-    try:
-        data = json.loads(message)
-    except (ValueError, RecursionError):
-        return {}
-    return data if _is_object(data) else {}
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
 
 
 def _word(value: object) -> str:
