@@ -52,7 +52,8 @@ ECHO = gql("query ($t: String!) { echo(text: $t) }")
 @pytest.fixture(params=["graphql-ws", "strawberry"])
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[ServerProcess]:
     if request.param == "strawberry":
-        command = [sys.executable, "-m", "tests.servers.serve_strawberry", "{port}"]
+        # -E: it has the libraries of this environment, whatever gql is tried with.
+        command = [sys.executable, "-E", str(SERVERS / "serve_strawberry.py"), "{port}"]
     else:
         node_module("graphql-ws/package.json")
         script = SERVERS / "node" / "serve_graphql.js"

@@ -250,7 +250,7 @@ async def test_a_token_that_slack_refuses_is_final() -> None:
 async def test_slack_that_asks_for_patience_gets_it() -> None:
     async with slack_server() as slack:
         slack.errors.append(("ratelimited", {"Retry-After": "20"}))
-        program = Bot(slack)
+        program = Bot(slack, session=functools.partial(connect, wait_open=300))
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.TaskGroup() as group:
@@ -274,7 +274,7 @@ async def test_slack_that_asks_for_patience_gets_it() -> None:
 async def test_answers_that_are_no_answers(error: str, headers: dict[str, str]) -> None:
     async with slack_server() as slack:
         slack.errors.append((error, headers))
-        program = Bot(slack)
+        program = Bot(slack, session=functools.partial(connect, wait_open=300))
         async with asyncio.TaskGroup() as group:
             connecting = group.create_task(program.client.connect())
             await slack.greeted(within=300)

@@ -1,4 +1,4 @@
-"""A GraphQL server on strawberry and aiohttp: ``python -m tests.servers.serve_strawberry PORT``.
+"""A GraphQL server on strawberry and aiohttp: ``python serve_strawberry.py PORT``.
 
 It has the schema of ``node/serve_graphql.js``, as far as the tests of adapters use it.
 """
