@@ -48,6 +48,8 @@ logger = logging.getLogger("resilient_ws")
 #: and between two looks.
 KNOWN_WITHIN: Final = 5.0
 LOOK_EVERY: Final = 0.01
+#: Seconds in which it shows whether a stream failed because the session has ended.
+ENDED_WITHIN: Final = 1.0
 #: Seconds for which a block is asked for again that a node announced and does not have
 #: yet: the first pause, which is doubled each time, and the last.
 LAG_PAUSE: Final = 0.1
@@ -105,6 +107,11 @@ class ResilientProvider(PersistentConnectionProvider):
         client: The JSON-RPC client, not entered; or a function that makes one. It is
             called for each ``connect``, and so allows to connect again.
         on_gap: Called with the id of a subscription and each ``Gap`` in it.
+        heads: Makes the stream for each subscription to ``newHeads`` in place of the
+            provider's own: ``resilient_ws.feeds.evm.heads``, or a function that calls
+            it with settings. It follows the chain through reorganisations that happen
+            in a drop, too, which the provider does not: after one, the new blocks come
+            with the numbers of the old. Its first head is the newest block.
         options: What ``PersistentConnectionProvider`` takes, such as
             ``request_timeout``, which is the time for a call (default 30 seconds).
             ``max_connection_retries`` means nothing here: ``connect(reconnect=...)``
@@ -116,16 +123,18 @@ class ResilientProvider(PersistentConnectionProvider):
         client: Client | Callable[[], Client],
         *,
         on_gap: Callable[[str, Gap], object] | None = None,
+        heads: Callable[[Client], AsyncIterator[Any]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._make = client if callable(client) else lambda: client
         self._on_gap = on_gap
+        self._heads = heads
         self._client: Client | None = None
         # The requests that nobody waits for yet, by their ids.
         self._sent: dict[Any, asyncio.Task[Any]] = {}
         # The subscriptions by the ids that web3 has, each with the task that reads it.
-        self._subscriptions: dict[str, tuple[Subscription[Any], asyncio.Task[None]]]
+        self._subscriptions: dict[str, tuple[Any, asyncio.Task[None]]]
         self._subscriptions = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -344,31 +353,42 @@ class ResilientProvider(PersistentConnectionProvider):
 
     async def _subscribe(self, params: Sequence[Any]) -> str:
         client = self._open()
+        stream: Any
+        if self._heads is not None and params[0] == "newHeads":
+            stream = self._heads(client)
+            items = _headers(stream)
+        else:
+            stream = items = await self._subscribed(client, params)
+        name = "0x" + secrets.token_hex(16)
+        task = self._spawn(self._follow(name, items))
+        self._subscriptions[name] = stream, task
+        return name
+
+    async def _subscribed(
+        self, client: Client, params: Sequence[Any]
+    ) -> Subscription[Any]:
         how = _Stream(client, params, self.request_timeout)
         after = await how.begin()
-        subscription = await client.subscribe(
+        return await client.subscribe(
             "eth_subscribe",
             params,
             unsubscribe="eth_unsubscribe",
             after=after,
             **how.source(),
         )
-        name = "0x" + secrets.token_hex(16)
-        task = self._spawn(self._follow(name, subscription))
-        self._subscriptions[name] = subscription, task
-        return name
 
     async def _unsubscribe(self, name: str) -> bool:
-        subscription, task = self._subscriptions.pop(name)
+        stream, task = self._subscriptions.pop(name)
         task.cancel()
-        await subscription.aclose()
+        await asyncio.gather(task, return_exceptions=True)
+        await stream.aclose()
         return True
 
-    async def _follow(self, name: str, subscription: Subscription[Any]) -> None:
+    async def _follow(self, name: str, items: AsyncIterator[Any]) -> None:
         """Bring the items of a subscription to web3."""
         await self._known(name)
         try:
-            async for item in subscription:
+            async for item in items:
                 if isinstance(item, Gap):
                     self._tell(name, item)
                     continue
@@ -379,8 +399,10 @@ class ResilientProvider(PersistentConnectionProvider):
                 )
         except ResilientWSError as failure:
             # Those who read get the end of the session from the listener task.
-            if isinstance(failure, SubscribeRefused):
-                await self._put(name, failure)
+            if self._message_listener_task is not None:
+                await asyncio.wait([self._message_listener_task], timeout=ENDED_WITHIN)
+                if not self._message_listener_task.done():
+                    await self._put(name, failure)
 
     async def _known(self, name: str) -> None:
         """Wait until web3 has taken note of a subscription that it was granted."""
@@ -412,6 +434,26 @@ class ResilientProvider(PersistentConnectionProvider):
         )
         if self._on_gap is not None:
             self._on_gap(name, gap)
+
+
+async def _headers(heads: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Yield what ``feeds.evm.heads`` does as a node would announce it.
+
+    A node does not announce that blocks are gone: those that took their place follow.
+    """
+    async for item in heads:
+        if isinstance(item, Gap):
+            yield item
+        elif hasattr(item, "parentHash"):
+            sent = dict(item.extra)
+            names: Sequence[str] = item.__struct_fields__
+            for name in names:
+                value = getattr(item, name)
+                if isinstance(value, int):
+                    sent[name] = hex(value)
+                elif isinstance(value, str):
+                    sent[name] = value
+            yield {key: value for key, value in sent.items() if key not in _BODY}
 
 
 class _Stream:

@@ -8,6 +8,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from tenacity import wait_fixed
 from web3 import AsyncWeb3
@@ -384,6 +385,50 @@ async def test_a_node_that_refuses_a_subscription_later_is_told_to_the_reader() 
             await answer(peer, request, error=error)
             with pytest.raises(SubscribeRefused):
                 await handler
+
+
+class Header(msgspec.Struct):
+    """As a head of ``resilient_ws.feeds.evm``."""
+
+    number: int
+    hash: str
+    parentHash: str  # noqa: N815 - the name that nodes send
+    miner: str | None = None
+    transactions: tuple[str, ...] = ()
+    extra: dict[str, Any] = {}
+
+
+async def test_heads_of_another_stream() -> None:
+    gaps: list[tuple[str, Gap]] = []
+    heads: list[Any] = []
+    closed: list[Client] = []
+    gap = Gap(key="heads", because=NotBackfillable("no more"))
+
+    async def other(client: Client) -> AsyncIterator[Any]:
+        try:
+            yield Header(7, f"0x{7:064x}", f"0x{6:064x}", extra={"mixHash": "0x1"})
+            yield gap
+            yield object()  # blocks that are gone
+            yield Header(7, f"0x{8:064x}", f"0x{6:064x}")
+            await asyncio.sleep(3600)
+        finally:
+            closed.append(client)
+
+    async def on_head(context: Any) -> None:
+        heads.append(context.result)
+        if len(heads) == 2:
+            await context.subscription.unsubscribe()
+
+    options: Any = {"heads": other, "on_gap": lambda *told: gaps.append(told)}
+    async with node(**options) as (server, w3):
+        await server.accept()
+        name = await w3.eth.subscribe("newHeads", handler=on_head)
+        await w3.subscription_manager.handle_subscriptions()
+        assert len(closed) == 1
+    assert [(head["number"], head["hash"][-1]) for head in heads] == [(7, 7), (7, 8)]
+    assert "transactions" not in heads[0]
+    assert heads[0]["mixHash"] == b"\x01"
+    assert gaps == [(name, gap)]
 
 
 async def _never(_: Any) -> None:
