@@ -45,7 +45,7 @@ CONTEST: Final = Contest(
     program="A subscription through `connect_async(reconnecting=True)`, made anew by "
     "`tenacity` when it fails, as gql's documentation has it; the server is "
     "graphql-ws, with a hundred ticks a second, and `history=` asks it for those that "
-    "were missed",
+    "were missed.",
     server=("node", str(ROOT / "tests/servers/node/serve_graphql.js"), "{port}"),
     made=ticks,
 )

@@ -31,7 +31,7 @@ CONTEST: Final = Contest(
     packages=("slack_sdk", "aiohttp"),
     program="The Socket Mode bot of the documentation, which answers ten events a "
     "second; the server asks for a new connection every 8 s, and sends again what is "
-    "not answered within 3 s, three times",
+    "not answered within 3 s, three times.",
     scheme="http",
     path="/api/",
 )
@@ -47,6 +47,7 @@ class Slack:
 
     def __init__(self) -> None:
         self.sockets: list[web.WebSocketResponse] = []
+        self.first = asyncio.Event()
         self.names = itertools.count(1)
         self.waiting: dict[str, asyncio.Event] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -61,6 +62,7 @@ class Slack:
         await socket.prepare(request)
         await socket.send_json({"type": "hello", "num_connections": 1})
         self.sockets.append(socket)
+        self.first.set()
         renewing = asyncio.create_task(self.renew(socket))
         try:
             async for message in socket:
@@ -102,6 +104,8 @@ class Slack:
                 return
 
     async def publish(self) -> None:
+        # What was given up before the program had started is not its loss.
+        await self.first.wait()
         while True:
             await asyncio.sleep(1 / RATE)
             number = now_number(RATE)

@@ -15,9 +15,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from web3 import AsyncWeb3, WebSocketProvider
 from websockets import connect as dial
-from websockets.exceptions import ConnectionClosed
 
 from benchmarks.adapters.contest import Contest
 from benchmarks.adapters.program import ROOT, say
@@ -47,7 +45,7 @@ CONTEST: Final = Contest(
     packages=("web3", "websockets"),
     program="`async for w3 in AsyncWeb3(...)` with `subscription_manager`, whose "
     "handler makes a call for each head; anvil makes five blocks a second. A node that "
-    "was killed may have lost its newest blocks, and makes others with their numbers",
+    "was killed may have lost its newest blocks, and makes others with their numbers.",
     made=blocks,
 )
 
@@ -71,11 +69,17 @@ def provider(way: str, url: str) -> Any:
 
         liveness = Liveness(ping_interval=2, ping_timeout=2)
         return ResilientProvider(lambda: Client(connect(url, liveness=liveness)))
+    from web3 import WebSocketProvider  # noqa: PLC0415
+
     keepalive = {"ping_interval": 2, "ping_timeout": 2}
     return WebSocketProvider(url, websocket_kwargs=keepalive)
 
 
 async def program(way: str, url: str) -> None:
+    # Here, because the server needs none of it, and importing web3 takes seconds.
+    from web3 import AsyncWeb3  # noqa: PLC0415
+    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
+
     async def on_head(context: Any) -> None:
         say("got", context.result["number"])
         await context.async_w3.eth.get_balance(SOMEBODY)

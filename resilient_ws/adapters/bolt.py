@@ -58,6 +58,18 @@ class AsyncSocketModeHandler(AsyncBaseSocketModeHandler):
         self.client.socket_mode_request_listeners.append(self.handle)
 
     @override
+    async def start_async(self) -> None:
+        """Connect, and run until cancelled.
+
+        Cancellation:
+            Closes the connections; nothing is left behind.
+        """
+        try:
+            await super().start_async()
+        finally:
+            await self.client.close()
+
+    @override
     async def handle(
         self, client: AsyncBaseSocketModeClient, req: SocketModeRequest
     ) -> None:
