@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slack_bolt.adapter.socket_mode.async_base_handler import (
     AsyncBaseSocketModeHandler,
@@ -54,7 +54,7 @@ class AsyncSocketModeHandler(AsyncBaseSocketModeHandler):
         if client is None:
             token = app_token or os.environ["SLACK_APP_TOKEN"]
             client = SocketModeClient(token, app.client, app.logger)
-        self.client = client
+        self.client = self._client = client
         self.client.socket_mode_request_listeners.append(self.handle)
 
     @override
@@ -64,10 +64,11 @@ class AsyncSocketModeHandler(AsyncBaseSocketModeHandler):
         Cancellation:
             Closes the connections; nothing is left behind.
         """
+        start: Any = super().start_async
         try:
-            await super().start_async()
+            await start()
         finally:
-            await self.client.close()
+            await self._client.close()
 
     @override
     async def handle(

@@ -220,8 +220,11 @@ class ResilientTransport(AsyncTransport):
             "A subscription of gql has a gap (%s); on_gap= is told its bounds.",
             type(gap.because).__name__,
         )
-        if self._on_gap is not None:
-            self._on_gap(request, gap)
+        try:
+            if self._on_gap is not None:
+                self._on_gap(request, gap)
+        except Exception:
+            logger.exception("The function on_gap= of ResilientTransport failed.")
 
 
 def _parts(request: GraphQLRequest) -> tuple[str, Any, Any]:

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from typing_extensions import override
 from web3._utils.caching.caching_utils import generate_cache_key
-from web3.exceptions import ProviderConnectionError, TaskNotRunning, TimeExhausted
+from web3.exceptions import ProviderConnectionError, TaskNotRunning
 from web3.providers.persistent import PersistentConnectionProvider
 
 from resilient_ws import ResilientWSError
-from resilient_ws.feeds import (
-    BackfillFailed,
-    CallLost,
-    CallTimeout,
-    Continuity,
-    Gap,
-    RPCError,
-    SubscribeRefused,
+from resilient_ws.adapters.web3_responses import (
+    error_to,
+    exhausted,
+    refused,
+    response_to,
+    translated,
 )
+from resilient_ws.adapters.web3_streams import NodeStream, as_announced
+from resilient_ws.feeds import CallLost, Gap, RPCError, SubscribeRefused
 
 
 if TYPE_CHECKING:
@@ -50,12 +50,6 @@ KNOWN_WITHIN: Final = 5.0
 LOOK_EVERY: Final = 0.01
 #: Seconds in which it shows whether a stream failed because the session has ended.
 ENDED_WITHIN: Final = 1.0
-#: Seconds for which a block is asked for again that a node announced and does not have
-#: yet: the first pause, which is doubled each time, and the last.
-LAG_PAUSE: Final = 0.1
-MAX_LAG_PAUSE: Final = 1.6
-#: What a block has, and no announcement of its header.
-_BODY: Final = ("transactions", "uncles", "withdrawals", "size", "totalDifficulty")
 _READS: Final = {
     "eth_accounts",
     "eth_blobBaseFee",
@@ -306,7 +300,9 @@ class ResilientProvider(PersistentConnectionProvider):
         if task is None or task.cancelled():
             return
         failure = task.exception()
-        answer = task.result() if failure is None else _error(id, -32603, str(failure))
+        answer = (
+            task.result() if failure is None else error_to(id, -32603, str(failure))
+        )
         self._processor._request_response_cache.cache(generate_cache_key(id), answer)
 
     async def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,9 +318,9 @@ class ResilientProvider(PersistentConnectionProvider):
                     method, params, timeout=self.request_timeout, repeat=repeat
                 )
         except (RPCError, SubscribeRefused) as refusal:
-            return _refused(number, refusal)
+            return refused(number, refusal)
         except ResilientWSError as failure:
-            raise _translated(failure) from failure
+            raise translated(failure) from failure
         return {"jsonrpc": "2.0", "id": number, "result": result}
 
     async def _batch(self, requests: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -341,11 +337,11 @@ class ResilientProvider(PersistentConnectionProvider):
                     if not lost or not again:
                         break
         except TimeoutError:
-            raise _exhausted(wait) from None
+            raise exhausted(wait) from None
         except ResilientWSError as failure:
-            raise _translated(failure) from failure
+            raise translated(failure) from failure
         return [
-            _response(request["id"], outcome)
+            response_to(request["id"], outcome)
             for request, outcome in zip(requests, found, strict=True)
         ]
 
@@ -356,7 +352,7 @@ class ResilientProvider(PersistentConnectionProvider):
         stream: Any
         if self._heads is not None and params[0] == "newHeads":
             stream = self._heads(client)
-            items = _headers(stream)
+            items = as_announced(stream)
         else:
             stream = items = await self._subscribed(client, params)
         name = "0x" + secrets.token_hex(16)
@@ -367,7 +363,7 @@ class ResilientProvider(PersistentConnectionProvider):
     async def _subscribed(
         self, client: Client, params: Sequence[Any]
     ) -> Subscription[Any]:
-        how = _Stream(client, params, self.request_timeout)
+        how = NodeStream(client, params, self.request_timeout)
         after = await how.begin()
         return await client.subscribe(
             "eth_subscribe",
@@ -397,12 +393,17 @@ class ResilientProvider(PersistentConnectionProvider):
                     name,
                     {"jsonrpc": "2.0", "method": "eth_subscription", "params": params},
                 )
-        except ResilientWSError as failure:
-            # Those who read get the end of the session from the listener task.
-            if self._message_listener_task is not None:
-                await asyncio.wait([self._message_listener_task], timeout=ENDED_WITHIN)
-                if not self._message_listener_task.done():
-                    await self._put(name, failure)
+        except Exception as failure:  # noqa: BLE001 - it is raised where items are read
+            await self._fail(name, failure)
+
+    async def _fail(self, name: str, failure: Exception) -> None:
+        """Have those who read a subscription raise what ended it."""
+        listener = self._message_listener_task
+        if listener is not None:
+            await asyncio.wait([listener], timeout=ENDED_WITHIN)
+            # At the end of the session it is the listener that tells them.
+            if not listener.done():
+                await self._put(name, failure)
 
     async def _known(self, name: str) -> None:
         """Wait until web3 has taken note of a subscription that it was granted."""
@@ -432,130 +433,11 @@ class ResilientProvider(PersistentConnectionProvider):
             name,
             type(gap.because).__name__,
         )
-        if self._on_gap is not None:
-            self._on_gap(name, gap)
-
-
-async def _headers(heads: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    """Yield what ``feeds.evm.heads`` does as a node would announce it.
-
-    A node does not announce that blocks are gone: those that took their place follow.
-    """
-    async for item in heads:
-        if isinstance(item, Gap):
-            yield item
-        elif hasattr(item, "parentHash"):
-            sent = dict(item.extra)
-            names: Sequence[str] = item.__struct_fields__
-            for name in names:
-                value = getattr(item, name)
-                if isinstance(value, int):
-                    sent[name] = hex(value)
-                elif isinstance(value, str):
-                    sent[name] = value
-            yield {key: value for key, value in sent.items() if key not in _BODY}
-
-
-class _Stream:
-    """How the items of one subscription follow, and how a hole is fetched.
-
-    Args:
-        client: Fetches.
-        params: Those of ``eth_subscribe``.
-        timeout: Seconds for a call.
-    """
-
-    def __init__(self, client: Client, params: Sequence[Any], timeout: float) -> None:
-        self._client = client
-        self._timeout = timeout
-        self._kind = params[0]
-        self._filter: dict[str, Any] = (params[1] if len(params) > 1 else None) or {}
-
-    async def begin(self) -> Any:
-        """Return the position at which the stream begins, if it has positions."""
-        if self._kind == "newHeads":
-            return await self._newest()
-        if self._kind == "logs":
-            return await self._newest(), _END
-        return None
-
-    def source(self) -> dict[str, Any]:
-        """Return the arguments for ``Client.subscribe``."""
-        if self._kind == "newHeads":
-            return {
-                "cursor_of": _number,
-                "follows": _follows,
-                "identity": _hash,
-                "backfill": self._heads,
-            }
-        if self._kind == "logs":
-            return {
-                "cursor_of": _place,
-                "identity": _log_identity,
-                "backfill": self._logs,
-            }
-        return {}
-
-    async def _call(self, method: str, *params: Any) -> Any:
-        return await self._client.call(
-            method, params, timeout=self._timeout, repeat=True
-        )
-
-    async def _newest(self) -> int:
-        return int(await self._call("eth_blockNumber"), 16)
-
-    async def _heads(self, after: int, until: int | None) -> AsyncIterator[Any]:
-        last = await self._newest() if until is None else until
-        for number in range(after + 1, last + 1):
-            yield await self._head(number)
-
-    async def _head(self, number: int) -> dict[str, Any]:
-        pause, bodies = LAG_PAUSE, False
-        while True:
-            block = await self._call("eth_getBlockByNumber", hex(number), bodies)
-            if block is not None:
-                return {key: value for key, value in block.items() if key not in _BODY}
-            if pause > MAX_LAG_PAUSE:
-                raise BackfillFailed(f"The node does not have block {number}.")
-            await asyncio.sleep(pause)
-            pause *= 2
-
-    async def _logs(
-        self, after: tuple[int, float], until: tuple[int, float] | None
-    ) -> AsyncIterator[Any]:
-        bounds = {
-            "fromBlock": hex(after[0]),
-            "toBlock": "latest" if until is None else hex(until[0]),
-        }
-        for log in await self._call("eth_getLogs", {**self._filter, **bounds}):
-            if _place(log) > after:
-                yield log
-
-
-#: Behind all logs of a block.
-_END: Final = float("inf")
-
-
-def _number(head: Mapping[str, Any]) -> int:
-    return int(head["number"], 16)
-
-
-def _hash(head: Mapping[str, Any]) -> str:
-    return str(head["hash"])
-
-
-def _follows(last: int | None, head: Mapping[str, Any]) -> Continuity:
-    """Tell how a head stands to the last: one at an old height is a reorganisation."""
-    jumps = last is not None and _number(head) > last + 1
-    return Continuity.JUMP if jumps else Continuity.NEXT
-
-
-def _place(log: Mapping[str, Any]) -> tuple[int, float]:
-    return int(log["blockNumber"], 16), int(log["logIndex"], 16)
-
-
-def _log_identity(log: Mapping[str, Any]) -> tuple[Any, ...]:
-    return log["blockHash"], log["logIndex"], bool(log.get("removed"))
+        try:
+            if self._on_gap is not None:
+                self._on_gap(name, gap)
+        except Exception:
+            logger.exception("The function on_gap= of ResilientProvider failed.")
 
 
 async def _until_ended(end: asyncio.Queue[Exception | None]) -> None:
@@ -563,36 +445,3 @@ async def _until_ended(end: asyncio.Queue[Exception | None]) -> None:
     because = await end.get()
     if because is not None:
         raise ProviderConnectionError("The session has ended.") from because
-
-
-def _exhausted(after: float) -> TimeExhausted:
-    return TimeExhausted(f"The node did not answer within {after:g} s.")
-
-
-def _translated(failure: ResilientWSError) -> Exception:
-    """Return what web3 calls a failure."""
-    if isinstance(failure, CallTimeout):
-        return _exhausted(failure.after)
-    return ProviderConnectionError(str(failure))
-
-
-def _response(id: Any, outcome: Any) -> dict[str, Any]:
-    if isinstance(outcome, RPCError):
-        return _refused(id, outcome)
-    if isinstance(outcome, ResilientWSError):
-        raise _translated(outcome) from outcome
-    return {"jsonrpc": "2.0", "id": id, "result": outcome}
-
-
-def _refused(id: Any, refusal: RPCError | SubscribeRefused) -> dict[str, Any]:
-    error = refusal if isinstance(refusal, RPCError) else refusal.__cause__
-    if isinstance(error, RPCError):
-        return _error(id, error.code, error.message, error.data)
-    return _error(id, -32603, str(refusal))
-
-
-def _error(id: Any, code: int, text: str, data: object = None) -> dict[str, Any]:
-    error: dict[str, Any] = {"code": code, "message": text}
-    if data is not None:
-        error["data"] = data
-    return {"jsonrpc": "2.0", "id": id, "error": error}

@@ -17,7 +17,13 @@ from web3.utils.subscriptions import LogsSubscription, NewHeadsSubscription
 
 from resilient_ws import ConnectionLost, Reconnect, Timeouts, connect
 from resilient_ws.adapters.web3 import ResilientProvider, reads
-from resilient_ws.feeds import CallLost, Gap, NotBackfillable, SubscribeRefused
+from resilient_ws.feeds import (
+    CallLost,
+    Gap,
+    NotBackfillable,
+    SubscribeRefused,
+    Undecodable,
+)
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import FaultProxy, Reset, ScriptedServer, assert_no_leaks
 from tests.servers.process import free_port
@@ -385,6 +391,110 @@ async def test_a_node_that_refuses_a_subscription_later_is_told_to_the_reader() 
             await answer(peer, request, error=error)
             with pytest.raises(SubscribeRefused):
                 await handler
+
+
+@contextlib.asynccontextmanager
+async def subscribed(
+    **options: Any,
+) -> AsyncIterator[tuple[ScriptedServer, Peer, list[Any], asyncio.Task[None]]]:
+    """A node whose newest block is 1, and a program that follows its heads."""
+    heads: list[Any] = []
+
+    async def on_head(context: Any) -> None:
+        heads.append(context.result["number"])
+
+    async with node(**options) as (server, w3):
+        peer = await server.accept()
+        task = asyncio.create_task(w3.eth.subscribe("newHeads", handler=on_head))
+        await answer(peer, await asked(peer), result="0x1")
+        await answer(peer, await asked(peer), result="0xa")
+        # What came between the two is asked for.
+        await answer(peer, await asked(peer), result="0x1")
+        await task
+        async with handling(w3) as handler:
+            yield server, peer, heads, handler
+
+
+def announced(number: int, key: str = "0xa") -> str:
+    head = {"number": hex(number), "hash": f"0x{number:064x}"}
+    params = {"subscription": key, "result": head}
+    note = {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+    return json.dumps(note)
+
+
+async def test_a_node_that_lags_is_asked_again() -> None:
+    async with subscribed() as (_, peer, heads, _):
+        await peer.send(announced(2), announced(5))
+        lags = 2
+        while len(heads) < 4:
+            request = await asked(peer)
+            number = int(request["params"][0], 16)
+            lags -= number == 3
+            block = json.loads(announced(number))["params"]["result"]
+            late = number == 3 and lags >= 0
+            await answer(peer, request, result=None if late else block)
+            if number == 3 and not late:
+                await until(lambda: len(heads) == 4)
+        assert heads == [2, 3, 4, 5]
+
+
+async def test_a_block_that_cannot_be_had_is_a_gap() -> None:
+    gaps: list[Gap] = []
+
+    def told(_: str, gap: Gap) -> None:
+        gaps.append(gap)
+        raise KeyError("on_gap")
+
+    async with subscribed(on_gap=told) as (_, peer, heads, _):
+        await peer.send(announced(2), announced(4))
+        asks = 0
+        while asks < 6:  # within three seconds
+            request = await asked(peer)
+            number = int(request["params"][0], 16)
+            asks += number == 3
+            block = json.loads(announced(number))["params"]["result"]
+            await answer(peer, request, result=None if number == 3 else block)
+        await until(lambda: heads == [2, 4])
+    assert (gaps[0].first_missing, gaps[0].until) == (3, 3)
+
+
+async def test_a_head_that_cannot_be_read_is_a_gap() -> None:
+    gaps: list[Gap] = []
+    options: Any = {"on_gap": lambda _, gap: gaps.append(gap)}
+    async with subscribed(**options) as (_, peer, heads, _):
+        malformed: list[Any] = [{}, 7, None, [], {"number": 7}, {"number": "x"}]
+        for head in malformed:
+            params = {"subscription": "0xa", "result": head}
+            note = {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+            await peer.send(json.dumps(note))
+        await peer.send(announced(2))
+        await until(lambda: heads == [2])
+    assert len(gaps) == 6
+    assert {type(gap.because) for gap in gaps} == {Undecodable}
+
+
+async def test_an_old_height_is_a_reorganisation() -> None:
+    async with subscribed() as (_, peer, heads, _):
+        again = announced(2).replace("0" * 63 + "2", "0" * 62 + "ff")
+        await peer.send(announced(2), announced(3), again, announced(2))
+        await until(lambda: heads == [2, 3, 2])
+
+
+async def test_a_stream_that_fails_is_raised_where_it_is_read() -> None:
+    async def broken(_: Client) -> AsyncIterator[Any]:
+        yield Header(7, f"0x{7:064x}", f"0x{6:064x}")
+        raise KeyError("broken")
+
+    options: Any = {"heads": broken}
+    async with node(**options) as (server, w3):
+        await server.accept()
+        await w3.eth.subscribe("newHeads", handler=_nothing)
+        with pytest.raises(KeyError, match="broken"):
+            await w3.subscription_manager.handle_subscriptions()
+
+
+async def _nothing(_: Any) -> None:
+    """Take an item."""
 
 
 class Header(msgspec.Struct):
