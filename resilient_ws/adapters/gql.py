@@ -84,6 +84,9 @@ class ResilientTransport(AsyncTransport):
             ``cursor_of``, ``follows`` and ``backfill``. Its items are execution
             results, ``{"data": ...}``.
         on_gap: Called with the request and each ``Gap`` in its results.
+
+    Raises:
+        TypeError: ``url`` is neither a text nor a function.
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class ResilientTransport(AsyncTransport):
         | None = None,
         on_gap: Callable[[GraphQLRequest, Gap], object] | None = None,
     ) -> None:
+        if not (isinstance(url, str) or callable(url)):
+            raise TypeError("url must be a str, or a function that returns a session.")
         self._url = url
         self._init_payload = init_payload
         self._ping_interval = ping_interval

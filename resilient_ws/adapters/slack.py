@@ -107,6 +107,10 @@ class SocketModeClient(AsyncBaseSocketModeClient):
             they are handled in order.
         linger: Seconds for which an old connection is read once the new one is open
             (default 5).
+
+    Raises:
+        TypeError: ``session`` is not a function.
+        ValueError: ``concurrency`` is less than 1.
     """
 
     def __init__(
@@ -119,6 +123,12 @@ class SocketModeClient(AsyncBaseSocketModeClient):
         concurrency: int = 100,
         linger: float = 5.0,
     ) -> None:
+        if not callable(session):
+            raise TypeError(
+                "session must be a function: functools.partial(connect, ...)."
+            )
+        if concurrency < 1:
+            raise ValueError("concurrency must be 1 or more: nothing would be handled.")
         self.app_token = app_token
         self.web_client = web_client or AsyncWebClient()
         self.logger = logger or logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from web3.exceptions import ProviderConnectionError, TaskNotRunning
 from web3.providers.persistent import PersistentConnectionProvider
 
 from resilient_ws import ResilientWSError
+from resilient_ws.adapters.web3_methods import reads
 from resilient_ws.adapters.web3_responses import (
     error_to,
     exhausted,
@@ -29,15 +30,22 @@ from resilient_ws.adapters.web3_responses import (
 )
 from resilient_ws.adapters.web3_streams import NodeStream, as_announced
 from resilient_ws.feeds import CallLost, Gap, RPCError, SubscribeRefused
+from resilient_ws.feeds.jsonrpc import Client
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from web3.types import RPCId, RPCRequest, RPCResponse
 
     from resilient_ws.feeds import Subscription
-    from resilient_ws.feeds.jsonrpc import Client
 
 
 __all__ = ["ResilientProvider", "reads"]
@@ -50,31 +58,14 @@ KNOWN_WITHIN: Final = 5.0
 LOOK_EVERY: Final = 0.01
 #: Seconds in which it shows whether a stream failed because the session has ended.
 ENDED_WITHIN: Final = 1.0
-_READS: Final = {
-    "eth_accounts",
-    "eth_blobBaseFee",
-    "eth_blockNumber",
-    "eth_call",
-    "eth_chainId",
-    "eth_createAccessList",
-    "eth_estimateGas",
-    "eth_feeHistory",
-    "eth_gasPrice",
-    "eth_maxPriorityFeePerGas",
-    "eth_simulateV1",
-    "eth_syncing",
-}
-
-
-def reads(method: str) -> bool:
-    """Return whether a method of Ethereum's JSON-RPC API only reads.
-
-    Such a call may be executed twice. The methods of filters are none of them: each
-    call to ``eth_getFilterChanges`` moves the filter on.
-    """
-    if method.startswith("eth_get"):
-        return "Filter" not in method
-    return method in _READS or method.startswith(("net_", "web3_"))
+_WRONG_CLIENT: Final = (
+    "client must be a resilient_ws.feeds.jsonrpc.Client, or a function that makes one: "
+    "ResilientProvider(Client(connect(url)))."
+)
+_USED: Final = (
+    "A client is entered once. To connect again, give ResilientProvider a function "
+    "that makes one: ResilientProvider(lambda: Client(connect(url)))."
+)
 
 
 class ResilientProvider(PersistentConnectionProvider):
@@ -84,8 +75,7 @@ class ResilientProvider(PersistentConnectionProvider):
 
         from resilient_ws import connect
         from resilient_ws.adapters.web3 import ResilientProvider
-        from resilient_ws.feeds.jsonrpc import Client
-        from web3 import AsyncWeb3
+            from web3 import AsyncWeb3
 
         async with AsyncWeb3(ResilientProvider(Client(connect(url)))) as w3:
             await w3.eth.subscribe("newHeads", handler=on_head)
@@ -105,11 +95,15 @@ class ResilientProvider(PersistentConnectionProvider):
             provider's own: ``resilient_ws.feeds.evm.heads``, or a function that calls
             it with settings. It follows the chain through reorganisations that happen
             in a drop, too, which the provider does not: after one, the new blocks come
-            with the numbers of the old. Its first head is the newest block.
+            with the numbers of the old. Its first head is the newest block. The stream
+            has an ``aclose``.
         options: What ``PersistentConnectionProvider`` takes, such as
             ``request_timeout``, which is the time for a call (default 30 seconds).
             ``max_connection_retries`` means nothing here: ``connect(reconnect=...)``
             decides.
+
+    Raises:
+        TypeError: ``client`` is neither.
     """
 
     def __init__(
@@ -120,8 +114,14 @@ class ResilientProvider(PersistentConnectionProvider):
         heads: Callable[[Client], AsyncIterator[Any]] | None = None,
         **options: Any,
     ) -> None:
+        given: Any = client
+        if not (callable(given) or isinstance(given, Client)):
+            raise TypeError(_WRONG_CLIENT)
         super().__init__(**options)
-        self._make = client if callable(client) else lambda: client
+        # Those that may be entered yet: a session is entered once.
+        self._clients = (
+            iter([client]) if isinstance(client, Client) else iter(client, 0)
+        )
         self._on_gap = on_gap
         self._heads = heads
         self._client: Client | None = None
@@ -148,12 +148,17 @@ class ResilientProvider(PersistentConnectionProvider):
         """Enter the client, and return when the first connection is open.
 
         Raises:
-            ProviderConnectionError: None opened in time; ``__cause__`` says why.
+            ProviderConnectionError: None opened in time, and ``__cause__`` says why; or
+                the provider is connected, or cannot connect again.
 
         Cancellation:
             Ends the session at once; nothing is left behind.
         """
-        client = self._make()
+        if self._client is not None:
+            raise ProviderConnectionError("The provider is connected already.")
+        client = next(self._clients, None)
+        if client is None:
+            raise ProviderConnectionError(_USED)
         try:
             await client.__aenter__()
         except ResilientWSError as failure:
@@ -284,7 +289,10 @@ class ResilientProvider(PersistentConnectionProvider):
         task = self._sent.pop(id, None)
         processor = self._processor
         if task is None:  # it came before anybody asked, and was kept
-            return processor._request_response_cache.pop(generate_cache_key(id))
+            kept = processor._request_response_cache.pop(generate_cache_key(id))
+            if kept is None:
+                raise ProviderConnectionError("The answer was not kept so long.")
+            return kept
         try:
             return await task
         except BaseException:
@@ -438,6 +446,11 @@ class ResilientProvider(PersistentConnectionProvider):
                 self._on_gap(name, gap)
         except Exception:
             logger.exception("The function on_gap= of ResilientProvider failed.")
+
+
+def _each(make: Callable[[], Client]) -> Iterator[Client]:
+    while True:
+        yield make()
 
 
 async def _until_ended(end: asyncio.Queue[Exception | None]) -> None:

@@ -333,6 +333,12 @@ async def test_it_is_connected_once_and_again_after_it_was_closed() -> None:
             await made.close()
 
 
+def test_a_session_is_not_a_function_that_makes_one() -> None:
+    wrong: Any = connect("ws://127.0.0.1")
+    with pytest.raises(TypeError, match="url must be"):
+        ResilientTransport(wrong)
+
+
 async def test_a_server_that_cannot_be_reached() -> None:
     url = f"ws://127.0.0.1:{free_port()}"
     made = ResilientTransport(lambda: connect(url, wait_open=0.5))

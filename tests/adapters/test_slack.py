@@ -338,6 +338,14 @@ async def test_connecting_can_be_cancelled() -> None:
             await program.client.connect()
 
 
+async def test_wrong_arguments_are_named() -> None:
+    wrong: Any = connect("ws://127.0.0.1")
+    with pytest.raises(TypeError, match=r"session must be .*partial\(connect"):
+        SocketModeClient("xapp", session=wrong)
+    with pytest.raises(ValueError, match="concurrency must be 1"):
+        SocketModeClient("xapp", concurrency=0)
+
+
 async def test_a_bolt_app_answers() -> None:
     async with slack_server() as slack:
         heard: list[str] = []

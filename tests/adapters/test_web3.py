@@ -574,6 +574,21 @@ async def test_it_connects_again_with_a_function_that_makes_a_client() -> None:
                 assert await call == number
 
 
+async def test_a_client_is_used_once() -> None:
+    async with node() as (_, w3):
+        with pytest.raises(ProviderConnectionError, match="connected already"):
+            await w3.provider.connect()
+        await w3.provider.disconnect()
+        with pytest.raises(ProviderConnectionError, match="lambda: Client"):
+            await w3.provider.connect()
+
+
+@pytest.mark.parametrize("wrong", ["ws://127.0.0.1:8545", None])
+def test_what_is_no_client_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"ResilientProvider\(Client"):
+        ResilientProvider(wrong)
+
+
 async def test_a_node_that_cannot_be_reached() -> None:
     session = connect(f"ws://127.0.0.1:{free_port()}", wait_open=0.5)
     with pytest.raises(ProviderConnectionError):
