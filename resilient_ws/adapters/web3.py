@@ -119,9 +119,7 @@ class ResilientProvider(PersistentConnectionProvider):
             raise TypeError(_WRONG_CLIENT)
         super().__init__(**options)
         # Those that may be entered yet: a session is entered once.
-        self._clients = (
-            iter([client]) if isinstance(client, Client) else iter(client, 0)
-        )
+        self._clients = iter([client]) if isinstance(client, Client) else _each(client)
         self._on_gap = on_gap
         self._heads = heads
         self._client: Client | None = None
