@@ -83,6 +83,8 @@ async def tried(extra: str, which: Which) -> tuple[str, str]:
         _, versions = await run(sys.executable, "-c", show, *names, path=folder)
         tests = [str(pathlib.Path("tests/adapters") / name) for name in SUITES[extra]]
         pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        # web3 7 imports what websockets leaves behind.
+        pytest += ["-W", "ignore:websockets.legacy is deprecated:DeprecationWarning"]
         code, output = await run(*pytest, *tests, path=folder)
         print(output[-5000:] if code else "", end="", flush=True)
         return versions.strip(), output.strip().splitlines()[-1].split(" in ")[0]
