@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from resilient_ws.feeds import (
     NotBackfillable,
     SubscribeRefused,
     Undecodable,
+    evm,
 )
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import FaultProxy, Reset, ScriptedServer, assert_no_leaks
@@ -117,6 +119,37 @@ async def test_a_node_that_is_killed_and_started_again(anvil: Anvil) -> None:
             await until(lambda: len(heads) == 10)
             assert await w3.eth.block_number == 10
     assert heads == [*range(1, 11)]
+
+
+@pytest.mark.wire
+async def test_heads_of_evm_follow_a_reorganisation_in_a_drop(anvil: Anvil) -> None:
+    heads: list[Any] = []
+
+    async def on_head(context: Any) -> None:
+        heads.append(context.result)
+
+    async with (
+        FaultProxy("127.0.0.1", anvil.port) as proxy,
+        AsyncWeb3(provider(proxy.url(), heads=evm.heads)) as w3,
+        AsyncWeb3(provider(anvil.url)) as miner,
+    ):
+        await mine(miner, 5)
+        await w3.eth.subscribe("newHeads", handler=on_head)
+        async with handling(w3):
+            await until(lambda: len(heads) == 1)  # the newest comes first
+            await mine(miner, 3)
+            await until(lambda: len(heads) == 4)
+            before = heads[-1]["hash"]
+            proxy.connections[-1].apply(Reset())
+            request: Any = miner.provider.make_request
+            await request("anvil_reorg", [2, []])
+            await mine(miner, 2)
+            await until(lambda: len(heads) == 8)
+    numbers = [head["number"] for head in heads]
+    assert numbers == [5, 6, 7, 8, 7, 8, 9, 10]
+    assert heads[5]["hash"] != before
+    for parent, child in itertools.pairwise(heads[4:]):
+        assert child["parentHash"] == parent["hash"]
 
 
 # A contract that emits one log without topics, whoever calls it: LOG0(0, 0), STOP.
