@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets import connect as dial
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 
 STATES: Final = ROOT / ".cache" / "adapters"
+#: Seconds after which no play needs a chain any more.
+LONG_AGO: Final = 3600
 SOMEBODY: Final[Any] = "0x" + "00" * 20
 
 
@@ -53,6 +56,9 @@ CONTEST: Final = Contest(
 def server(port: int) -> None:
     """Become an anvil that keeps its chain over a kill."""
     STATES.mkdir(parents=True, exist_ok=True)
+    for old in STATES.iterdir():
+        if time.time() - old.stat().st_mtime > LONG_AGO:
+            old.unlink(missing_ok=True)
     anvil = Anvil(pathlib.Path(STATES), "--block-time", "0.2")
     command = [part.replace(str(anvil.port), str(port)) for part in anvil.command]
     where = command.index("--state") + 1
