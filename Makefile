@@ -7,6 +7,7 @@
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
+#   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
 #   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
 #   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
@@ -20,7 +21,9 @@
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make feeds    calls, drops, slow consumers and floods, into docs/feeds-endurance.md
+#   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
+#   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -54,9 +57,9 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-codec bench-feeds bench-outbox conformance \
-	conformance-server crash feeds fuzz instructions interleavings linear pongs \
-	reliability security sequences soak
+	adapters adapter-versions bench bench-chains bench-codec bench-feeds bench-outbox \
+	catch-up chains conformance conformance-server crash feeds fuzz instructions \
+	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
 
@@ -100,6 +103,9 @@ bench: $(BENCH)/.installed
 # No clock: the count is the same everywhere. ARGS=--write makes it the budget.
 instructions: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.speed.instructions $(ARGS)
+
+bench-chains: $(VENV)/.peers $(VENV)/.tests servers
+	$(BIN)/python -m benchmarks.chains --write docs/chains-speed.md $(ARGS)
 
 bench-feeds: $(VENV)/.peers
 	$(BIN)/python -m benchmarks.feeds --write docs/feeds-speed.md $(ARGS)
@@ -154,6 +160,14 @@ feeds: $(VENV)/.tests
 sequences: $(VENV)/.tests
 	$(BIN)/python -m tests.feeds.sequences --minutes $(MINUTES) \
 		$(if $(SEED),--seed $(SEED)) --write docs/sequences.md $(ARGS)
+
+catch-up: $(VENV)/.tests servers
+	$(BIN)/python -m tests.feeds.evm.catch_up --write docs/chains-catch-up.md $(ARGS)
+
+# Ten seeds of each part: half an hour. docs/chains-shown.json has every run.
+chains: $(VENV)/.tests servers
+	$(BIN)/python -m tests.feeds.chains --json docs/chains-shown.json \
+		--write docs/chains-shown.md $(ARGS)
 
 linear: $(VENV)/.peers
 	$(BIN)/python benchmarks/linear.py --write docs/linear.md $(ARGS)

@@ -7,6 +7,7 @@ command does not touch the network before all arguments are checked.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -21,6 +22,12 @@ from resilient_ws.cli.message_text import BinaryFormat
 from resilient_ws.cli.outbox import show
 from resilient_ws.cli.stdio import complain
 from resilient_ws.errors import SecurityError, StoreError
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilient_ws.cli import chain
 
 
 app = typer.Typer(
@@ -102,6 +109,110 @@ def listen(
         complain(with_option_names(str(wrong)))
         return BAD_ARGUMENTS
     return asyncio.run(run_listen(chosen, session))
+
+
+@app.command()
+def heads(
+    url: options.Url = None,
+    *,
+    url_file: options.UrlFile = None,
+    header: options.Header = None,
+    after: options.After = None,
+    cursor_file: options.CursorFileName = None,
+    confirmations: options.Confirmations = "0",
+    cursors: options.Cursors = False,
+    count: options.Count = None,
+    json_events: options.JsonEvents = False,
+    allow_insecure: options.AllowInsecure = False,
+    give_up_after: options.GiveUpAfter = None,
+) -> int:
+    """Print the blocks of a chain, each once and in order, one JSON object a line.
+
+    A line's "type" is "head", "reorg" (undo the blocks in "removed", newest first), or
+    "gap" (what could not be had, and why). With --cursor-file the next run goes on
+    where this one ended, and tells first what was reorganised meanwhile. A line is
+    printed before its position is saved. Exits as listen does.
+    """
+
+    def chosen() -> chain.Follow:
+        from resilient_ws.cli import chain  # noqa: PLC0415 - needs the extra "evm"
+
+        chosen = chain.ChainOptions(
+            url=read_url(url, url_file),
+            headers=read_headers(header or []),
+            after=after,
+            cursor_file=cursor_file,
+            confirmations=confirmations,
+            with_cursors=cursors,
+            count=count,
+            json_events=json_events,
+            allow_insecure=allow_insecure,
+            give_up_after=give_up_after,
+        )
+        return chain.heads(chosen)
+
+    return _follow(chosen)
+
+
+@app.command()
+def logs(
+    url: options.Url = None,
+    *,
+    address: options.Address = None,
+    topic: options.Topic = None,
+    verify: options.Verify = options.Verification.BLOOM,
+    url_file: options.UrlFile = None,
+    header: options.Header = None,
+    after: options.After = None,
+    cursor_file: options.CursorFileName = None,
+    confirmations: options.Confirmations = "0",
+    cursors: options.Cursors = False,
+    count: options.Count = None,
+    json_events: options.JsonEvents = False,
+    allow_insecure: options.AllowInsecure = False,
+    give_up_after: options.GiveUpAfter = None,
+) -> int:
+    """Print the logs of a chain, verified, one JSON object for each block with any.
+
+    A line's "type" is "logs", "reorg" (undo its "logs", in their order), or "gap".
+    Otherwise as heads.
+    """
+
+    def chosen() -> chain.Follow:
+        from resilient_ws.cli import chain  # noqa: PLC0415 - needs the extra "evm"
+
+        chosen = chain.ChainOptions(
+            url=read_url(url, url_file),
+            headers=read_headers(header or []),
+            after=after,
+            cursor_file=cursor_file,
+            confirmations=confirmations,
+            with_cursors=cursors,
+            count=count,
+            json_events=json_events,
+            allow_insecure=allow_insecure,
+            give_up_after=give_up_after,
+        )
+        return chain.logs(
+            chosen, addresses=address or (), topics=topic or (), verify=verify.value
+        )
+
+    return _follow(chosen)
+
+
+def _follow(chosen: Callable[[], chain.Follow]) -> int:
+    """Check the arguments, and follow a chain."""
+    try:
+        follow = chosen()
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"msgspec", "Crypto"}:
+            raise
+        complain("This command needs more: pip install 'resilient-ws[cli,evm]'")
+        return BAD_ARGUMENTS
+    except (SecurityError, ValueError) as wrong:
+        complain(with_option_names(str(wrong)))
+        return BAD_ARGUMENTS
+    return asyncio.run(follow())
 
 
 @app.command()

@@ -17,6 +17,8 @@ _OPTIONS: Final = {
     re.compile(r"^on_open\b"): "--on-open",
     re.compile(r"^subprotocols\b"): "--subprotocol",
     re.compile(r"^url\b"): "URL",
+    re.compile(r"^LogFilter\.address\b"): "--address",
+    re.compile(r"^LogFilter\.topics(\[\d\])?"): "--topic",
     # No option sets a timeout.
     re.compile(r" \(timeouts\.\w+\)"): "",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated, TypeAlias
 
 import typer
@@ -9,6 +10,14 @@ import typer
 import resilient_ws
 from resilient_ws.cli.arguments import HEADERS_VARIABLE, URL_VARIABLE
 from resilient_ws.cli.message_text import BinaryFormat
+
+
+class Verification(enum.Enum):
+    """The levels of ``logs(verify=...)``."""
+
+    HASH = "hash"
+    BLOOM = "bloom"
+    RECEIPTS = "receipts"
 
 
 def _show_version(asked: bool) -> None:
@@ -81,6 +90,50 @@ GiveUpAfter: TypeAlias = Annotated[
     typer.Option(
         metavar="SECONDS", help="Give up when an outage lasts longer; never by default."
     ),
+]
+
+# Of ``heads`` and ``logs``.
+
+After: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CURSOR|NUMBER",
+        help="Go on after this position, or after the block of this number.",
+    ),
+]
+CursorFileName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--cursor-file",
+        metavar="FILE",
+        help="Go on from the position in this file, and keep it there.",
+    ),
+]
+Cursors: TypeAlias = Annotated[
+    bool,
+    typer.Option("--cursors", help="Add its position to each line, for --after."),
+]
+Confirmations: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="N|safe|finalized",
+        help="Hold a block back until so many have followed it.",
+    ),
+]
+Address: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="0x...", help="Logs of this contract; repeatable."),
+]
+Topic: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="0x...[,0x...]|any",
+        help="What is wanted at the first position, then at the next; repeatable.",
+    ),
+]
+Verify: TypeAlias = Annotated[
+    Verification,
+    typer.Option(help="How a node is made to prove that it left no log out."),
 ]
 
 # Of ``outbox``.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.protocol import Protocol, Rotate
     from resilient_ws.feeds.roster import Member
-    from resilient_ws.feeds.seat import End, Seat, Stream
+    from resilient_ws.feeds.seat import EndObserver, Seat, Stream
     from resilient_ws.feeds.source import Gap
     from resilient_ws.protocol.message import Message
 
@@ -227,7 +227,9 @@ class Channel:
 
     # For what makes more of a stream than a subscription does, as ``Books``.
 
-    def attach(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
+    def attach(
+        self, source: Source[Any, Any], stream: Stream, end: EndObserver
+    ) -> Seat:
         """Subscribe on each connection, and tell a stream what comes of it.
 
         Args:

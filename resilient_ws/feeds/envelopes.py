@@ -45,7 +45,7 @@ def by_subscription(method: str, params: Any) -> tuple[Key, Any]:
     return method, params
 
 
-class Wire(Plain):
+class JSONRPC(Plain):
     """JSON-RPC 2.0 as a protocol of a channel.
 
     Args:

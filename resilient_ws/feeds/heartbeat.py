@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.feeds.links import Link
-    from resilient_ws.feeds.outgoing import Outgoing
+    from resilient_ws.feeds.outgoing import OutgoingLine
     from resilient_ws.feeds.protocol import Protocol
 
 
@@ -38,7 +38,7 @@ class Heartbeat:
     def __init__(
         self,
         protocol: Protocol,
-        outgoing: Outgoing,
+        outgoing: OutgoingLine,
         spawn: Callable[[Any], asyncio.Task[None]],
         *,
         received: Callable[[], int],

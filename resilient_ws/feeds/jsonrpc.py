@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.channel import Channel
-from resilient_ws.feeds.envelopes import Params, Wire, by_subscription
+from resilient_ws.feeds.envelopes import JSONRPC, Params, by_subscription
 from resilient_ws.feeds.errors import SubscribeRefused
 from resilient_ws.feeds.json import (
     dumps as default_dumps,
@@ -79,7 +79,7 @@ class Client:
         item_of: Callable[[str, Any], tuple[Key, Any]] = by_subscription,
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
-        self._wire = Wire(loads or default_loads, dumps or default_dumps, item_of)
+        self._wire = JSONRPC(loads or default_loads, dumps or default_dumps, item_of)
         self._repeatable = repeatable
         self.channel: Final = Channel(
             session,

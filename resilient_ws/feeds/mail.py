@@ -95,12 +95,7 @@ def email(
         raise ImportError(
             "email() needs aiosmtplib: pip install 'resilient-ws[email]'."
         )
-    if encryption not in _PORTS:
-        raise ValueError("encryption must be 'starttls', 'implicit' or 'none'.")
-    if (username is None) != (password is None):
-        raise ValueError("username and password belong together.")
-    if username is not None and encryption == "none":
-        raise ValueError("A login needs encryption='starttls' or 'implicit'.")
+    _check_login(encryption, username, password)
     check_positive("timeout", timeout)
     whole_number("max_body", max_body, at_least=1)
     recipients = (to,) if isinstance(to, str) else tuple(to)
@@ -123,6 +118,17 @@ def email(
         max_body=max_body,
     )
     return Mail(server, form)
+
+
+def _check_login(
+    encryption: Encryption, username: str | None, password: str | None
+) -> None:
+    if encryption not in _PORTS:
+        raise ValueError("encryption must be 'starttls', 'implicit' or 'none'.")
+    if (username is None) != (password is None):
+        raise ValueError("username and password belong together.")
+    if username is not None and encryption == "none":
+        raise ValueError("A login needs encryption='starttls' or 'implicit'.")
 
 
 @attrs.frozen(kw_only=True)

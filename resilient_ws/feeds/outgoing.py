@@ -28,7 +28,7 @@ MAX_WAITING: Final = 1000
 MAX_IN_THE_MAKING: Final = 1000
 
 
-class Outgoing:
+class OutgoingLine:
     """The line of messages, and the loop that sends them.
 
     Args:

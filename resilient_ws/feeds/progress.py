@@ -110,7 +110,7 @@ class Step:
     done: bool = False
 
 
-class Progress:
+class RelayProgress:
     """The items on their way, in order, and the cursor before them.
 
     Args:

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from resilient_ws.feeds.progress import Progress, cursor_of as own_cursor
+from resilient_ws.feeds.progress import RelayProgress, cursor_of as own_cursor
 from resilient_ws.feeds.redelivery import Courier, Redelivery
 from resilient_ws.feeds.source import Gap
 
@@ -76,7 +76,7 @@ async def relay(
         raise ValueError(f"concurrency must be 1 or more, not {concurrency}.")
     run = _Run(
         Courier(sink, retry, dead_letter),
-        Progress(cursor_store, cursor_of),
+        RelayProgress(cursor_store, cursor_of),
         id_of=id_of or _random,
     )
     if concurrency == 1:
@@ -105,7 +105,7 @@ class _Run:
     """Delivers an item, and saves the cursor."""
 
     def __init__(
-        self, courier: Courier, progress: Progress, id_of: Callable[[Any], str]
+        self, courier: Courier, progress: RelayProgress, id_of: Callable[[Any], str]
     ) -> None:
         self._courier = courier
         self._progress = progress

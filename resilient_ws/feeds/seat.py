@@ -82,7 +82,7 @@ class Stream(Protocol):
         """Take what arrived. Never waits, and never raises."""
 
 
-class End(Protocol):
+class EndObserver(Protocol):
     """Who is told that a subscription has ended."""
 
     def finish(self, failure: Exception | None) -> None:
@@ -105,7 +105,7 @@ class Seat:
         self,
         source: Source[Any, Any],
         flow: Stream,
-        end: End,
+        end: EndObserver,
         *,
         registry: Registry,
         pace: Pace,

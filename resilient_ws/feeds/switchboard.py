@@ -19,7 +19,7 @@ from resilient_ws.feeds.heartbeat import Heartbeat
 from resilient_ws.feeds.links import Links
 from resilient_ws.feeds.listener import Listener
 from resilient_ws.feeds.oddities import MessageOdd, Oddities
-from resilient_ws.feeds.outgoing import Outgoing, give_up
+from resilient_ws.feeds.outgoing import OutgoingLine, give_up
 from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.protocol import Rotate
 from resilient_ws.feeds.pump import Pump
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.login import Login
     from resilient_ws.feeds.protocol import Ended, Protocol, Reset
     from resilient_ws.feeds.roster import Member
-    from resilient_ws.feeds.seat import End, Stream
+    from resilient_ws.feeds.seat import EndObserver, Stream
     from resilient_ws.feeds.source import Source
     from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.feeds.tasks import Tasks
@@ -104,7 +104,7 @@ class Switchboard:
         self._oddities = Oddities(log, options.report)
         self._registry = Registry(options.early, clock, self._unknown, self.turns)
         self._pace = Pace(options.rate)
-        self._outgoing = Outgoing(self.turns, log, tasks.spawn)
+        self._outgoing = OutgoingLine(self.turns, log, tasks.spawn)
         self._replacements = self._make_replacements()
         self._heartbeat = self._make_heartbeat()
         self._router = self._make_router()
@@ -230,7 +230,7 @@ class Switchboard:
 
     # Subscriptions and listeners.
 
-    def seat(self, source: Source[Any, Any], stream: Stream, end: End) -> Seat:
+    def seat(self, source: Source[Any, Any], stream: Stream, end: EndObserver) -> Seat:
         """Take in a subscription."""
         seat = Seat(
             source,

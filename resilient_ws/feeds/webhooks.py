@@ -14,21 +14,18 @@ import hashlib
 import hmac
 import json
 import re
-import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-import attrs
-from yarl import URL
 
-from resilient_ws import Access, SecurityError
+from resilient_ws import Access
+from resilient_ws.feeds.destinations import Destination, destination, refusal_in
 from resilient_ws.feeds.errors import SinkBusy, SinkGone, Undeliverable
 from resilient_ws.feeds.plain import because, plain
 from resilient_ws.feeds.source import Gap
 from resilient_ws.policy._validate import check_positive, whole_number
 from resilient_ws.policy.failures import retry_after
-from resilient_ws.policy.url import Endpoint, parse_endpoint
 
 
 if TYPE_CHECKING:
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 
 #: What an answer may hold for its connection to be used again.
 _MAX_ANSWER: Final = 65_536
-_DIALLED_AS: Final = {"http": "ws", "https": "wss"}
 #: A full stop in it would make another content of the same signature.
 _ID: Final = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")
 _OURS: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
@@ -97,7 +93,7 @@ def webhook(
     whole_number("max_body", max_body, at_least=1)
     access = Access() if access is None else access
     return Webhook(
-        destination=_Destination(_endpoint(url, access), access),
+        destination=destination(url, access),
         keys=_keys(secret),
         body_of=_json if body_of is None else body_of,
         headers=_headers(headers or {}),
@@ -113,7 +109,7 @@ class Webhook:
     def __init__(
         self,
         *,
-        destination: _Destination,
+        destination: Destination,
         keys: tuple[bytes, ...],
         body_of: Callable[[Any], bytes],
         headers: Mapping[str, str],
@@ -209,7 +205,7 @@ class Webhook:
                 # The status says it all: an answer that breaks off changes nothing.
                 await _drained(answer)
         except (aiohttp.ClientError, OSError) as failure:
-            refusal = _refusal_in(failure)
+            refusal = refusal_in(failure)
             if refusal is not None:
                 raise refusal from None
             raise SinkBusy(
@@ -229,47 +225,6 @@ class Webhook:
         raise Undeliverable(told)
 
 
-@attrs.frozen
-class _Destination:
-    """Where a webhook goes, and what it takes to get there."""
-
-    endpoint: Endpoint
-    access: Access
-
-    @property
-    def url(self) -> URL:
-        return URL(self.endpoint.http_url, encoded=True)
-
-    @property
-    def shown(self) -> str:
-        """The URL without its path: there, many services put a token."""
-        port = self.url.explicit_port
-        host = self.url.raw_host or ""
-        return f"{self.url.scheme}://{host}{f':{port}' if port else ''}"
-
-    def client(self) -> aiohttp.ClientSession:
-        """Return a client that keeps nothing but its connection."""
-        given = self.endpoint.authorization
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                use_dns_cache=False, socket_factory=self._socket
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=None if given is None else {"Authorization": given},
-            auto_decompress=False,
-        )
-
-    def _socket(self, info: Any) -> socket.socket:
-        """Make a socket to an address that is allowed."""
-        family, kind, protocol, _, address = info
-        try:
-            self.access.check_address(address[0], self.endpoint)
-        except SecurityError as refusal:
-            # An OSError, for the host may have others that are allowed.
-            raise PermissionError("address refused") from _of_http(refusal)
-        return socket.socket(family, kind, protocol)
-
-
 async def _drained(answer: aiohttp.ClientResponse) -> None:
     """Read a short answer, so that its connection can be used again."""
     left = _MAX_ANSWER
@@ -280,37 +235,6 @@ async def _drained(answer: aiohttp.ClientResponse) -> None:
         left = 0
     if left <= 0:
         answer.close()
-
-
-def _refusal_in(failure: BaseException | None) -> SecurityError | None:
-    """Return the refusal that made a dial fail, ``None`` if something else did."""
-    while failure is not None and not isinstance(failure, SecurityError):
-        failure = failure.__cause__
-    return failure
-
-
-def _endpoint(url: str, access: Access) -> Endpoint:
-    scheme, colon, rest = url.partition(":")
-    if scheme.lower() not in _DIALLED_AS or not colon:
-        raise ValueError("url must start with https:// or http://.")
-    endpoint = parse_endpoint(f"{_DIALLED_AS[scheme.lower()]}:{rest}")
-    try:
-        access.check_endpoint(endpoint)
-    except SecurityError as refusal:
-        raise _of_http(refusal) from None
-    return endpoint
-
-
-def _of_http(refusal: SecurityError) -> SecurityError:
-    """Return a refusal that speaks of http(s), and shows no path."""
-    text = re.sub(r"\bws(s?://[^/\s?]*)(\S*)", _told, str(refusal))
-    return SecurityError(text)
-
-
-def _told(found: re.Match[str]) -> str:
-    # The path of the URL is left out; a remedy, like "wss://,", is not.
-    path = found[2] if not found[2].startswith(("/", "?")) else ""
-    return f"http{found[1]}{path}"
 
 
 def _keys(secret: str | Iterable[str] | None) -> tuple[bytes, ...]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TIMER_RESOLUTION: Final = 0.001
 
 
-class Link(Protocol):
+class OpenLink(Protocol):
     """What the outbox needs of an open connection."""
 
     @property
@@ -134,7 +134,7 @@ class Flight:
         # Messages that were written to any connection, by their ids.
         self._named: dict[str, list[Delivery]] = {} if confirms else _NONE_NAMED
         #: The present connection, also when nothing more is written to it.
-        self.link: Link | None = None
+        self.link: OpenLink | None = None
         self._ping: Callable[[], None] | None = None
         # What the loop will call: to send a barrier, to look whether a confirmation is
         # overdue, and to write the head of the backlog although no pong came.
@@ -155,7 +155,7 @@ class Flight:
 
     # One connection.
 
-    def begin(self, link: Link, ping: Callable[[], None]) -> None:
+    def begin(self, link: OpenLink, ping: Callable[[], None]) -> None:
         """Watch what is written to a new connection."""
         self.link = link
         self._ping = ping
@@ -229,7 +229,7 @@ class Flight:
             return sys.maxsize
         return self._suspects.window - len(self._in_flight)
 
-    def add(self, deliveries: Sequence[Delivery], link: Link) -> None:
+    def add(self, deliveries: Sequence[Delivery], link: OpenLink) -> None:
         """Watch written messages until they are confirmed; the others are gone.
 
         Args:
@@ -333,7 +333,7 @@ class Flight:
         if link is not None and self._policy.confirm == "pong" and self._in_flight:
             self._send_barrier(link)
 
-    def _send_barrier(self, link: Link) -> None:
+    def _send_barrier(self, link: OpenLink) -> None:
         """Send a ping, unless the last barrier covers all messages."""
         if self._barrier_mark < link.messages_written and self._ping is not None:
             self._barrier_mark = link.messages_written

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.events import Event
     from resilient_ws.outbox.delivery import Sendable
-    from resilient_ws.outbox.flight import Link
+    from resilient_ws.outbox.flight import OpenLink
     from resilient_ws.outbox.policy import Outbox
     from resilient_ws.outbox.store.rows import Row
     from resilient_ws.protocol.message import Message
@@ -273,7 +273,7 @@ class OutboxQueue:
 
     # Connections.
 
-    def attach(self, link: Link, ping: Callable[[], None], *, epoch: int) -> None:
+    def attach(self, link: OpenLink, ping: Callable[[], None], *, epoch: int) -> None:
         """Begin writing to an open connection, waiting messages first.
 
         Args:
@@ -284,7 +284,7 @@ class OutboxQueue:
         self._flight.begin(link, ping)
         self._writer.begin(link, epoch)
 
-    def halt(self, link: Link) -> None:
+    def halt(self, link: OpenLink) -> None:
         """Stop writing to a connection; it may still confirm what it was handed."""
         if link is self._writer.link:
             self._writer.halt()
@@ -292,7 +292,7 @@ class OutboxQueue:
             self._progressed()
 
     def detach(
-        self, link: Link | None = None, because: Exception | None = None
+        self, link: OpenLink | None = None, because: Exception | None = None
     ) -> None:
         """Forget the connection, if it is ``link`` (default: any).
 
@@ -321,7 +321,7 @@ class OutboxQueue:
         """Whether the last connection ended because of a message in flight on it."""
         return self._flight.suspected
 
-    def note_pong(self, link: Link, mark: int) -> None:
+    def note_pong(self, link: OpenLink, mark: int) -> None:
         """Record a pong that covers the first ``mark`` messages of a connection."""
         if link is self._flight.link:
             self._confirm(self._flight.note_pong(mark))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.outbox.backlog import Backlog
     from resilient_ws.outbox.delivery import Delivery
-    from resilient_ws.outbox.flight import Flight, Link
+    from resilient_ws.outbox.flight import Flight, OpenLink
     from resilient_ws.outbox.places import Places
     from resilient_ws.outbox.settlement import Settlement
     from resilient_ws.outbox.store.ledger import Ledger
@@ -96,7 +96,7 @@ class Writer:
         self._loop = loop
         self._progressed = progressed
         #: The open connection that messages are written to.
-        self.link: Link | None = None
+        self.link: OpenLink | None = None
         #: The epoch of the open connection, or of the last one; 0 before the first.
         self.epoch = 0
         # Whether the messages that waited when it opened are still being written.
@@ -112,7 +112,7 @@ class Writer:
 
     # The connection.
 
-    def begin(self, link: Link, epoch: int) -> None:
+    def begin(self, link: OpenLink, epoch: int) -> None:
         """Write to a new connection, waiting messages first."""
         self.link = link
         self.epoch = epoch
@@ -129,7 +129,7 @@ class Writer:
         """Whether messages that waited when it opened are still being written."""
         return self._draining and self._places.waiting.messages > 0
 
-    def ready(self) -> Link | None:
+    def ready(self) -> OpenLink | None:
         """Return the connection if a message may be written to it now."""
         link = self.link
         if link is None or not link.writable():
@@ -150,7 +150,7 @@ class Writer:
 
     # Accepted messages.
 
-    def write(self, delivery: Delivery, link: Link | None) -> None:
+    def write(self, delivery: Delivery, link: OpenLink | None) -> None:
         """Write the newest message, at once or in its turn.
 
         Args:
@@ -248,7 +248,7 @@ class Writer:
             batch = [d for d in batch if place_of(d) is _WAITING]
         return batch, size
 
-    def _claim_or_write(self, batch: Sequence[Delivery], link: Link) -> None:
+    def _claim_or_write(self, batch: Sequence[Delivery], link: OpenLink) -> None:
         claim = self._ledger.claim(batch)
         if claim is None:
             self._write(batch, link)
@@ -257,11 +257,11 @@ class Writer:
             self._claim = batch
             claim.add_done_callback(partial(self._on_claimed, link))
 
-    def _write(self, batch: Sequence[Delivery], link: Link) -> None:
+    def _write(self, batch: Sequence[Delivery], link: OpenLink) -> None:
         link.send_many(list(map(_payload_of, batch)))
         self._mark_written(batch, link)
 
-    def _mark_written(self, batch: Sequence[Delivery], link: Link) -> None:
+    def _mark_written(self, batch: Sequence[Delivery], link: OpenLink) -> None:
         self._settlement.mark_written(batch, self.epoch)
         if self._flight.confirms:
             self._flight.add(batch, link)
@@ -280,7 +280,7 @@ class Writer:
         return bool(self._claim)
 
     def _on_claimed(
-        self, link: Link, claim: asyncio.Future[list[Message | None]]
+        self, link: OpenLink, claim: asyncio.Future[list[Message | None]]
     ) -> None:
         """Write the payloads that the store returned, or put the messages back."""
         # Messages that were acknowledged meanwhile are gone.

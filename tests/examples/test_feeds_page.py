@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,10 +19,12 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from resilient_ws import connect
 from resilient_ws.feeds import BookSource, Channel, Gap, Source, protocols
+from resilient_ws.feeds.evm import LogFilter
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import FaultProxy, Refuse, Reset, ScriptedServer
 from tests.examples.test_new_heads import call
 from tests.examples.workspace import APP_TOKEN, BOT_TOKEN, Workspace
+from tests.feeds.evm.emitter import EMITTED, Emitter
 from tests.feeds.evm.told import Node
 from tests.record import until
 from tests.servers.process import HOST, ROOT
@@ -510,3 +513,47 @@ def test_every_link_leads_somewhere() -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE)
     assert targets
     assert [one for one in targets if not (ROOT / "docs" / one).exists()] == []
+
+
+async def test_a_table_of_logs_equals_the_chain(anvil: Anvil) -> None:
+    database = sqlite3.connect(":memory:")
+    database.executescript(
+        "CREATE TABLE logs (block TEXT, place INTEGER, data TEXT,"
+        " PRIMARY KEY (block, place));"
+        "CREATE TABLE position (text TEXT); INSERT INTO position VALUES (NULL);"
+    )
+    names = examples()
+    names["TRANSFER"] = EMITTED
+
+    def holds(true: list[tuple[str, int]]) -> bool:
+        rows = database.execute("SELECT block, place FROM logs ORDER BY rowid")
+        return rows.fetchall() == true
+
+    async with Emitter(anvil.url) as node:
+        await node.emit(*(n % 3 for n in range(100)))
+        for depth in (0, 2, 4):
+            if depth:
+                await node.call("anvil_reorg", depth, [])
+            await node.emit(2, 0, 3)
+            true = [(block, place) for _, block, place in await node.logs()]
+            async with Client(connect(anvil.url)) as client:
+                work = names["transfers"](client, node.address, database)
+                keeping = asyncio.create_task(work)
+                await until(partial(holds, true), within=30)
+                keeping.cancel()
+                await asyncio.wait({keeping})
+    database.close()
+
+
+async def test_an_archive_over_http_has_what_is_final(anvil: Anvil) -> None:
+    async with Emitter(anvil.url) as node, Client(connect(anvil.url)) as client:
+        await node.emit(*[1] * 100)
+        taken: list[Any] = []
+        url = f"http://{HOST}:{anvil.port}/"
+        work = examples()["all_of"](client, LogFilter(), url, taken.append)
+        reading = asyncio.create_task(work)
+        await until(lambda: bool(taken) and taken[-1].cursor.number == 101, within=30)
+        reading.cancel()
+        await asyncio.wait({reading})
+        told = [log for item in taken for log in getattr(item, "logs", ())]
+        assert len(told) == len(await node.logs())

@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from resilient_ws.feeds.links import Links
-from resilient_ws.feeds.outgoing import MAX_IN_THE_MAKING, MAX_WAITING, Outgoing
+from resilient_ws.feeds.outgoing import MAX_IN_THE_MAKING, MAX_WAITING, OutgoingLine
 from resilient_ws.feeds.seldom import Seldom
 from resilient_ws.feeds.turns import Turns
 from resilient_ws.state import DeliveryState
@@ -23,7 +23,7 @@ class Desk:
         self.session.open()
         self.link = Links(self.session.session).opened(1)
         self.turns = Turns()
-        self.outgoing = Outgoing(
+        self.outgoing = OutgoingLine(
             self.turns, Seldom(lambda: "channel", now), asyncio.create_task
         )
         self.task = asyncio.create_task(self.outgoing.run())

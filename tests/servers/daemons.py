@@ -217,10 +217,13 @@ class Stunnel(ServerProcess):
 class Anvil(ServerProcess):
     """An Ethereum development chain, which survives a kill in its state file.
 
-    A block younger than the last dump (one a second) may be gone after a kill.
+    A block younger than the last dump may be gone after a kill. The dump of
+    a long chain takes long; ``dump_every`` says after how many seconds there is one.
     """
 
-    def __init__(self, folder: pathlib.Path, *arguments: str) -> None:
+    def __init__(
+        self, folder: pathlib.Path, *arguments: str, dump_every: int = 1
+    ) -> None:
         """Keep the chain in ``folder``; ``--block-time 1`` and such may follow."""
         machine = "arm64" if platform.machine() in {"aarch64", "arm64"} else "amd64"
         system = platform.system().lower()
@@ -234,7 +237,7 @@ class Anvil(ServerProcess):
                 *("--host", HOST),
                 *("--port", str(port)),
                 *("--state", str(self.state)),
-                *("--state-interval", "1"),
+                *("--state-interval", str(dump_every)),
                 *arguments,
             ],
             port=port,

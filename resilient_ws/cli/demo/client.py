@@ -26,7 +26,7 @@ from resilient_ws import (
     Timeouts,
     connect,
 )
-from resilient_ws.cli.demo.report import Evidence, Hole, Received, Sent
+from resilient_ws.cli.demo.report import Evidence, InterruptionSeen, Received, Sent
 from resilient_ws.cli.demo.server import DIAL_HEADER
 
 
@@ -59,7 +59,7 @@ class StepTimes:
     back_after: float | None = None
 
 
-class Client:
+class DemoClient:
     """Exchanges numbers with the server, and records what became of them.
 
     Args:
@@ -87,7 +87,7 @@ class Client:
         self.deliveries: dict[int, Delivery] = {}
         self.unconfirmed: dict[int, int] = {}
         self.steps: list[StepTimes] = []
-        self._stream: list[int | Hole] = []
+        self._stream: list[int | InterruptionSeen] = []
         self._dials = 0
         self._epochs: dict[int, int] = {}
         self._step_began_at = 0.0
@@ -101,7 +101,7 @@ class Client:
         """Record what comes, holes in their places, until the session ends."""
         async for item in self.session.with_interruptions():
             if isinstance(item, Interruption):
-                self._stream.append(Hole(epoch=item.epoch))
+                self._stream.append(InterruptionSeen(epoch=item.epoch))
             else:
                 self._stream.append(int(item))
 

@@ -37,7 +37,7 @@ class Received:
 
 
 @attrs.frozen(kw_only=True)
-class Hole:
+class InterruptionSeen:
     """An interruption in the client's stream, and the epoch after it."""
 
     epoch: int
@@ -56,7 +56,7 @@ class Evidence:
     """
 
     sent: Sequence[Sent]
-    stream: Sequence[int | Hole]
+    stream: Sequence[int | InterruptionSeen]
     accepted: Mapping[int, DeliveryState]
     received: Sequence[Received]
     unconfirmed: Mapping[int, int]
@@ -146,7 +146,9 @@ def _judge_down(evidence: Evidence) -> DownTally:
     )
 
 
-def _holes(stream: Sequence[int | Hole]) -> Iterator[tuple[tuple[int, float], int]]:
+def _holes(
+    stream: Sequence[int | InterruptionSeen],
+) -> Iterator[tuple[tuple[int, float], int]]:
     """Yield the numbers around each hole, and the epoch after it."""
     last = 0
     for place, item in enumerate(stream):

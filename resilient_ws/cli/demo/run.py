@@ -19,9 +19,9 @@ from resilient_ws import (
     Event,
     RetryScheduled,
 )
-from resilient_ws.cli.demo.client import LIVENESS, WAIT, Client
+from resilient_ws.cli.demo.client import LIVENESS, WAIT, DemoClient
 from resilient_ws.cli.demo.report import judge
-from resilient_ws.cli.demo.scenario import SCENARIO, Step
+from resilient_ws.cli.demo.scenario import SCENARIO, Scene
 from resilient_ws.cli.demo.screen import Screen
 from resilient_ws.cli.demo.server_process import DemoFailed, ServerProcess
 from resilient_ws.cli.event_text import event_text
@@ -86,7 +86,7 @@ async def _interruptible(screen: Screen) -> int:
     return INTERRUPTED if playing.cancelled() else playing.result()
 
 
-async def play(screen: Screen, scenario: Sequence[Step]) -> int:
+async def play(screen: Screen, scenario: Sequence[Scene]) -> int:
     """Play the scenario, show the summary, and return the exit code."""
     idle, answer = LIVENESS.ping_interval, LIVENESS.ping_timeout
     async with ServerProcess() as server:
@@ -98,7 +98,7 @@ async def play(screen: Screen, scenario: Sequence[Step]) -> int:
                 f"{answer} s for its answer, {WAIT.maximum} s at most between dials.",
             ),
         )
-        client = Client(server.url)
+        client = DemoClient(server.url)
         client.session.on(Event, partial(_show, screen))
         with screen.live():
             await _hold(client, server, screen, scenario)
@@ -119,7 +119,7 @@ def _show(screen: Screen, event: Event) -> None:
 
 
 async def _hold(
-    client: Client, server: ServerProcess, screen: Screen, scenario: Sequence[Step]
+    client: DemoClient, server: ServerProcess, screen: Screen, scenario: Sequence[Scene]
 ) -> None:
     """Hold the session through the scenario, with traffic both ways."""
     async with client.session, asyncio.TaskGroup() as group:
@@ -137,7 +137,7 @@ async def _hold(
 
 
 async def _take(
-    step: Step, client: Client, server: ServerProcess, screen: Screen
+    step: Scene, client: DemoClient, server: ServerProcess, screen: Screen
 ) -> None:
     """Take one step, and wait until the session is back from it."""
     screen.step(step.story)
@@ -157,7 +157,7 @@ async def _take(
     await asyncio.sleep(_CALM)
 
 
-async def _let_last_messages_arrive(client: Client, server: ServerProcess) -> None:
+async def _let_last_messages_arrive(client: DemoClient, server: ServerProcess) -> None:
     """Wait for the last messages: what is missing then is missing for good."""
     await server.tell("quiet")
     await server.until(lambda: bool(server.entries("quiet")), _PATIENCE)
@@ -171,7 +171,7 @@ async def _let_last_messages_arrive(client: Client, server: ServerProcess) -> No
         await asyncio.sleep(_CHECK_INTERVAL)
 
 
-async def _refresh(client: Client, server: ServerProcess, screen: Screen) -> None:
+async def _refresh(client: DemoClient, server: ServerProcess, screen: Screen) -> None:
     """Keep the figures of the panel up to date."""
     while True:
         delivered = {entry["number"] for entry in server.entries("received")}

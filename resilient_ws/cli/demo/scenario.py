@@ -12,7 +12,7 @@ from resilient_ws.cli.demo.server_process import ServerProcess
 
 
 @attrs.frozen
-class Step:
+class Scene:
     """One thing that is done to the server.
 
     Attributes:
@@ -58,9 +58,9 @@ async def restart(server: ServerProcess) -> None:
 
 
 SCENARIO: Final = (
-    Step("killed", "kill -9: the server dies, and is back a second later", kill),
-    Step("frozen", "kill -STOP: for 2 s the server is there and says nothing", freeze),
-    Step("restarted", "kill -TERM: the server says goodbye and restarts", restart),
-    Step("busy", "503 with Retry-After: the server refuses for 1.2 s", refuse),
-    Step("deployed", "close 1012: the server asks its clients to come later", close),
+    Scene("killed", "kill -9: the server dies, and is back a second later", kill),
+    Scene("frozen", "kill -STOP: for 2 s the server is there and says nothing", freeze),
+    Scene("restarted", "kill -TERM: the server says goodbye and restarts", restart),
+    Scene("busy", "503 with Retry-After: the server refuses for 1.2 s", refuse),
+    Scene("deployed", "close 1012: the server asks its clients to come later", close),
 )

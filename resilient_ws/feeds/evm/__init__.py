@@ -25,21 +25,30 @@ Needs ``pip install 'resilient-ws[evm]'``.
 
 from resilient_ws.feeds.evm.cursor import Cursor
 from resilient_ws.feeds.evm.heads import heads
+from resilient_ws.feeds.evm.http_endpoint import HTTPEndpoint
 from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.log_filter import LogFilter
+from resilient_ws.feeds.evm.log_types import BlockLogs, Log
+from resilient_ws.feeds.evm.logs import logs
 from resilient_ws.feeds.evm.pending import PendingTransactions, pending_transactions
 from resilient_ws.feeds.evm.stream import ChainStream
 from resilient_ws.feeds.evm.types import BlockRef, Head, Progress, Reorg
 
 
 __all__ = [
+    "BlockLogs",
     "BlockRef",
     "ChainStream",
     "Cursor",
+    "HTTPEndpoint",
     "Head",
     "Limits",
+    "Log",
+    "LogFilter",
     "PendingTransactions",
     "Progress",
     "Reorg",
     "heads",
+    "logs",
     "pending_transactions",
 ]

@@ -101,6 +101,19 @@ class BloomTest:
             any(bits & value == value for value in values) for values in self._positions
         )
 
+    def chance(self, bloom: str | None) -> float:
+        """Return how probably a bloom allows the filter though no log fits.
+
+        Args:
+            bloom: The ``logsBloom`` of a header.
+        """
+        each = (number_of(bloom).bit_count() / BITS) ** 3
+        chance = 1.0
+        for values in self._positions:
+            chance *= 1 - (1 - each) ** len(values)
+        # A bloom with a bit in it is that of a block with logs, and all of them fit.
+        return chance if self._positions else 0.0
+
 
 def number_of(bloom: str | None) -> int:
     """Return a ``logsBloom`` as a number, and 0 for what is none."""

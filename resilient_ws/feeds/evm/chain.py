@@ -205,7 +205,16 @@ class ToldChain:
         if cursor is not None:
             return cursor.then(block.number, block.hash)
         assert self.chain_id is not None  # noqa: S101 - for the type checker
-        return Cursor(chain_id=self.chain_id, number=block.number, dense=(block.hash,))
+        sparse: tuple[tuple[int, str], ...] = ()
+        if isinstance(block, Head) and block.number > 0:
+            # It was never told, but is where the chain goes on if this is replaced.
+            sparse = ((block.number - 1, block.parentHash),)
+        return Cursor(
+            chain_id=self.chain_id,
+            number=block.number,
+            dense=(block.hash,),
+            sparse=sparse,
+        )
 
     def _cursor_of(self, block: BlockRef) -> Cursor:
         """Return the position of a block to which the chain goes back."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from resilient_ws import ResilientWSError
 from resilient_ws.feeds.errors import (
     BackfillFailed,
+    CallLost,
     FeedError,
     RPCError,
     SubscribeRefused,
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
     #: Calls a method of a node, with its parameters.
     NodeCall: TypeAlias = Callable[[str, Sequence[Any]], Awaitable[Any]]
+
+
+#: Seconds before a request is repeated whose answer was lost.
+LOST_PAUSE: Final = 0.1
 
 
 class NodeConnection:
@@ -93,7 +98,7 @@ class NodeConnection:
         Cancellation:
             The answer is no longer expected.
         """
-        found = await self._find(self._call, query)
+        found = await self._find(self._call_again, query)
         if self._history is None or found.head is not None or query.by != "number":
             return found
         if await self._is_final(query) or is_pruned(found):
@@ -116,7 +121,7 @@ class NodeConnection:
     async def _is_final(self, query: BlockQuery) -> bool:
         assert isinstance(query.what, int)  # noqa: S101 - for the type checker
         if query.what > self._final:
-            newest = await self._find(self._call, BlockQuery("tag", "finalized"))
+            newest = await self._find(self._call_again, BlockQuery("tag", "finalized"))
             if newest.head is not None:
                 self._final = newest.head.number
         return query.what <= self._final
@@ -143,6 +148,19 @@ class NodeConnection:
                     raise
             await asyncio.sleep(self._limits.backoff(failures, said.after))
         raise AssertionError
+
+    async def _call_again(self, method: str, params: Sequence[Any]) -> Any:
+        """Call a method, and again if the answer was lost.
+
+        With the connection, whoever waits for the answer is ended as well, and must not
+        take a block for missing before. Where a full inbox has lost the answer, the
+        connection stands.
+        """
+        while True:
+            try:
+                return await self._call(method, params)
+            except CallLost:
+                await asyncio.sleep(LOST_PAUSE)
 
 
 def _request(query: BlockQuery) -> tuple[str, list[Any]]:

@@ -18,6 +18,7 @@ from resilient_ws.feeds.evm.steps import (
     Pause,
     Resubscribe,
     SendQuery,
+    StartOver,
     Step,
     TakeAnswer,
     TellGap,
@@ -105,7 +106,11 @@ class Drive:
         answer: Any = None
         try:
             while True:
-                answer = await self._do(steps.send(answer))
+                try:
+                    answer = await self._do(steps.send(answer))
+                except StartOver:
+                    steps.close()
+                    steps, answer = self._tracker.follow(), None
         finally:
             steps.close()
             for task in self._asked:

@@ -53,6 +53,7 @@ class Follower:
             asked for.
         poll_interval: The same, where the node announces nothing.
         limits: How much is asked of the node at once.
+        pace: Whose turn it is to ask, where the teller asks the node as well.
         history: Calls another node for finalized blocks.
     """
 
@@ -66,6 +67,7 @@ class Follower:
         stale_after: float,
         poll_interval: float,
         limits: Limits = NO_LIMITS,
+        pace: Pace | None = None,
         history: NodeCall | None = None,
     ) -> None:
         self._client = client
@@ -75,7 +77,7 @@ class Follower:
         self._poll_interval = poll_interval
         self._history = history
         self._limits = limits
-        self._pace = Pace(limits.rate)
+        self._pace = Pace(limits.rate) if pace is None else pace
         self._connection: NodeConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()

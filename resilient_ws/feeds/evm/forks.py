@@ -67,8 +67,8 @@ def follow_fork(
     return None
 
 
-def _replace_all(chain: ToldChain, ancestor: Head) -> Steps[None]:
-    """Tell that all that was told is gone: the ancestor was never told."""
+def _replace_all(chain: ToldChain, ancestor: BlockRef) -> Steps[None]:
+    """Tell that all that is kept is gone: the ancestor is just below it."""
     yield from chain.undo(ancestor, removed_above(chain, ancestor.number))
 
 
@@ -98,6 +98,10 @@ def start_over(chain: ToldChain) -> Steps[None]:
     anchor = yield from _newest_common(chain)
     if anchor is not None and chain.has(anchor):
         yield from go_back(chain, anchor.number)  # it is kept after all
+        return
+    bottom = chain.bottom
+    if anchor is not None and bottom is not None and anchor.number == bottom.number - 1:
+        yield from _replace_all(chain, anchor)
         return
     # Without one, how much of what was told is wrong is not known.
     first = None if anchor is None else anchor.number + 1

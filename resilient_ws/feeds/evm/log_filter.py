@@ -36,8 +36,7 @@ def _addresses(value: Addresses) -> tuple[str, ...]:
 def _topics(value: Topics | None) -> tuple[tuple[str, ...], ...]:
     if value is None:
         return ()
-    given: object = value  # whatever a user without a type checker passes
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if not _is_list(value):
         raise TypeError(
             "LogFilter.topics must be a list with what is wanted at each position: "
             "write topics=[topic] for the first."
@@ -65,7 +64,7 @@ def _values(
 ) -> tuple[str, ...]:
     if isinstance(value, str):
         value = (value,)
-    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray | dict):
+    if not _is_several(value):
         raise TypeError(
             f"{name} must be {right} as hex with 0x, a list of them, or None for any."
         )
@@ -88,6 +87,18 @@ def _values(
             "take no more. Use several filters, or pick from the logs yourself."
         )
     return tuple(values)
+
+
+def _is_list(value: object) -> bool:
+    """Return whether there is an order in a value, for users without a type checker."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_several(value: object) -> bool:
+    """Return whether a value holds several, and they are no bytes."""
+    if isinstance(value, bytes | bytearray | dict):
+        return False
+    return isinstance(value, Iterable)
 
 
 @attrs.frozen(kw_only=True)

@@ -156,7 +156,7 @@ class Bypass:
     first: int
     last: int
     cursor_of: Callable[[BlockRef], Cursor]
-    told: Head | None = None
+    told: BlockRef | None = None
 
 
 @attrs.frozen
@@ -173,6 +173,14 @@ class NewConnection:
 @attrs.frozen
 class Resubscribe:
     """Subscribe to announcements anew, and begin anew: there is no answer."""
+
+
+class StartOver(Exception):
+    """Raised by a teller: what the tracker found is out of date.
+
+    A block that the tracker found was replaced before its logs could be fetched. What
+    was not told comes again, as it is then.
+    """
 
 
 Step: TypeAlias = (

@@ -60,6 +60,18 @@ class Stride:
         """Logs a block, as the answers had them lately."""
         return self._density
 
+    @property
+    def proven(self) -> int:
+        """The blocks of the widest range that was given and would be again; or 0."""
+        return min(self._given, self.blocks)
+
+    @property
+    def settled(self) -> bool:
+        """Whether a wider range is known to be of no use, or to be refused."""
+        return self._refused is not None or self.blocks >= min(
+            self._widest, self._full()
+        )
+
     def refused(self, asked: int, understood: Understood) -> None:
         """Take note of a range that was refused.
 

@@ -124,7 +124,9 @@ class Reorg:
         ancestor: The block on which the chain goes on.
         removed: The blocks to undo, newest first. One is a ``BlockRef`` instead of a
             ``Head`` where it is known from a cursor alone.
-        logs: The logs to undo, in the exact reverse order; empty for ``heads``.
+        logs: The logs to undo, in the exact reverse order; empty for ``heads``. Those
+            of blocks that were told before a restart are not known any more: whoever
+            keeps logs finds them by the ``blockHash`` of ``removed``.
         cursor: The position behind the removal, to store with its effect.
     """
 

@@ -8,7 +8,14 @@ import attrs
 import pytest
 
 from resilient_ws import DeliveryState
-from resilient_ws.cli.demo.report import Evidence, Hole, Received, Report, Sent, judge
+from resilient_ws.cli.demo.report import (
+    Evidence,
+    InterruptionSeen,
+    Received,
+    Report,
+    Sent,
+    judge,
+)
 from resilient_ws.cli.demo.run import exit_code
 
 
@@ -24,7 +31,7 @@ GOOD = Evidence(
         Sent(number=5),
         Sent(number=6, epochs=frozenset({2})),
     ],
-    stream=[2, 3, Hole(epoch=2), 6],
+    stream=[2, 3, InterruptionSeen(epoch=2), 6],
     accepted=dict.fromkeys(range(1, 6), WRITTEN),
     received=[
         Received(number=1, epoch=1),
@@ -54,9 +61,9 @@ def test_what_is_reported_is_not_lost_in_silence() -> None:
     [
         # Down: no hole at all, a hole elsewhere, the last one missing.
         ({"stream": [2, 3, 6]}, 2),
-        ({"stream": [2, Hole(epoch=2), 3, 6]}, 2),
-        ({"stream": [2, 3, Hole(epoch=2)]}, 1),
-        ({"stream": [3, Hole(epoch=2), 6]}, 1),
+        ({"stream": [2, InterruptionSeen(epoch=2), 3, 6]}, 2),
+        ({"stream": [2, 3, InterruptionSeen(epoch=2)]}, 1),
+        ({"stream": [3, InterruptionSeen(epoch=2), 6]}, 1),
         ({"stream": []}, 5),
         # Up: the drop did not count it; it was lost in the middle of a connection.
         ({"unconfirmed": {1: 0}}, 1),
@@ -87,7 +94,7 @@ def test_a_number_sent_after_the_hole_is_not_excused_by_it() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stream": [2, 3, 3, Hole(epoch=2), 6]},
+        {"stream": [2, 3, 3, InterruptionSeen(epoch=2), 6]},
         {"received": [*GOOD.received, Received(number=5, epoch=2)]},
     ],
 )

@@ -15,7 +15,7 @@ from resilient_ws.feeds import (
     UnknownTag,
     WrongChain,
 )
-from resilient_ws.feeds.evm import Head, Limits, heads
+from resilient_ws.feeds.evm import Head, Limits, Reorg, heads
 from tests.feeds.evm.desk import NodeDesk, Refused, as_sent
 from tests.feeds.evm.told import Told
 from tests.record import now, turns
@@ -336,6 +336,24 @@ async def test_a_drop_in_the_middle_of_catching_up(desk: NodeDesk) -> None:
     assert told.gaps == []
     # The window of each drop is asked for again, and no more.
     assert desk.calls("eth_getBlockByNumber") < 510 + 6 * 100
+
+
+@pytest.mark.parametrize("after", [None, 8])
+async def test_a_consumer_that_has_just_begun_is_told_what_was_reorganised(
+    desk: NodeDesk, after: int | None
+) -> None:
+    stream, told = await begun(desk, after=after)
+    await stream.aclose()
+    # All that it has is replaced while it is away.
+    desk.chain.cut(10 - (after or 9))
+    desk.chain.mine(4)
+    cursor = str(stream.cursor)
+    again = heads(desk.client, after=cursor)
+    await told.follow(again, lambda: told.tip == desk.chain.blocks[-1].number)
+    assert told.gaps == []
+    [reorg] = [item for item in told.items if isinstance(item, Reorg)]
+    assert reorg.ancestor.number == (after or 9)
+    await again.aclose()
 
 
 async def test_the_end_of_the_session_is_the_end(desk: NodeDesk) -> None:

@@ -13,7 +13,7 @@ from resilient_ws.feeds.evm import Head, Reorg
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from resilient_ws.feeds.evm import BlockRef, ChainStream
 
@@ -114,6 +114,16 @@ class Node:
         assert answer["id"] == request["id"]
         assert "error" not in answer, answer
         return answer["result"]
+
+    async def batch(self, calls: Sequence[tuple[str, list[Any]]]) -> None:
+        """Have the node carry out several calls, which must not fail."""
+        requests = [
+            {"jsonrpc": "2.0", "id": next(self._ids), "method": name, "params": params}
+            for name, params in calls
+        ]
+        await self._connection.send(json.dumps(requests))
+        for answer in json.loads(await self._connection.recv()):
+            assert "error" not in answer, answer
 
     async def mine(self, count: int = 1) -> None:
         for _ in range(count):

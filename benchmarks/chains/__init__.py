@@ -1,0 +1,1 @@
+"""Chains: logs caught up with, and followed live, beside others."""

@@ -1,0 +1,70 @@
+"""Lines on stderr: the events of a session, and problems."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from resilient_ws.cli.event_json import event_json
+from resilient_ws.cli.event_text import event_text
+from resilient_ws.cli.lines import LineOutput
+from resilient_ws.cli.stdio import StreamFailed
+
+
+if TYPE_CHECKING:
+    from resilient_ws import Event
+
+
+class Reporter:
+    """Writes events and problems to stderr.
+
+    Args:
+        as_json: Whether each line is a JSON object.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._output: LineOutput | None = LineOutput(sys.stderr.fileno(), "stderr")
+        self.as_json = as_json
+        self._failure: asyncio.Future[Exception] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    async def event(self, event: Event) -> None:
+        """Write an event."""
+        if self.as_json:
+            await self._write(event_json(event, time=time.time()))
+        elif (line := event_text(event)) is not None:
+            await self._write(f"resilient-ws: {line}")
+
+    async def problem(self, message: str) -> None:
+        """Write a problem that is not an event of the session."""
+        if self.as_json:
+            problem = {"event": "Trouble", "time": time.time(), "message": message}
+            await self._write(json.dumps(problem))
+        else:
+            await self._write(f"resilient-ws: {message}")
+
+    async def _write(self, line: str) -> None:
+        """Write a line, or do nothing if stderr has failed."""
+        if self._output is None:
+            return
+        try:
+            await self._output.write(line)
+        except (OSError, StreamFailed) as failure:
+            self._output = None
+            if not self._failure.done():
+                self._failure.set_result(failure)
+
+    async def failed(self) -> None:
+        """Wait for stderr to fail, and raise its error if it carries --json-events.
+
+        Without --json-events the command goes on, because the messages on stdout are
+        what counts.
+        """
+        failure = await self._failure
+        if not self.as_json:
+            await asyncio.get_running_loop().create_future()
+        raise failure

@@ -1,0 +1,1 @@
+"""A chain on a node that dies, goes back and lies, and those who follow it."""
