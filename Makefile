@@ -11,6 +11,7 @@
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
 #   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
 #   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
+#   make adapter-versions  their lowest and newest versions, into docs/adapters/versions.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
@@ -56,9 +57,9 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters bench bench-chains bench-codec bench-feeds bench-outbox catch-up chains \
-	conformance conformance-server crash feeds fuzz instructions interleavings linear \
-	pongs reliability security sequences soak
+	adapters adapter-versions bench bench-chains bench-codec bench-feeds bench-outbox \
+	catch-up chains conformance conformance-server crash feeds fuzz instructions \
+	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
 
@@ -114,7 +115,12 @@ bench-codec: $(VENV)/.tests
 
 # A quarter of an hour, most of it waiting.
 adapters: $(VENV)/.tests $(VENV)/.peers
+	$(BIN)/python -m benchmarks.adapters.heads --write docs/adapters/web3-measured.md
 	$(BIN)/python -m benchmarks.adapters --write docs/adapters/campaign.md $(ARGS)
+
+# It downloads them into folders of their own.
+adapter-versions: $(VENV)/.tests
+	$(BIN)/python -m tests.adapters.versions --write docs/adapters/versions.md $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)

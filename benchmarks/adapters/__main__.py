@@ -14,7 +14,15 @@ from benchmarks.adapters.faults import TROUBLES, Trouble
 
 
 #: The modules of this folder that hold a ``CONTEST``.
-NAMES: Final = ("socketio", "jsonrpc_websocket", "home_assistant", "websockets")
+NAMES: Final = (
+    "socketio",
+    "jsonrpc_websocket",
+    "home_assistant",
+    "websockets",
+    "web3",
+    "slack",
+    "gql",
+)
 
 
 def _arguments() -> argparse.Namespace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 from typing import TYPE_CHECKING
 
 from benchmarks.adapters.contest import WAYS
@@ -64,11 +65,31 @@ def write(
     contests: Sequence[Contest],
     path: pathlib.Path,
 ) -> None:
-    """Write the page."""
-    lines = [_HEAD]
-    lines += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
-    counts = [len(outcomes) for outcomes in results.values()]
-    least, most = min(counts), max(counts)
+    """Write the page; what was not played in this run stays as it was."""
+    head = [_HEAD]
+    head += [f"- {trouble.name}: {trouble.what}" for trouble in TROUBLES]
+    sections = _sections(path) | {
+        contest.title: _section(contest, results) for contest in contests
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*head, "", *sections.values()]))
+
+
+def _sections(path: pathlib.Path) -> dict[str, str]:
+    """Return the sections of an earlier run by their titles."""
+    if not path.exists():
+        return {}
+    _, *sections = re.split(r"^## ", path.read_text(), flags=re.MULTILINE)
+    return {
+        section.partition("\n")[0]: f"## {section.rstrip()}\n" for section in sections
+    }
+
+
+def _section(
+    contest: Contest, results: Mapping[tuple[str, str, str], Sequence[Outcome]]
+) -> str:
+    counts = [len(found) for key, found in results.items() if key[0] == contest.name]
+    least, most = min(counts, default=0), max(counts, default=0)
     rounds = f"{least}" if least == most else f"{least} to {most}"
     shown = (
         f"Plays of each: {rounds}; what is shown is the one with the middle way back "
@@ -79,24 +100,20 @@ def write(
         f"cores, load average {os.getloadavg()[0]:.1f}: a busy machine makes a way "
         "back longer."
     )
-    lines += ["", f"{shown} {system}", ""]
-    for contest in contests:
-        lines += [
-            f"## {contest.title}",
-            "",
-            f"{contest.program} ({contest.versions()})",
-        ]
-        lines += [
-            "",
-            "| trouble | | missing | back | dials | CPU | sent, lost |",
-            "| --- | --- | --- | --- | ---: | ---: | --- |",
-        ]
-        lines += [
-            _row(trouble.name, way, middle(outcomes))
-            for trouble in TROUBLES
-            for way in WAYS
-            if (outcomes := results.get((contest.name, trouble.name, way)))
-        ]
-        lines.append("")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
+    lines = [
+        f"## {contest.title}",
+        "",
+        f"{contest.program} ({contest.versions()})",
+        "",
+        f"{shown} {system}",
+        "",
+        "| trouble | | missing | back | dials | CPU | sent, lost |",
+        "| --- | --- | --- | --- | ---: | ---: | --- |",
+    ]
+    lines += [
+        _row(trouble.name, way, middle(outcomes))
+        for trouble in TROUBLES
+        for way in WAYS
+        if (outcomes := results.get((contest.name, trouble.name, way)))
+    ]
+    return "\n".join([*lines, ""])

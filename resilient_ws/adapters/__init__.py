@@ -5,6 +5,9 @@ Each module is named after the library that it adapts, and needs it to be instal
 - ``aiohttp``: pass ``resilient(client)`` where a library takes an
   ``aiohttp.ClientSession`` and calls its ``ws_connect``.
 - ``websockets``: import ``connect`` from here instead.
+- ``web3``: ``AsyncWeb3(ResilientProvider(client))``.
+- ``slack``, ``bolt``: a Socket Mode client for slack_sdk, a handler for Bolt.
+- ``gql``: ``gql.Client(transport=ResilientTransport(url))``.
 
-They stand on the public API of the session alone.
+They stand on the public API of the session and of feeds alone.
 """

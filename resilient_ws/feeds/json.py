@@ -8,6 +8,7 @@ to have ``Decimal``.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeGuard
 
@@ -15,6 +16,9 @@ from typing import Any, Final, TypeAlias, TypeGuard
 Loads: TypeAlias = Callable[[str | bytes], Any]
 #: JSON-RPC servers expect text messages, so an encoder returns a ``str``.
 Dumps: TypeAlias = Callable[[Any], str | bytes]
+#: The highest recursion limit under which a message is decoded: the stack of a thread
+#: can hold twice as many levels.
+MAX_DEPTH: Final = 10_000
 
 
 def is_array(value: object) -> TypeGuard[list[Any]]:
@@ -49,13 +53,36 @@ def _chosen() -> tuple[Loads, Dumps]:
     return msgspec.json.Decoder().decode, lambda value: encode(value).decode()
 
 
+def guarded(decode: Loads) -> Loads:
+    """Return a decoder that no nesting can crash, whatever the recursion limit is.
+
+    Before Python 3.12, nothing but that limit keeps a decoder from overrunning the
+    stack of C, and some libraries raise it far beyond what the stack can hold:
+    importing web3 sets it to 100,000, by way of py_ecc.
+    """
+
+    def guarded_decode(message: str | bytes) -> Any:
+        limit = sys.getrecursionlimit()
+        if limit <= MAX_DEPTH:
+            return decode(message)
+        sys.setrecursionlimit(MAX_DEPTH)
+        try:
+            return decode(message)
+        finally:
+            sys.setrecursionlimit(limit)
+
+    return guarded_decode
+
+
 def _dumps(value: Any) -> str:
     # In ASCII: a half of a surrogate pair could not be sent as UTF-8.
     return json.dumps(value, separators=(",", ":"))
 
 
 _loads_and_dumps: Final = _chosen()
-loads: Final = _loads_and_dumps[0]
+loads: Final = (
+    guarded(_loads_and_dumps[0]) if sys.version_info < (3, 12) else _loads_and_dumps[0]
+)
 dumps: Final = _loads_and_dumps[1]
 
 

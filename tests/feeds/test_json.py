@@ -28,7 +28,8 @@ def test_without_msgspec_the_standard_library_does_it() -> None:
         "import sys; sys.modules['msgspec'] = None\n"
         "from resilient_ws.feeds import json as j\n"
         "import json\n"
-        "assert j.loads is json.loads\n"
+        "decode = j._loads_and_dumps[0]\n"
+        "assert decode is json.loads\n"
         f"assert j.loads('{HUGE}') == {HUGE}\n"
         "print(j.dumps(['\\ud800', 'é']))"
     )
@@ -44,3 +45,21 @@ def test_a_deep_message_raises_and_breaks_nothing(text: str) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the decoder raises
         feeds_json.loads(text + "1")
     assert feeds_json.loads("[1]") == [1]
+
+
+@pytest.mark.parametrize("decoder", ["msgspec", "json"])
+def test_a_raised_recursion_limit_does_not_let_a_message_crash_us(decoder: str) -> None:
+    program = (
+        "import sys\n"
+        f"if {decoder == 'json'}: sys.modules['msgspec'] = None\n"
+        "from resilient_ws.feeds import json as j\n"
+        "sys.setrecursionlimit(100_000)\n"  # as importing web3 does
+        "for text in ('[' * 100_000, '{\"a\":' * 100_000):\n"
+        "    try: j.loads(text)\n"
+        "    except Exception as failure: print(type(failure).__name__)\n"
+        "assert j.loads('[1]') == [1]\n"
+        "print(sys.getrecursionlimit())"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["RecursionError", "RecursionError", "100000"]
