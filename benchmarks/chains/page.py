@@ -28,7 +28,8 @@ LATE: Final = """\
 How long after `evm_mine` was sent the first log of the block, or its head, is in the
 hands of the consumer. The bare subscription is `websockets` and `json`; it notices no
 hole, no reorganisation, and not whether a block is complete. `evm.logs` learns of the
-block by its head, and then asks for its logs by the hash: one round trip more.
+block by its head, and then asks for its logs by the hash: one round trip more. Each
+round has a new chain, because on a long one anvil makes and finds blocks ever slower.
 """
 
 
