@@ -187,7 +187,9 @@ class Run:
     ) -> Report:
         told = self._told
         truth = {block.number: block for block in chain}
-        violations = compared(told, truth, 0) + reorganised(told, self._removed)
+        violations = compared(told, truth, 0) + reorganised(
+            told, self._removed, in_parts=self._lie is Lie.UNEVEN
+        )
         if not following.cancelled():
             violations.append(f"the stream ended: {following.exception()!r}")
         return Report(

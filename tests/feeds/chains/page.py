@@ -20,11 +20,13 @@ _HEAD: Final = """\
 
 Written by `make chains` on Python {python}; every figure is of the runs in
 `docs/chains-shown.json`. A part can be run by itself, with fewer seeds or blocks
-(`ARGS="--part lies --seeds 3"`); the tables say how many there were. The nodes are real: anvil, each in a process of its own. What a stream told is applied and undone
-as a user would, and compared with the node's own chain at the end, block by block and
-log by log. A block that is missing, is there twice, is another than the node's or has
-other logs, breaks a promise, unless exactly one `Gap` covers it; so does a
-reorganisation that is told twice, or was none.
+(`ARGS="--part lies --seeds 3"`); the tables say how many there were. The nodes are
+real: anvil, each in a process of its own. What a stream told is applied and undone as a
+user would, and compared with the node's own chain at the end, block by block and log by
+log. A block that is missing, is there twice, is another than the node's or has other
+logs, breaks a promise, unless exactly one `Gap` covers it; so does a reorganisation
+that is told twice, or was none. Where the node answers from two back ends, one may be
+told in parts, because the node looks shorter before it looks different.
 """
 
 _CHAIN: Final = """

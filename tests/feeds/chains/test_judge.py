@@ -81,6 +81,11 @@ def test_a_reorganisation_that_was_told_in_two_parts(told: Told) -> None:
     told.undo(7, "0x7", ["0x8"])
     removed = [frozenset({"0x8", "0x9"})]
     assert reorganised(told, removed) == ["a reorganisation was told 2 times"]
+    assert reorganised(told, removed, in_parts=True) == []
+    told.undone.append(("0x9",))
+    assert reorganised(told, removed, in_parts=True) == [
+        "a reorganisation was told 3 times"
+    ]
 
 
 def test_logs_that_were_not_undone_in_reverse(told: Told) -> None:
