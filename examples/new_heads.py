@@ -1,44 +1,34 @@
-"""The head of an EVM chain, whatever happens to its node, for whoever watches it.
+"""The blocks of an EVM chain, each once, for whoever shows or counts them.
 
     anvil --block-time 1 &
     python examples/new_heads.py ws://127.0.0.1:8545
 
-A subscription dies with its connection, so ``on_open`` makes it anew on each one. Where
-blocks may have been missed, the stream says so, at the place where they are missing.
+What the node said while there was no connection is asked for, and a reorganisation is
+told: the blocks to forget, newest first, and then those in their place. It needs
+``pip install 'resilient-ws[evm]'``.
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
 
-import resilient_ws
-
-
-SUBSCRIBE = {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe"}
-
-
-async def subscribe(connection: resilient_ws.Connection) -> None:
-    await connection.send(json.dumps({**SUBSCRIBE, "params": ["newHeads"]}))
-    answer = json.loads(await connection.receive(matching=is_answer))
-    if "error" in answer:
-        raise resilient_ws.Fatal(f"The node refuses: {answer['error']['message']}")
-    print(f"subscribed on connection {connection.epoch}", flush=True)
-
-
-def is_answer(message: str | bytes) -> bool:
-    """Tell the answer from heads that may overtake it."""
-    return bool(json.loads(message).get("id") == SUBSCRIBE["id"])
+from resilient_ws import connect
+from resilient_ws.feeds import evm
+from resilient_ws.feeds.jsonrpc import Client
 
 
 async def main(url: str) -> None:
-    async with resilient_ws.connect(url, on_open=subscribe) as session:
-        async for item in session.with_interruptions():
-            if isinstance(item, resilient_ws.Interruption):
-                print(f"gap of {item.until - item.since:.1f} s: {item.cause}")
-            else:
-                head = json.loads(item)["params"]["result"]
-                print(f"head {int(head['number'], 16)} {head['hash']}", flush=True)
+    async with Client(connect(url)) as client:
+        print("connected", flush=True)
+        async for item in evm.heads(client):
+            match item:
+                case evm.Head():
+                    print(f"head {item.number} {item.hash}", flush=True)
+                case evm.Reorg():
+                    for block in item.removed:
+                        print(f"undo {block.number} {block.hash}", flush=True)
+                case _:  # a Gap: what the node does not have any more
+                    print(f"gap {item.first_missing} to {item.until}: {item.because}")
 
 
 if __name__ == "__main__":

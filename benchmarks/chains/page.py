@@ -30,6 +30,8 @@ hands of the consumer. The bare subscription is `websockets` and `json`; it noti
 hole, no reorganisation, and not whether a block is complete. `evm.logs` learns of the
 block by its head, and then asks for its logs by the hash: one round trip more. Each
 round has a new chain, because on a long one anvil makes and finds blocks ever slower.
+Blocks come no faster, because anvil leaves Nagle's algorithm on: a block within 40 ms
+of an answer is announced only when the answer has been acknowledged.
 """
 
 

@@ -18,7 +18,7 @@ import aiohttp
 import attrs
 from typing_extensions import override
 
-from tests.servers.daemons import Anvil
+from tests.servers.daemons import Anvil, is_whole
 from tests.servers.process import HOST, NODE_MODULES, ServerProcess, daemon, node_module
 
 
@@ -93,9 +93,6 @@ class KeptAnvil(Anvil):
     async def remember(self) -> None:
         """Wait for a dump of the chain as it is now, and keep a copy of it."""
         await self.dumped()
-        await asyncio.to_thread(
-            self._poll, lambda: _is_whole(self.state), 10.0, "to end a dump"
-        )
         shutil.copyfile(self.state, self._sound)
 
     async def restart_as_remembered(self, *, down: float = 0.0) -> None:
@@ -105,34 +102,14 @@ class KeptAnvil(Anvil):
         shutil.copyfile(self._sound, self.state)
         await self.start()
 
-    async def dumped(self, *, within: float = 10.0) -> None:
-        """Wait until a dump has begun and ended after now."""
-        for _ in range(2):
-            await asyncio.to_thread(self._wait_for_another_dump, within)
-
-    def _wait_for_another_dump(self, within: float) -> None:
-        before = self._stamp()
-        self._poll(lambda: self._stamp() != before, within, "to dump")
-
-    def _stamp(self) -> int:
-        return self.state.stat().st_mtime_ns if self.state.exists() else 0
-
     def _mend(self) -> None:
         """Put the last sound file in the place of one that a kill cut off."""
-        if _is_whole(self.state):
+        if is_whole(self.state):
             shutil.copyfile(self.state, self._sound)
         elif self._sound.exists():
             shutil.copyfile(self._sound, self.state)
         else:
             self.state.unlink(missing_ok=True)
-
-
-def _is_whole(path: pathlib.Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 class NodeError(Exception):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
+import json
 import os
 import pathlib
 import platform
@@ -242,3 +244,25 @@ class Anvil(ServerProcess):
             ],
             port=port,
         )
+
+    async def dumped(self, *, within: float = 10.0) -> None:
+        """Wait until a dump has begun after now, and ended."""
+        for _ in range(2):
+            await asyncio.to_thread(self._wait_for_another_dump, within)
+        whole = functools.partial(is_whole, self.state)
+        await asyncio.to_thread(self._poll, whole, within, "to end a dump")
+
+    def _wait_for_another_dump(self, within: float) -> None:
+        before = self._stamp()
+        self._poll(lambda: self._stamp() != before, within, "to dump")
+
+    def _stamp(self) -> int:
+        return self.state.stat().st_mtime_ns if self.state.exists() else 0
+
+
+def is_whole(path: pathlib.Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True

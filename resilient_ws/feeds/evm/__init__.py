@@ -24,12 +24,12 @@ Needs ``pip install 'resilient-ws[evm]'``.
 """
 
 from resilient_ws.feeds.evm.cursor import Cursor
-from resilient_ws.feeds.evm.heads import heads
+from resilient_ws.feeds.evm.heads import HeadItem, heads
 from resilient_ws.feeds.evm.http_endpoint import HTTPEndpoint
 from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.log_types import BlockLogs, Log
-from resilient_ws.feeds.evm.logs import logs
+from resilient_ws.feeds.evm.logs import LogItem, logs
 from resilient_ws.feeds.evm.pending import PendingTransactions, pending_transactions
 from resilient_ws.feeds.evm.stream import ChainStream
 from resilient_ws.feeds.evm.types import BlockRef, Head, Progress, Reorg
@@ -42,9 +42,11 @@ __all__ = [
     "Cursor",
     "HTTPEndpoint",
     "Head",
+    "HeadItem",
     "Limits",
     "Log",
     "LogFilter",
+    "LogItem",
     "PendingTransactions",
     "Progress",
     "Reorg",

@@ -327,8 +327,10 @@ class Tracker:
         found = yield from ask_patiently(by_number(number), self._patience)
         if found.head is None:
             yield from self._lags()
-        elif not self.chain.has(found.head):
-            yield from self._fork(found.head)
+        elif not self.chain.has(found.head) and (yield from self._fork(found.head)):
+            upto = self.chain.next
+            if upto is not None and upto <= number:
+                self._target = _Target(number, found.head.hash)
 
     def _fork(self, head: Head) -> Steps[bool]:
         """Follow a block of another chain; return whether that was possible."""

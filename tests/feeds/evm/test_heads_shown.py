@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resilient_ws import Liveness, Reconnect, connect
-from resilient_ws.feeds import Gap, WrongChain
+from resilient_ws.feeds import Gap, ReorgTooDeep, WrongChain
 from resilient_ws.feeds.evm import Cursor, Head, Reorg, heads
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.testing import BlackHole, FaultProxy, Refuse, Reset, assert_no_leaks
 from tests.feeds.evm.told import Node, Told
-from tests.record import until
 from tests.servers.process import HOST
 
 
@@ -105,7 +104,7 @@ async def test_a_node_that_was_killed_and_kept_its_chain(anvil: Anvil) -> None:
             await node.mine(5)
             stream = heads(client, after=0)
             await caught_up(node, told, stream, 1)
-        await dumped(anvil)
+        await anvil.dumped()
         await anvil.kill()
         await anvil.start()
         async with Node(anvil.url) as node:
@@ -124,7 +123,7 @@ async def test_a_node_that_was_killed_and_came_back_shorter(
     async with Client(session(anvil.url)) as client:
         async with Node(anvil.url) as node:
             await node.mine(5)
-            await dumped(anvil)
+            await anvil.dumped()
             shutil.copyfile(anvil.state, older)
             await node.mine(3)
             stream = heads(client, after=0, settle=0.3)
@@ -142,17 +141,6 @@ async def test_a_node_that_was_killed_and_came_back_shorter(
     assert [reorg.depth for reorg in told.reorgs] == [3]
     assert [reorg.ancestor.number for reorg in told.reorgs] == [5]
     assert told.gaps == []
-
-
-async def dumped(anvil: Anvil) -> None:
-    """Wait until the state file holds the chain as it is now."""
-    for _ in range(2):
-        before = anvil.state.stat().st_mtime_ns if anvil.state.exists() else 0
-
-        def newer(than: int = before) -> bool:
-            return anvil.state.exists() and anvil.state.stat().st_mtime_ns != than
-
-        await until(newer, within=20)
 
 
 async def test_a_restart_from_a_cursor_tells_what_was_reorganised(anvil: Anvil) -> None:
@@ -267,3 +255,22 @@ async def test_a_new_chain_under_the_same_address(anvil: Anvil) -> None:
             await told.follow(stream, lambda: len(told.blocks) >= 1)
             tip = await node.tip()
             await told.follow(stream, lambda: told.blocks.get(tip[0]) == tip[1])
+
+
+async def test_a_new_chain_is_followed_before_its_next_block(anvil: Anvil) -> None:
+    """Beyond memory, and nothing more is announced: what there is is told at once."""
+    told = Told()
+    async with Client(session(anvil.url)) as client:
+        async with Node(anvil.url) as node:
+            await node.mine(5)
+            stream = heads(client, after=2, stale_after=3600)
+            await caught_up(node, told, stream, 3)
+        await anvil.kill()
+        anvil.state.unlink(missing_ok=True)
+        await asyncio.sleep(1.1)  # the first block differs by its second
+        await anvil.start()
+        async with Node(anvil.url) as node:
+            await node.mine(4)
+            tip = await node.tip()
+            await told.follow(stream, lambda: told.blocks.get(tip[0]) == tip[1])
+    assert [type(gap.because) for gap in told.gaps] == [ReorgTooDeep]

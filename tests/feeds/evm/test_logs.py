@@ -95,16 +95,6 @@ async def test_a_topic_that_does_not_fit_brings_nothing(anvil: Anvil) -> None:
         assert [index for _, _, index in told.logs] == [1] * 5
 
 
-async def dumped(anvil: Anvil) -> None:
-    """Wait until the node has just written its chain, as it does once a second."""
-    for _ in range(2):
-        before = anvil.state.stat().st_mtime_ns if anvil.state.exists() else 0
-        async with asyncio.timeout(10):
-            while not anvil.state.exists() or anvil.state.stat().st_mtime_ns == before:  # noqa: ASYNC110 - a file wakes nobody
-                await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)  # until the file is whole; the next comes in a second
-
-
 class Trouble:
     """Emits logs, and reorganises, cuts and kills meanwhile, as a seed has it."""
 
@@ -142,7 +132,7 @@ class Trouble:
 
     async def _kill(self) -> None:
         """Kill the node, and start it with a chain that is two blocks shorter."""
-        await dumped(self._anvil)
+        await self._anvil.dumped()
         await self._node.emit(1, 2)
         await self._all_told()
         await self._node.__aexit__()
