@@ -224,3 +224,15 @@ async def test_what_the_server_answered_is_there(server: ScriptedServer) -> None
         assert (headers["x-node"], headers["set-cookie"]) == ("7", "sid=planted")
         assert headers["upgrade"] == "websocket"
     assert "planted" not in repr((opened, seen[0], seen[0].headers))
+
+
+def test_a_session_tells_its_name_and_its_bounds_but_no_secret() -> None:
+    outbox, inbox = Outbox(max_messages=5), resilient_ws.Inbox()
+    session = resilient_ws.connect(
+        "wss://stream.example.com/feed?key=s3cr3t", outbox=outbox, inbox=inbox
+    )
+
+    assert session.name == "wss://stream.example.com/feed?key=***"
+    assert session.outbox is outbox
+    assert session.inbox is inbox
+    assert resilient_ws.connect("wss://example.com", name="bot").name == "bot"
