@@ -579,6 +579,15 @@ class Session:
         return self._settings.name
 
     @property
+    def endpoint(self) -> str | None:
+        """The first URL given to ``connect``, without secrets.
+
+        ``None`` where ``url`` is a callable. ``ConnectionOpened.endpoint`` tells where
+        a connection leads.
+        """
+        return None if callable(self._settings.endpoints) else self._settings.where
+
+    @property
     def inbox(self) -> Inbox:
         """How messages wait until you read them, as given to ``connect``."""
         return self._settings.inbox

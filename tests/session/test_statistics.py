@@ -233,6 +233,9 @@ def test_a_session_tells_its_name_and_its_bounds_but_no_secret() -> None:
     )
 
     assert session.name == "wss://stream.example.com/feed?key=***"
+    assert session.endpoint == "wss://stream.example.com/feed?key=***"
     assert session.outbox is outbox
     assert session.inbox is inbox
     assert resilient_ws.connect("wss://example.com", name="bot").name == "bot"
+    fresh = resilient_ws.connect(lambda _: "wss://example.com")
+    assert (fresh.name, fresh.endpoint) == ("a URL per attempt", None)
