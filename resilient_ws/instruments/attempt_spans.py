@@ -66,7 +66,7 @@ class AttemptSpans:
             Context(),
             SpanKind.CLIENT,
             attributes,
-            start_time=now - int(seconds * _NANOSECONDS),
+            start_time=now - round(seconds * _NANOSECONDS),
         )
         if status.status_code is not StatusCode.UNSET:
             span.set_status(status)

@@ -130,6 +130,7 @@ def _histogram(metric: Metric) -> Histogram:
         metric.prometheus_name,
         metric.summary,
         labelnames=_labels(metric),
+        unit=_UNITS[metric.unit],
         buckets=metric.buckets,
         registry=None,
     )
