@@ -12,6 +12,7 @@
 #   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
 #   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
 #   make adapter-versions  their lowest and newest versions, into docs/adapters/versions.md
+#   make bench-instruments  what reading metrics costs, into docs/observability.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
@@ -57,8 +58,8 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec bench-feeds bench-outbox \
-	catch-up chains conformance conformance-server crash feeds fuzz instructions \
+	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
+	bench-instruments bench-outbox catch-up chains conformance conformance-server crash feeds fuzz instructions \
 	interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
@@ -121,6 +122,9 @@ adapters: $(VENV)/.tests $(VENV)/.peers
 # It downloads them into folders of their own.
 adapter-versions: $(VENV)/.tests
 	$(BIN)/python -m tests.adapters.versions --write docs/adapters/versions.md $(ARGS)
+
+bench-instruments: $(VENV)/.peers $(VENV)/.tests
+	$(BIN)/python -m benchmarks.instruments --write docs/observability.md $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -71,6 +72,8 @@ class Watch:
         self._on_event = on_event
         self._on_gone = on_gone
         self._records: dict[weakref.ref[Session], Record] = {}
+        # How many sessions have the same attributes.
+        self._sharing = Counter[Where]()
         # What those who are gone had counted, while others share their time series.
         self._past: dict[Where, Counted] = {}
         self._present: Callable[[], Iterable[Measurable]] | None = None
@@ -103,6 +106,7 @@ class Watch:
             record = Record(ref, _where(session), self._on_event)
             record.join(session)
             self._records[ref] = record
+            self._sharing[record.where] += 1
         if channel is not None:
             record.channel = weakref.ref(channel)
         return record
@@ -124,11 +128,13 @@ class Watch:
         if record is None:
             return
         where = record.where
-        if any(other.where == where for other in self._records.values()):
+        self._sharing[where] -= 1
+        if self._sharing[where]:
             past = self._past.setdefault(where, {})
             for counter, own, value in _counted(record.last):
                 past[counter, own] = past.get((counter, own), 0) + value
         else:
+            del self._sharing[where]
             self._past.pop(where, None)
             self._on_gone(where)
 

@@ -7,11 +7,11 @@ import attrs
 import pytest
 from opentelemetry.semconv.attributes import error_attributes, server_attributes
 
+from benchmarks.instruments.page import PAGE, written
 from resilient_ws import State, Statistics
 from resilient_ws.feeds import ChannelStatistics
 from resilient_ws.instruments import METRICS, Kind, Metric
 from resilient_ws.instruments.metrics import ERROR_TYPE, READ, WHERE, Snapshot
-from tests.servers.process import ROOT
 
 
 #: Fields that no metric shows, and why.
@@ -102,7 +102,6 @@ def test_a_histogram_has_bounds_and_nothing_else_has() -> None:
         assert list(metric.buckets) == sorted(set(metric.buckets))
 
 
-def test_the_page_has_the_table() -> None:
-    page = (ROOT / "docs" / "observability.md").read_text()
-    for metric in METRICS:
-        assert f"| `{metric.name}` |" in page
+def test_the_tables_of_the_page_are_made_of_ours() -> None:
+    text = PAGE.read_text()
+    assert written(text, None) == text, "make bench-instruments ARGS=--table"

@@ -210,7 +210,8 @@ async def test_nothing_is_kept_of_thousands_that_nobody_reads() -> None:
     await turns()
     assert len(told.gone) == 2_000
     assert told.watch._records == {}
-    assert told.watch._past == {}
+    assert not told.watch._past
+    assert not told.watch._sharing
 
 
 async def test_a_callable_is_asked_each_time(server: ScriptedServer) -> None:
