@@ -59,8 +59,8 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
-	bench-instruments bench-outbox catch-up chains conformance conformance-server crash feeds fuzz instructions \
-	interleavings linear pongs reliability security sequences soak
+	bench-instruments bench-outbox catch-up chains conformance conformance-server crash \
+	feeds fuzz instructions interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
 

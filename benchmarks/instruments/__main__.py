@@ -27,6 +27,7 @@ def main() -> None:
         PAGE.write_text(written(PAGE.read_text(), None))
         return
     figures = [asyncio.run(measure(count)) for count in options.counts]
+    figures.append(asyncio.run(measure(options.counts[-1], freeze=True)))
     print(cost(figures))
     if options.write is not None:
         options.write.write_text(written(options.write.read_text(), figures))

@@ -60,8 +60,11 @@ def timed(work: Callable[[], Any]) -> dict[str, float]:
     }
 
 
-async def measure(count: int) -> dict[str, Any]:
-    """Return the figures of so many sessions."""
+async def measure(count: int, *, freeze: bool = False) -> dict[str, Any]:
+    """Return the figures of so many sessions.
+
+    With ``freeze``, the garbage collector leaves alone what is there by then.
+    """
     with Process("crowd_server") as server:
         url = f"ws://127.0.0.1:{int(server.hear())}/"
         async with contextlib.AsyncExitStack() as stack:
@@ -73,7 +76,13 @@ async def measure(count: int) -> dict[str, Any]:
                 await stack.enter_async_context(session)
             for session in sessions:
                 await session.ping()
-            return await _read(sessions)
+            if freeze:
+                gc.collect()
+                gc.freeze()
+            try:
+                return {**await _read(sessions), "frozen": freeze}
+            finally:
+                gc.unfreeze()
 
 
 async def _read(sessions: list[resilient_ws.Session]) -> dict[str, Any]:
@@ -99,12 +108,13 @@ async def _read(sessions: list[resilient_ws.Session]) -> dict[str, Any]:
         "otel": reader.get_metrics_data,
     }
     rounds: dict[str, list[dict[str, float]]] = {
-        "loop": [],
-        **{way: [] for way in ways},
+        way: [] for way in ("loop", "garbage", *ways)
     }
     for _ in range(ROUNDS):
-        await asyncio.sleep(0.05)
         rounds["loop"].append(timed(collector._watch._snapshots))
+        rounds["garbage"].append(timed(gc.collect))
+        # Long enough for the task to see that, and to forget it.
+        await asyncio.sleep(0.05)
         late.take()
         for way, work in ways.items():
             figures = await asyncio.to_thread(timed, work)

@@ -112,19 +112,20 @@ def cost(figures: list[dict[str, Any]]) -> str:
     """Return the table of what a reading costs."""
     heads = ["sessions", "time series", "on the loop", "loop late", "in the thread"]
     heads += ["text", "OpenTelemetry: in the thread", "loop late", "of a core"]
-    heads += ["memory for a session"]
+    heads += ["memory for a session", "garbage"]
     rows = [
         [
-            f"{one['count']:,}",
+            f"{one['count']:,}" + (", after `gc.freeze()`" if one["frozen"] else ""),
             f"{one['series']:,}",
             f"{one['loop']['cpu']:.2f} ms",
-            f"{one['prometheus']['late']:.1f} ms",
+            f"{one['prometheus']['late']:.0f} ms",
             f"{one['prometheus']['cpu']:.1f} ms",
             f"{one['bytes'] / 1024:,.0f} KiB",
             f"{one['otel']['cpu']:.1f} ms",
-            f"{one['otel']['late']:.1f} ms",
+            f"{one['otel']['late']:.0f} ms",
             f"{_share(one):.2f} %",
             f"{one['memory'] / 1024:.1f} KiB",
+            f"{one['garbage']['cpu']:.0f} ms",
         ]
         for one in figures
     ]
@@ -134,9 +135,12 @@ def cost(figures: list[dict[str, Any]]) -> str:
         f"{platform.python_version()}, {os.cpu_count()} cores, load average "
         f"{os.getloadavg()[0]:.1f}; {', '.join(versions)}. Times are of the CPU, but "
         "*loop late*: that is how late a task came, at the most, that wanted to run "
-        "each millisecond, because the thread held the interpreter. *Of a core*: a "
-        f"scrape by Prometheus every {INTERVAL:.0f} s, thread and loop together. *Memory* "
-        "is what a `SessionCollector` adds: callbacks, their task, and histograms."
+        "each millisecond, because the thread held the interpreter, or another program "
+        f"the core. *Of a core*: a scrape by Prometheus every {INTERVAL:.0f} s, thread "
+        "and loop. *Memory* is what a `SessionCollector` adds: callbacks, their task, "
+        "and histograms. *Garbage*: how long Python stands still when it looks at each "
+        "object there is, which the many objects of a scrape bring on now and then; "
+        "`gc.freeze()`, called once the sessions are open, makes that short."
     )
     return f"{how}\n\n{table(heads, rows)}"
 
