@@ -492,8 +492,8 @@ class Session:
             raise TypeError("event must be a class from resilient_ws.events.")
         if event is MessageReceived:
             raise ValueError(
-                "event must not be MessageReceived: a session keeps the consumer of its "
-                "messages, or they would wait for ever."
+                "event must not be MessageReceived: a session keeps the consumer of "
+                "its messages, or they would wait for ever."
             )
         if self._supervisor is not None:
             self._supervisor.home.check()

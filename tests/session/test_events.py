@@ -886,5 +886,5 @@ def test_the_consumer_of_the_messages_cannot_be_taken_back() -> None:
     session = resilient_ws.connect("wss://stream.example.com")
     with pytest.raises(ValueError, match="keeps the consumer"):
         session.off(MessageReceived, print)
-    with pytest.raises(TypeError, match="class from resilient_ws.events"):
+    with pytest.raises(TypeError, match=r"class from resilient_ws\.events"):
         session.off(int, print)  # type: ignore[type-var]
