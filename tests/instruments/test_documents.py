@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.instruments.exposed import LABELS, SAMPLES, names_in
 from tests.servers.process import ROOT, daemon
@@ -16,6 +20,7 @@ from tests.servers.process import ROOT, daemon
 
 if TYPE_CHECKING:
     import pathlib
+    from collections.abc import Iterator
 
 FOLDER: Final = ROOT / "docs" / "observability"
 RULES: Final = FOLDER / "alerts.yml"
@@ -103,6 +108,27 @@ def test_panels_have_their_own_place() -> None:
         assert not cells & taken
         assert max(x for x, _ in cells) < 24
         taken |= cells
+
+
+def differences(ours: Any, theirs: Any, at: str = "") -> Iterator[str]:
+    """Yield where something of ours is missing, or is another."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name, value in ours.items():
+            yield from differences(value, theirs.get(name), f"{at}.{name}")
+    elif isinstance(ours, list) and isinstance(theirs, list):
+        for place, (one, other) in enumerate(zip_longest(ours, theirs)):
+            yield from differences(one, other, f"{at}[{place}]")
+    elif ours != theirs:
+        yield at
+
+
+def test_the_dashboard_has_nothing_that_grafana_does_not_know() -> None:
+    plugins.register_default_plugins()
+    # What its schema does not have is lost on the way, and defaults are added.
+    read = Dashboard.from_json(DASHBOARD)
+    written = json.loads(JSONEncoder().encode(read))
+    assert list(differences(DASHBOARD, written)) == []
+    assert list(differences({**DASHBOARD, "nonsense": 1}, written)) == [".nonsense"]
 
 
 def test_every_rule_parses() -> None:
