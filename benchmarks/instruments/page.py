@@ -18,7 +18,7 @@ import yaml
 from benchmarks.instruments.cost import INTERVAL, ROUNDS
 from benchmarks.instruments.logs import WAYS
 from resilient_ws.instruments import ERROR_TYPES, METRICS
-from resilient_ws.instruments.metrics import label
+from resilient_ws.instruments.metric import label
 
 
 ROOT: Final = pathlib.Path(__file__).parent.parent.parent

@@ -20,7 +20,8 @@ dashboard and the rules of alerts.
 """
 
 from resilient_ws.instruments.failure_types import ERROR_TYPES
-from resilient_ws.instruments.metrics import METRICS, Kind, Metric
+from resilient_ws.instruments.metric import Kind, Metric
+from resilient_ws.instruments.metrics import METRICS
 from resilient_ws.instruments.watching import Watched
 
 

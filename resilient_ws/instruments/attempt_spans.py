@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from resilient_ws import AttemptFailed, ConnectionOpened, HandshakeRejected
 from resilient_ws.instruments.failure_types import error_type
-from resilient_ws.instruments.metrics import ERROR_TYPE
+from resilient_ws.instruments.metric import ERROR_TYPE
 
 
 if TYPE_CHECKING:

@@ -14,14 +14,8 @@ from resilient_ws import (
     PongReceived,
 )
 from resilient_ws.instruments.failure_types import error_type
-from resilient_ws.instruments.metrics import (
-    ATTEMPT,
-    CONNECTION,
-    LAG,
-    OUTAGE,
-    PING,
-    Metric,
-)
+from resilient_ws.instruments.metric import Metric
+from resilient_ws.instruments.metrics import ATTEMPT, CONNECTION, LAG, OUTAGE, PING
 
 
 if TYPE_CHECKING:

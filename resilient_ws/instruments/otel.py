@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.instruments.durations import durations_of
-from resilient_ws.instruments.metrics import READ, TOLD, WHERE, Kind, Metric
+from resilient_ws.instruments.metric import WHERE, Kind, Metric
+from resilient_ws.instruments.metrics import READ, TOLD
 from resilient_ws.instruments.watching import Key, Readings, Watch
 
 

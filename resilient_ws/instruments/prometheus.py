@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.instruments.durations import durations_of
-from resilient_ws.instruments.metrics import READ, TOLD, WHERE, Kind, Metric, label
+from resilient_ws.instruments.metric import WHERE, Kind, Metric, label
+from resilient_ws.instruments.metrics import READ, TOLD
 from resilient_ws.instruments.watching import Key, Watch
 
 

@@ -22,7 +22,8 @@ from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.instruments.durations import TELLING
 from resilient_ws.instruments.failure_types import error_type
 from resilient_ws.instruments.loop_reading import read_on
-from resilient_ws.instruments.metrics import READ, Kind, Metric, Snapshot
+from resilient_ws.instruments.metric import Kind, Metric, Snapshot
+from resilient_ws.instruments.metrics import READ
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from resilient_ws.instruments import METRICS, Kind
-from resilient_ws.instruments.metrics import WHERE, label
+from resilient_ws.instruments.metric import WHERE, label
 
 
 #: Every name that a sample may have.

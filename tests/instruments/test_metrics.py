@@ -11,7 +11,8 @@ from benchmarks.instruments.page import PAGE, written
 from resilient_ws import State, Statistics
 from resilient_ws.feeds import ChannelStatistics
 from resilient_ws.instruments import METRICS, Kind, Metric
-from resilient_ws.instruments.metrics import ERROR_TYPE, READ, WHERE, Snapshot
+from resilient_ws.instruments.metric import ERROR_TYPE, WHERE, Snapshot
+from resilient_ws.instruments.metrics import READ
 
 
 #: Fields that no metric shows, and why.

@@ -12,7 +12,7 @@ import resilient_ws
 from resilient_ws import Reconnect, Session
 from resilient_ws.feeds import Channel
 from resilient_ws.instruments import METRICS, Kind
-from resilient_ws.instruments.metrics import WHERE
+from resilient_ws.instruments.metric import WHERE
 from resilient_ws.instruments.otel import SessionMeter
 from resilient_ws.testing.scripts import closing, feeding, hold, rejecting
 from tests.instruments.readings import point, points
