@@ -12,6 +12,7 @@
 #   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
 #   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
 #   make adapter-versions  their lowest and newest versions, into docs/adapters/versions.md
+#   make bench-instruments  what reading metrics costs, into docs/observability.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
@@ -57,9 +58,9 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec bench-feeds bench-outbox \
-	catch-up chains conformance conformance-server crash feeds fuzz instructions \
-	interleavings linear pongs reliability security sequences soak
+	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
+	bench-instruments bench-outbox catch-up chains conformance conformance-server crash \
+	feeds fuzz instructions interleavings linear pongs reliability security sequences soak
 
 check: coverage lint types layers
 
@@ -121,6 +122,9 @@ adapters: $(VENV)/.tests $(VENV)/.peers
 # It downloads them into folders of their own.
 adapter-versions: $(VENV)/.tests
 	$(BIN)/python -m tests.adapters.versions --write docs/adapters/versions.md $(ARGS)
+
+bench-instruments: $(VENV)/.peers $(VENV)/.tests
+	$(BIN)/python -m benchmarks.instruments --write docs/observability.md $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)
@@ -229,7 +233,7 @@ $(BENCH)/.installed: pyproject.toml | $(BIN)/python
 # before saying that something is missing.
 servers:
 	@missing=""; failed=""; \
-	for tool in faketime mosquitto nats-server nginx node npm squid tinyproxy danted microsocks \
+	for tool in faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \

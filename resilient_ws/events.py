@@ -143,6 +143,8 @@ class ConnectionOpened(Event):
         headers: The headers of the server's response, names in lower case, 8 KiB at
             most. ``repr`` hides values that may be secret.
         resumed_after: The seconds without an open connection, ``None`` for the first.
+        elapsed: How many seconds the attempt took, ``on_open`` and any wait for a
+            ``ConnectLimiter`` included.
     """
 
     epoch: int
@@ -151,6 +153,7 @@ class ConnectionOpened(Event):
     extensions: Mapping[str, Mapping[str, str | None]]
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     resumed_after: float | None = None
+    elapsed: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     from resilient_ws.connection import OnOpen
     from resilient_ws.events import ConnectionEnd
-    from resilient_ws.inbox import Interruption
+    from resilient_ws.inbox import Inbox, Interruption
     from resilient_ws.outbox.delivery import Sendable
+    from resilient_ws.outbox.policy import Outbox
     from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.message import Message
     from resilient_ws.settings import Settings
@@ -476,6 +477,28 @@ class Session:
 
         return register if callback is None else register(callback)
 
+    def off(self, event: type[E], callback: Callable[[E], object]) -> None:
+        """Take back a callback that ``on`` registered; do nothing if it is not there.
+
+        A call of it that runs already is finished.
+
+        Raises:
+            RuntimeError: This was called from another loop or thread.
+            TypeError: ``event`` is not a class of event.
+            ValueError: ``event`` is ``MessageReceived``, which keeps its consumer.
+        """
+        require(event, type, "event", "a class from resilient_ws.events")
+        if Event not in event.__mro__:
+            raise TypeError("event must be a class from resilient_ws.events.")
+        if event is MessageReceived:
+            raise ValueError(
+                "event must not be MessageReceived: a session keeps the consumer of "
+                "its messages, or they would wait for ever."
+            )
+        if self._supervisor is not None:
+            self._supervisor.home.check()
+        self._callbacks.remove(event, callback)
+
     def on_open(self, hook: OnOpen) -> OnOpen:
         """Add a hook that runs on each new connection, behind those added before.
 
@@ -549,6 +572,30 @@ class Session:
         supervisor.retry_now()
 
     # Looking.
+
+    @property
+    def name(self) -> str:
+        """What logs and events call this session; no secret is in it."""
+        return self._settings.name
+
+    @property
+    def endpoint(self) -> str | None:
+        """The first URL given to ``connect``, without secrets.
+
+        ``None`` where ``url`` is a callable. ``ConnectionOpened.endpoint`` tells where
+        a connection leads.
+        """
+        return None if callable(self._settings.endpoints) else self._settings.where
+
+    @property
+    def inbox(self) -> Inbox:
+        """How messages wait until you read them, as given to ``connect``."""
+        return self._settings.inbox
+
+    @property
+    def outbox(self) -> Outbox:
+        """How messages wait until they can be sent, as given to ``connect``."""
+        return self._settings.outbox
 
     @property
     def state(self) -> State:

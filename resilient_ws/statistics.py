@@ -14,7 +14,13 @@ class Statistics:
         last_message_at: When the newest message came, in Unix seconds, or ``None``.
         outage_seconds: Seconds without an open connection since the session was
             entered, including the current outage; time asleep does not count.
-        backoff_seconds: The part of those seconds spent waiting for the next attempt.
+        outage_age: Seconds since the session last had an open connection, or since it
+            was entered; 0 while one is open, before it is entered and after it ended.
+        backoff_seconds: The part of ``outage_seconds`` spent waiting for the next
+            attempt.
+        silence_age: Seconds since the newest message, or since the session was entered
+            if there was none; 0 before that and after the session ended. Time asleep
+            does not count.
         attempts: Connections attempted.
         opened: Connections that became open.
         drops: Open connections that were lost, not counting replacements.
@@ -39,7 +45,9 @@ class Statistics:
     opened_at: float | None = None
     last_message_at: float | None = None
     outage_seconds: float = 0.0
+    outage_age: float = 0.0
     backoff_seconds: float = 0.0
+    silence_age: float = 0.0
     attempts: int = 0
     opened: int = 0
     drops: int = 0

@@ -163,6 +163,11 @@ class Channel:
 
     # Using.
 
+    @property
+    def session(self) -> Session:
+        """The session that the channel reads."""
+        return self._session
+
     async def subscribe(
         self,
         source: Source[T, C],

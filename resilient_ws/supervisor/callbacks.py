@@ -48,6 +48,16 @@ class Callbacks:
         registration = Registration(callback, contextvars.copy_context())
         self._registered.setdefault(kind, []).append(registration)
 
+    def remove(self, kind: type[Event], callback: Callback) -> None:
+        """Forget the registration of ``callback`` for this class, if there is one."""
+        registered = self._registered.get(kind, [])
+        for registration in registered:
+            if registration.callback == callback:
+                registered.remove(registration)
+                break
+        if not registered:
+            self._registered.pop(kind, None)
+
     def __bool__(self) -> bool:
         """Whether any callback is registered."""
         return bool(self._registered)

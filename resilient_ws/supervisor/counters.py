@@ -40,6 +40,11 @@ class Counters:
     backoff_seconds: float = 0.0
     # When the session moved to its current state, on the loop's clock.
     _moved_at: float = 0.0
+    #: When the session last left ``OPEN``, or was entered, on the loop's clock.
+    down_at: float = 0.0
+    #: When the newest message of an ended connection came, or the session was entered,
+    #: on the loop's clock.
+    quiet_at: float = 0.0
     #: In Unix seconds.
     opened_at: float | None = None
     last_message_at: float | None = None
@@ -64,6 +69,10 @@ class Counters:
         """Add the seconds since the last move; the session leaves ``state`` now."""
         seconds = now - self._moved_at
         self._moved_at = now
+        if state is State.IDLE:
+            self.down_at = self.quiet_at = now
+        elif state is State.OPEN:
+            self.down_at = now
         if state.entered and state is not State.OPEN:
             self.outage_seconds += seconds
         if state is State.BACKOFF:
@@ -73,6 +82,8 @@ class Counters:
         """Add the counters of an ended connection; ``now`` is on the loop's clock."""
         self.last_message_at = self._last_message_at(wire, now)
         self._before_sleep = None
+        if wire.incoming.message_at is not None:
+            self.quiet_at = wire.incoming.message_at
         self.messages_received += wire.incoming.messages_received
         self.messages_sent += wire.outgoing.messages_written
         self.bytes_received += wire.incoming.bytes_received
@@ -117,11 +128,14 @@ class Counters:
         if wire is not None:
             total.add(wire, now)
         oldest_at = outbox.oldest_accepted_at
+        runs = state.entered
         return Statistics(
             opened_at=total.opened_at,
             last_message_at=total.last_message_at,
             outage_seconds=total.outage_seconds,
+            outage_age=now - total.down_at if runs else 0.0,
             backoff_seconds=total.backoff_seconds,
+            silence_age=now - total.quiet_at if runs else 0.0,
             attempts=total.attempts,
             opened=total.opened,
             drops=total.drops,

@@ -160,7 +160,7 @@ class CurrentConnection:
         if self._commands.pending is not None:
             await self._hang_up(wire)
             return None
-        return self._begin(wire, buffer, negotiated)
+        return self._begin(wire, buffer, negotiated, began)
 
     def _next_attempt(self) -> Attempt:
         self._journal.counters.count_attempt()
@@ -208,13 +208,18 @@ class CurrentConnection:
         )
 
     def _begin(
-        self, wire: Wire, buffer: RestoreBuffer, negotiated: Negotiated
+        self,
+        wire: Wire,
+        buffer: RestoreBuffer,
+        negotiated: Negotiated,
+        began: float,
     ) -> Milestones:
         """Let messages flow, in one step that nothing can interrupt."""
         resumed_after = self._journal.begin_epoch(self._inbox)
         self._recovery.note_open()
         self._move_to(State.OPEN)
-        self._journal.report_open(self._dialler.where, negotiated, resumed_after)
+        where = self._dialler.where
+        self._journal.report_open(where, negotiated, resumed_after, began=began)
         # After the event: messages of the restore phase count as received from now on.
         buffer.join(self._inbox)
         confirms = self._settings.outbox.confirm != "write"

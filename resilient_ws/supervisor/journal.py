@@ -110,9 +110,14 @@ class Journal:
         return self._clock() - began
 
     def report_open(
-        self, where: str, negotiated: Negotiated, resumed_after: float | None
+        self,
+        where: str,
+        negotiated: Negotiated,
+        resumed_after: float | None,
+        *,
+        began: float,
     ) -> None:
-        """Report an open connection."""
+        """Report an open connection, whose attempt began at ``began``."""
         self.subprotocol = negotiated.subprotocol
         self._report(
             ConnectionOpened(
@@ -122,6 +127,7 @@ class Journal:
                 extensions=negotiated.extensions,
                 headers=negotiated.headers,
                 resumed_after=resumed_after,
+                elapsed=self._clock() - began,
             )
         )
 

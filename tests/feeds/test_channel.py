@@ -538,3 +538,8 @@ async def test_over_a_real_session_nothing_is_left_behind() -> None:
             assert isinstance(await anext(sub), Gap)
             assert [await anext(sub), await anext(sub)] == ["1", "2"]
             assert protocol.logins == [False, True]
+
+
+def test_a_channel_tells_its_session() -> None:
+    session = resilient_ws.connect("wss://stream.example.com")
+    assert Channel(session).session is session

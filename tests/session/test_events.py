@@ -846,3 +846,45 @@ async def test_what_is_no_event_is_refused(event: Any) -> None:
         session.on(event)
     with pytest.raises(TypeError, match="callable"):
         session.on(ConnectionOpened, not_callable)
+
+
+async def test_a_callback_that_was_taken_back_hears_no_more(
+    server: ScriptedServer,
+) -> None:
+    heard, kept = list[Event](), list[Event]()
+    session = session_to(server)
+    session.on(Event, heard.append)
+    session.on(Event, kept.append)
+
+    async with session:
+        await turns()
+        before = story(heard)
+        session.off(Event, heard.append)
+        session.off(Event, heard.append)  # it is not there any more
+
+    assert before == ["connecting", "restoring", "open", "ConnectionOpened"]
+    assert story(heard) == before
+    assert story(kept)[-1] == "SessionClosed"
+
+
+async def test_a_callback_may_take_itself_back(server: ScriptedServer) -> None:
+    heard = list[StateChanged]()
+
+    def once(event: StateChanged) -> None:
+        heard.append(event)
+        session.off(StateChanged, once)
+
+    session = session_to(server)
+    session.on(StateChanged, once)
+    async with session:
+        await turns()
+
+    assert [event.current for event in heard] == [State.CONNECTING]
+
+
+def test_the_consumer_of_the_messages_cannot_be_taken_back() -> None:
+    session = resilient_ws.connect("wss://stream.example.com")
+    with pytest.raises(ValueError, match="keeps the consumer"):
+        session.off(MessageReceived, print)
+    with pytest.raises(TypeError, match=r"class from resilient_ws\.events"):
+        session.off(int, print)  # type: ignore[type-var]

@@ -85,6 +85,66 @@ async def test_when_the_newest_message_came(server: ScriptedServer) -> None:
         assert session.statistics().last_message_at is not None
 
 
+async def test_the_ages_of_the_outage_and_of_the_silence(
+    server: ScriptedServer,
+) -> None:
+    async def once(peer: Peer) -> None:
+        await peer.accept()
+        await asyncio.sleep(5)
+        await peer.send("1")
+        await asyncio.sleep(5)
+        await peer.reset()
+
+    server.play(rejecting(503), once, rejecting(503), hold)
+    session = resilient_ws.connect(
+        server.url(), wait_open=False, reconnect=Reconnect(wait=wait_fixed(10))
+    )
+
+    def ages() -> tuple[float, float]:
+        now = session.statistics()
+        return now.outage_age, now.silence_age
+
+    assert ages() == (0, 0)
+    async with session:
+        await asyncio.sleep(4)
+        assert ages() == (roughly(4), roughly(4))
+        # Open from 10 to 20, with one message at 15.
+        await asyncio.sleep(9)
+        assert ages() == (0, roughly(13))
+        await asyncio.sleep(4)
+        assert ages() == (0, roughly(2))
+        await asyncio.sleep(8)
+        assert ages() == (roughly(5), roughly(10))
+        # A failed attempt at 30 begins no new outage; open again from 40.
+        await asyncio.sleep(10)
+        assert ages() == (roughly(15), roughly(20))
+        await asyncio.sleep(10)
+        assert ages() == (0, roughly(30))
+    assert ages() == (0, 0)
+
+
+async def test_an_open_connection_tells_how_long_its_attempt_took(
+    server: ScriptedServer,
+) -> None:
+    async def slow(peer: Peer) -> None:
+        await asyncio.sleep(3)
+        await peer.accept()
+        await peer.ended()
+
+    async def restore(_: resilient_ws.Connection) -> None:
+        await asyncio.sleep(2)
+
+    server.play(rejecting(503), slow)
+    session = resilient_ws.connect(
+        server.url(), on_open=restore, reconnect=Reconnect(wait=wait_fixed(10))
+    )
+    events = recorded(session)
+    async with session:
+        await asyncio.sleep(1)
+        (opened,) = of(events, resilient_ws.ConnectionOpened)
+        assert opened.elapsed == roughly(3 + 2)
+
+
 async def test_statistics_never_go_back(server: ScriptedServer) -> None:
     async def closes_and_stays(peer: Peer) -> None:
         peer.answers_close = False
@@ -164,3 +224,18 @@ async def test_what_the_server_answered_is_there(server: ScriptedServer) -> None
         assert (headers["x-node"], headers["set-cookie"]) == ("7", "sid=planted")
         assert headers["upgrade"] == "websocket"
     assert "planted" not in repr((opened, seen[0], seen[0].headers))
+
+
+def test_a_session_tells_its_name_and_its_bounds_but_no_secret() -> None:
+    outbox, inbox = Outbox(max_messages=5), resilient_ws.Inbox()
+    session = resilient_ws.connect(
+        "wss://stream.example.com/feed?key=s3cr3t", outbox=outbox, inbox=inbox
+    )
+
+    assert session.name == "wss://stream.example.com/feed?key=***"
+    assert session.endpoint == "wss://stream.example.com/feed?key=***"
+    assert session.outbox is outbox
+    assert session.inbox is inbox
+    assert resilient_ws.connect("wss://example.com", name="bot").name == "bot"
+    fresh = resilient_ws.connect(lambda _: "wss://example.com")
+    assert (fresh.name, fresh.endpoint) == ("a URL per attempt", None)
