@@ -37,6 +37,7 @@ import attrs
 
 from resilient_ws import Interruption, Session, SessionClosed
 from resilient_ws.feeds import Undecodable
+from resilient_ws.feeds.json import guarded
 
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Codec(Generic[T]):
     decode: Callable[[Message], T] = attrs.field(
         validator=attrs.validators.is_callable()
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Let no nesting of a message crash the decoder."""
+        object.__setattr__(self, "decode", guarded(self.decode))
 
     def read(self, data: Message) -> T | Undecodable:
         """Return what a message holds, or why it cannot be decoded."""

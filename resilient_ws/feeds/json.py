@@ -60,6 +60,8 @@ def guarded(decode: Loads) -> Loads:
     stack of C, and some libraries raise it far beyond what the stack can hold:
     importing web3 sets it to 100,000, by way of py_ecc.
     """
+    if sys.version_info >= (3, 12):
+        return decode
 
     def guarded_decode(message: str | bytes) -> Any:
         limit = sys.getrecursionlimit()
@@ -80,9 +82,7 @@ def _dumps(value: Any) -> str:
 
 
 _loads_and_dumps: Final = _chosen()
-loads: Final = (
-    guarded(_loads_and_dumps[0]) if sys.version_info < (3, 12) else _loads_and_dumps[0]
-)
+loads: Final = guarded(_loads_and_dumps[0])
 dumps: Final = _loads_and_dumps[1]
 
 

@@ -15,6 +15,7 @@ from resilient_ws.feeds.envelopes import JSONRPC, Params, by_subscription
 from resilient_ws.feeds.errors import SubscribeRefused
 from resilient_ws.feeds.json import (
     dumps as default_dumps,
+    guarded,
     is_array,
     is_object,
     loads as default_loads,
@@ -79,7 +80,8 @@ class Client:
         item_of: Callable[[str, Any], tuple[Key, Any]] = by_subscription,
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
-        self._wire = JSONRPC(loads or default_loads, dumps or default_dumps, item_of)
+        read = default_loads if loads is None else guarded(loads)
+        self._wire = JSONRPC(read, dumps or default_dumps, item_of)
         self._repeatable = repeatable
         self.channel: Final = Channel(
             session,

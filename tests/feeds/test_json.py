@@ -63,3 +63,27 @@ def test_a_raised_recursion_limit_does_not_let_a_message_crash_us(decoder: str) 
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["RecursionError", "RecursionError", "100000"]
+
+
+@pytest.mark.parametrize(
+    "decode",
+    [
+        "Client(connect('ws://127.0.0.1:9000'), loads=json.loads)._wire.route",
+        "JSON.decode",
+        "of(list).decode",
+        "Codec(json.dumps, json.loads).decode",
+    ],
+)
+def test_nor_does_it_where_the_decoder_is_the_users(decode: str) -> None:
+    program = (
+        "import json, sys\n"
+        "from resilient_ws import connect\n"
+        "from resilient_ws.codec import JSON, Codec, of\n"
+        "from resilient_ws.feeds.jsonrpc import Client\n"
+        "sys.setrecursionlimit(100_000)\n"
+        f"try: ({decode})('[' * 100_000)\n"
+        "except Exception as failure: print(type(failure).__name__)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["RecursionError"], done.stderr
