@@ -189,10 +189,13 @@ class ToldChain:
             self.anchor(block)
 
     def _remove(self, step: Undo) -> None:
-        # An ancestor that was never told is not kept: nobody could undo it.
         for _ in step.removed:
             self._blocks.pop()
         self.cursor, self.next = step.cursor, step.ancestor.number + 1
+        # One that was never told is not kept: nobody could undo it.
+        was_told = not self.whole
+        if was_told and not self._blocks:
+            self.anchor(step.ancestor)
 
     def _append(self, head: Head) -> None:
         self._blocks.append(head)

@@ -130,3 +130,12 @@ def test_an_honest_node_gets_no_new_connection_and_no_gap(seed: int) -> None:
     world.settle()
     check(world)
     assert world.told.gaps == []
+
+
+def test_a_block_that_was_told_and_is_not_remembered_is_linked_to() -> None:
+    """What follows the ancestor of a removal must be its child, though it left memory."""
+    faults = Faults(lag=20, null=5, error=40, drop=0, lost=5, change=10)
+    world = World(random.Random(54), faults, height=30, max_reorg=1, depth=15)
+    world.run(30, 500)
+    world.settle()
+    check(world)
