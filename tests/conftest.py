@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers.process import ServerProcess
+
+
+#: Python's own.
+RECURSION_LIMIT = 1000
+
+
+def pytest_collection_finish() -> None:
+    """Undo what importing web3 does to every test of the process: see feeds/json.py."""
+    sys.setrecursionlimit(RECURSION_LIMIT)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -58,16 +58,17 @@ async def test_a_terminal_that_goes_ends_it_in_good_order(
     assert entry["code"] == 1000
 
 
-async def test_a_command_of_a_test_takes_sigint_where_the_tests_do_not(
-    websockets_server: ServerProcess,
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+async def test_a_command_of_a_test_takes_signals_that_the_tests_do_not(
+    websockets_server: ServerProcess, number: signal.Signals
 ) -> None:
-    """Such as under nohup, where the run of the tests itself ignores it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Such as under nohup, where the run of the tests itself ignores them."""
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         async with Command("listen", f"{websockets_server.url}/feed?n=1") as command:
             assert await command.line() == "1"
-            command.signal(signal.SIGINT)
+            command.signal(number)
             assert await command.ended() == (0, "")
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)

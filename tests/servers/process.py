@@ -93,15 +93,20 @@ async def output_of(*command: str, within: float, **environment: str) -> str:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Have what is started within take SIGINT as it takes it by default.
+    """Have what is started within take SIGINT and SIGHUP as it does by default.
 
     A signal that is ignored here is ignored there: under nohup, and behind a shell's &.
+    One that has a handler here has none there.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port() -> int:
