@@ -1,7 +1,9 @@
 """What a session reported: its last events, outages and failed attempts.
 
-Rules: every list is bounded. An event that repeats the one before it is counted, not
-listed again, so that a storm does not push out what came before.
+Rules: what is shown as a time is in Unix seconds; what is measured is measured on the
+loop's clock, which nobody sets. Every list is bounded. An event that repeats one of the
+last few is counted, and not listed again, so that a storm does not push out what came
+before.
 """
 
 from __future__ import annotations
@@ -29,15 +31,25 @@ from resilient_ws import (
     StateChanged,
     StoreFailed,
 )
-from resilient_ws.monitor.event_words import Level, error_words, event_words
+from resilient_ws.monitor.event_words import (
+    Level,
+    error_words,
+    event_words,
+    number_of,
+    reason,
+)
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resilient_ws import Event
 
 
 #: Events, outages and failed attempts that are kept of each session.
 KEPT: Final = 40
+#: How far back a line is looked for that an event repeats.
+_REPEATS: Final = 6
 #: Drops whose times are kept.
 _DROPS: Final = 20
 
@@ -47,7 +59,6 @@ _TROUBLES: Final = (
     DeliveryFailed,
     HandlerFailed,
     InboxOverflowed,
-    LoopLagged,
     OutboxOverflowed,
     StoreFailed,
 )
@@ -80,6 +91,7 @@ class FailedAttempt:
         endpoint: Where to, without secrets.
         elapsed: How many seconds it took.
         why: Why it failed.
+        reason: The same in a few words.
     """
 
     at: float
@@ -87,6 +99,7 @@ class FailedAttempt:
     endpoint: str
     elapsed: float
     why: str
+    reason: str
 
 
 @attrs.define
@@ -96,18 +109,25 @@ class Downtime:
     Attributes:
         began: When, in Unix seconds.
         why: Why it began.
+        reason: The same in a few words.
         failed: How many attempts have failed in it.
         seconds: How long it was, ``None`` while it lasts.
+        since: When it began, on the loop's clock.
     """
 
     began: float
     why: str
+    reason: str = ""
     failed: int = 0
     seconds: float | None = None
+    since: float = 0.0
 
 
 class Chronicle:
     """The last reports of one session.
+
+    Args:
+        clock: The loop's clock.
 
     Attributes:
         entries: The last events, oldest first.
@@ -115,21 +135,27 @@ class Chronicle:
         downtimes: The last times without a connection, oldest first.
         endpoint: Where the session connected to last, without secrets.
         retry_at: When the next attempt is due, in Unix seconds, or ``None``.
-        drops: When the last connections were dropped, in Unix seconds.
-        troubles: The newest event of each class that means trouble, and when it came.
+        drops: When the last connections were dropped, on the loop's clock.
+        troubles: The newest event of each class that means trouble, and when it came,
+            on the loop's clock.
+        lag: When the session last found the loop blocked, on its clock, and for how
+            many seconds. All sessions of a loop share that trouble.
     """
 
     __slots__ = (
+        "_clock",
         "attempts",
         "downtimes",
         "drops",
         "endpoint",
         "entries",
+        "lag",
         "retry_at",
         "troubles",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self.entries: deque[Entry] = deque(maxlen=KEPT)
         self.attempts: deque[FailedAttempt] = deque(maxlen=KEPT)
         self.downtimes: deque[Downtime] = deque(maxlen=KEPT)
@@ -137,26 +163,30 @@ class Chronicle:
         self.troubles: dict[type[Event], tuple[float, Event]] = {}
         self.endpoint: str | None = None
         self.retry_at: float | None = None
+        self.lag: tuple[float, float] | None = None
 
     def note(self, event: Event) -> None:
         """Take a report of the session."""
-        now = time.time()
+        now, wall = self._clock(), time.time()
         words = event_words(event)
         if words is not None:
-            self.add(*words, now)
+            self.add(*words, wall, number_of(event))
         if isinstance(event, _TROUBLES):
             self.troubles[type(event)] = now, event
-        self._note_attempt(event, now)
-        self._note_downtime(event, now)
+        if isinstance(event, LoopLagged):
+            self.lag = now, event.by
+        self._note_attempt(event, wall)
+        self._note_downtime(event, now, wall)
 
-    def add(self, level: Level, text: str, now: float) -> None:
-        """Add a line, or count it if it repeats the last one."""
-        last = self.entries[-1] if self.entries else None
-        if last is not None and (last.level, last.text) == (level, text):
-            last.count += 1
-            last.at = now
-        else:
-            self.entries.append(Entry(now, level, text))
+    def add(self, level: Level, text: str, wall: float, count: int = 1) -> None:
+        """Add a line; one of the last with the same words is counted instead."""
+        newest = list(self.entries)[-_REPEATS:]
+        for entry in newest:
+            if (entry.level, entry.text) == (level, text):
+                self.entries.remove(entry)
+                count += entry.count
+                break
+        self.entries.append(Entry(wall, level, text, count))
 
     @property
     def downtime(self) -> Downtime | None:
@@ -164,18 +194,13 @@ class Chronicle:
         last = self.downtimes[-1] if self.downtimes else None
         return last if last is not None and last.seconds is None else None
 
-    def _note_attempt(self, event: Event, now: float) -> None:
+    def _note_attempt(self, event: Event, wall: float) -> None:
         match event:
             case RetryScheduled():
-                self.retry_at = now + event.delay
+                self.retry_at = wall + event.delay
             case AttemptFailed():
                 self.endpoint = event.endpoint
-                why = error_words(event.because)
-                self.attempts.append(
-                    FailedAttempt(
-                        now, event.attempt, event.endpoint, event.elapsed, why
-                    )
-                )
+                self.attempts.append(_failed_attempt(event, wall))
                 if self.downtime is not None:
                     self.downtime.failed += 1
             case ConnectionOpened():
@@ -184,17 +209,33 @@ class Chronicle:
             case _:
                 pass
 
-    def _note_downtime(self, event: Event, now: float) -> None:
+    def _note_downtime(self, event: Event, now: float, wall: float) -> None:
         match event:
             case StateChanged(previous=State.IDLE, current=State.CONNECTING):
-                self.downtimes.append(Downtime(now, "The session began"))
+                self._begin_downtime("The session began", "", now, wall)
             case ConnectionDropped():
                 self.drops.append(now)
-                self.downtimes.append(Downtime(now, error_words(event.because)))
+                why = error_words(event.because)
+                self._begin_downtime(why, reason(event.because), now, wall)
             case ConnectionReplaced():
-                self.downtimes.append(Downtime(now, f"Replaced: {event.reason}"))
+                self._begin_downtime(f"Replaced: {event.reason}", "", now, wall)
             case ConnectionOpened() | SessionClosed():
                 if self.downtime is not None:
-                    self.downtime.seconds = now - self.downtime.began
+                    self.downtime.seconds = now - self.downtime.since
             case _:
                 pass
+
+    def _begin_downtime(self, why: str, reason: str, now: float, wall: float) -> None:
+        self.downtimes.append(Downtime(wall, why, reason, since=now))
+
+
+def _failed_attempt(event: AttemptFailed, wall: float) -> FailedAttempt:
+    because = event.because
+    return FailedAttempt(
+        at=wall,
+        number=event.attempt,
+        endpoint=event.endpoint,
+        elapsed=event.elapsed,
+        why=error_words(because),
+        reason=reason(because),
+    )

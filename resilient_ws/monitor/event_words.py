@@ -6,20 +6,27 @@ class is shown. Headers, payloads and subprotocols are left out.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from resilient_ws import (
     AttemptFailed,
     AttemptQueued,
+    Close,
     ConfirmationOverdue,
+    ConnectFailed,
     ConnectionDropped,
+    ConnectionLost,
     ConnectionOpened,
     ConnectionReplaced,
     ConnectionStable,
     DeliveryFailed,
     HandlerFailed,
+    HandshakeRejected,
     InboxOverflowed,
+    LivenessTimeout,
     LoopLagged,
+    OpenTimeout,
     OutboxOverflowed,
     ResilientWSError,
     SessionClosed,
@@ -34,6 +41,29 @@ if TYPE_CHECKING:
 
 Level: TypeAlias = Literal["bad", "warn", "good", "info"]
 
+#: By ``ConnectionLost.how``.
+_ENDS: Final = {
+    "close": "it was closed",
+    "reset": "it was reset",
+    "eof": "the server ended it without a close frame",
+    "half_close": "the server ended it without a close frame",
+    "silence": "nothing came",
+    "protocol": "the server broke the protocol",
+    "write": "sending failed",
+    "dial": "it could not be made",
+    "local": "this side ended it",
+}
+#: By ``ConnectFailed.stage``.
+_STAGES: Final = {
+    "resolve": "the host name was not found",
+    "connect": "no TCP connection",
+    "tls": "TLS failed",
+    "certificate": "the certificate is not valid",
+    "proxy": "the proxy refused",
+    "handshake": "the handshake failed",
+    "internal": "a bug in resilient_ws",
+}
+
 #: Characters of a text that are kept.
 _LONGEST: Final = 400
 
@@ -43,6 +73,31 @@ def error_words(error: BaseException) -> str:
     if isinstance(error, ResilientWSError):
         return _short(str(error))
     return type(error).__name__
+
+
+def reason(error: BaseException) -> str:  # noqa: PLR0911 - one line for each error
+    """Return why a connection ended or failed in a few words, without any address.
+
+    So that sessions in the same trouble have the same words.
+    """
+    match error:
+        case HandshakeRejected():
+            return f"the {error.by} answered with HTTP status {error.status}"
+        case OpenTimeout():
+            return f"it was not open within {error.after:g} s"
+        case LivenessTimeout():
+            what = "nothing" if error.kind == "ping" else "no message"
+            return f"{what} came for {error.after:g} s"
+        case ConnectFailed() if error.errno is not None and error.errno > 0:
+            return os.strerror(error.errno).lower()
+        case ConnectFailed():
+            return _STAGES[error.stage]
+        case ConnectionLost(close=Close(initiator="peer", code=code)):
+            return f"the server closed it with code {code}"
+        case ConnectionLost():
+            return _ENDS[error.how]
+        case _:
+            return error_words(error)
 
 
 def event_words(event: Event) -> tuple[Level, str] | None:
@@ -90,13 +145,11 @@ def _closed(event: SessionClosed) -> tuple[Level, str]:
 def _of_messages(event: Event) -> tuple[Level, str] | None:  # noqa: PLR0911 - one line for each event
     match event:
         case OutboxOverflowed():
-            gone = counted(event.discarded, "message")
-            return "bad", f"The outbox was full: {gone} discarded ({event.overflow})"
+            return "bad", f"The outbox was full: messages discarded ({event.overflow})"
         case InboxOverflowed(overflow="pause"):
             return "warn", "The inbox was full: reading has stopped"
         case InboxOverflowed():
-            gone = counted(event.discarded, "message")
-            return "bad", f"The inbox was full: {gone} discarded ({event.overflow})"
+            return "bad", f"The inbox was full: messages discarded ({event.overflow})"
         case DeliveryFailed():
             maybe = ", but may have arrived" if event.maybe_delivered else ""
             return "bad", f"A message was not delivered ({event.state.value}){maybe}"
@@ -110,6 +163,17 @@ def _of_messages(event: Event) -> tuple[Level, str] | None:  # noqa: PLR0911 - o
             return "warn", f"{event.handler} failed on {event.event}: {why}"
         case _:
             return None
+
+
+def number_of(event: Event) -> int:
+    """Return for how many things an event stands, in a list of the last ones."""
+    match event:
+        case OutboxOverflowed() | InboxOverflowed():
+            return max(1, event.discarded)
+        case LoopLagged():
+            return event.count
+        case _:
+            return 1
 
 
 def counted(number: int, what: str) -> str:

@@ -13,13 +13,15 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws import Event, State
-from resilient_ws.monitor.alarms import alarms_of, health_of
+from resilient_ws.monitor.alarms import Since, alarms_of, health_of
 from resilient_ws.monitor.chronicle import Chronicle
 from resilient_ws.monitor.sampler import Sampler
 from resilient_ws.monitor.series import Series
 
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resilient_ws import Session
     from resilient_ws.feeds import Channel
     from resilient_ws.monitor.alarms import Alarm, Health
@@ -52,6 +54,7 @@ class History:
         number: The session's number on the page.
         session: The session.
         channel: The channel that reads it, if there is one.
+        clock: The loop's clock.
 
     Attributes:
         series: What was measured.
@@ -63,7 +66,7 @@ class History:
 
     __slots__ = (
         "_channel",
-        "_down_since",
+        "_down",
         "_gap_at",
         "_sampler",
         "_session",
@@ -78,23 +81,28 @@ class History:
     )
 
     def __init__(
-        self, number: int, session: Session, channel: Channel | None = None
+        self,
+        number: int,
+        session: Session,
+        channel: Channel | None = None,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self.number = number
         self._session = weakref.ref(session)
         self._channel = None if channel is None else weakref.ref(channel)
         self._sampler = Sampler()
         self.series = Series()
-        self.chronicle = Chronicle()
+        self.chronicle = Chronicle(clock)
         self.alarms: list[Alarm] = []
         self.row = ""
         self.changed = 0
-        # The state at the last look, since when, and since when there is no connection,
-        # in Unix seconds.
+        # The state at the last look, and since when, in Unix seconds.
         self._state: State | None = None
         self._since = 0.0
-        self._down_since: float | None = None
-        # When an item of a feed was last given up.
+        # Since when there is no connection.
+        self._down: Since | None = None
+        # When an item of a feed was last given up, on the loop's clock.
         self._gap_at: float | None = None
 
     @property
@@ -139,32 +147,32 @@ class History:
         sample = self._sampler.look(session, feed, now=now, wall=wall)
         if sample is not None:
             self.series.add(sample)
-            self._note_gaps(sample, wall)
-        self._note_state(session.state, wall)
-        row = json.dumps(self._fields(session, sample, wall), separators=(",", ":"))
+            self._note_gaps(sample, now, wall)
+        self._note_state(session.state, now, wall)
+        row = json.dumps(self._fields(session, sample, now), separators=(",", ":"))
         if row != self.row:
             self.row, self.changed = row, turn
 
-    def _note_state(self, state: State, wall: float) -> None:
+    def _note_state(self, state: State, now: float, wall: float) -> None:
         if state is not self._state:
             opened = self._sampler.statistics and self._sampler.statistics.opened_at
             self._since = opened if state is State.OPEN and opened else wall
             self._state = state
         if state is State.OPEN or not state.entered:
-            self._down_since = None
-        elif self._down_since is None:
-            downtime = self.chronicle.downtime
-            self._down_since = wall if downtime is None else downtime.began
+            self._down = None
+        elif self._down is None:
+            begun = self.chronicle.downtime
+            self._down = Since(begun.since, begun.began) if begun else Since(now, wall)
 
-    def _note_gaps(self, sample: Sample, wall: float) -> None:
+    def _note_gaps(self, sample: Sample, now: float, wall: float) -> None:
         if sample.gaps:
-            self._gap_at = wall
+            self._gap_at = now
             text = f"{sample.gaps:.0f} holes in the feed could not be filled"
             one = "A hole in the feed could not be filled"
             self.chronicle.add("bad", one if sample.gaps == 1 else text, wall)
 
     def _fields(
-        self, session: Session, sample: Sample | None, wall: float
+        self, session: Session, sample: Sample | None, now: float
     ) -> tuple[object, ...]:
         """Return the row, in the order of ``COLUMNS``."""
         statistics, feed = self._sampler.statistics, self._sampler.feed
@@ -173,19 +181,22 @@ class History:
             session,
             statistics,
             self.chronicle,
-            down_since=self._down_since,
+            down=self._down,
             gap_at=self._gap_at,
-            wall=wall,
+            now=now,
         )
-        down = self._down_since
+        since = self._since if self._down is None else self._down.wall
         return (
             self.number,
             session.name,
             health_of(session, self.alarms),
             session.state.value,
-            round(self._since if down is None else down, 1),
+            round(since, 1),
             self._retry_at(session.state),
-            [(alarm.health, alarm.text) for alarm in self.alarms],
+            [
+                (one.health, one.text, one.since and round(one.since, 1))
+                for one in self.alarms
+            ],
             None if sample is None else rounded(sample.latency),
             0 if sample is None else rounded(sample.received),
             0 if sample is None else rounded(sample.sent),

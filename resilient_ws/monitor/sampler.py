@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from resilient_ws import State
 from resilient_ws.monitor.series import Sample
 
 
@@ -54,7 +55,7 @@ class Sampler:
         # A share of more than all of it would be a clock that was read at two times.
         down = min(1.0, (new.outage_seconds - old.outage_seconds) / seconds)
         waiting = min(down, (new.backoff_seconds - old.backoff_seconds) / seconds)
-        latency = session.latency if state.entered else None
+        latency = session.latency if state is State.OPEN else None
         return Sample(
             at=wall,
             seconds=seconds,

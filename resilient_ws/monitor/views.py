@@ -72,7 +72,7 @@ def turn(watch: WatchList, since: int, now: float) -> str:
     # Each row is JSON already: it was written once, for every viewer.
     rows = ",".join(one.row for one in histories if one.changed > since)
     numbers = ",".join(str(one.number) for one in histories)
-    notes = json.dumps(_notes(watch))
+    notes = json.dumps(watch.notes())
     return (
         f'{{"type":"turn","now":{now:.3f},"notes":{notes},"ids":[{numbers}],'
         f'"rows":[{rows}]}}'
@@ -112,14 +112,6 @@ def session(history: History, span: str) -> str:
 def gone(number: int) -> str:
     """Return that a session is not watched (any more)."""
     return _text(type="gone", id=number)
-
-
-def _notes(watch: WatchList) -> list[str]:
-    """Return what is wrong with the watch itself."""
-    notes = [] if watch.failure is None else [watch.failure]
-    if watch.left_out:
-        notes.append(f"{watch.left_out:,} more sessions are not shown")
-    return notes
 
 
 def _limits(subject: Session) -> dict[str, object]:

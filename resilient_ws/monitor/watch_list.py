@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from resilient_ws import Session
 from resilient_ws.feeds import Channel
+from resilient_ws.monitor.alarms import BLOCKED, WHILE_IT_LASTS
 from resilient_ws.monitor.history import History
 
 
@@ -83,6 +84,18 @@ class WatchList:
         found = (one for one in self._histories.values() if one.number == number)
         return next(found, None)
 
+    def notes(self) -> list[str]:
+        """Return what is wrong with the program itself, or with the watch."""
+        notes = [] if self.failure is None else [self.failure]
+        if self.left_out:
+            notes.append(f"{self.left_out:,} more sessions are not shown")
+        now = asyncio.get_running_loop().time()
+        lags = [one.chronicle.lag for one in self._histories.values()]
+        blocked = [by for at, by in filter(None, lags) if now - at < WHILE_IT_LASTS]
+        if blocked and max(blocked) >= BLOCKED:
+            notes.append(f"The event loop was blocked for {max(blocked):.1f} s")
+        return notes
+
     async def run(self) -> None:
         """Look at every session once a period, until this is cancelled.
 
@@ -136,7 +149,8 @@ class WatchList:
                 self._begin(session, channel)
 
     def _begin(self, session: Session, channel: Channel | None) -> None:
-        history = History(next(self._numbers), session, channel)
+        clock = asyncio.get_running_loop().time
+        history = History(next(self._numbers), session, channel, clock=clock)
         try:
             history.start()
         except RuntimeError:

@@ -152,9 +152,11 @@ class Browser:
         """Wait until an expression is true in the page; return its value."""
         try:
             async with asyncio.timeout(within):
-                while not (found := await self.evaluate(condition)):
-                    await asyncio.sleep(0.05)
-                return found
+                return await self.evaluate(
+                    "new Promise((found) => { const look = () => {"
+                    f"const value = {condition}; if (value) found(value);"
+                    "else setTimeout(look, 20); }; look(); })"
+                )
         except TimeoutError:
             shown = await self.evaluate("document.body.innerText")
             raise AssertionError(f"never {condition!r}:\n{shown[:3000]}") from None
@@ -169,7 +171,9 @@ class Browser:
     async def text(self, selector: str) -> str:
         """The text of an element, as it is shown."""
         return str(
-            await self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
+            await self.evaluate(
+                f"document.querySelector({json.dumps(selector)}).innerText"
+            )
         )
 
     async def click(self, selector: str) -> None:
@@ -197,7 +201,9 @@ class Browser:
             f"{json.dumps(selector)}).getBoundingClientRect();"
             "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
-        await self.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
+        await self.call(
+            "Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1]
+        )
 
     async def press(self, key: str, *, code: int) -> None:
         """Press a key that writes nothing, such as Tab, by its name and its code."""

@@ -4,7 +4,7 @@
 const SPAN_SECONDS = { "2m": 120, "30m": 1800, "24h": 86400 };
 const SPAN_NAMES = { "2m": "last 2 minutes", "30m": "last 30 minutes", "24h": "last 24 hours" };
 const RANKS = { bad: 0, warn: 1, good: 2, idle: 3 };
-const LEVELS = { bad: "Trouble", warn: "Odd" };
+const LEVELS = { bad: "Alarm", warn: "Warning" };
 const DOWN = new Set(["connecting", "restoring", "backoff"]);
 const WRONG_TOKEN = 4401;
 const MOST_ALARMS = 6;
@@ -45,13 +45,15 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignific
 
 function figure(value) {
   if (value === null || value === undefined) return "–";
-  return value < 10000 ? String(Number(value.toPrecision(3))) : short.format(value);
+  if (value >= 10000) return short.format(value);
+  // A second is never exact, and 0.998 is 1 to a person.
+  return String(value < 100 ? Number(value.toFixed(1)) : Math.round(value));
 }
 
 function bytes(value) {
   if (value === null || value === undefined) return "–";
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (value < 1024) return `${Number(value.toPrecision(3))} ${unit}`;
+    if (value < 1024) return `${unit === "B" ? Math.round(value) : Number(value.toPrecision(3))} ${unit}`;
     value /= 1024;
   }
   return `${figure(value)} TiB`;
@@ -190,7 +192,7 @@ function announce(text) {
 
 function verdict(rows) {
   const bad = rows.filter((row) => row.health === "bad");
-  const odd = rows.filter((row) => row.health === "warn").length;
+  const warned = rows.filter((row) => row.health === "warn").length;
   const open = rows.filter((row) => row.state === "open").length;
   const of = (count) => (rows.length === 1 ? "The session" : `${whole.format(count)} of ${counted(rows.length, "session")}`);
   const verb = (count) => (count === 1 || rows.length === 1 ? "is" : "are");
@@ -198,9 +200,10 @@ function verdict(rows) {
   if (bad.length) {
     const down = bad.filter((row) => DOWN.has(row.state)).length;
     const what = down === bad.length ? "down" : "in trouble";
-    return ["bad", `${of(bad.length)} ${verb(bad.length)} ${what}`, `${counted(open, "session")} open${odd ? `, ${whole.format(odd)} odd` : ""}`];
+    if (rows.length === 1) return ["bad", `The session is ${what}`, rows[0].alarms[0][1]];
+    return ["bad", `${of(bad.length)} ${verb(bad.length)} ${what}`, `${counted(open, "session")} open${warned ? `, ${counted(warned, "warning")}` : ""}`];
   }
-  if (odd) return ["warn", `${of(odd)} ${odd === 1 ? "needs" : "need"} a look`, `${counted(open, "session")} open`];
+  if (warned) return ["warn", `${of(warned)} ${warned === 1 ? "needs" : "need"} a look`, `${counted(open, "session")} open`];
   if (!open) return ["idle", "No session is running", `${counted(rows.length, "session")} known`];
   const running = rows.filter((row) => row.state !== "closed" && row.state !== "idle").length;
   const idle = rows.length - running;
@@ -236,30 +239,26 @@ function tiles(pairs) {
 function showAlarms(rows) {
   const groups = new Map();
   for (const row of rows) {
-    for (const [health, text] of row.alarms) {
-      const group = groups.get(text) ?? { health, text, rows: [] };
+    for (const [health, text, since] of row.alarms) {
+      const group = groups.get(text) ?? { health, text, since, rows: [] };
       group.rows.push(row);
+      if (since !== null) group.since = Math.min(group.since, since);
       groups.set(text, group);
     }
   }
   const sorted = [...groups.values()].sort((a, b) => RANKS[a.health] - RANKS[b.health] || b.rows.length - a.rows.length);
   $("alarms").hidden = !sorted.length;
-  const lines = sorted.slice(0, MOST_ALARMS).map(alarmLine);
+  const lines = sorted.slice(0, MOST_ALARMS).map((group) => ({ ...group, key: group.text }));
   if (sorted.length > MOST_ALARMS) lines.push({ key: "more", text: `and ${counted(sorted.length - MOST_ALARMS, "other thing")}; the table shows which sessions` });
   keyed($("alarm-list"), lines, (line) => line.key, makeAlarm, updateAlarm);
 }
 
-function alarmLine(group) {
-  const down = group.rows.filter((row) => DOWN.has(row.state));
-  return { ...group, key: group.text, since: down.length ? Math.min(...down.map((row) => row.since)) : null };
-}
-
 function makeAlarm() {
-  return make("li", { class: "alarm" }, make("span", { class: "level" }), make("span", { class: "what" }), make("span", { class: "age" }), make("span", { class: "who" }));
+  return make("li", { class: "alarm" }, make("span", { class: "level" }), make("span", { class: "what" }), make("span", { class: "who" }), make("span", { class: "age" }));
 }
 
 function updateAlarm(item, line) {
-  const [level, what, age, who] = item.children;
+  const [level, what, who, age] = item.children;
   mark(item, "data-health", line.health ?? "warn");
   write(level, LEVELS[line.health] ?? "");
   write(what, line.text);
@@ -357,7 +356,7 @@ function showTable(rows) {
 
 function makeRow(row) {
   const made = make("tr", { role: "row" });
-  const name = make("span", { class: "name" }, make("span", { class: "pip", "aria-hidden": "true" }), make("a", { href: `#/session/${row.id}` }));
+  const name = make("span", { class: "name" }, make("span", { class: "pip", "aria-hidden": "true" }), make("a", { href: `#/session/${row.id}` }), make("span", { class: "unseen" }));
   made.append(make("td", { role: "cell" }, name), make("td", { role: "cell", class: "state" }), make("td", { role: "cell", class: "history" }));
   for (const [, label] of NUMBERS) made.append(make("td", { role: "cell", class: "number", "data-label": label }));
   made.onclick = (event) => {
@@ -368,9 +367,10 @@ function makeRow(row) {
 
 function updateRow(made, row) {
   const [name, state, history, ...numbers] = made.children;
-  const [pip, anchor] = name.firstChild.children;
+  const [pip, anchor, level] = name.firstChild.children;
   mark(pip, "data-health", row.health);
   write(anchor, row.name);
+  write(level, LEVELS[row.health] ?? "");
   mark(state, "data-health", row.health);
   write(state, stateText(row));
   showStrip(history, told.strips[row.id] ?? "", row);
@@ -384,7 +384,7 @@ function updateRow(made, row) {
 
 function stateText(row) {
   const age = lasting(now() - row.since);
-  if (row.state === "open") return row.health === "bad" || row.health === "warn" ? `open ${age}, ${row.health === "bad" ? "in trouble" : "odd"}` : `open ${age}`;
+  if (row.state === "open") return `open ${age}`;
   if (row.state === "backoff" && row.retryAt !== null) return `down ${age}, next try in ${lasting(row.retryAt - now())}`;
   if (DOWN.has(row.state)) return `down ${age}, ${row.state}`;
   return row.state === "closed" && row.health === "bad" ? "ended with an error" : row.state;
@@ -422,10 +422,10 @@ const BELOW = 20;
 const CHARTS = [
   { name: "state", title: "Connection", kind: "share", wide: true, height: 74 },
   { name: "latency", title: "Round trip", kind: "line", lines: [["latency", "newest ping"]], format: milliseconds },
-  { name: "messages", title: "Messages a second", kind: "line", lines: [["received", "in"], ["sent", "out"]], format: figure },
+  { name: "messages", title: "Messages a second", kind: "line", lines: [["received", "in"], ["sent", "out"]], format: figure, least: 2 },
   { name: "bytes", title: "Bytes a second", kind: "line", lines: [["bytes_received", "in"], ["bytes_sent", "out"]], format: bytes, base: 1024 },
-  { name: "queues", title: "Messages waiting", kind: "line", lines: [["inbox", "unread"], ["outbox", "unsent"]], format: figure },
-  { name: "gaps", title: "Holes in feeds that could not be filled", kind: "bar", lines: [["gaps", "holes"]], format: figure, feed: true },
+  { name: "queues", title: "Messages waiting", kind: "line", lines: [["inbox", "unread"], ["outbox", "unsent"]], format: figure, least: 2 },
+  { name: "gaps", title: "Holes in feeds that could not be filled", kind: "bar", lines: [["gaps", "holes"]], format: figure, least: 2, feed: true, wide: true, height: 110 },
 ];
 
 function makeCharts() {
@@ -454,7 +454,8 @@ function showChart(chart) {
   const width = chart.svg.clientWidth || WIDE;
   const height = chart.height ?? 150;
   const until = now();
-  const from = Math.max(until - SPAN_SECONDS[span], Math.min(samples.at[0] ?? until, until - 30));
+  const first = samples.at.length ? samples.at[0] - samples.seconds[0] : until;
+  const from = Math.max(until - SPAN_SECONDS[span], Math.min(first, until - 10));
   const x = (at) => LEFT + ((at - from) / (until - from)) * (width - LEFT - 2);
   const frame = { width, height: height - BELOW, x, samples, from, until };
   chart.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -483,16 +484,25 @@ function timeAxis({ width, height, x, from, until }) {
 }
 
 function shareMarks({ height, x, samples }) {
-  const marks = [draw("line", { class: "rule", x1: LEFT, x2: x(samples.at.at(-1) ?? 0) || LEFT, y1: height, y2: height })];
+  const marks = [];
+  let run = null;
   samples.at.forEach((at, place) => {
-    const begin = x(at - samples.seconds[place]);
-    const width = Math.max(0.5, x(at) - begin + 0.4);
-    if (begin + width < LEFT) return;
-    let top = height;
-    for (const [kind, share] of sharesOf(samples, place)) {
-      top -= share * height;
-      if (share > 0) marks.push(draw("rect", { class: kind, x: Math.max(LEFT, begin), y: top, width, height: share * height }));
+    const shares = sharesOf(samples, place);
+    const key = String(shares);
+    const begin = Math.max(LEFT, x(at - samples.seconds[place]));
+    // Samples of one kind are one mark, so that there is no seam between them.
+    if (run?.key === key) {
+      for (const one of run.marks) one.setAttribute("width", Math.max(0.5, x(at) - run.begin));
+      return;
     }
+    if (x(at) < LEFT) return;
+    run = { key, begin, marks: [] };
+    let top = height;
+    for (const [kind, share] of shares) {
+      top -= share * height;
+      if (share > 0) run.marks.push(draw("rect", { class: kind, x: begin, y: top, width: Math.max(0.5, x(at) - begin), height: share * height }));
+    }
+    marks.push(...run.marks);
   });
   return marks;
 }
@@ -501,7 +511,7 @@ function sharesOf(samples, place) {
   const down = samples.down[place];
   if (down === null) return [["idle", 0.3]];
   const waiting = samples.waiting[place] ?? 0;
-  return [["bad", waiting], ["warn", down - waiting], ["good", 1 - down]];
+  return [["bad", waiting], ["warn", down - waiting], ["good", 1 - down]].map(([kind, share]) => [kind, Math.round(share * 100) / 100]);
 }
 
 function shareKeys(chart, samples, place) {
@@ -511,16 +521,24 @@ function shareKeys(chart, samples, place) {
   for (const one of places) {
     if (samples.down[one] === null) continue;
     total.seconds += samples.seconds[one];
-    for (const [kind, share] of sharesOf(samples, one)) total[kind] += share * samples.seconds[one];
+    const [down, waiting] = [samples.down[one], samples.waiting[one]];
+    total.good += (1 - down) * samples.seconds[one];
+    total.warn += (down - waiting) * samples.seconds[one];
+    total.bad += waiting * samples.seconds[one];
   }
-  const percent = (kind) => (total.seconds ? `${Number(((100 * total[kind]) / total.seconds).toPrecision(total[kind] / total.seconds > 0.99 ? 4 : 3))} %` : "–");
+  const percent = (kind) => (total.seconds ? percentText((100 * total[kind]) / total.seconds) : "–");
   setKeys(chart, Object.keys(names).map((kind) => [`${kind} square`, names[kind], percent(kind)]), agoText(samples, place));
   mark(chart.svg, "aria-label", `Connection, ${SPAN_NAMES[told.session.span]}: open ${percent("good")} of the time`);
 }
 
+function percentText(value) {
+  if (value > 0 && value < 0.1) return "under 0.1 %";
+  return `${Number(value.toFixed(value > 99 && value < 100 ? 2 : 1))} %`;
+}
+
 function valueMarks(chart, { width, height, x, samples, from }) {
   const values = chart.lines.flatMap(([name]) => samples[name].filter((value, place) => value !== null && samples.at[place] >= from));
-  const top = ceiling(Math.max(0, ...values), chart.base);
+  const top = Math.max(chart.least ?? 0, ceiling(Math.max(0, ...values), chart.base));
   const y = (value) => height - (value / top) * (height - 8);
   const marks = [];
   for (const value of [0, top / 2, top]) {
@@ -539,11 +557,11 @@ function axisText(value, chart) {
 }
 
 // A round number that the chart's highest value fits under.
-function ceiling(value, base = 10) {
-  if (value <= 0) return base === 1024 ? 1024 : 1;
+function ceiling(value, base = 2) {
+  if (value <= 0) return base === 1024 ? 1024 : 0.01;
   if (base === 1024) return 2 ** Math.ceil(Math.log2(value));
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 10].map((times) => times * power).find((round) => round >= value);
+  return [1, 2, 4, 6, 10].map((times) => times * power).find((round) => round >= value);
 }
 
 function lines(samples, name, x, y, kind, from) {
@@ -555,7 +573,8 @@ function lines(samples, name, x, y, kind, from) {
     if (value === null || samples.at[place] < from) {
       pen = "M";
     } else {
-      path += `${pen}${x(samples.at[place]).toFixed(1)} ${y(value).toFixed(1)}`;
+      // A point alone is a line of no length, which its round ends make a dot.
+      path += `${pen}${x(samples.at[place]).toFixed(1)} ${y(value).toFixed(1)}${pen === "M" ? "h0" : ""}`;
       pen = "L";
       last = place;
     }
@@ -605,7 +624,7 @@ function showDetail() {
   write($("detail-name"), row.name);
   write($("detail-state"), stateText(row).replace(/^./, (first) => first.toUpperCase()));
   document.title = `${row.name} · ${told.title}`;
-  keyed($("detail-alarms"), row.alarms.map(([health, text]) => ({ health, text, key: text })), (line) => line.key, makeAlarm, updateAlarm);
+  keyed($("detail-alarms"), row.alarms.map(([health, text, since]) => ({ health, text, since, key: text })), (line) => line.key, makeAlarm, updateAlarm);
   announce(row.alarms.length ? `${row.name}: ${row.alarms[0][1]}` : `${row.name}: ${row.state}`);
   const all = told.session;
   if (!all || all.id !== view.session) return;
@@ -630,7 +649,7 @@ function showDetail() {
 
 function showFacts(row, { counters, limits, epoch, feed }) {
   const facts = [
-    [row.state === "open" ? "Open since" : "Since", clock(row.since)],
+    [row.state === "open" ? "Open since" : DOWN.has(row.state) ? "Down since" : "Since", clock(row.since)],
     ["Connection", epoch ? `no. ${whole.format(epoch)}` : "none yet"],
     ["Drops", figure(counters.drops)],
     ["Attempts", figure(counters.attempts)],
@@ -638,8 +657,8 @@ function showFacts(row, { counters, limits, epoch, feed }) {
     ["Last message", counters.last_message_at ? `${lasting(now() - counters.last_message_at)} ago` : "none"],
     ["Received", figure(counters.messages_received), bytes(counters.bytes_received)],
     ["Sent", figure(counters.messages_sent), bytes(counters.bytes_sent)],
-    ["Unread", figure(counters.inbox_messages), `of ${whole.format(limits.inbox)}, then ${limits.inboxOverflow}`],
-    ["Unsent", figure(counters.outbox_messages), `of ${whole.format(limits.outbox)}, then ${limits.outboxOverflow}`],
+    ["Unread", figure(counters.inbox_messages), `of ${whole.format(limits.inbox)}`],
+    ["Unsent", figure(counters.outbox_messages), `of ${whole.format(limits.outbox)}`],
     ["Oldest unsent", counters.outbox_oldest_age ? lasting(counters.outbox_oldest_age) : "–"],
     ["Lost, discarded", `${figure(counters.outbox_lost)}, ${figure(counters.inbox_discarded)}`],
   ];
