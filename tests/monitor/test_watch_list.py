@@ -94,7 +94,7 @@ async def test_a_session_that_is_down_says_since_when_and_why(
         assert told["attempts"][0]["why"].startswith("The server answered")
         texts = [(one["text"][:15], one["count"]) for one in told["events"]]
         assert texts[:2] == [("Attempt failed:", 2), ("Dropped after 1", 1)]
-        assert set(watch.histories[0].series.strip("2m")) == {"o", "p", "d"}
+        assert set(watch.histories[0].series.strip("2m")) == {"o", "d"}
 
 
 async def test_a_storm_is_an_alarm_and_stays_bounded() -> None:
