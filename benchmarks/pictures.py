@@ -1,9 +1,10 @@
 """The page of resilient_ws.monitor in a browser, in fair weather and foul.
 
-    python -m benchmarks.pictures [--into docs/pictures] [--only storm]
+    python -m benchmarks.pictures [--into DIR] [--docs docs/pictures] [--only storm]
 
 Sessions are run against a server of ours through faulty proxies for a minute or two,
-and Chromium takes pictures of what the page shows of it.
+and Chromium takes pictures of what the page shows of it. Some of them are for
+docs/monitor.md, where they are smaller.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import pathlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from resilient_ws import monitor
 from resilient_ws.testing import Refuse, Reset
@@ -24,10 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 
+#: Where all pictures go, and those of docs/monitor.md.
+Folders: TypeAlias = tuple[pathlib.Path, pathlib.Path | None]
+
 WIDE: Final = (1280, 860)
 PHONE: Final = (390, 844)
 #: Pixels of a picture for each of the page's.
 SCALE: Final = 1.5
+#: The pictures of docs/monitor.md.
+SHOWN: Final = {
+    "outage-light": "monitor",
+    "outage-session-light": "monitor-session",
+    "calm-dark": "monitor-dark",
+    "calm-phone": "monitor-phone",
+}
 #: Seconds of history that a picture shows at least.
 HISTORY: Final = 75.0
 
@@ -35,9 +46,12 @@ HISTORY: Final = 75.0
 class Photographer:
     """Takes pictures of one page."""
 
-    def __init__(self, browser: Browser, into: pathlib.Path) -> None:
+    def __init__(
+        self, browser: Browser, into: pathlib.Path, docs: pathlib.Path | None
+    ) -> None:
         self.browser = browser
         self._into = into
+        self._docs = docs
 
     async def take(
         self,
@@ -51,6 +65,10 @@ class Photographer:
         await asyncio.sleep(1.5)  # a turn of the page in the new size
         await self.browser.picture(self._into / f"{name}.png", whole=whole)
         print(self._into / f"{name}.png")
+        if self._docs is not None and name in SHOWN:
+            await self.browser.show(*size, dark=dark)
+            await asyncio.sleep(1.5)
+            await self.browser.picture(self._docs / f"{SHOWN[name]}.png")
 
     async def session(self, number: int) -> None:
         """Go to a session's own page."""
@@ -67,7 +85,7 @@ class Photographer:
 
 @contextlib.asynccontextmanager
 async def stage(
-    into: pathlib.Path, count: int
+    folders: Folders, count: int
 ) -> AsyncIterator[tuple[Fleet, Photographer]]:
     """A fleet, and a browser that looks at it."""
     async with (
@@ -78,13 +96,13 @@ async def stage(
         await browser.show(*WIDE)
         await browser.open(page.url)
         await browser.until(f"document.querySelectorAll('#rows tr').length == {count}")
-        yield fleet, Photographer(browser, into)
+        yield fleet, Photographer(browser, *folders)
         assert not browser.complaints, browser.complaints
 
 
-async def calm(into: pathlib.Path) -> None:
+async def calm(folders: Folders) -> None:
     """Twenty sessions that are well: light, dark, on a phone, and one of them whole."""
-    async with stage(into, 20) as (fleet, camera):
+    async with stage(folders, 20) as (fleet, camera):
         await asyncio.sleep(HISTORY / 2)
         fleet.shaky.apply(Reset())
         await asyncio.sleep(HISTORY / 2)
@@ -96,9 +114,9 @@ async def calm(into: pathlib.Path) -> None:
         await camera.take("session-phone", size=PHONE, whole=True)
 
 
-async def outage(into: pathlib.Path) -> None:
+async def outage(folders: Folders) -> None:
     """Some of twenty cannot come back; the feed of one has holes."""
-    async with stage(into, 20) as (fleet, camera):
+    async with stage(folders, 20) as (fleet, camera):
         await asyncio.sleep(HISTORY / 3)
         fleet.own.apply(Reset())
         await asyncio.sleep(HISTORY / 3)
@@ -108,14 +126,15 @@ async def outage(into: pathlib.Path) -> None:
         await camera.take("outage-dark", dark=True)
         await camera.take("outage-phone", size=PHONE)
         await camera.session(7)
+        await camera.take("outage-session-light", size=(1280, 1000))
         await camera.take("outage-session-dark", dark=True, whole=True)
         await camera.session(1)
         await camera.take("gaps-light", whole=True)
 
 
-async def storm(into: pathlib.Path) -> None:
+async def storm(folders: Folders) -> None:
     """Twenty sessions whose connections are cut again and again."""
-    async with stage(into, 20) as (fleet, camera):
+    async with stage(folders, 20) as (fleet, camera):
         await asyncio.sleep(HISTORY / 2)
         for _ in range(int(HISTORY / 5)):
             fleet.main.apply(Reset())
@@ -125,9 +144,9 @@ async def storm(into: pathlib.Path) -> None:
         await camera.take("storm-session-dark", dark=True, whole=True)
 
 
-async def outbox(into: pathlib.Path) -> None:
+async def outbox(folders: Folders) -> None:
     """One session alone, offline, with a full outbox."""
-    async with stage(into, 1) as (fleet, camera):
+    async with stage(folders, 1) as (fleet, camera):
         await asyncio.sleep(HISTORY / 2)
         await camera.take("one-light")
         fleet.own.apply(Refuse(), Reset())
@@ -140,9 +159,9 @@ async def outbox(into: pathlib.Path) -> None:
         await camera.take("full-outbox-session", whole=True)
 
 
-async def crowd(into: pathlib.Path) -> None:
+async def crowd(folders: Folders) -> None:
     """Five hundred sessions, and the same when half of them are cut off."""
-    async with stage(into, 500) as (fleet, camera):
+    async with stage(folders, 500) as (fleet, camera):
         await asyncio.sleep(HISTORY / 2)
         await camera.take("crowd-light")
         fleet.main.apply(Refuse(), Reset())
@@ -151,29 +170,29 @@ async def crowd(into: pathlib.Path) -> None:
         await camera.take("crowd-phone", size=PHONE)
 
 
-async def token(into: pathlib.Path) -> None:
+async def token(folders: Folders) -> None:
     """What a browser sees that has no token."""
     async with (
         Fleet(1) as fleet,
         monitor.serve(fleet.sessions, token="x" * 20, title="trading bot") as page,
         Browser() as browser,
     ):
-        camera = Photographer(browser, into)
+        camera = Photographer(browser, *folders)
         await browser.show(*WIDE)
         await browser.open(page.url)
         await browser.until("!document.querySelector('#locked').hidden")
         await camera.take("token-light", size=(900, 480))
 
 
-SCENES: Final[dict[str, Callable[[pathlib.Path], Awaitable[None]]]] = {
+SCENES: Final[dict[str, Callable[[Folders], Awaitable[None]]]] = {
     scene.__name__: scene for scene in (calm, outage, storm, outbox, crowd, token)
 }
 
 
-async def main(into: pathlib.Path, only: str | None) -> None:
+async def main(folders: Folders, only: str | None) -> None:
     for name, scene in SCENES.items():
         if only in (None, name):
-            await scene(into)
+            await scene(folders)
 
 
 if __name__ == "__main__":
@@ -181,7 +200,10 @@ if __name__ == "__main__":
     parser.add_argument(
         "--into", type=pathlib.Path, default=pathlib.Path(".cache/pictures")
     )
+    parser.add_argument("--docs", type=pathlib.Path, help="where docs/monitor.md looks")
     parser.add_argument("--only", choices=SCENES)
     arguments = parser.parse_args()
-    arguments.into.mkdir(parents=True, exist_ok=True)
-    asyncio.run(main(**vars(arguments)))
+    folders = arguments.into, arguments.docs
+    for folder in filter(None, folders):
+        folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(folders, arguments.only))

@@ -14,6 +14,7 @@ Nothing is recorded before one of the two runs, and the page changes nothing.
 """
 
 from resilient_ws.monitor.serving import Served, app, serve
+from resilient_ws.monitor.watch_list import Sessions, Watched
 
 
-__all__ = ["Served", "app", "serve"]
+__all__ = ["Served", "Sessions", "Watched", "app", "serve"]

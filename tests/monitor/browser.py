@@ -207,14 +207,15 @@ class Browser:
 
     async def press(self, key: str, *, code: int) -> None:
         """Press a key that writes nothing, such as Tab, by its name and its code."""
-        for kind in ("rawKeyDown", "keyUp"):
+        writes = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown" if writes else "rawKeyDown", "keyUp"):
             await self.call(
                 "Input.dispatchKeyEvent",
                 type=kind,
                 key=key,
                 code=key,
                 windowsVirtualKeyCode=code,
-                **({"text": "\r"} if key == "Enter" and kind == "rawKeyDown" else {}),
+                **writes,
             )
 
     async def write(self, text: str) -> None:

@@ -14,7 +14,7 @@ const $ = (id) => document.getElementById(id);
 
 // What is known. Only `take` writes what the program told.
 const told = { title: "", period: 1, columns: [], rows: new Map(), strips: {}, session: null, notes: [] };
-const view = { session: null, span: "2m", chosen: false, sort: null, offset: 0, heard: 0 };
+const view = { session: null, span: "2m", chosen: false, sort: null, offset: 0, heard: 0, focus: null };
 
 // ---------------------------------------------------------------- small tools
 
@@ -730,7 +730,13 @@ function show() {
   const detail = view.session !== null;
   $("overview").hidden = detail;
   $("detail").hidden = !detail;
-  if (detail) return showDetail();
+  if (detail) showDetail();
+  else showOverview();
+  if (view.focus) document.querySelector(view.focus)?.focus();
+  view.focus = null;
+}
+
+function showOverview() {
   const rows = [...told.rows.values()];
   longestStrip = rows.reduce((most, row) => Math.max(most, told.strips[row.id]?.length ?? 0), 0);
   if (!("stale" in document.body.dataset)) showVerdict(rows);
@@ -745,10 +751,10 @@ function route() {
   view.session = found ? Number(found[1]) : null;
   if (view.session !== before) {
     told.session = null;
+    // What is hidden takes no focus, so it goes there once the page is drawn.
+    view.focus = view.session === null ? `#rows a[href="#/session/${before}"]` : "#detail-name";
     ask();
     render();
-    if (view.session !== null) $("detail-name").focus();
-    else if (before !== null) document.querySelector(`a[href="#/session/${before}"]`)?.focus();
   }
 }
 
