@@ -19,7 +19,7 @@ from resilient_ws.monitor.watch_list import WatchList
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
     from aiohttp.typedefs import Handler, Middleware
 
@@ -125,7 +125,7 @@ async def serve(
     hosts: Iterable[str] = (),
     title: str | None = None,
     ssl: ssl_module.SSLContext | None = None,
-) -> AsyncIterator[Served]:
+) -> AsyncGenerator[Served]:
     """Serve the page while the block runs: ``async with monitor.serve(session) as at``.
 
     Args:
@@ -185,7 +185,9 @@ async def _forbid(_: web.Request, response: web.StreamResponse) -> None:
 
 def _file(name: str, kind: str) -> Handler:
     """Return a handler that answers with a file of the package."""
-    text = (importlib.resources.files(__package__) / "page" / name).read_text("utf-8")
+    text = (
+        importlib.resources.files("resilient_ws.monitor") / "page" / name
+    ).read_text("utf-8")
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(text=text, content_type=kind)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -184,7 +184,7 @@ def _object(text: str) -> dict[str, object]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
 
 
 def _note(wanted: Wanted, wish: dict[str, object]) -> None:

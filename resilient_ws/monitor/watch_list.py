@@ -185,12 +185,8 @@ class WatchList:
 
 def _source_of(sessions: object) -> Callable[[], Iterable[Watched]]:
     """Return a callable for what was given, which holds no session."""
-    if isinstance(sessions, Session | Channel):
-        sessions = [sessions]
     if callable(sessions):
         return cast("Callable[[], Iterable[Watched]]", sessions)
-    if isinstance(sessions, str | bytes) or not isinstance(sessions, Iterable):
-        raise TypeError(_WRONG.format(type(sessions).__name__))
     held = [weakref.ref(one) for one in _checked(sessions)]
     return lambda: [one for ref in held if (one := ref()) is not None]
 
@@ -203,6 +199,8 @@ def _checked(watched: object) -> Sequence[Watched]:
     """
     if isinstance(watched, Session | Channel):
         return [watched]
+    if isinstance(watched, str | bytes) or not isinstance(watched, Iterable):
+        raise TypeError(_WRONG.format(type(watched).__name__))
     several = list(cast("Iterable[object]", watched))
     for one in several:
         if not isinstance(one, Session | Channel):
