@@ -1,7 +1,8 @@
 """The WebSocket of the page: what a viewer asks for, and what it is told each turn.
 
 Rules: a viewer can choose what to see, and nothing else. Until it has shown the token
-it is told nothing. There are at most ``MOST_VIEWERS``; one that reads too slowly misses
+it is told nothing, and takes nobody's place: of those who have not, the oldest makes
+room. There are at most ``MOST_VIEWERS`` of each kind; one that reads too slowly misses
 turns and holds up nobody.
 """
 
@@ -67,7 +68,9 @@ class Viewers:
         self._watch = watch
         self._gate = gate
         self._title = title
-        self._sockets: set[web.WebSocketResponse] = set()
+        # Those who are told, and those who have not shown the token yet, oldest first.
+        self._told: set[web.WebSocketResponse] = set()
+        self._waiting: dict[web.WebSocketResponse, None] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one viewer, until it leaves.
@@ -75,7 +78,7 @@ class Viewers:
         Raises:
             HTTPServiceUnavailable: There are too many viewers.
         """
-        if len(self._sockets) >= MOST_VIEWERS:
+        if len(self._told) >= MOST_VIEWERS:
             raise web.HTTPServiceUnavailable(text="Too many viewers.\n")
         socket = web.WebSocketResponse(
             heartbeat=_HEARTBEAT,
@@ -83,25 +86,32 @@ class Viewers:
             timeout=_FAREWELL,
             compress=False,
         )
-        self._sockets.add(socket)
+        self._waiting[socket] = None
         try:
             await socket.prepare(request)
             with contextlib.suppress(ConnectionError):  # the viewer is gone
                 if self._gate.bearer(request) or await self._is_admitted(socket):
+                    self._waiting.pop(socket, None)
+                    self._told.add(socket)
                     await self._serve(socket)
         finally:
-            self._sockets.discard(socket)
+            self._told.discard(socket)
+            self._waiting.pop(socket, None)
         return socket
 
     async def close(self) -> None:
         """Say goodbye to every viewer."""
-        for socket in list(self._sockets):
+        for socket in [*self._told, *self._waiting]:
             await socket.close(code=WSCloseCode.GOING_AWAY)
 
     async def _is_admitted(self, socket: web.WebSocketResponse) -> bool:
         """Ask for the token, where one is needed."""
         if not self._gate.needs_token:
             return True
+        if len(self._waiting) > MOST_VIEWERS:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            await oldest.close(code=WSCloseCode.TRY_AGAIN_LATER)
         await socket.send_str('{"type":"locked"}')
         try:
             first = await socket.receive(timeout=_TIME_TO_SHOW)

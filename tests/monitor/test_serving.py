@@ -277,6 +277,23 @@ async def test_there_are_not_more_viewers_than_a_program_can_bear(
         assert refused.value.status == 503
 
 
+async def test_those_without_the_token_keep_nobody_out(
+    session: Session, client: aiohttp.ClientSession
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        page = await stack.enter_async_context(monitor.serve(session, token=TOKEN))
+        strangers = []
+        for _ in range(MOST_VIEWERS + 1):
+            stranger = client.ws_connect(page.url + "live")
+            strangers.append(await stack.enter_async_context(stranger))
+            await heard(strangers[-1], "locked")
+        assert await closed(strangers[0]) == 1013
+        async with client.ws_connect(page.url + "live") as socket:
+            await heard(socket, "locked")
+            await socket.send_json({"token": TOKEN})
+            await heard(socket, "turn")
+
+
 async def test_a_port_that_is_taken_is_an_error(session: Session) -> None:
     async with monitor.serve(session) as page:
         with pytest.raises(OSError, match="in use"):
