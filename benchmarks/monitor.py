@@ -54,18 +54,23 @@ END: Final = "<!-- /figures -->"
 def serve_ticks(port: Connection) -> None:
     """Send every client one message a second, in a process of its own."""
 
-    async def tick(request: web.Request) -> web.WebSocketResponse:
+    async def tick(socket: web.WebSocketResponse) -> None:
+        while True:
+            await socket.send_str("a reading of about forty characters")
+            await asyncio.sleep(1)
+
+    async def greet(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while not socket.closed:
-                await socket.send_str("a reading of about forty characters")
-                await asyncio.sleep(1)
+        async with in_background(tick(socket)):
+            # Whoever does not read answers no close frame.
+            async for _ in socket:
+                pass
         return socket
 
     async def main() -> None:
         app = web.Application()
-        app.router.add_get("/", tick)
+        app.router.add_get("/", greet)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
