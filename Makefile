@@ -241,7 +241,7 @@ $(BENCH)/.installed: pyproject.toml | $(BIN)/python
 # before saying that something is missing.
 servers:
 	@missing=""; failed=""; \
-	for tool in faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
+	for tool in chromium faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
