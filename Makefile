@@ -59,8 +59,9 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
-	bench-instruments bench-outbox catch-up chains conformance conformance-server crash \
-	feeds fuzz instructions interleavings linear pongs reliability security sequences soak
+	bench-instruments bench-monitor bench-outbox catch-up chains conformance conformance-server \
+	crash feeds fuzz instructions interleavings linear pongs reliability \
+	screenshots security sequences soak
 
 check: coverage lint types layers
 
@@ -125,6 +126,13 @@ adapter-versions: $(VENV)/.tests
 
 bench-instruments: $(VENV)/.peers $(VENV)/.tests
 	$(BIN)/python -m benchmarks.instruments --write docs/observability.md $(ARGS)
+
+bench-monitor: $(VENV)/.peers $(VENV)/.tests
+	$(BIN)/python -m benchmarks.monitor --write docs/monitor.md $(ARGS)
+
+# What the page looks like, with the pictures of docs/monitor.md. It needs chromium.
+screenshots: $(VENV)/.peers $(VENV)/.tests
+	$(BIN)/python -m benchmarks.pictures --docs docs/pictures $(ARGS)
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)
@@ -233,7 +241,7 @@ $(BENCH)/.installed: pyproject.toml | $(BIN)/python
 # before saying that something is missing.
 servers:
 	@missing=""; failed=""; \
-	for tool in faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
+	for tool in chromium faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
