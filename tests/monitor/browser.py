@@ -58,6 +58,7 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._loaded = asyncio.Event()
         self.complaints: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -121,6 +122,8 @@ class Browser:
             told = json.loads(message)
             if "id" in told:
                 self._waiting.pop(told["id"]).set_result(told)
+            elif told["method"] == "Page.loadEventFired":
+                self._loaded.set()
             elif told["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(told["params"]["exceptionDetails"]))
             elif told["method"] == "Log.entryAdded":
@@ -164,9 +167,19 @@ class Browser:
     async def open(self, url: str) -> None:
         """Go to a page, and wait until it is loaded."""
         # From a page of the same address a new fragment alone would load nothing.
-        await self.call("Page.navigate", url="about:blank")
-        await self.call("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete'")
+        for place in ("about:blank", url):
+            await self._load("Page.navigate", url=place)
+
+    async def reload(self) -> None:
+        """Load the page again."""
+        await self._load("Page.reload")
+
+    async def _load(self, method: str, **params: str) -> None:
+        """Call a method, and wait for the page that it loads."""
+        self._loaded.clear()
+        await self.call(method, **params)
+        async with asyncio.timeout(60):
+            await self._loaded.wait()
 
     async def text(self, selector: str) -> str:
         """The text of an element, as it is shown."""

@@ -181,7 +181,7 @@ async def test_a_browser_gets_in_with_the_token_behind_the_hash(
         await browser.open(f"{page.url}#token={TOKEN.replace(' ', '%20')}")
         await browser.until(f"{SEEN} === 1")
         assert await browser.evaluate("location.href") == page.url
-        await browser.evaluate("location.reload()")
+        await browser.reload()
         await browser.until(f"{SEEN} === 1")
 
 
