@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from resilient_ws.feeds.errors import BackfillFailed, RPCError
 from resilient_ws.feeds.evm.block_logs import LogsByHash
-from resilient_ws.feeds.evm.log_checks import Verdict
+from resilient_ws.feeds.evm.log_checks import Plausibility
 from resilient_ws.feeds.evm.log_ranges import LogRanges, noticed
 from resilient_ws.feeds.evm.log_types import Log
 from resilient_ws.feeds.evm.refusals import Refusal, understood
@@ -157,7 +157,7 @@ class TrackedLogs:
         for head in heads:
             last = head
             found = logs.get(head.number, ())
-            if self.checks.of_block(head, found) is Verdict.SOUND:
+            if self.checks.of_block(head, found) is Plausibility.SOUND:
                 shown[head.hash] = found
         # Another block there: the node is not where the tracker is.
         return shown if last is not None and last.hash == answer.head.hash else {}
