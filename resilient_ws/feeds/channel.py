@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from resilient_ws import Session
-    from resilient_ws.feeds.calls import Id, Outcome, Wish
+    from resilient_ws.feeds.calls import Id, Outcome, RequestMessage
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.protocol import Protocol, Rotate
     from resilient_ws.feeds.roster import Member
@@ -289,7 +289,7 @@ class Channel:
     async def ask(
         self,
         id: Id,
-        message: Wish,
+        message: RequestMessage,
         *,
         timeout: float | None = None,
         repeat: bool = False,
@@ -320,7 +320,7 @@ class Channel:
     async def call(
         self,
         ids: Sequence[Id],
-        message: Wish,
+        message: RequestMessage,
         *,
         timeout: float | None = None,
         repeat: bool = False,
