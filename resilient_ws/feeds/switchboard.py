@@ -29,7 +29,7 @@ from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.roster import Roster
 from resilient_ws.feeds.routing import Router
 from resilient_ws.feeds.seat import Seat
-from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.throttled_log import ThrottledLog
 from resilient_ws.feeds.turns import Turns
 
 
@@ -93,7 +93,7 @@ class Switchboard:
         self._session, self._protocol, self._login = session, protocol, login
         self._options, self._tasks, self._new_id = options, tasks, new_id
         clock = asyncio.get_running_loop().time
-        log = Seldom(lambda: repr(session), clock)
+        log = ThrottledLog(lambda: repr(session), clock)
         self.turns = Turns()
         self.links = Links(session)
         self.calls = Calls(self.links, max_in_flight=options.max_in_flight)
