@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from resilient_ws.feeds.errors import FeedError, WrongChain
 from resilient_ws.feeds.evm.connection import NodeConnection
 from resilient_ws.feeds.evm.driving import Drive
-from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.types import head_of
 from resilient_ws.feeds.flow import Stage
 from resilient_ws.feeds.pace import Pace
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.source import Key
     from resilient_ws.feeds.statistics import ChannelStatistics
 
-
-NO_LIMITS: Final = Limits()
 
 logger = logging.getLogger("resilient_ws")
 
@@ -66,7 +64,7 @@ class Follower:
         name: str,
         stale_after: float,
         poll_interval: float,
-        limits: Limits = NO_LIMITS,
+        limits: Limits = DEFAULT_LIMITS,
         pace: Pace | None = None,
         history: NodeCall | None = None,
     ) -> None:

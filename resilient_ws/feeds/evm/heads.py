@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from resilient_ws.feeds.evm.chain import ToldChain
 from resilient_ws.feeds.evm.cursor import Cursor
 from resilient_ws.feeds.evm.follower import Follower
-from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.stream import ChainStream, put
 from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Head, Reorg
@@ -31,7 +31,6 @@ NAME: Final = "heads"
 #: Items that may wait to be read.
 WAITING: Final = 64
 TAGS: Final = ("safe", "finalized")
-NO_LIMITS: Final = Limits()
 
 
 def heads(
@@ -44,7 +43,7 @@ def heads(
     settle: float = 3.0,
     stale_after: float = 15.0,
     poll_interval: float = 2.0,
-    limits: Limits = NO_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     history: NodeCall | None = None,
 ) -> ChainStream[HeadItem]:
     """Return the blocks of a chain: each once, in order, across drops and restarts.

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from resilient_ws.feeds.evm.bloom import BloomTest
 from resilient_ws.feeds.evm.chain import ToldChain
-from resilient_ws.feeds.evm.follower import NO_LIMITS, Follower
+from resilient_ws.feeds.evm.follower import Follower
 from resilient_ws.feeds.evm.heads import check_following, position_of
-from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.log_teller import NAME, LogTeller
@@ -49,7 +49,7 @@ def logs(
     settle: float = 3.0,
     stale_after: float = 15.0,
     poll_interval: float = 2.0,
-    limits: Limits = NO_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     history: NodeCall | None = None,
 ) -> ChainStream[LogItem]:
     """Return the logs of a chain: each once, in order, across drops and restarts.
