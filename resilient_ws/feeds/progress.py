@@ -71,7 +71,7 @@ class CursorFile:
             still writes must not meet the next one.
         """
         data = json.dumps(cursor).encode()
-        writing = asyncio.ensure_future(asyncio.to_thread(self._write, data))
+        writing = asyncio.create_task(asyncio.to_thread(self._write, data))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""Calls of a node within its limits: so many at once, at its pace, and after its waits.
+"""Calls of one node: within its limits, and not before it wants to be asked again.
 
 Rules: "too many requests" is waited out by all calls together, and never narrows a
 range. Several requests that belong together go out one behind the other; if one of them
@@ -94,7 +94,7 @@ class NodeCalls:
     async def _sent(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         if len(requests) == 1:
             return [await self._one(*requests[0])]
-        calls = [asyncio.ensure_future(self._one(*request)) for request in requests]
+        calls = [asyncio.create_task(self._one(*request)) for request in requests]
         try:
             return list(await asyncio.gather(*calls))
         finally:
