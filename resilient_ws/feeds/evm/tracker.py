@@ -26,10 +26,10 @@ from resilient_ws.feeds.errors import (
 )
 from resilient_ws.feeds.evm.asking import (
     ask,
-    ask_all,
     ask_patiently,
     by_number,
     by_tag,
+    first_present,
     is_pruned,
 )
 from resilient_ws.feeds.evm.climbing import WINDOW, climb
@@ -372,7 +372,7 @@ class Tracker:
         newest = (yield from ask(by_tag("latest"))).head
         if first is None or newest is None or newest.number <= first:
             return  # the chain ends here, as far as the node knows
-        there = yield from self._first_after(first, newest.number)
+        there = yield from first_present(first, newest.number, window=self._window)
         tip = chain.tip
         if tip is not None:
             # Nothing will link what was told to what comes behind the gap.
@@ -389,22 +389,6 @@ class Tracker:
             because = BackfillFailed("The node does not give out these blocks.")
         because.__cause__ = missing.failure
         yield from chain.gap(first, there - 1, because)
-
-    def _first_after(self, missing: int, there: int) -> Steps[int]:
-        """Return the first height, after one that is missing, that the node has."""
-        near = range(missing + 1, min(missing + 1 + self._window, there))
-        found = yield from ask_all([by_number(number) for number in near])
-        for number, one in zip(near, found, strict=True):
-            if one.head is not None:
-                return number
-        missing = max([missing, *near])
-        while missing + 1 < there:
-            middle = (missing + there) // 2
-            if (yield from ask(by_number(middle))).head is None:
-                missing = middle
-            else:
-                there = middle
-        return there
 
     # Silence.
 
