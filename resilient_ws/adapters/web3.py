@@ -1,17 +1,14 @@
 """web3.py on a session: a provider for ``AsyncWeb3`` that survives its connections.
 
-Rules: each request that web3 sends is a task, from the sending to the answer, and
-whoever waits for the answer waits for the task. Each subscription is a task that brings
-its items to web3's queues and waits there, and holds up nothing else. web3 knows a
-subscription by a name of ours, which stays while the server's changes underneath.
+Rules: each request that web3 sends is a task, from the sending to the answer, and web3
+waits for that task when it waits for the answer. What brings items to web3 is in
+``web3_subscriptions``, how they follow and are fetched in ``web3_streams``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import secrets
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from typing_extensions import override
@@ -22,13 +19,14 @@ from web3.providers.persistent import PersistentConnectionProvider
 from resilient_ws import ResilientWSError
 from resilient_ws.adapters.web3_methods import reads
 from resilient_ws.adapters.web3_responses import (
+    INTERNAL_ERROR,
     error_to,
     exhausted,
     refused,
     response_to,
     translated,
 )
-from resilient_ws.adapters.web3_streams import NodeStream, as_announced
+from resilient_ws.adapters.web3_subscriptions import Web3Subscriptions
 from resilient_ws.feeds import CallLost, Gap, RPCError, SubscribeRefused
 from resilient_ws.feeds.jsonrpc import Client
 
@@ -45,19 +43,9 @@ if TYPE_CHECKING:
 
     from web3.types import RPCId, RPCRequest, RPCResponse
 
-    from resilient_ws.feeds import Subscription
-
 
 __all__ = ["ResilientProvider", "reads"]
 
-logger = logging.getLogger("resilient_ws")
-
-#: Seconds that items of a new subscription are held until web3 has taken note of it,
-#: and between two looks.
-KNOWN_WITHIN: Final = 5.0
-LOOK_EVERY: Final = 0.01
-#: Seconds in which it shows whether a stream failed because the session has ended.
-ENDED_WITHIN: Final = 1.0
 _WRONG_CLIENT: Final = (
     "client must be a resilient_ws.feeds.jsonrpc.Client, or a function that makes one: "
     "ResilientProvider(Client(connect(url)))."
@@ -75,7 +63,8 @@ class ResilientProvider(PersistentConnectionProvider):
 
         from resilient_ws import connect
         from resilient_ws.adapters.web3 import ResilientProvider
-            from web3 import AsyncWeb3
+        from resilient_ws.feeds.jsonrpc import Client
+        from web3 import AsyncWeb3
 
         async with AsyncWeb3(ResilientProvider(Client(connect(url)))) as w3:
             await w3.eth.subscribe("newHeads", handler=on_head)
@@ -120,15 +109,17 @@ class ResilientProvider(PersistentConnectionProvider):
         super().__init__(**options)
         # Those that may be entered yet: a session is entered once.
         self._clients = iter([client]) if isinstance(client, Client) else _each(client)
-        self._on_gap = on_gap
-        self._heads = heads
         self._client: Client | None = None
         # The requests that nobody waits for yet, by their ids.
         self._sent: dict[Any, asyncio.Task[Any]] = {}
-        # The subscriptions by the ids that web3 has, each with the task that reads it.
-        self._subscriptions: dict[str, tuple[Any, asyncio.Task[None]]]
-        self._subscriptions = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._subscriptions = Web3Subscriptions(
+            self._processor,
+            self._spawn,
+            listener=lambda: self._message_listener_task,
+            on_gap=on_gap,
+            heads=heads,
+        )
 
     def __str__(self) -> str:
         """Say what it is, without the URL, which may hold a secret."""
@@ -218,6 +209,9 @@ class ResilientProvider(PersistentConnectionProvider):
 
         Raises:
             ProviderConnectionError: It does not, and ``show_traceback`` is set.
+
+        Cancellation:
+            Safe.
         """
         try:
             wait = self.request_timeout
@@ -307,7 +301,9 @@ class ResilientProvider(PersistentConnectionProvider):
             return
         failure = task.exception()
         answer = (
-            task.result() if failure is None else error_to(id, -32603, str(failure))
+            task.result()
+            if failure is None
+            else error_to(id, INTERNAL_ERROR, str(failure))
         )
         self._processor._request_response_cache.cache(generate_cache_key(id), answer)
 
@@ -315,9 +311,12 @@ class ResilientProvider(PersistentConnectionProvider):
         method, params, number = request["method"], request["params"], request["id"]
         try:
             if method == "eth_subscribe":
-                result: Any = await self._subscribe(params)
+                result: Any = await self._subscriptions.add(
+                    self._open(), params, self.request_timeout
+                )
             elif method == "eth_unsubscribe" and params[0] in self._subscriptions:
-                result = await self._unsubscribe(params[0])
+                await self._subscriptions.remove(params[0])
+                result = True
             else:
                 repeat = True if reads(method) else None
                 result = await self._open().call(
@@ -350,100 +349,6 @@ class ResilientProvider(PersistentConnectionProvider):
             response_to(request["id"], outcome)
             for request, outcome in zip(requests, found, strict=True)
         ]
-
-    # Subscriptions.
-
-    async def _subscribe(self, params: Sequence[Any]) -> str:
-        client = self._open()
-        stream: Any
-        if self._heads is not None and params[0] == "newHeads":
-            stream = self._heads(client)
-            items = as_announced(stream)
-        else:
-            stream = items = await self._subscribed(client, params)
-        name = "0x" + secrets.token_hex(16)
-        task = self._spawn(self._follow(name, items))
-        self._subscriptions[name] = stream, task
-        return name
-
-    async def _subscribed(
-        self, client: Client, params: Sequence[Any]
-    ) -> Subscription[Any]:
-        how = NodeStream(client, params, self.request_timeout)
-        after = await how.begin()
-        return await client.subscribe(
-            "eth_subscribe",
-            params,
-            unsubscribe="eth_unsubscribe",
-            after=after,
-            **how.source(),
-        )
-
-    async def _unsubscribe(self, name: str) -> bool:
-        stream, task = self._subscriptions.pop(name)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await stream.aclose()
-        return True
-
-    async def _follow(self, name: str, items: AsyncIterator[Any]) -> None:
-        """Bring the items of a subscription to web3."""
-        await self._known(name)
-        try:
-            async for item in items:
-                if isinstance(item, Gap):
-                    self._tell(name, item)
-                    continue
-                params = {"subscription": name, "result": item}
-                await self._put(
-                    name,
-                    {"jsonrpc": "2.0", "method": "eth_subscription", "params": params},
-                )
-        except Exception as failure:  # noqa: BLE001 - it is raised where items are read
-            await self._fail(name, failure)
-
-    async def _fail(self, name: str, failure: Exception) -> None:
-        """Have those who read a subscription raise what ended it."""
-        listener = self._message_listener_task
-        if listener is not None:
-            await asyncio.wait([listener], timeout=ENDED_WITHIN)
-            # At the end of the session it is the listener that tells them.
-            if not listener.done():
-                await self._put(name, failure)
-
-    async def _known(self, name: str) -> None:
-        """Wait until web3 has taken note of a subscription that it was granted."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + KNOWN_WITHIN
-        while loop.time() < until:
-            container = self._processor._subscription_container
-            if container is None or container.get_by_id(name) is not None:
-                return
-            await asyncio.sleep(LOOK_EVERY)
-
-    async def _put(self, name: str, what: object) -> None:
-        """Wait for room where web3 looks for the items of a subscription."""
-        processor = self._processor
-        container = processor._subscription_container
-        handled = container and container.get_handler_subscription_by_id(name)
-        queue = (
-            processor._handler_subscription_queue
-            if handled
-            else processor._subscription_response_queue
-        )
-        await queue.put(what)
-
-    def _tell(self, name: str, gap: Gap) -> None:
-        logger.warning(
-            "The subscription %s of web3 has a gap (%s); on_gap= is told its bounds.",
-            name,
-            type(gap.because).__name__,
-        )
-        try:
-            if self._on_gap is not None:
-                self._on_gap(name, gap)
-        except Exception:
-            logger.exception("The function on_gap= of ResilientProvider failed.")
 
 
 def _each(make: Callable[[], Client]) -> Iterator[Client]:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 Id: TypeAlias = Hashable
 
-#: A request; or what makes it each time it goes out, told whether the server may have
-#: got it before: some protocols mark what is sent again.
-Wish: TypeAlias = Message | Callable[[bool], Message]
+#: A request, or a function that makes it each time it is sent. The function is told
+#: whether the server may have got it before: some protocols mark what is sent again.
+RequestMessage: TypeAlias = Message | Callable[[bool], Message]
 
 #: The value of an answer, and the error that came instead. As a value: an exception set
 #: on a future whose task was just cancelled would be logged as never retrieved.
@@ -118,7 +118,7 @@ class Calls:
     async def call(
         self,
         ids: Sequence[Id],
-        message: Wish,
+        message: RequestMessage,
         *,
         timeout: float,
         repeat: bool = False,
@@ -159,7 +159,7 @@ class Calls:
         return [call.outcomes[name] for name in ids]
 
     async def _answered(
-        self, ids: Sequence[Id], message: Wish, call: Call, link: Link | None
+        self, ids: Sequence[Id], message: RequestMessage, call: Call, link: Link | None
     ) -> None:
         if len(set(ids)) < len(ids) or not self._pending.keys().isdisjoint(ids):
             raise ValueError("A request with this id waits for its answer already.")
@@ -171,7 +171,9 @@ class Calls:
             for name in ids:
                 del self._pending[name]
 
-    async def _transmit(self, message: Wish, call: Call, link: Link | None) -> None:
+    async def _transmit(
+        self, message: RequestMessage, call: Call, link: Link | None
+    ) -> None:
         """Send a call, and wait for its answers or the end of its connection."""
         call.link = link or await self._links.current()
         call.done = asyncio.get_running_loop().create_future()

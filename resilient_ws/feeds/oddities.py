@@ -11,7 +11,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilient_ws.feeds.seldom import Seldom
+    from resilient_ws.feeds.throttled_log import ThrottledLog
 
 
 logger = logging.getLogger("resilient_ws")
@@ -44,7 +44,7 @@ class Oddities:
     """
 
     def __init__(
-        self, log: Seldom, report: Callable[[MessageOdd], None] | None
+        self, log: ThrottledLog, report: Callable[[MessageOdd], None] | None
     ) -> None:
         self._log = log
         self._report = report

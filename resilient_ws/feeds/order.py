@@ -2,7 +2,7 @@
 
 Rules: everything through the cursor was emitted, or named by a gap. What is emitted
 goes to the consumer's buffer; the caller has looked whether there is room, for an item
-or for a gap and the item behind it.
+or for a gap and the item behind it. Its fields are written here alone.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Order(Generic[T, C]):
                 self._number_of = source.cursor_of
         self._has_history = source.backfill is not None
         identity = source.identity
-        #: The identities of what was emitted or left.
+        #: The identities of what was emitted or skipped.
         self.seen = None if identity is None else Identities(identity, source.window)
         self.cursor: C | None = cursor
         self.gapped = False
@@ -93,6 +93,14 @@ class Order(Generic[T, C]):
         self._reset = False
         self.repeats = 0
         self.gaps = 0
+
+    def begin_at(self, cursor: C) -> None:
+        """Take a position for that of the last item, before any has come."""
+        self.cursor = cursor
+
+    def repeated(self) -> None:
+        """Count an item that came once more."""
+        self.repeats += 1
 
     def how(self, item: T) -> Continuity:
         """Tell how an item stands to the last one."""
@@ -141,7 +149,7 @@ class Order(Generic[T, C]):
 
     def emit(self, item: T) -> None:
         """Put an item behind the last."""
-        # What may raise comes first: an item is emitted altogether, or not at all.
+        # First what may raise, so that an item which fails has changed nothing.
         cursor = self.cursor if self._cursor_of is None else self._cursor_of(item)
         if self.seen is not None:
             self.seen.add(item)
@@ -175,3 +183,16 @@ class Order(Generic[T, C]):
         self.gapped = True
         self._reset = isinstance(because, StreamReset)
         self._buffer.put(gap)
+
+    def pass_over(self, because: FeedError, last: C | None, *, is_open: bool) -> None:
+        """Put a gap behind the last item for those that were skipped, and go on there.
+
+        Args:
+            because: Why they are missing.
+            last: The position of the newest of them.
+            is_open: Whether more may be missing behind it.
+        """
+        until = None if is_open else last
+        self.emit_gap(because, until=until)
+        self.gapped = until is None
+        self.cursor = last

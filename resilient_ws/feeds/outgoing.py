@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from resilient_ws.feeds.links import Link
-    from resilient_ws.feeds.seldom import Seldom
+    from resilient_ws.feeds.throttled_log import ThrottledLog
     from resilient_ws.feeds.turns import Turns
     from resilient_ws.protocol.message import Message
 
@@ -49,7 +49,10 @@ class OutgoingLine:
     )
 
     def __init__(
-        self, turns: Turns, log: Seldom, spawn: Callable[[Any], asyncio.Task[None]]
+        self,
+        turns: Turns,
+        log: ThrottledLog,
+        spawn: Callable[[Any], asyncio.Task[None]],
     ) -> None:
         self._turns = turns
         self._log = log

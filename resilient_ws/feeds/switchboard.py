@@ -29,7 +29,7 @@ from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.roster import Roster
 from resilient_ws.feeds.routing import Router
 from resilient_ws.feeds.seat import Seat
-from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.throttled_log import ThrottledLog
 from resilient_ws.feeds.turns import Turns
 
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.login import Login
     from resilient_ws.feeds.protocol import Ended, Protocol, Reset
     from resilient_ws.feeds.roster import Member
-    from resilient_ws.feeds.seat import EndObserver, Stream
+    from resilient_ws.feeds.seat import Stream
     from resilient_ws.feeds.source import Source
     from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.feeds.tasks import Tasks
@@ -93,7 +93,7 @@ class Switchboard:
         self._session, self._protocol, self._login = session, protocol, login
         self._options, self._tasks, self._new_id = options, tasks, new_id
         clock = asyncio.get_running_loop().time
-        log = Seldom(lambda: repr(session), clock)
+        log = ThrottledLog(lambda: repr(session), clock)
         self.turns = Turns()
         self.links = Links(session)
         self.calls = Calls(self.links, max_in_flight=options.max_in_flight)
@@ -230,8 +230,13 @@ class Switchboard:
 
     # Subscriptions and listeners.
 
-    def seat(self, source: Source[Any, Any], stream: Stream, end: EndObserver) -> Seat:
-        """Take in a subscription."""
+    def seat(
+        self,
+        source: Source[Any, Any],
+        stream: Stream,
+        end: Callable[[Exception | None], None],
+    ) -> Seat:
+        """Take in a subscription; see ``Seat``."""
         seat = Seat(
             source,
             stream,

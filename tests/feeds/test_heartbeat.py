@@ -6,7 +6,7 @@ from resilient_ws.feeds.heartbeat import Heartbeat
 from resilient_ws.feeds.links import Links
 from resilient_ws.feeds.outgoing import OutgoingLine
 from resilient_ws.feeds.protocol import Plain, Route
-from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.throttled_log import ThrottledLog
 from resilient_ws.feeds.turns import Turns
 from tests.feeds.scripted_session import ScriptedSession
 from tests.record import now, turns
@@ -34,7 +34,7 @@ async def test_heartbeats_come_at_the_interval_that_the_protocol_names_each_time
     session, protocol = ScriptedSession(), Beating()
     session.open()
     link = Links(session.session).opened(1)
-    outgoing = OutgoingLine(Turns(), Seldom(str, now), asyncio.create_task)
+    outgoing = OutgoingLine(Turns(), ThrottledLog(str, now), asyncio.create_task)
     running = asyncio.create_task(outgoing.run())
     heartbeat = Heartbeat(
         protocol, outgoing, asyncio.create_task, received=lambda: 0, dead=print

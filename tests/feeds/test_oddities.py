@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from resilient_ws.feeds import MessageOdd
 from resilient_ws.feeds.oddities import Oddities
-from resilient_ws.feeds.seldom import SAY_AGAIN_AFTER, Seldom
+from resilient_ws.feeds.throttled_log import SAY_AGAIN_AFTER, ThrottledLog
 from tests.record import now
 
 
@@ -18,7 +18,7 @@ async def test_each_is_counted_and_reported_and_told_once_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     told: list[MessageOdd] = []
-    oddities = Oddities(Seldom(lambda: "channel", now), told.append)
+    oddities = Oddities(ThrottledLog(lambda: "channel", now), told.append)
     with caplog.at_level(logging.WARNING, "resilient_ws"):
         for _ in range(100):
             oddities.count("malformed", "ValueError")
@@ -43,7 +43,7 @@ async def test_a_report_that_fails_is_logged_and_breaks_nothing(
     def report(_: MessageOdd) -> None:
         raise ZeroDivisionError
 
-    oddities = Oddities(Seldom(lambda: "channel", now), report)
+    oddities = Oddities(ThrottledLog(lambda: "channel", now), report)
     with caplog.at_level(logging.ERROR, "resilient_ws"):
         oddities.count("unexpected", "an answer")
     assert oddities.counts["unexpected"] == 1

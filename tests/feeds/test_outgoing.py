@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from resilient_ws.feeds.links import Links
 from resilient_ws.feeds.outgoing import MAX_IN_THE_MAKING, MAX_WAITING, OutgoingLine
-from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.throttled_log import ThrottledLog
 from resilient_ws.feeds.turns import Turns
 from resilient_ws.state import DeliveryState
 from tests.feeds.scripted_session import ScriptedSession
@@ -24,7 +24,7 @@ class Desk:
         self.link = Links(self.session.session).opened(1)
         self.turns = Turns()
         self.outgoing = OutgoingLine(
-            self.turns, Seldom(lambda: "channel", now), asyncio.create_task
+            self.turns, ThrottledLog(lambda: "channel", now), asyncio.create_task
         )
         self.task = asyncio.create_task(self.outgoing.run())
 

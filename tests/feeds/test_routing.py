@@ -20,7 +20,7 @@ from resilient_ws.feeds.protocol import (
 )
 from resilient_ws.feeds.registry import Registry
 from resilient_ws.feeds.routing import Router
-from resilient_ws.feeds.seldom import Seldom
+from resilient_ws.feeds.throttled_log import ThrottledLog
 from resilient_ws.feeds.turns import Turns
 from tests.feeds.scripted_session import ScriptedSession
 from tests.record import now, turns
@@ -56,7 +56,7 @@ class Acking(Planned):
 class Desk:
     def __init__(self, protocol: Any) -> None:
         self.told: list[Any] = []
-        self.oddities = Oddities(Seldom(lambda: "channel", now), None)
+        self.oddities = Oddities(ThrottledLog(lambda: "channel", now), None)
         self.registry = Registry(10, now, lambda: None, Turns())
         self.calls = Calls(Links(ScriptedSession().session), max_in_flight=10)
         self.router = Router(

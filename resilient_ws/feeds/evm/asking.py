@@ -1,7 +1,7 @@
 """Asking a node for blocks, with patience: what it does not have yet, it may have soon.
 
 A node that announced a block may be one of several behind one address, and the others
-may lag. So ``null`` for a block that must exist is no answer, but a reason to wait.
+may lag. So where ``null`` comes for a block that must exist, it is asked for again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def by_number(number: int) -> BlockQuery:
 
 
 def by_hash(hash: str) -> BlockQuery:
-    """Ask for a block, be it of the chain or not."""
+    """Ask for a block, whether or not it is of the chain."""
     return BlockQuery("hash", hash)
 
 
@@ -102,6 +102,29 @@ def ask_patiently(query: BlockQuery, patience: float) -> Steps[BlockFound]:
         pause *= 2
         found = yield from ask(query)
     return found
+
+
+def first_present(missing: int, there: int, *, window: int) -> Steps[int]:
+    """Return the first height, after one that is missing, that the node has.
+
+    Args:
+        missing: A height that the node does not have.
+        there: A greater one that it has.
+        window: Blocks that are asked for at once before the rest is bisected.
+    """
+    near = range(missing + 1, min(missing + 1 + window, there))
+    found = yield from ask_all([by_number(number) for number in near])
+    for number, one in zip(near, found, strict=True):
+        if one.head is not None:
+            return number
+    missing = max([missing, *near])
+    while missing + 1 < there:
+        middle = (missing + there) // 2
+        if (yield from ask(by_number(middle))).head is None:
+            missing = middle
+        else:
+            there = middle
+    return there
 
 
 def is_refused(found: BlockFound) -> bool:

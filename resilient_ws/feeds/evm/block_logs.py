@@ -21,7 +21,7 @@ from resilient_ws.feeds.errors import (
     RPCError,
     Undecodable,
 )
-from resilient_ws.feeds.evm.log_checks import LogChecks, Verdict, Verify
+from resilient_ws.feeds.evm.log_checks import LogChecks, Plausibility, Verify
 from resilient_ws.feeds.evm.log_types import Log, logs_of
 from resilient_ws.feeds.evm.node_calls import header
 from resilient_ws.feeds.evm.refusals import Refusal, understood
@@ -108,10 +108,10 @@ class LogsByHash:
         criteria = {**self._criteria, "blockHash": head.hash}
         for again in range(ASKED_AGAIN + 1):
             logs = logs_of(await self._calls.ask("eth_getLogs", criteria))
-            verdict = self.checks.of_block(head, logs)
-            if verdict is Verdict.WRONG:
+            plausibility = self.checks.of_block(head, logs)
+            if plausibility is Plausibility.WRONG:
                 raise Undecodable("The node sent logs that were not asked for.")
-            if verdict is Verdict.SOUND:
+            if plausibility is Plausibility.SOUND:
                 return tuple(logs)
             if again < ASKED_AGAIN:
                 await asyncio.sleep(FIRST_PAUSE * 2**again)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws.feeds.errors import CallTimeout, RPCError, Undecodable
 from resilient_ws.feeds.evm.block_logs import FIRST_PAUSE
-from resilient_ws.feeds.evm.log_checks import Verdict
+from resilient_ws.feeds.evm.log_checks import Plausibility
 from resilient_ws.feeds.evm.node_calls import header
 from resilient_ws.feeds.evm.types import Head, head_of
 
@@ -96,7 +96,7 @@ class FinalHeaders:
                 return None
             self._look(head, answered=head.number in logs)
             found = logs.get(head.number, ())
-            if self._checks.of_block(head, found) is not Verdict.SOUND:
+            if self._checks.of_block(head, found) is not Plausibility.SOUND:
                 doubtful.append(head)
         return doubtful
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from resilient_ws.feeds.errors import FeedError, WrongChain
 from resilient_ws.feeds.evm.connection import NodeConnection
 from resilient_ws.feeds.evm.driving import Drive
-from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.types import head_of
 from resilient_ws.feeds.flow import Stage
 from resilient_ws.feeds.pace import Pace
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.source import Key
     from resilient_ws.feeds.statistics import ChannelStatistics
 
-
-NO_LIMITS: Final = Limits()
 
 logger = logging.getLogger("resilient_ws")
 
@@ -66,7 +64,7 @@ class Follower:
         name: str,
         stale_after: float,
         poll_interval: float,
-        limits: Limits = NO_LIMITS,
+        limits: Limits = DEFAULT_LIMITS,
         pace: Pace | None = None,
         history: NodeCall | None = None,
     ) -> None:
@@ -82,23 +80,10 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
         self._stands = False
-        #: Announcements that could not be read.
-        self.malformed = 0
         source: Source[Any, Any] = Source(
             subscribe=self._subscribe, unsubscribe=self._unsubscribe, name=name
         )
-        self._seat: Seat = client.channel.attach(source, self, self._End(self))
-
-    class _End:
-        """Passes on the end of the subscription."""
-
-        def __init__(self, follower: Follower) -> None:
-            self._follower = follower
-
-        def finish(self, failure: Exception | None) -> None:
-            """Tell the teller."""
-            cause = None if failure is None else failure.__cause__
-            self._follower.end(cause if isinstance(cause, WrongChain) else failure)
+        self._seat: Seat = client.channel.attach(source, self, self._end)
 
     async def aclose(self) -> None:
         """End the stream, and tell the node.
@@ -108,9 +93,10 @@ class Follower:
         """
         await self._client.channel.detach(self._seat)
 
-    def end(self, failure: Exception | None) -> None:
-        """Take note that the stream has ended."""
-        self._teller.finish(failure)
+    def _end(self, failure: Exception | None) -> None:
+        """Take note that the stream has ended; the wrong chain is told as such."""
+        cause = None if failure is None else failure.__cause__
+        self._teller.finish(cause if isinstance(cause, WrongChain) else failure)
 
     # Subscribing.
 
@@ -121,11 +107,11 @@ class Follower:
         )
         chain_id = await connection.chain_id(tracker.chain.chain_id)
         key = await connection.subscribe()
-        tracker.chain.chain_id = chain_id
-        tracker.subscribed = isinstance(key, Hashable) and key is not None
-        tracker.quiet = self._stale_after if tracker.subscribed else self._poll_interval
+        subscribed = isinstance(key, Hashable) and key is not None
+        quiet = self._stale_after if subscribed else self._poll_interval
+        tracker.connected(chain_id, subscribed=subscribed, quiet=quiet)
         self._connection = connection
-        return key if tracker.subscribed else object()
+        return key if subscribed else object()
 
     async def _unsubscribe(self, requests: Requests, key: Key) -> None:
         if self._tracker.subscribed:
@@ -177,7 +163,6 @@ class Follower:
         try:
             head = head_of(value)
         except FeedError as failure:
-            self.malformed += 1
             logger.debug("an announcement cannot be read: %s", failure)
             self._tracker.missed()
         else:

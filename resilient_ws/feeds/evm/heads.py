@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from resilient_ws.feeds.evm.chain import ToldChain
 from resilient_ws.feeds.evm.cursor import Cursor
 from resilient_ws.feeds.evm.follower import Follower
-from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.stream import ChainStream, put
 from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Head, Reorg
@@ -31,7 +31,6 @@ NAME: Final = "heads"
 #: Items that may wait to be read.
 WAITING: Final = 64
 TAGS: Final = ("safe", "finalized")
-NO_LIMITS: Final = Limits()
 
 
 def heads(
@@ -44,7 +43,7 @@ def heads(
     settle: float = 3.0,
     stale_after: float = 15.0,
     poll_interval: float = 2.0,
-    limits: Limits = NO_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     history: NodeCall | None = None,
 ) -> ChainStream[HeadItem]:
     """Return the blocks of a chain: each once, in order, across drops and restarts.
@@ -76,14 +75,14 @@ def heads(
         TypeError: A value of another type.
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
-    check_following(confirmations, max_reorg=max_reorg)
-    for name, seconds in (
-        ("lag_patience", lag_patience),
-        ("settle", settle),
-        ("stale_after", stale_after),
-        ("poll_interval", poll_interval),
-    ):
-        check_positive(name, seconds)
+    check_following(
+        confirmations,
+        max_reorg=max_reorg,
+        lag_patience=lag_patience,
+        settle=settle,
+        stale_after=stale_after,
+        poll_interval=poll_interval,
+    )
     require(limits, Limits, "limits", "a Limits")
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
@@ -127,8 +126,15 @@ def position_of(after: object) -> int | Cursor | None:
     return after
 
 
-def check_following(confirmations: object, *, max_reorg: object) -> None:
-    """Refuse what is no number of confirmations or of blocks.
+def check_following(
+    confirmations: object, *, max_reorg: object, **waits: float
+) -> None:
+    """Refuse what is no number of confirmations, of blocks or of seconds.
+
+    Args:
+        confirmations: A number, or a tag.
+        max_reorg: A number of blocks.
+        waits: Numbers of seconds, by the names of their arguments.
 
     Raises:
         TypeError: A value of another type.
@@ -141,6 +147,8 @@ def check_following(confirmations: object, *, max_reorg: object) -> None:
             raise ValueError(f"confirmations must be {text}.")
     else:
         whole_number("confirmations", confirmations, at_least=0)
+    for name, seconds in waits.items():
+        check_positive(name, seconds)
 
 
 class HeadTeller:

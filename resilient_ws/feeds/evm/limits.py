@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from resilient_ws.policy._validate import (
@@ -66,3 +68,7 @@ class Limits:
             # Beyond this many doublings, it is the longest wait anyway.
             asked = self.first_backoff * 2.0 ** min(failures - 1, 32)
         return min(asked, self.max_backoff)
+
+
+#: Those of a hosted node.
+DEFAULT_LIMITS: Final = Limits()

@@ -29,8 +29,8 @@ Verify: TypeAlias = Literal["hash", "bloom", "receipts"]
 MAX_CHANCE: Final = 1 / 3
 
 
-class Verdict(Enum):
-    """What an answer is worth."""
+class Plausibility(Enum):
+    """Whether an answer can be the logs that were asked for."""
 
     #: Nothing speaks against it.
     SOUND = "sound"
@@ -62,7 +62,7 @@ class LogChecks:
         self._bloom = None if verify == "hash" else BloomTest(wanted)
         self.takes_all = verify != "hash" and not wanted.criteria()
 
-    def of_block(self, head: Head, logs: Sequence[Log]) -> Verdict:
+    def of_block(self, head: Head, logs: Sequence[Log]) -> Plausibility:
         """Judge the logs of one block.
 
         Args:
@@ -70,12 +70,12 @@ class LogChecks:
             logs: What the node answered.
         """
         if not self.in_order(logs) or any(log.blockHash != head.hash for log in logs):
-            return Verdict.WRONG
+            return Plausibility.WRONG
         if not logs and self.suspect(head):
-            return Verdict.SUSPECT
+            return Plausibility.SUSPECT
         if self.takes_all and not makes_bloom(logs, head):
-            return Verdict.SUSPECT
-        return Verdict.SOUND
+            return Plausibility.SUSPECT
+        return Plausibility.SOUND
 
     def in_order(self, logs: Sequence[Log]) -> bool:
         """Return whether logs are such as were asked for, in order, and none twice."""

@@ -20,6 +20,7 @@ from resilient_ws.feeds.errors import (
     RPCError,
 )
 from resilient_ws.feeds.evm.block_logs import BlockLogsLate, BlockReplaced
+from resilient_ws.feeds.evm.driving import REPLACED_WITHIN
 from resilient_ws.feeds.evm.final_logs import FinalBlock, FinalGap, FinalLogs
 from resilient_ws.feeds.evm.log_types import BlockLogs
 from resilient_ws.feeds.evm.node_calls import NodeCalls
@@ -52,8 +53,6 @@ logger: Final = logging.getLogger("resilient_ws")
 NAME: Final = "logs"
 #: Seconds before the tracker looks again at what was replaced meanwhile.
 PAUSE: Final = 0.1
-#: Seconds after which a new connection that was asked for will not come.
-REPLACED_WITHIN: Final = 60.0
 
 
 class LogTeller:

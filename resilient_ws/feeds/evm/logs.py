@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 from resilient_ws.feeds.evm.bloom import BloomTest
 from resilient_ws.feeds.evm.chain import ToldChain
-from resilient_ws.feeds.evm.follower import NO_LIMITS, Follower
+from resilient_ws.feeds.evm.follower import Follower
 from resilient_ws.feeds.evm.heads import check_following, position_of
-from resilient_ws.feeds.evm.limits import Limits
+from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.log_teller import NAME, LogTeller
@@ -18,7 +18,7 @@ from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Progress, Reorg
 from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import check_positive, require
+from resilient_ws.policy._validate import require
 
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def logs(
     settle: float = 3.0,
     stale_after: float = 15.0,
     poll_interval: float = 2.0,
-    limits: Limits = NO_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     history: NodeCall | None = None,
 ) -> ChainStream[LogItem]:
     """Return the logs of a chain: each once, in order, across drops and restarts.
@@ -97,8 +97,9 @@ def logs(
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
     _check(filter, verify, limits)
-    check_following(confirmations, max_reorg=max_reorg)
-    _check_waits(
+    check_following(
+        confirmations,
+        max_reorg=max_reorg,
         lag_patience=lag_patience,
         settle=settle,
         stale_after=stale_after,
@@ -113,12 +114,8 @@ def logs(
         chunk=CHUNK,
         bypass=True,
     )
-    # One for the headers and the logs.
-    asked: dict[str, Any] = {
-        "limits": limits,
-        "pace": Pace(limits.rate),
-        "history": history,
-    }
+    pace = Pace(limits.rate)  # one, which the headers and the logs share
+    asked: dict[str, Any] = {"limits": limits, "pace": pace, "history": history}
     told: dict[str, Any] = {
         "verify": verify,
         "patience": lag_patience,
@@ -143,8 +140,3 @@ def _check(filter: object, verify: object, limits: object) -> None:
     if verify != "hash":
         BloomTest(filter)  # raises here, and not in the middle of the stream
     require(limits, Limits, "limits", "a Limits")
-
-
-def _check_waits(**waits: float) -> None:
-    for name, seconds in waits.items():
-        check_positive(name, seconds)

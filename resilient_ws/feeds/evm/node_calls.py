@@ -1,4 +1,4 @@
-"""Calls of a node within its limits: so many at once, at its pace, and after its waits.
+"""Calls of one node: within its limits, and not before it wants to be asked again.
 
 Rules: "too many requests" is waited out by all calls together, and never narrows a
 range. Several requests that belong together go out one behind the other; if one of them
@@ -26,13 +26,11 @@ class NodeCalls:
 
     Args:
         call: Calls a method with its parameters, once.
-        limits: How many at once, how fast, how often.
+        limits: How many calls at once, how many a second, and how many attempts.
         pinned: Whether a call that its connection did not survive fails at once, for
             the answer of another connection would be of no use. Otherwise it goes out
             again.
-
-    Attributes:
-        asked: How many calls were made.
+        pace: Whose turn it is to call; ``None`` (default) for one of its own.
     """
 
     def __init__(
@@ -50,7 +48,6 @@ class NodeCalls:
         self._pace = Pace(limits.rate) if pace is None else pace
         self._busy = 0
         self._quiet_until = 0.0
-        self.asked = 0
 
     async def ask(self, method: str, *params: Any) -> Any:
         """Call a method, and return its result.
@@ -94,7 +91,7 @@ class NodeCalls:
     async def _sent(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         if len(requests) == 1:
             return [await self._one(*requests[0])]
-        calls = [asyncio.ensure_future(self._one(*request)) for request in requests]
+        calls = [asyncio.create_task(self._one(*request)) for request in requests]
         try:
             return list(await asyncio.gather(*calls))
         finally:
@@ -103,7 +100,6 @@ class NodeCalls:
 
     async def _one(self, method: str, params: Sequence[Any]) -> Any:
         await self._pace.turn()
-        self.asked += 1
         return await self._call(method, params)
 
     def _counts(self, failure: CallLost | CallTimeout | RPCError) -> bool:

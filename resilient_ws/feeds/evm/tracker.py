@@ -26,10 +26,10 @@ from resilient_ws.feeds.errors import (
 )
 from resilient_ws.feeds.evm.asking import (
     ask,
-    ask_all,
     ask_patiently,
     by_number,
     by_tag,
+    first_present,
     is_pruned,
 )
 from resilient_ws.feeds.evm.climbing import WINDOW, climb
@@ -80,12 +80,11 @@ class Tracker:
             to have become shorter.
         window: Requests that wait for an answer at once.
         chunk: How many blocks are told at once while catching up, at most.
-        bypass: Whether finalized blocks are left to whoever drives: see ``Bypass``.
+        bypass: Whether finalized blocks are left to the driver: see ``Bypass``.
 
     Attributes:
         fresh: Whether something was announced that was not looked at.
-        subscribed: Whether this connection announces blocks. Set before ``follow``, as
-            is the next.
+        subscribed: Whether this connection announces blocks.
         quiet: Seconds without an announcement after which the newest block is asked
             for.
     """
@@ -121,7 +120,20 @@ class Tracker:
         self.fresh = False
         self.subscribed = True
 
-    # What whoever drives tells.
+    # What the driver tells.
+
+    def connected(self, chain_id: int, *, subscribed: bool, quiet: float) -> None:
+        """Take note of a new connection, before it is followed.
+
+        Args:
+            chain_id: The chain that its node is of.
+            subscribed: Whether it announces blocks.
+            quiet: Seconds without an announcement after which the newest block is asked
+                for.
+        """
+        self.chain.of_chain(chain_id)
+        self.subscribed = subscribed
+        self.quiet = quiet
 
     def announced(self, head: Head) -> None:
         """Take note of an announcement."""
@@ -272,7 +284,7 @@ class Tracker:
         if number < 0:
             return
         if chain.next is None or (chain.is_unbegun and number < chain.next - 1):
-            chain.next = number
+            chain.begin_at(number)
         if tip is not None and number <= tip.number:
             number = min(newest.number, tip.number)
         known = newest.hash if number == newest.number else None
@@ -372,7 +384,7 @@ class Tracker:
         newest = (yield from ask(by_tag("latest"))).head
         if first is None or newest is None or newest.number <= first:
             return  # the chain ends here, as far as the node knows
-        there = yield from self._first_after(first, newest.number)
+        there = yield from first_present(first, newest.number, window=self._window)
         tip = chain.tip
         if tip is not None:
             # Nothing will link what was told to what comes behind the gap.
@@ -390,22 +402,6 @@ class Tracker:
         because.__cause__ = missing.failure
         yield from chain.gap(first, there - 1, because)
 
-    def _first_after(self, missing: int, there: int) -> Steps[int]:
-        """Return the first height, after one that is missing, that the node has."""
-        near = range(missing + 1, min(missing + 1 + self._window, there))
-        found = yield from ask_all([by_number(number) for number in near])
-        for number, one in zip(near, found, strict=True):
-            if one.head is not None:
-                return number
-        missing = max([missing, *near])
-        while missing + 1 < there:
-            middle = (missing + there) // 2
-            if (yield from ask(by_number(middle))).head is None:
-                missing = middle
-            else:
-                there = middle
-        return there
-
     # Silence.
 
     def _probe(self) -> Steps[None]:
@@ -421,7 +417,7 @@ class Tracker:
             yield Resubscribe()
 
     def _bypass_final(self) -> Steps[None]:
-        """Leave finalized blocks to whoever drives, from the next one on."""
+        """Leave finalized blocks to the driver, from the next one on."""
         chain = self.chain
         if chain.next is None or self._target is None:
             return

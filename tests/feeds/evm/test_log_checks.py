@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from resilient_ws.feeds.evm.log_checks import LogChecks, Verdict, makes_bloom
+from resilient_ws.feeds.evm.log_checks import LogChecks, Plausibility, makes_bloom
 from resilient_ws.feeds.evm.log_filter import LogFilter
 from resilient_ws.feeds.evm.log_types import logs_of
 from tests.feeds.evm.fake_node import ADDRESS, TOPIC, FakeNode
@@ -14,21 +14,27 @@ WANTED = LogFilter(address=ADDRESS, topics=[TOPIC])
 def test_an_empty_answer_is_suspect_only_where_the_bloom_says_so() -> None:
     node = FakeNode([0, 3])
     checks = LogChecks(WANTED, "bloom")
-    assert checks.of_block(node.head(0), []) is Verdict.SOUND
-    assert checks.of_block(node.head(1), []) is Verdict.SUSPECT
-    assert checks.of_block(node.head(1), logs_of(node.logs(1))) is Verdict.SOUND
+    assert checks.of_block(node.head(0), []) is Plausibility.SOUND
+    assert checks.of_block(node.head(1), []) is Plausibility.SUSPECT
+    assert checks.of_block(node.head(1), logs_of(node.logs(1))) is Plausibility.SOUND
     # A filter does not show that one of several is missing.
-    assert checks.of_block(node.head(1), logs_of(node.logs(1)[:1])) is Verdict.SOUND
-    assert LogChecks(WANTED, "hash").of_block(node.head(1), []) is Verdict.SOUND
+    assert (
+        checks.of_block(node.head(1), logs_of(node.logs(1)[:1])) is Plausibility.SOUND
+    )
+    assert LogChecks(WANTED, "hash").of_block(node.head(1), []) is Plausibility.SOUND
 
 
 def test_where_all_logs_are_wanted_one_that_is_missing_shows() -> None:
     node = FakeNode([0, 3])
     checks = LogChecks(LogFilter(), "bloom")
-    assert checks.of_block(node.head(1), logs_of(node.logs(1))) is Verdict.SOUND
-    assert checks.of_block(node.head(1), logs_of(node.logs(1)[:2])) is Verdict.SUSPECT
+    assert checks.of_block(node.head(1), logs_of(node.logs(1))) is Plausibility.SOUND
+    assert (
+        checks.of_block(node.head(1), logs_of(node.logs(1)[:2])) is Plausibility.SUSPECT
+    )
     node.bloom = False
-    assert checks.of_block(node.head(1), logs_of(node.logs(1)[:2])) is Verdict.SOUND
+    assert (
+        checks.of_block(node.head(1), logs_of(node.logs(1)[:2])) is Plausibility.SOUND
+    )
 
 
 @pytest.mark.parametrize("verify", ["bloom", "receipts"])

@@ -1,4 +1,4 @@
-"""Lines for the log that must not fill it."""
+"""Warnings that may come in numbers, at most one of each kind a minute in the log."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger("resilient_ws")
 SAY_AGAIN_AFTER: Final = 60.0
 
 
-class Seldom:
-    """Logs a warning of each kind at most once a minute.
+class ThrottledLog:
+    """Logs a warning of each kind at most once a minute, so that they cannot fill it.
 
     Args:
         name: Returns what the log calls the channel.
