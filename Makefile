@@ -14,6 +14,7 @@
 #   make adapter-versions  their lowest and newest versions, into docs/adapters/versions.md
 #   make bench-instruments  what reading metrics costs, into docs/observability.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
+#   make import-time  what importing costs, into docs/import-time.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
@@ -60,7 +61,8 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-outbox catch-up chains conformance conformance-server crash \
-	feeds fuzz instructions interleavings linear pongs reliability security sequences soak
+	feeds fuzz import-time instructions interleavings linear pongs reliability security \
+	sequences soak
 
 check: coverage lint types layers
 
@@ -128,6 +130,9 @@ bench-instruments: $(VENV)/.peers $(VENV)/.tests
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)
+
+import-time: $(VENV)/.tests
+	$(BIN)/python -m benchmarks.import_time --write docs/import-time.md $(ARGS)
 
 conformance: $(VENV)/.tests conformance-server
 	$(BIN)/python -m tests.conformance.report --write docs/conformance.md $(ARGS)
