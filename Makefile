@@ -26,6 +26,11 @@
 #   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
 #   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
+#   make release-check  all that must hold before a release (half an hour)
+#   make packages built, and what they contain   make interface  changes and CHANGELOG.md
+#   make workflows  actionlint and zizmor        make hooks      those of pre-commit
+#   make installed  the wheel on each Python     make everywhere all tests on each Python
+#   make publishable  what an index would refuse    make publish  to the index
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -54,15 +59,22 @@ KOSOKU_VERSION := 0.1.0
 # The newest peers, whatever the tests need.
 BENCH := .cache/bench
 
+# What a release is built and checked with.
+RELEASE := .cache/release
+RELEASED := $(RELEASE)/bin/python
+# What the interface is compared with: the newest release, unless it is given.
+AGAINST ?=
+
 # The folders that hold Python today: mypy refuses an empty one.
-SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
+SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-outbox catch-up chains conformance conformance-server crash \
 	feeds fuzz import-time instructions interleavings linear pongs reliability security \
-	sequences soak
+	sequences soak \
+	everywhere hooks installed interface packages publish publishable release-check workflows
 
 check: coverage lint types layers
 
@@ -188,10 +200,46 @@ pongs: $(VENV)/.peers $(VENV)/.tests servers
 reliability: $(VENV)/.peers servers
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md $(ARGS)
 
+# From a clean clone. What the tests of the whole need is in `make check`.
+release-check: lint types layers packages interface workflows hooks installed
+	@echo "release-check: all of it holds; make publishable says what an index would refuse"
+
+packages: $(RELEASE)/.installed
+	rm -rf dist
+	$(RELEASED) -m build
+	$(RELEASED) -m twine check --strict dist/*
+	$(RELEASE)/bin/check-wheel-contents dist
+	$(RELEASED) -m release.contents dist/*
+
+interface: $(RELEASE)/.installed
+	$(RELEASED) -m release.interface $(if $(AGAINST),--against $(AGAINST))
+
+workflows: $(RELEASE)/.installed
+	$(RELEASE)/bin/actionlint
+	$(RELEASE)/bin/zizmor --offline --no-progress --persona=auditor .github
+
+hooks: $(RELEASE)/.installed $(VENV)/.lint
+	$(RELEASE)/bin/pre-commit run --all-files
+
+# The interpreters that are missing are named, and with CI=true an error.
+installed: packages
+	$(RELEASED) -m nox $(ARGS)
+
+# Twenty minutes for each Python. ARGS='-p 3.13 -- tests/session'
+everywhere: packages tested-servers
+	$(RELEASED) -m nox --session suite $(ARGS)
+
+publishable: $(RELEASE)/.installed
+	$(RELEASED) -m release.publishable
+
+# In a workflow with an identity, twine needs no token; by hand it asks for one.
+publish: publishable
+	$(RELEASED) -m twine upload --non-interactive dist/*
+
 clean:
 	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find resilient_ws tests examples benchmarks -name __pycache__ -type d -prune \
+	find resilient_ws tests examples benchmarks release -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
 
 # --- the Python environment: one, and a stamp for each layer of it -----------
@@ -222,6 +270,12 @@ $(VENV)/.pip: | $(BIN)/python
 
 $(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
+	@touch $@
+
+$(RELEASE)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv --clear $(RELEASE)
+	$(RELEASED) -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	$(RELEASED) -m pip --disable-pip-version-check --quiet install --group release
 	@touch $@
 
 $(BENCH)/.installed: pyproject.toml | $(BIN)/python
