@@ -29,7 +29,8 @@
 #   make release-check  all that must hold before a release (half an hour)
 #   make packages built, and what they contain   make interface  changes and CHANGELOG.md
 #   make workflows  actionlint and zizmor        make hooks      those of pre-commit
-#   make installed  the wheel on each Python     make everywhere all tests on each Python
+#   make installed  the wheel on each Python     make everywhere  all tests on each
+#                 of PYTHONS
 #   make publishable  what an index would refuse    make publish  to the index
 #   make clean    removes what was installed and built
 
@@ -64,6 +65,8 @@ RELEASE := .cache/release
 RELEASED := $(RELEASE)/bin/python
 # What the interface is compared with: the newest release, unless it is given.
 AGAINST ?=
+# Those that the wheel is installed into.
+PYTHONS ?= 3.11 3.12 3.13
 
 # The folders that hold Python today: mypy refuses an empty one.
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wildcard $(d)/*.py),$(d))) \
@@ -223,11 +226,11 @@ hooks: $(RELEASE)/.installed $(VENV)/.lint
 
 # The interpreters that are missing are named, and with CI=true an error.
 installed: packages
-	$(RELEASED) -m nox $(ARGS)
+	PYTHONS="$(PYTHONS)" $(RELEASED) -m nox $(ARGS)
 
-# Twenty minutes for each Python. ARGS='-p 3.13 -- tests/session'
+# Twenty minutes for each Python. PYTHONS=3.13 ARGS='-- tests/session'
 everywhere: packages tested-servers
-	$(RELEASED) -m nox --session suite $(ARGS)
+	PYTHONS="$(PYTHONS)" $(RELEASED) -m nox --session suite $(ARGS)
 
 publishable: $(RELEASE)/.installed
 	$(RELEASED) -m release.publishable
