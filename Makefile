@@ -60,9 +60,6 @@ KOSOKU_VERSION := 0.1.0
 # The newest peers, whatever the tests need.
 BENCH := .cache/bench
 
-# What a release is built and checked with.
-RELEASE := .cache/release
-RELEASED := $(RELEASE)/bin/python
 # What the interface is compared with: the newest release, unless it is given.
 AGAINST ?=
 # Those that the wheel is installed into.
@@ -86,11 +83,11 @@ demo: $(VENV)/.demo
 
 # The tests run without the servers too: those that need one then skip, and say
 # what to install (with CI=true they fail).
-test: $(VENV)/.tests tested-servers
+test: $(VENV)/.tests $(VENV)/.release tested-servers
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 # Half as slow again: Python calls the tracer for each line.
-coverage: $(VENV)/.tests tested-servers
+coverage: $(VENV)/.tests $(VENV)/.release tested-servers
 	ENDURANCE=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 tested-servers: $(VENV)/.tests
@@ -106,7 +103,7 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(NODE)/node_modules/.package-lock.json
+types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(VENV)/.release $(NODE)/node_modules/.package-lock.json
 	$(BIN)/mypy $(SOURCES)
 	node $(NODE)/node_modules/pyright/index.js
 
@@ -207,37 +204,37 @@ reliability: $(VENV)/.peers servers
 release-check: lint types layers packages interface workflows hooks installed
 	@echo "release-check: all of it holds; make publishable says what an index would refuse"
 
-packages: $(RELEASE)/.installed
+packages: $(VENV)/.release
 	rm -rf dist
-	$(RELEASED) -m build
-	$(RELEASED) -m twine check --strict dist/*
-	$(RELEASE)/bin/check-wheel-contents dist
-	$(RELEASED) -m release.contents dist/*
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+	$(BIN)/python -m release.contents dist/*
 
-interface: $(RELEASE)/.installed
-	$(RELEASED) -m release.interface $(if $(AGAINST),--against $(AGAINST))
+interface: $(VENV)/.release
+	$(BIN)/python -m release.interface $(if $(AGAINST),--against $(AGAINST))
 
-workflows: $(RELEASE)/.installed
-	$(RELEASE)/bin/actionlint
-	$(RELEASE)/bin/zizmor --offline --no-progress --persona=auditor .github
+workflows: $(VENV)/.release
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --no-progress --persona=auditor .github
 
-hooks: $(RELEASE)/.installed $(VENV)/.lint
-	$(RELEASE)/bin/pre-commit run --all-files
+hooks: $(VENV)/.release $(VENV)/.lint
+	$(BIN)/pre-commit run --all-files
 
 # The interpreters that are missing are named, and with CI=true an error.
 installed: packages
-	PYTHONS="$(PYTHONS)" $(RELEASED) -m nox $(ARGS)
+	PYTHONS="$(PYTHONS)" $(BIN)/python -m nox $(ARGS)
 
 # Twenty minutes for each Python. PYTHONS=3.13 ARGS='-- tests/session'
 everywhere: packages tested-servers
-	PYTHONS="$(PYTHONS)" $(RELEASED) -m nox --session suite $(ARGS)
+	PYTHONS="$(PYTHONS)" $(BIN)/python -m nox --session suite $(ARGS)
 
-publishable: $(RELEASE)/.installed
-	$(RELEASED) -m release.publishable
+publishable: $(VENV)/.release
+	$(BIN)/python -m release.publishable
 
 # In a workflow with an identity, twine needs no token; by hand it asks for one.
 publish: publishable
-	$(RELEASED) -m twine upload --non-interactive dist/*
+	$(BIN)/python -m twine upload --non-interactive dist/*
 
 clean:
 	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
@@ -271,14 +268,8 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
-	@touch $@
-
-$(RELEASE)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m venv --clear $(RELEASE)
-	$(RELEASED) -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
-	$(RELEASED) -m pip --disable-pip-version-check --quiet install --group release
 	@touch $@
 
 $(BENCH)/.installed: pyproject.toml | $(BIN)/python

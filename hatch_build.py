@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-from hatchling.metadata.core import ProjectMetadata
 from packaging.requirements import Requirement
+
+
+if TYPE_CHECKING:
+    from hatchling.metadata.core import ProjectMetadata
 
 
 NAME: Final = "resilient-ws.cdx.json"

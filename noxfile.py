@@ -13,28 +13,28 @@ import subprocess
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import nox
 
 from release.lowest import constraints
 
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
 ROOT: Final = Path(__file__).parent
 #: 3.14 belongs here as soon as it was tried.
 PYTHONS: Final = os.environ.get("PYTHONS", "3.11 3.12 3.13").split()
 VERSIONS: Final = ("lowest", "newest")
-#: Every folder of tests that needs no server of other hands, and no long time.
+#: Most of what the interpreter and the dependencies can change, and no server's doing.
 QUICK: Final = (
     "tests/codec",
-    "tests/eventloop",
     "tests/inbox",
-    "tests/outbox",
     "tests/policy",
     "tests/protocol",
     "tests/session",
-    "tests/supervisor",
-    "tests/testing",
     "tests/test_errors.py",
     "tests/test_imports.py",
     "tests/test_settings.py",
@@ -86,18 +86,18 @@ def _wheel() -> Path:
 
 
 def _install(
-    session: nox.Session, versions: str, *extras: str, group: str | None = None
+    session: nox.Session, versions: str, *extras: str, groups: Sequence[str] = ()
 ) -> None:
     """Install the wheel, and say which versions came with it."""
     wanted = f"{_wheel()}[{','.join(extras)}]" if extras else str(_wheel())
     words = [wanted, "--upgrade", "--upgrade-strategy=eager"]
-    if group is not None:
+    if groups:
         session.install("--quiet", "pip>=25.1")
-        words += ["--group", group]
+        words += [f"--group={group}" for group in groups]
     python = INTERPRETERS[str(session.python)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         if versions == "lowest":
-            file.write(constraints(python, group))
+            file.write(constraints(python, *groups))
             file.flush()
             words += ["--constraint", file.name]
         session.install("--quiet", "--only-binary=:all:", *words)
@@ -118,12 +118,12 @@ def first_steps(session: nox.Session, versions: str) -> None:
 @nox.parametrize("versions", VERSIONS)
 def quick(session: nox.Session, versions: str) -> None:
     """Run the tests that need nothing but Python, or those that are named after --."""
-    _install(session, versions, *_extras(), group="tests")
+    _install(session, versions, *_extras(), groups=["tests"])
     session.run("python", "-m", "pytest", "-q", *(session.posargs or QUICK))
 
 
 @everywhere
 def suite(session: nox.Session) -> None:
     """Run all tests, with the newest dependencies."""
-    _install(session, "newest", *_extras(), group="tests")
+    _install(session, "newest", *_extras(), groups=["tests", "release"])
     session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)

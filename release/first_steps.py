@@ -65,7 +65,7 @@ def import_everything(extras: set[str]) -> int:
 
 def first_example() -> str:
     """Return the first program of the README, as an index shows it."""
-    readme = importlib.metadata.metadata(DISTRIBUTION).get_payload()
+    readme = importlib.metadata.metadata(DISTRIBUTION).json["description"]
     assert isinstance(readme, str)
     block = re.search(r"^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     assert block is not None, "the README has no program"
@@ -122,10 +122,8 @@ def main() -> None:
     imported = import_everything(extras)
     asyncio.run(run_example())
     run_command(extras)
-    print(
-        f"Python {sys.version.split()[0]}, extras {', '.join(sorted(extras)) or 'none'}:"
-        f" {imported} modules, the README's program and the command"
-    )
+    python, names = sys.version.split()[0], ", ".join(sorted(extras)) or "none"
+    print(f"Python {python}, extras {names}: {imported} modules, the README's program")
 
 
 if __name__ == "__main__":

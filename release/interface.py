@@ -51,7 +51,9 @@ def names(package: griffe.Object) -> Names:
             member = module.members.get(str(export))
             if member is None:
                 continue  # of an __all__ that is put together when it is imported
-            stands_for = member.final_target if member.is_alias else member
+            stands_for = (
+                member.final_target if isinstance(member, griffe.Alias) else member
+            )
             if isinstance(stands_for, griffe.Object):
                 found[f"{module.path}.{export}"] = stands_for
     return found

@@ -1,7 +1,7 @@
 """The lowest versions that pyproject.toml allows, as constraints for pip.
 
-The command: ``python -m release.lowest --python 3.12 [--group tests]``. With a group,
-they are the lowest of what users install that the group allows too.
+The command: ``python -m release.lowest --python 3.12 [tests]``. With dependency groups,
+they are the lowest of what users install that these allow too.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def lowest(found: Iterable[Requirement], python: str) -> dict[str, Version]:
     return bounds
 
 
-def constraints(python: str, group: str | None = None) -> str:
+def constraints(python: str, *groups: str) -> str:
     """Return a line ``name==version`` for each package that users install."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     found = list(requirements(pyproject))
-    if group is not None:
-        users = {requirement.name for requirement in found}
+    users = {requirement.name for requirement in found}
+    for group in groups:
         grouped = required_by(group, pyproject)
         found += (requirement for requirement in grouped if requirement.name in users)
     bounds = lowest(found, python)
@@ -71,9 +71,9 @@ def constraints(python: str, group: str | None = None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="release.lowest")
     parser.add_argument("--python", required=True, help="such as 3.12")
-    parser.add_argument("--group", help="a dependency group that is installed too")
+    parser.add_argument("groups", nargs="*", help="dependency groups installed too")
     options = parser.parse_args()
-    print(constraints(options.python, options.group), end="")
+    print(constraints(options.python, *options.groups), end="")
 
 
 if __name__ == "__main__":
