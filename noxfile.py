@@ -94,13 +94,15 @@ def _install(
     if groups:
         session.install("--quiet", "pip>=25.1")
         words += [f"--group={group}" for group in groups]
+    else:  # what users install has wheels, some of what the tests need has none
+        words.append("--only-binary=:all:")
     python = INTERPRETERS[str(session.python)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         if versions == "lowest":
             file.write(constraints(python, *groups))
             file.flush()
             words += ["--constraint", file.name]
-        session.install("--quiet", "--only-binary=:all:", *words)
+        session.install("--quiet", *words)
     session.run("python", "-m", "pip", "freeze")
 
 
