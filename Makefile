@@ -217,6 +217,10 @@ interface: $(VENV)/.release
 workflows: $(VENV)/.release
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --no-progress --persona=auditor .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		.github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/wish.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config \
+		.github/ISSUE_TEMPLATE/config.yml
 
 hooks: $(VENV)/.release $(VENV)/.lint
 	$(BIN)/pre-commit run --all-files

@@ -120,7 +120,7 @@ def first_steps(session: nox.Session, versions: str) -> None:
 @nox.parametrize("versions", VERSIONS)
 def quick(session: nox.Session, versions: str) -> None:
     """Run the tests that need nothing but Python, or those that are named after --."""
-    _install(session, versions, *_extras(), groups=["tests"])
+    _install(session, versions, *_extras(), groups=["quick"])
     session.run("python", "-m", "pytest", "-q", *(session.posargs or QUICK))
 
 

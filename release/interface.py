@@ -120,7 +120,9 @@ def compared(root: Path, against: str) -> list[str]:
     old = griffe.load_git(
         PACKAGE, ref=commit, repo=root, search_paths=["."], resolve_aliases=True
     )
-    new = griffe.load(PACKAGE, search_paths=[root], resolve_aliases=True)
+    new = griffe.load(
+        PACKAGE, search_paths=[root], try_relative_path=False, resolve_aliases=True
+    )
     if not isinstance(old, griffe.Object) or not isinstance(new, griffe.Object):
         raise TypeError(f"{PACKAGE} is no package")
     diff = git(root, "diff", "--unified=0", commit, "--", "CHANGELOG.md")
