@@ -33,6 +33,9 @@ NEEDED: Final = {
     "resilient_ws.cli.chain": {"evm"},
     "resilient_ws.cli": {"cli"},
     "resilient_ws.feeds.evm": {"evm"},
+    "resilient_ws.instruments.attempt_spans": {"otel"},
+    "resilient_ws.instruments.otel": {"otel"},
+    "resilient_ws.instruments.prometheus": {"prometheus"},
     "resilient_ws.transport.socks": {"socks"},
 }
 PATIENCE: Final = 60
