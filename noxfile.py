@@ -1,6 +1,6 @@
 """The wheel in clean environments: each Python, lowest and newest dependencies.
 
-``make release-check`` runs ``first_steps`` and ``quick``, ``make test-everywhere`` the
+``make installed`` runs ``first_steps`` and ``quick``, ``make everywhere`` the
 whole suite on each Python. The tests run in the source, with the dependencies that came
 with the wheel: ``release.contents`` has shown that both are the same bytes.
 """
