@@ -236,7 +236,7 @@ everywhere: packages tested-servers
 publishable: $(VENV)/.release
 	$(BIN)/python -m release.publishable
 
-# In a workflow with an identity, twine needs no token; by hand it asks for one.
+# In a workflow with an identity, twine needs no token; by hand it is TWINE_PASSWORD.
 publish: publishable
 	$(BIN)/python -m twine upload --non-interactive dist/*
 
