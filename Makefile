@@ -14,6 +14,7 @@
 #   make adapter-versions  their lowest and newest versions, into docs/adapters/versions.md
 #   make bench-instruments  what reading metrics costs, into docs/observability.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
+#   make import-time  what importing costs, into docs/import-time.md
 #   make pongs    when servers answer pings, into docs/pongs.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
@@ -25,6 +26,12 @@
 #   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
 #   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
+#   make release-check  all that must hold before a release (half an hour)
+#   make packages built, and what they contain   make interface  changes and CHANGELOG.md
+#   make workflows  actionlint and zizmor        make hooks      those of pre-commit
+#   make installed  the wheel on each Python     make everywhere  all tests on each
+#                 of PYTHONS
+#   make publishable  what an index would refuse    make publish  to the index
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -53,15 +60,22 @@ KOSOKU_VERSION := 0.1.0
 # The newest peers, whatever the tests need.
 BENCH := .cache/bench
 
+# What the interface is compared with: the newest release, unless it is given.
+AGAINST ?=
+# Those that the wheel is installed into.
+PYTHONS ?= 3.11 3.12 3.13
+
 # The folders that hold Python today: mypy refuses an empty one.
-SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
+SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
-	bench-instruments bench-monitor bench-outbox catch-up chains conformance conformance-server \
-	crash feeds fuzz instructions interleavings linear pongs reliability \
-	screenshots security sequences soak
+	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
+	conformance-server crash feeds fuzz import-time instructions interleavings linear \
+	pongs reliability screenshots security sequences soak \
+	everywhere hooks installed interface packages publish publishable release-check \
+	workflows
 
 check: coverage lint types layers
 
@@ -70,11 +84,11 @@ demo: $(VENV)/.demo
 
 # The tests run without the servers too: those that need one then skip, and say
 # what to install (with CI=true they fail).
-test: $(VENV)/.tests tested-servers
+test: $(VENV)/.tests $(VENV)/.release tested-servers
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 # Half as slow again: Python calls the tracer for each line.
-coverage: $(VENV)/.tests tested-servers
+coverage: $(VENV)/.tests $(VENV)/.release tested-servers
 	ENDURANCE=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 tested-servers: $(VENV)/.tests
@@ -90,7 +104,7 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(NODE)/node_modules/.package-lock.json
+types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(VENV)/.release $(NODE)/node_modules/.package-lock.json
 	$(BIN)/mypy $(SOURCES)
 	node $(NODE)/node_modules/pyright/index.js
 
@@ -136,6 +150,9 @@ screenshots: $(VENV)/.peers $(VENV)/.tests
 
 bench-outbox: $(VENV)/.peers
 	$(BIN)/python benchmarks/outbox.py --write docs/outbox.md $(ARGS)
+
+import-time: $(VENV)/.tests
+	$(BIN)/python -m benchmarks.import_time --write docs/import-time.md $(ARGS)
 
 conformance: $(VENV)/.tests conformance-server
 	$(BIN)/python -m tests.conformance.report --write docs/conformance.md $(ARGS)
@@ -191,10 +208,50 @@ pongs: $(VENV)/.peers $(VENV)/.tests servers
 reliability: $(VENV)/.peers servers
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md $(ARGS)
 
+# From a clean clone. What the tests of the whole need is in `make check`.
+release-check: lint types layers packages interface workflows hooks installed
+	@echo "release-check: all of it holds; make publishable says what an index would refuse"
+
+packages: $(VENV)/.release
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+	$(BIN)/python -m release.contents dist/*
+
+interface: $(VENV)/.release
+	$(BIN)/python -m release.interface $(if $(AGAINST),--against $(AGAINST))
+
+workflows: $(VENV)/.release
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --no-progress --persona=auditor .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		.github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/wish.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config \
+		.github/ISSUE_TEMPLATE/config.yml
+
+hooks: $(VENV)/.release $(VENV)/.lint
+	$(BIN)/pre-commit run --all-files
+
+# The interpreters that are missing are named, and with CI=true an error.
+installed: packages
+	PYTHONS="$(PYTHONS)" $(BIN)/python -m nox $(ARGS)
+
+# Twenty minutes for each Python. PYTHONS=3.13 ARGS='-- tests/session'
+everywhere: packages tested-servers
+	PYTHONS="$(PYTHONS)" $(BIN)/python -m nox --session suite $(ARGS)
+
+publishable: $(VENV)/.release
+	$(BIN)/python -m release.publishable
+
+# In a workflow with an identity, twine needs no token; by hand it is TWINE_PASSWORD.
+publish: publishable
+	$(BIN)/python -m twine upload --non-interactive dist/*
+
 clean:
 	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find resilient_ws tests examples benchmarks -name __pycache__ -type d -prune \
+	find resilient_ws tests examples benchmarks release -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
 
 # --- the Python environment: one, and a stamp for each layer of it -----------
@@ -223,7 +280,7 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
 	@touch $@
 

@@ -26,7 +26,7 @@ kept while the session is offline. The iteration continues across reconnects.
 what a session reports and ``resilient_ws.errors`` what it raises.
 """
 
-from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from resilient_ws.client import connect
 from resilient_ws.connection import Connection
@@ -88,8 +88,6 @@ from resilient_ws.settings import Attempt
 from resilient_ws.state import DeliveryState, State
 from resilient_ws.statistics import Statistics
 
-
-__version__ = version("resilient-ws")
 
 #: ``classify`` may answer with these words as well as with the enum's members.
 RETRY = Verdict.RETRY
@@ -164,3 +162,16 @@ __all__ = [
 # So that a traceback shows resilient_ws.ConnectionLost rather than the inner module.
 for _public in [globals()[name] for name in __all__ if not name.isupper()]:
     _public.__module__ = __name__
+
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+    # For type checkers a module with __getattr__ has every name, mistyped ones too.
+    def __getattr__(name: str) -> str:
+        """Return ``__version__``; to read it takes 30 modules that few need."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415 - the 30 modules
+
+        return version("resilient-ws")

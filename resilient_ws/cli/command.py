@@ -14,7 +14,6 @@ import typer
 from resilient_ws import SQLiteStore
 from resilient_ws.cli import options
 from resilient_ws.cli.arguments import read_headers, read_messages, read_url
-from resilient_ws.cli.demo.run import run as run_demo
 from resilient_ws.cli.error_text import with_option_names
 from resilient_ws.cli.exit_codes import BAD_ARGUMENTS, DONE
 from resilient_ws.cli.listen import ListenOptions, listen as run_listen
@@ -238,4 +237,6 @@ def demo() -> int:
     Everything happens on this machine and takes less than half a minute. Exits with 1
     if anything was lost without a report.
     """
+    from resilient_ws.cli.demo.run import run as run_demo  # noqa: PLC0415 - slow
+
     return run_demo()

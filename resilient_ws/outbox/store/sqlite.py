@@ -1,20 +1,21 @@
-"""A store that survives ``kill -9`` and, if the disk keeps its word, power failures."""
+"""A store that survives ``kill -9`` and, if the disk keeps its word, power failures.
+
+Rule: what needs sqlite3 is imported where it is used: every program imports this module
+and few keep a file.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 
 from resilient_ws.errors import StoreError
-from resilient_ws.outbox.store import files, rows, schema
-from resilient_ws.outbox.store.commit import SQLiteLedger
-from resilient_ws.outbox.store.database import Database
+from resilient_ws.outbox.store import files, rows
 from resilient_ws.policy._validate import one_of, positive_int, wrong_type
 
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from resilient_ws.events import Event
+    from resilient_ws.outbox.store.commit import SQLiteLedger
     from resilient_ws.outbox.store.rows import StoredMessage
 
 
@@ -97,6 +99,9 @@ class SQLiteStore:
         self, loop: asyncio.AbstractEventLoop, report: Callable[[Event], None]
     ) -> SQLiteLedger:
         """Return the ledger of one session, which opens the file."""
+        from resilient_ws.outbox.store.commit import SQLiteLedger  # noqa: PLC0415
+        from resilient_ws.outbox.store.database import Database  # noqa: PLC0415
+
         database = Database(
             self.path,
             synchronous=self.synchronous,
@@ -113,6 +118,10 @@ class SQLiteStore:
         Raises:
             StoreError: There is no file, or the file is not a sound store.
         """
+        import sqlite3  # noqa: PLC0415
+
+        from resilient_ws.outbox.store import schema  # noqa: PLC0415
+
         path = self.path
         try:
             path = files.located(path)
