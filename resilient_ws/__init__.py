@@ -87,6 +87,7 @@ from resilient_ws.session import Session
 from resilient_ws.settings import Attempt
 from resilient_ws.state import DeliveryState, State
 from resilient_ws.statistics import Statistics
+from resilient_ws.traffic import Traffic
 
 
 __version__ = version("resilient-ws")
@@ -156,6 +157,7 @@ __all__ = [
     "StoreFailed",
     "StoredMessage",
     "Timeouts",
+    "Traffic",
     "Verdict",
     "connect",
     "printable",
