@@ -15,6 +15,7 @@
 #   make bench-instruments  what reading metrics costs, into docs/observability.md
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make pongs    when servers answer pings, into docs/pongs.md
+#   make probe    what the probe says of servers, into docs/probe.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
 #   make instructions  the bytecodes of a message, beside their budgets
@@ -60,7 +61,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance conformance-server \
-	crash feeds fuzz instructions interleavings linear pongs reliability \
+	crash feeds fuzz instructions interleavings linear pongs probe reliability \
 	screenshots security sequences soak
 
 check: coverage lint types layers
@@ -186,6 +187,9 @@ linear: $(VENV)/.peers
 
 pongs: $(VENV)/.peers $(VENV)/.tests servers
 	$(BIN)/python -m benchmarks.pongs --write docs/pongs.md $(ARGS)
+
+probe: $(VENV)/.tests servers
+	$(BIN)/python -m benchmarks.probe --write docs/probe.md $(ARGS)
 
 # Namespaces and firewall rules: it needs root, and leaves nothing behind.
 reliability: $(VENV)/.peers servers

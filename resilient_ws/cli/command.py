@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import typer
-
 from resilient_ws import SQLiteStore
 from resilient_ws.cli import options
+from resilient_ws.cli.app import app
 from resilient_ws.cli.arguments import read_headers, read_messages, read_url
 from resilient_ws.cli.demo.run import run as run_demo
 from resilient_ws.cli.error_text import with_option_names
@@ -28,46 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.cli import chain
-
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    # Its tracebacks show the values of variables, such as headers.
-    pretty_exceptions_enable=False,
-    # The default would keep the line breaks of the docstrings.
-    rich_markup_mode="markdown",
-    help="Hold a WebSocket session that survives its connections.",
-)
-
-
-def run() -> int:
-    """Run the command line, and return the exit code."""
-    try:
-        result = app(standalone_mode=False, prog_name="resilient-ws")
-    except typer.Abort:
-        # Typer turns Ctrl-C into Abort and a broken pipe into SystemExit. Turn both
-        # back: the caller handles them.
-        raise KeyboardInterrupt from None
-    except SystemExit:
-        raise BrokenPipeError from None
-    except Exception as error:
-        # Typer raises click's exceptions or those of its own copy of click. Both have
-        # this method.
-        format_message = getattr(error, "format_message", None)
-        if format_message is None:
-            raise
-        # Without any arguments, Typer has already shown the help text.
-        message = format_message().strip()
-        if message and not message.startswith("Usage:"):
-            complain(message.splitlines()[0])
-        return BAD_ARGUMENTS
-    return result if isinstance(result, int) else DONE
-
-
-@app.callback()
-def _before_a_command(*, version: options.Version = False) -> None:
-    """Take the options that stand before a command."""
 
 
 @app.command()

@@ -92,6 +92,27 @@ GiveUpAfter: TypeAlias = Annotated[
     ),
 ]
 
+CaFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--cafile",
+        metavar="FILE",
+        help="Trust the issuers in this PEM file, in place of the system's.",
+    ),
+]
+Proxy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|env",
+        help="Dial through this http, https, socks4 or socks5 proxy, or the one that "
+        "the environment names.",
+    ),
+]
+Origin: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The Origin header, for servers that want one."),
+]
+
 # Of ``heads`` and ``logs``.
 
 After: TypeAlias = Annotated[
