@@ -19,6 +19,7 @@ from resilient_ws.cli.exit_codes import BAD_ARGUMENTS, DONE
 from resilient_ws.cli.listen import ListenOptions, listen as run_listen
 from resilient_ws.cli.message_text import BinaryFormat
 from resilient_ws.cli.outbox import show
+from resilient_ws.cli.server_options import ServerOptions
 from resilient_ws.cli.stdio import complain
 from resilient_ws.errors import SecurityError, StoreError
 
@@ -38,10 +39,19 @@ def listen(
     subprotocol: options.Subprotocol = None,
     on_open: options.OnOpen = None,
     count: options.Count = None,
+    pretty: options.Pretty = False,
+    timestamps: options.Timestamps = False,
     binary: options.Binary = BinaryFormat.BASE64,
+    record: options.Record = None,
     json_events: options.JsonEvents = False,
-    allow_insecure: options.AllowInsecure = False,
+    name: options.Name = None,
+    ping: options.Ping = None,
+    idle: options.Idle = None,
     give_up_after: options.GiveUpAfter = None,
+    origin: options.Origin = None,
+    cafile: options.CaFile = None,
+    proxy: options.Proxy = None,
+    allow_insecure: options.AllowInsecure = False,
 ) -> int:
     """Print the messages of a server, one per line, and send it the lines of stdin.
 
@@ -53,21 +63,33 @@ def listen(
     """
     try:
         chosen = ListenOptions(
-            url=read_url(url, url_file),
-            headers=read_headers(header or []),
-            subprotocols=subprotocol or (),
+            server=ServerOptions(
+                url=read_url(url, url_file),
+                headers=read_headers(header or []),
+                subprotocols=subprotocol or (),
+                origin=origin,
+                cafile=cafile,
+                proxy=proxy,
+                allow_insecure=allow_insecure,
+            ),
             on_open=read_messages(on_open or []),
             count=count,
             binary=binary,
+            pretty=pretty,
+            timestamps=timestamps,
             json_events=json_events,
-            allow_insecure=allow_insecure,
             give_up_after=give_up_after,
+            ping=ping,
+            idle=idle,
+            name=name,
+            record=record,
         )
         session = chosen.connect()
+        recorder = chosen.recorder(session)
     except (SecurityError, ValueError) as wrong:
         complain(with_option_names(str(wrong)))
         return BAD_ARGUMENTS
-    return asyncio.run(run_listen(chosen, session))
+    return asyncio.run(run_listen(chosen, session, recorder))
 
 
 @app.command()
