@@ -57,6 +57,7 @@ class Replay:
 
     Attributes:
         url: Where it is served, once entered.
+        begun: How many connections were begun.
         played: How many connections were played to their end.
         sent: How many messages were sent.
 
@@ -82,7 +83,7 @@ class Replay:
         self._speed = speed
         self._repeat = repeat
         self._course: list[Stretch] = []
-        self._begun = 0
+        self.begun = 0
         self._over = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -130,10 +131,10 @@ class Replay:
         await self._over.wait()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        number = self._begun
+        number = self.begun
         if number >= len(self._course) and not self._repeat:
             raise web.HTTPGone(text="The recording was played to its end.\n")
-        self._begun += 1
+        self.begun += 1
         stretch = self._course[number % len(self._course)]
         protocols = (stretch.subprotocol,) if stretch.subprotocol else ()
         socket = web.WebSocketResponse(
