@@ -32,6 +32,7 @@ _OPTIONS: Final = {
     re.compile(r"^LogFilter\.topics(\[\d\])?"): "--topic",
     # No option sets a timeout.
     re.compile(r" \(timeouts\.\w+\)"): "",
+    re.compile(r"which Access\.blocked_ports lists"): "which browsers block too",
     # Remedies.
     re.compile(re.escape(_FRESH)): "check the URL, --header and --on-open",
     re.compile(r"put user:password@ into the proxy URL"): "put user:password@ into "

@@ -117,7 +117,8 @@ class ListenStatus:
 
     def _open(self, now: float) -> list[str]:
         count = self._session.statistics().messages_received
-        parts = [f"open {duration(now - self._began)}", f"{count:,} messages"]
+        noun = "message" if count == 1 else "messages"
+        parts = [f"open {duration(now - self._began)}", f"{count:,} {noun}"]
         parts.append(f"{self._rate(now, count):,.1f}/s")
         latency = self._session.latency
         if latency is not None:

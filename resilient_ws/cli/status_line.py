@@ -44,10 +44,14 @@ class StatusLine:
 
     async def remark(self, line: str) -> None:
         """Print a line above, that is told from the output by its colour."""
-        await self.print(self._screen.coloured(line, Colour.FAINT))
+        wrapped = self._screen.wrapped(line, rest="  ").split("\n")
+        faint = [self._screen.coloured(one, Colour.FAINT) for one in wrapped]
+        await self.print("\n".join(faint))
 
     async def print(self, line: str, output: LineOutput | None = None) -> None:
         """Print a line above, to the terminal or to another stream that is one."""
+        if self._drawn:
+            self._drawn = self._text(self._screen.width - 1)
         # Without this a long line would leave parts of the old status behind it.
         await (output or self._output).put(f"{_CLEAR}{line}\n{self._drawn}")
 

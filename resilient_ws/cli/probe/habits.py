@@ -128,6 +128,8 @@ async def watch_idle(
     _tell_pings(link, found)
     if not ended:
         text = f"an idle link stays open for {seconds(watched)} and more"
+        if link.received("text", "binary", "ping", since=began):
+            text = f"the link stayed open for {seconds(watched)}; it was never idle"
         found(Finding("Silence", Grade.OK, text))
         return
     early = None if link.dropped is None else ended_early(link.dropped)
@@ -224,9 +226,10 @@ def _tell_pings(link: Link, found: Found) -> None:
         found(Finding("Its pings", Grade.OK, "the server sends none"))
         return
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    first = seconds(max(0.0, times[0] - link.opened_at))
+    first = times[0] - link.opened_at
+    when = f"after {seconds(first)}" if first >= _AT_ONCE else "at once"
     every = f", then every {seconds(statistics.median(gaps))}" if gaps else ""
-    text = f"the server pings after {first}{every}; the session answers"
+    text = f"the server pings {when}{every}; the session answers"
     found(Finding("Its pings", Grade.OK, text))
 
 

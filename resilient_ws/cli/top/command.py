@@ -39,6 +39,8 @@ _QUIT: Final = frozenset("qQ")
 #: Seconds to reach the page.
 _WITHIN: Final = 10.0
 _REDRAWN_A_SECOND: Final = 4
+#: Columns of the table in a pipe.
+_WIDE: Final = 160
 #: Close code for a wrong token.
 _WRONG_TOKEN: Final = 4401
 
@@ -179,6 +181,9 @@ async def _once(shown: Top) -> None:
     if not listening.cancelled() and (failure := listening.exception()) is not None:
         raise failure
     console = Console(highlight=False)
+    if not console.is_terminal:
+        # Whoever reads a pipe wants whole names.
+        console.width = max(console.width, _WIDE)
     console.print(drawn(shown.picture, width=console.width, height=0))
 
 

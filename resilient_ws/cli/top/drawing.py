@@ -67,12 +67,15 @@ def _table(picture: Picture, rows: list[Row], width: int) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", expand=True)
     table.add_column("", width=4, no_wrap=True)
     table.add_column("session", ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column("state", width=18, no_wrap=True)
+    table.add_column("state", width=15, no_wrap=True)
     columns = [column for column in _COLUMNS if width >= column[2]]
     for title, _, _ in columns:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("what is wrong", ratio=4, no_wrap=True, overflow="ellipsis")
-    for row in rows:
+    # Where nothing is wrong, the names get the room.
+    alarms = [alarm_of(row) for row in rows]
+    if any(alarms):
+        table.add_column("what is wrong", ratio=4, no_wrap=True, overflow="ellipsis")
+    for row, alarm in zip(rows, alarms, strict=True):
         health = text_of(row, "health")
         style = _STYLES.get(health, "")
         cells = [_cell(row, name) for _, name, _ in columns]
@@ -81,7 +84,7 @@ def _table(picture: Picture, rows: list[Row], width: int) -> Table:
             Text(text_of(row, "name")),
             Text(_state(row, picture.now)),
             *cells,
-            Text(alarm_of(row), style=style),
+            *([Text(alarm, style=style)] if any(alarms) else []),
         )
     return table
 
