@@ -42,6 +42,8 @@ _HELP: Final = (
     "keys: [b]lack hole  [f]reeze  [l]atency  [t]hrottle  [r]eset  [d]rop  "
     "[c]lose port  re[j]ect  [h]eal  [q]uit"
 )
+#: Columns of the time before each line.
+_INDENT: Final = 12
 #: Seconds between two looks at the connections.
 _LOOK: Final = 0.1
 _KIBI: Final = 1024
@@ -81,16 +83,18 @@ class Chaos:
             else None
         )
         self._active: list[str] = []
+        self._said = ""
         self._began = time.monotonic()
         self._dot = " · " if self._screen.can_show("·") else " | "
 
     async def say(self, text: str) -> None:
         """Print a line, with the seconds since the beginning."""
+        self._said = text
         line = f"{time.monotonic() - self._began:8.1f} s  {text}"
         if self.status is None:
             await self._output.write(line)
         else:
-            await self.status.print(line)
+            await self.status.print(self._screen.wrapped(line, rest=" " * _INDENT))
 
     async def do(self, text: str, fault: Fault | None) -> None:
         """Impose a fault, or heal, and say so."""
@@ -111,7 +115,8 @@ class Chaos:
                     return
                 if key in KEYS:
                     await self.do(KEYS[key], read_fault(KEYS[key]))
-                elif key.isprintable():
+                elif key.isprintable() and self._said != _HELP:
+                    # Once, whatever is pasted.
                     await self.say(_HELP)
 
     async def play(self) -> None:
