@@ -16,6 +16,7 @@
 #   make bench-outbox  the outbox beside queues on SQLite, into docs/outbox.md
 #   make import-time  what importing costs, into docs/import-time.md
 #   make pongs    when servers answer pings, into docs/pongs.md
+#   make probe    what the probe says of servers, into docs/probe.md
 #   make reliability  real faults beside the peers, into docs/reliability.md (root)
 #   make crash    kill -9 of a sender ROUNDS=200 times, into docs/crash.md
 #   make instructions  the bytecodes of a message, beside their budgets
@@ -73,7 +74,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wil
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
 	conformance-server crash feeds fuzz import-time instructions interleavings linear \
-	pongs reliability screenshots security sequences soak \
+	pongs probe reliability screenshots security sequences soak \
 	everywhere hooks installed interface packages publish publishable release-check \
 	workflows
 
@@ -203,6 +204,9 @@ linear: $(VENV)/.peers
 
 pongs: $(VENV)/.peers $(VENV)/.tests servers
 	$(BIN)/python -m benchmarks.pongs --write docs/pongs.md $(ARGS)
+
+probe: $(VENV)/.tests servers
+	$(BIN)/python -m benchmarks.probe --write docs/probe.md $(ARGS)
 
 # Namespaces and firewall rules: it needs root, and leaves nothing behind.
 reliability: $(VENV)/.peers servers

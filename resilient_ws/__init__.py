@@ -87,6 +87,7 @@ from resilient_ws.session import Session
 from resilient_ws.settings import Attempt
 from resilient_ws.state import DeliveryState, State
 from resilient_ws.statistics import Statistics
+from resilient_ws.traffic import Traffic
 
 
 #: ``classify`` may answer with these words as well as with the enum's members.
@@ -154,6 +155,7 @@ __all__ = [
     "StoreFailed",
     "StoredMessage",
     "Timeouts",
+    "Traffic",
     "Verdict",
     "connect",
     "printable",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.close import Close
     from resilient_ws.protocol.message import Message
     from resilient_ws.settings import Settings
+    from resilient_ws.traffic import Tap
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R")
@@ -510,11 +511,28 @@ class Session:
             TypeError: ``hook`` is not a callable.
         """
         require_callable(hook, "hook")
-        if self._life.state is not State.IDLE or self._supervisor is not None:
-            msg = "on_open() comes too late: the session was entered or closed."
-            raise RuntimeError(msg)
+        self._check_idle("on_open()")
         self._settings = self._settings.with_hook(hook)
         return hook
+
+    def tap(self, callback: Tap) -> Tap:
+        """Show ``callback`` each message and control frame, in both directions.
+
+        For tools such as ``resilient_ws.recording``. The callback is not async. It is
+        called as frames are parsed and made, so whatever it does slows the session
+        down. What it is shown includes passwords that ``on_open`` sends. A message is
+        shown whole, with those that ``Outbox.confirm`` and ``Liveness.is_answer`` take.
+        If the callback raises, ``HandlerFailed`` says so, and it is not called again on
+        that connection. A session without a tap pays nothing for this.
+
+        Raises:
+            RuntimeError: The session was entered or closed before.
+            TypeError: ``callback`` is not a callable.
+        """
+        require_callable(callback, "callback")
+        self._check_idle("tap()")
+        self._settings = self._settings.with_tap(callback)
+        return callback
 
     def reconnect(
         self, reason: str, url: str | None = None, *, code: int = 1000
@@ -688,6 +706,12 @@ class Session:
         return Statistics() if supervisor is None else supervisor.statistics()
 
     # Checking.
+
+    def _check_idle(self, call: str) -> None:
+        """Refuse a call that must come before the session is entered."""
+        if self._life.state is not State.IDLE or self._supervisor is not None:
+            msg = f"{call} comes too late: the session was entered or closed."
+            raise RuntimeError(msg)
 
     def _entered(self) -> Supervisor:
         """Return the supervisor; refuse another loop or process."""

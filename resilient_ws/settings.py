@@ -31,6 +31,7 @@ from resilient_ws.policy.url import Endpoint, parse_endpoint
 from resilient_ws.protocol.deflate import Offer
 from resilient_ws.protocol.handshake import Handshake
 from resilient_ws.protocol.text import printable
+from resilient_ws.traffic import Tap
 from resilient_ws.transport.client import ClientSession, check_client, check_ssl
 from resilient_ws.transport.proxy_choice import check_proxy, chosen_proxy
 
@@ -197,6 +198,9 @@ class Settings:
     #: The name that the user chose for the session, ``None`` to use its first endpoint.
     chosen_name: str | None = attrs.field(alias="name", validator=optional(_is_name))
 
+    #: The callables that see what passes. ``connect()`` has no argument for them.
+    taps: tuple[Tap, ...] = attrs.field(init=False, default=())
+
     def __attrs_post_init__(self) -> None:
         """Check what depends on several arguments, before any packet is sent."""
         check_client(self.http, allow_private=self.access.allow_private)
@@ -230,6 +234,12 @@ class Settings:
         # Not ``evolve``, which would convert what was converted before.
         changed = copy.copy(self)
         object.__setattr__(changed, "on_open", both)
+        return changed
+
+    def with_tap(self, tap: Tap) -> Settings:
+        """Return the same settings with one more tap."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "taps", (*self.taps, tap))
         return changed
 
     @property

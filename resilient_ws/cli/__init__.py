@@ -41,7 +41,7 @@ def main() -> None:
 def _run() -> int:
     try:
         # Imported here, so that this module loads without the extra.
-        from resilient_ws.cli.command import run  # noqa: PLC0415
+        from resilient_ws.cli.dispatch import run  # noqa: PLC0415
 
         code = run()
         sys.stdout.flush()

@@ -62,6 +62,18 @@ def read_headers(arguments: Sequence[str]) -> dict[str, str]:
     return headers
 
 
+def read_token(file: str) -> str:
+    """Return the token that a file holds.
+
+    Raises:
+        ValueError: It cannot be read, or does not hold one line.
+    """
+    lines = _lines_of(file, "--token-file")
+    if len(lines) != 1:
+        raise ValueError(f"--token-file: {file} must hold one line, which is the token")
+    return lines[0]
+
+
 def read_messages(arguments: Sequence[str]) -> list[str]:
     """Return the messages from ``TEXT`` arguments and from files, one per line.
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import typer
-
 from resilient_ws import SQLiteStore
 from resilient_ws.cli import options
+from resilient_ws.cli.app import app
 from resilient_ws.cli.arguments import read_headers, read_messages, read_url
 from resilient_ws.cli.error_text import with_option_names
 from resilient_ws.cli.exit_codes import BAD_ARGUMENTS, DONE
 from resilient_ws.cli.listen import ListenOptions, listen as run_listen
 from resilient_ws.cli.message_text import BinaryFormat
 from resilient_ws.cli.outbox import show
+from resilient_ws.cli.server_options import ServerOptions
 from resilient_ws.cli.stdio import complain
 from resilient_ws.errors import SecurityError, StoreError
 
@@ -27,46 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilient_ws.cli import chain
-
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    # Its tracebacks show the values of variables, such as headers.
-    pretty_exceptions_enable=False,
-    # The default would keep the line breaks of the docstrings.
-    rich_markup_mode="markdown",
-    help="Hold a WebSocket session that survives its connections.",
-)
-
-
-def run() -> int:
-    """Run the command line, and return the exit code."""
-    try:
-        result = app(standalone_mode=False, prog_name="resilient-ws")
-    except typer.Abort:
-        # Typer turns Ctrl-C into Abort and a broken pipe into SystemExit. Turn both
-        # back: the caller handles them.
-        raise KeyboardInterrupt from None
-    except SystemExit:
-        raise BrokenPipeError from None
-    except Exception as error:
-        # Typer raises click's exceptions or those of its own copy of click. Both have
-        # this method.
-        format_message = getattr(error, "format_message", None)
-        if format_message is None:
-            raise
-        # Without any arguments, Typer has already shown the help text.
-        message = format_message().strip()
-        if message and not message.startswith("Usage:"):
-            complain(message.splitlines()[0])
-        return BAD_ARGUMENTS
-    return result if isinstance(result, int) else DONE
-
-
-@app.callback()
-def _before_a_command(*, version: options.Version = False) -> None:
-    """Take the options that stand before a command."""
 
 
 @app.command()
@@ -78,10 +38,19 @@ def listen(
     subprotocol: options.Subprotocol = None,
     on_open: options.OnOpen = None,
     count: options.Count = None,
+    pretty: options.Pretty = False,
+    timestamps: options.Timestamps = False,
     binary: options.Binary = BinaryFormat.BASE64,
+    record: options.Record = None,
     json_events: options.JsonEvents = False,
-    allow_insecure: options.AllowInsecure = False,
+    name: options.Name = None,
+    ping: options.Ping = None,
+    idle: options.Idle = None,
     give_up_after: options.GiveUpAfter = None,
+    origin: options.Origin = None,
+    cafile: options.CaFile = None,
+    proxy: options.Proxy = None,
+    allow_insecure: options.AllowInsecure = False,
 ) -> int:
     """Print the messages of a server, one per line, and send it the lines of stdin.
 
@@ -93,21 +62,33 @@ def listen(
     """
     try:
         chosen = ListenOptions(
-            url=read_url(url, url_file),
-            headers=read_headers(header or []),
-            subprotocols=subprotocol or (),
+            server=ServerOptions(
+                url=read_url(url, url_file),
+                headers=read_headers(header or []),
+                subprotocols=subprotocol or (),
+                origin=origin,
+                cafile=cafile,
+                proxy=proxy,
+                allow_insecure=allow_insecure,
+            ),
             on_open=read_messages(on_open or []),
             count=count,
             binary=binary,
+            pretty=pretty,
+            timestamps=timestamps,
             json_events=json_events,
-            allow_insecure=allow_insecure,
             give_up_after=give_up_after,
+            ping=ping,
+            idle=idle,
+            name=name,
+            record=record,
         )
         session = chosen.connect()
+        recorder = chosen.recorder(session)
     except (SecurityError, ValueError) as wrong:
         complain(with_option_names(str(wrong)))
         return BAD_ARGUMENTS
-    return asyncio.run(run_listen(chosen, session))
+    return asyncio.run(run_listen(chosen, session, recorder))
 
 
 @app.command()

@@ -69,13 +69,26 @@ class LineOutput:
         self._writing = asyncio.Lock()
 
     async def write(self, line: str) -> None:
-        """Write a line, waiting for a slow reader.
+        """Write a line, waiting for a slow reader; raise as ``put`` does."""
+        await self.put(f"{line}\n")
+
+    def put_at_once(self, text: str) -> None:
+        """Write a short text without waiting, if it can be.
+
+        Raises:
+            OSError: The stream cannot be written.
+        """
+        if _is_ready(self._descriptor, select.POLLOUT):
+            os.write(self._descriptor, text.encode(errors="backslashreplace"))
+
+    async def put(self, text: str) -> None:
+        """Write a text, waiting for a slow reader.
 
         Raises:
             BrokenPipeError: The reader has closed the pipe.
             StreamFailed: The stream cannot be written, for example on a full disk.
         """
-        rest = memoryview(line.encode(errors="backslashreplace") + b"\n")
+        rest = memoryview(text.encode(errors="backslashreplace"))
         async with self._writing:
             while rest:
                 await _writable(self._descriptor)
@@ -101,7 +114,12 @@ async def hung_up(descriptor: int) -> None:
         await _event(descriptor, loop.add_reader, loop.remove_reader)
 
 
-async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
+async def chunks(descriptor: int) -> AsyncIterator[bytes]:
+    """Yield what can be read, as it comes, until the end.
+
+    Raises:
+        StreamFailed: The descriptor cannot be read.
+    """
     while True:
         await _readable(descriptor)
         try:
@@ -124,7 +142,7 @@ async def read_lines(descriptor: int, *, max_size: int) -> AsyncIterator[bytes |
         StreamFailed: The descriptor cannot be read.
     """
     rest, too_long = b"", False
-    async for chunk in _chunks(descriptor):
+    async for chunk in chunks(descriptor):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             fits = not too_long and len(line) <= max_size

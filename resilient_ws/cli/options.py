@@ -85,11 +85,63 @@ AllowInsecure: TypeAlias = Annotated[
     bool,
     typer.Option("--allow-insecure", help="Allow unencrypted ws:// to other machines."),
 ]
+Pretty: TypeAlias = Annotated[
+    bool, typer.Option("--pretty", help="Indent messages that are JSON.")
+]
+Timestamps: TypeAlias = Annotated[
+    bool,
+    typer.Option("--timestamps", help="Print the time (UTC) before each message."),
+]
+Ping: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="Ping so often (20); 0 sends no pings and expects no answers.",
+    ),
+]
+Idle: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Reconnect when no message came for so long."),
+]
+Name: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Begin each line on stderr with this name."),
+]
+Record: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Record all that passes, for replay; .zst compresses. Secrets are hidden, "
+        "as far as they look like it.",
+    ),
+]
 GiveUpAfter: TypeAlias = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS", help="Give up when an outage lasts longer; never by default."
     ),
+]
+
+CaFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--cafile",
+        metavar="FILE",
+        help="Trust the issuers in this PEM file, in place of the system's.",
+    ),
+]
+Proxy: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|env",
+        help="Dial through this http, https, socks4 or socks5 proxy, or the one that "
+        "the environment names.",
+    ),
+]
+Origin: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The Origin header, for servers that want one."),
 ]
 
 # Of ``heads`` and ``logs``.

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.message import Deliver
 
 
-def _endless() -> int:
+def endless() -> int:
+    """Return that there is always space."""
     return sys.maxsize
 
 
@@ -120,7 +121,7 @@ class Receiver:
         chunk: memoryview,
         deliver: Deliver,
         room: int,
-        space: Callable[[], int] = _endless,
+        space: Callable[[], int] = endless,
     ) -> int:
         """Parse the next bytes and deliver the messages that they complete.
 

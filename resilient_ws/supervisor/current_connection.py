@@ -176,6 +176,7 @@ class CurrentConnection:
         return new_wire(
             self._settings,
             buffer,
+            epoch=self._journal.epoch + 1,
             loop=self._loop,
             report=self._report,
             acknowledge=self._outbox.acknowledge,

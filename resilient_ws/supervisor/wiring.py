@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resilient_ws.inbox.filter import ReplyFilter
 from resilient_ws.supervisor.probe import Prober
+from resilient_ws.supervisor.tapping import Tapping
 from resilient_ws.transport.wire import Wire
 
 
@@ -24,6 +25,7 @@ def new_wire(
     settings: Settings,
     buffer: RestoreBuffer,
     *,
+    epoch: int,
     loop: asyncio.AbstractEventLoop,
     report: Callable[[Event], None],
     acknowledge: Callable[[str], None],
@@ -35,6 +37,7 @@ def new_wire(
     Args:
         settings: The arguments of ``connect()``.
         buffer: Takes the messages until ``on_open`` has returned.
+        epoch: The ordinal that the connection will have when it opens.
         loop: The session's loop.
         report: Called with each event.
         acknowledge: Called with each id that ``ack_of`` finds.
@@ -58,6 +61,15 @@ def new_wire(
         else Prober(probe, complain=complain, on_fatal=on_fatal),
         loop=loop,
         report=report,
+        note=Tapping(
+            settings.taps,
+            epoch=epoch,
+            clock=loop.time,
+            complain=complain,
+            on_fatal=on_fatal,
+        )
+        if settings.taps
+        else None,
     )
 
 

@@ -45,15 +45,19 @@ class FaultProxy:
     Args:
         host: Where the server is: a name or an address.
         port: The server's port.
+        listen: The address and port to listen at; by default a free port of loopback.
 
     Raises:
-        OSError: When entered: the host has no address.
+        OSError: When entered: the host has no address, or the port is in use.
         Exception: At the end of the ``async with``: the first error that a script
             raised.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self, host: str, port: int, *, listen: tuple[str, int] = (_HOST, 0)
+    ) -> None:
         self._server = (host, port)
+        self._listen, self._wanted_port = listen
         self._addresses: list[tuple[Any, ...]] = []
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -67,7 +71,7 @@ class FaultProxy:
         #: The connections, oldest first. Of those that have ended, only the newest
         #: 10,000 are kept.
         self.connections: list[ProxiedConnection] = []
-        #: The proxy's port on 127.0.0.1. It stays the same while the proxy runs.
+        #: The proxy's port. It stays the same while the proxy runs.
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -79,7 +83,7 @@ class FaultProxy:
         self._addresses = [(family, address) for family, *_, address in found]
         # Reserves the port while nobody listens on it. The kernel could otherwise give
         # it to an outgoing connection, even to the one that dials it.
-        self._reservation = _bound(0)
+        self._reservation = _bound(self._listen, self._wanted_port)
         self.port = self._reservation.getsockname()[1]
         self._listen_if_allowed()
         return self
@@ -104,7 +108,8 @@ class FaultProxy:
 
     def url(self, path: str = "", *, scheme: str = "ws") -> str:
         """Return the URL to dial. Use ``scheme="wss"`` when the server speaks TLS."""
-        return f"{scheme}://{_HOST}:{self.port}{path}"
+        host = f"[{self._listen}]" if ":" in self._listen else self._listen
+        return f"{scheme}://{host}:{self.port}{path}"
 
     async def arrivals(self, count: int) -> ProxiedConnection:
         """Wait until ``count`` connections have come in all; return the newest.
@@ -153,7 +158,7 @@ class FaultProxy:
         if any(fault.closes_port for fault in self._lasting):
             self._stop_listening()
         elif self._listener is None:
-            self._listener = _bound(self.port)
+            self._listener = _bound(self._listen, self.port)
             self._listener.listen(_BACKLOG)
             self._accepting = self._start(self._accept(self._listener))
 
@@ -242,15 +247,15 @@ class FaultProxy:
             self._failure = task.exception()
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     """Return a socket that holds the port and does not listen yet."""
-    sock = socket.socket()
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     with contextlib.ExitStack() as stack:
         stack.callback(sock.close)
         sock.setblocking(False)  # noqa: FBT003 - its only argument
         if hasattr(socket, "SO_REUSEPORT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((_HOST, port))
+        sock.bind((host, port))
         stack.pop_all()
     return sock

@@ -18,6 +18,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from resilient_ws.protocol.engine import Engine
+from resilient_ws.protocol.tapped import TappedEngine
 from resilient_ws.transport import tcp, tls
 from resilient_ws.transport.closing import Closing
 from resilient_ws.transport.incoming import Incoming
@@ -36,12 +37,20 @@ if TYPE_CHECKING:
     from resilient_ws.errors import ConnectionLost, LivenessTimeout
     from resilient_ws.events import Event
     from resilient_ws.policy.liveness import Liveness
+    from resilient_ws.protocol.frames import KeyPool
     from resilient_ws.protocol.message import Message
+    from resilient_ws.protocol.tapped import Note
     from resilient_ws.transport.sink import Sink
 
 
 #: Seconds that the peer gets to end the TCP connection after the closing handshake.
 LINGER: Final = 1.0
+
+
+def _engine(note: Note | None, max_message_size: int | None, keys: KeyPool) -> Engine:
+    if note is None:
+        return Engine(max_message_size=max_message_size, keys=keys, mask=MASK)
+    return TappedEngine(note, max_message_size=max_message_size, keys=keys, mask=MASK)
 
 
 class AiohttpSide:
@@ -73,6 +82,7 @@ class Wire(asyncio.BufferedProtocol):
         make_probe: Makes a message to send in place of a ping.
         loop: The session's loop.
         report: Called with each event.
+        note: Called with each message and control frame, if it is not ``None``.
 
     Attributes:
         ended: Completed with why the connection ended.
@@ -104,13 +114,12 @@ class Wire(asyncio.BufferedProtocol):
         make_probe: Callable[[], Message | None] | None,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Event], None],
+        note: Note | None = None,
     ) -> None:
         # The buffer and the keys are those of the loop as long as a wire holds them.
         self._buffer = buffer_of(loop)
         self._keys = keys_of(loop)
-        self.engine = engine = Engine(
-            max_message_size=max_message_size, keys=self._keys, mask=MASK
-        )
+        self.engine = engine = _engine(note, max_message_size, self._keys)
         ended: asyncio.Future[ConnectionLost] = loop.create_future()
         self.ended = ended
         self.outgoing = outgoing = Outgoing(engine, ended, loop, self._lost)

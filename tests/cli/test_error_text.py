@@ -23,6 +23,22 @@ from resilient_ws.cli.error_text import error_text, with_option_names
             "on_open did not finish within 30 s (timeouts.restore).",
             "--on-open did not finish within 30 s.",
         ),
+        (
+            "no connection (ECONNREFUSED, Connect call failed ('127.0.0.1', 9000)).",
+            "no connection (connection refused).",
+        ),
+        ("it failed (ENOSUCHTHING, odd).", "it failed (ENOSUCHTHING, odd)."),
+        ("proxy must be a URL", "--proxy must be a URL"),
+        ("Liveness.ping_interval must be", "--ping must be"),
+        (
+            "give ssl a context that trusts it, such as "  # noqa: ISC004 - one text
+            "ssl.create_default_context(cafile=...).",
+            "give --cafile a file with it.",
+        ),
+        (
+            "port 9, which Access.blocked_ports lists: another protocol lives there",
+            "port 9, which browsers block too: another protocol lives there",
+        ),
         # Common words inside a text are left alone.
         ("the url and headers of on_open", "the url and headers of on_open"),
     ],

@@ -47,6 +47,18 @@ async def test_a_host_without_an_address_is_an_error() -> None:
             pass
 
 
+async def test_listens_where_it_is_told() -> None:
+    with socket.socket() as nobody:
+        nobody.bind((HOST, 0))
+        port = nobody.getsockname()[1]
+    async with FaultProxy(HOST, port, listen=("127.0.0.2", port)) as proxy:
+        assert proxy.port == port
+        assert proxy.url("/feed") == f"ws://127.0.0.2:{port}/feed"
+        _, writer = await asyncio.open_connection("127.0.0.2", port)
+        await proxy.arrivals(1)
+        writer.transport.abort()
+
+
 async def test_at_its_end_the_proxy_resets_what_is_left() -> None:
     async with both_ends() as ends:
         client, server = await ends.pair()

@@ -1,0 +1,1 @@
+"""``resilient-ws chaos``: a proxy that breaks connections at a key or by a script."""

@@ -1,0 +1,1 @@
+"""``resilient-ws top``: what the monitor page shows, in the terminal."""
