@@ -3,7 +3,7 @@
 #   make demo     the shortest way to see it work
 #   make test     all tests                make lint    ruff
 #   make coverage with what takes long     make types   mypy and pyright
-#   make check    coverage and the rest
+#   make check    coverage and the rest  make site     the documentation, into build/site
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
@@ -25,6 +25,8 @@
 #   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
 #   make sequences  books on a server that hurts them, into docs/sequences.md
 #   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
+#   make plots    the plots of docs/measured.md, from the figures beside the pages
+#   make picture  the demo, recorded, into docs/demo.svg
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -55,15 +57,15 @@ BENCH := .cache/bench
 
 # The folders that hold Python today: mypy refuses an empty one.
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks,$(if $(wildcard $(d)/*.py),$(d))) \
-	$(wildcard *.py)
+	$(wildcard *.py docs/*.py docs/tools/*.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance conformance-server \
-	crash feeds fuzz instructions interleavings linear pongs reliability \
-	screenshots security sequences soak
+	crash feeds fuzz instructions interleavings linear picture plots pongs reliability \
+	screenshots security sequences site soak
 
-check: coverage lint types layers
+check: coverage lint types layers site
 
 demo: $(VENV)/.demo
 	$(BIN)/resilient-ws demo
@@ -90,12 +92,24 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(NODE)/node_modules/.package-lock.json
+types: $(VENV)/.docs $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(NODE)/node_modules/.package-lock.json
 	$(BIN)/mypy $(SOURCES)
 	node $(NODE)/node_modules/pyright/index.js
 
 layers: $(VENV)/.lint
 	$(BIN)/lint-imports
+
+# A warning fails it: a link that leads nowhere, a name that does not exist.
+site: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -j auto \
+		-d build/doctrees docs build/site $(ARGS)
+	@echo "build/site/index.html"
+
+plots: $(VENV)/.docs
+	$(BIN)/python docs/tools/plots.py
+
+picture: $(VENV)/.docs
+	$(BIN)/python docs/tools/terminal.py
 
 # Ten minutes, into docs/performance.md.
 bench: $(BENCH)/.installed
@@ -192,7 +206,7 @@ reliability: $(VENV)/.peers servers
 	$(BIN)/python -m benchmarks.reliability --write docs/reliability.md $(ARGS)
 
 clean:
-	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .cache $(NODE)/node_modules build dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find resilient_ws tests examples benchmarks -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
@@ -223,7 +237,7 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
 	@touch $@
 
