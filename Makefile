@@ -3,7 +3,7 @@
 #   make demo     the shortest way to see it work
 #   make test     all tests                make lint    ruff
 #   make coverage with what takes long     make types   mypy and pyright
-#   make check    coverage and the rest
+#   make check    coverage and the rest  make site     the documentation, into build/site
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
@@ -33,6 +33,8 @@
 #   make installed  the wheel on each Python     make everywhere  all tests on each
 #                 of PYTHONS
 #   make publishable  what an index would refuse    make publish  to the index
+#   make plots    the plots of docs/measured.md, from the figures beside the pages
+#   make picture  the demo, recorded, into docs/demo.svg
 #   make clean    removes what was installed and built
 
 SHELL := /bin/sh
@@ -68,17 +70,17 @@ PYTHONS ?= 3.11 3.12 3.13
 
 # The folders that hold Python today: mypy refuses an empty one.
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wildcard $(d)/*.py),$(d))) \
-	$(wildcard *.py)
+	$(wildcard *.py docs/*.py docs/tools/*.py)
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
 	conformance-server crash feeds fuzz import-time instructions interleavings linear \
-	pongs probe reliability screenshots security sequences soak \
+	picture plots pongs probe reliability screenshots security sequences site soak \
 	everywhere hooks installed interface packages publish publishable release-check \
 	workflows
 
-check: coverage lint types layers
+check: coverage lint types layers site
 
 demo: $(VENV)/.demo
 	$(BIN)/resilient-ws demo
@@ -105,12 +107,24 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(VENV)/.release $(NODE)/node_modules/.package-lock.json
+types: $(VENV)/.docs $(VENV)/.lint $(VENV)/.tests $(VENV)/.peers $(VENV)/.release $(NODE)/node_modules/.package-lock.json
 	$(BIN)/mypy $(SOURCES)
 	node $(NODE)/node_modules/pyright/index.js
 
 layers: $(VENV)/.lint
 	$(BIN)/lint-imports
+
+# A warning fails it: a link that leads nowhere, a name that does not exist.
+site: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -j auto \
+		-d build/doctrees docs build/site $(ARGS)
+	@echo "build/site/index.html"
+
+plots: $(VENV)/.docs
+	$(BIN)/python docs/tools/plots.py
+
+picture: $(VENV)/.docs
+	$(BIN)/python docs/tools/terminal.py
 
 # Ten minutes, into docs/performance.md.
 bench: $(BENCH)/.installed
@@ -253,7 +267,7 @@ publish: publishable
 	$(BIN)/python -m twine upload --non-interactive dist/*
 
 clean:
-	rm -rf $(VENV) .cache $(NODE)/node_modules dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .cache $(NODE)/node_modules build dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find resilient_ws tests examples benchmarks release -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
@@ -284,7 +298,7 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	$(PIP) install --editable . --group $*
 	@touch $@
 

@@ -15,19 +15,26 @@ from tests.servers.process import ROOT, interruptible
 
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 class Program:
     """``python examples/NAME ARGUMENTS``, with both outputs as one list of lines."""
 
     def __init__(
-        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.lines: list[str] = []
         # Lines are awaited one by one, and a pipe would hold them back.
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self._environment.update(environment or {})
+        self._folder = folder
         self._command = (sys.executable, str(ROOT / "examples" / name), *arguments)
 
     async def __aenter__(self) -> Self:
@@ -37,6 +44,7 @@ class Program:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=self._environment,
+                cwd=self._folder,
             )
         self._said = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
@@ -69,6 +77,24 @@ class Program:
         except TimeoutError:
             pytest.fail(f"no {count} x {beginning!r} in {within} s: {self.lines}")
         return self.all_of(beginning)[count - 1]
+
+    async def printed(
+        self, line: re.Pattern[str], *, after: int = 0, within: float = 15.0
+    ) -> int:
+        """Wait for a line that matches, behind so many; return how many are then read."""
+
+        def found() -> int:
+            for number, one in enumerate(self.lines[after:], after + 1):
+                if line.fullmatch(one):
+                    return number
+            return 0
+
+        try:
+            async with asyncio.timeout(within), self._said:
+                await self._said.wait_for(found)
+        except TimeoutError:
+            pytest.fail(f"no {line.pattern!r} in {within} s: {self.lines}")
+        return found()
 
     async def ended(self, *, within: float = 60.0) -> int:
         """Wait for its end; return the exit code."""

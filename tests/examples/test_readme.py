@@ -1,21 +1,20 @@
-"""README.md says what the code does."""
+"""README.md says what the code does, and its figures are those that were measured."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+import statistics
+import tomllib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pytest
 
 import resilient_ws
-from resilient_ws import Liveness, Outbox, Reconnect, Timeouts
-from resilient_ws.policy.failures import EXTRA_AFTER_CLOSE
-from resilient_ws.policy.reconnect import MIN_DIAL_SPACING, FullJitter
-from resilient_ws.state import TRANSITIONS, State
 from resilient_ws.testing import ScriptedServer
+from tests.examples.page import Page
 from tests.examples.program import Program
 from tests.servers.process import ROOT
 
@@ -27,15 +26,12 @@ if TYPE_CHECKING:
     from resilient_ws.testing import Peer
     from tests.servers.process import ServerProcess
 
-README = (ROOT / "README.md").read_text()
+PAGE = Page("README.md")
+README = PAGE.text
 FEED = "wss://stream.example.com/feed"
+LIBRARIES = ("resilient_ws", "aiohttp", "websockets", "picows")
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-QUICK_START, *OTHERS = blocks("python")
+(QUICK_START,) = (block.text for block in PAGE.python)
 
 
 @pytest.mark.wire
@@ -78,55 +74,86 @@ def test_the_quick_start_is_the_one_of_the_package() -> None:
     assert QUICK_START.strip() in documented
 
 
-@pytest.mark.parametrize("block", OTHERS, ids=range(len(OTHERS)))
-def test_every_other_block_runs_as_it_stands(block: str) -> None:
-    names: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(block, "README.md", "exec"), names)
-    assert {name for name in names if not name.startswith("__")}
+def test_the_quick_start_is_short() -> None:
+    code = [line for line in QUICK_START.splitlines() if line.strip()]
+    assert len(code) <= 13
 
 
-def test_the_diagram_shows_every_move_and_no_other() -> None:
-    (diagram,) = blocks("mermaid")
-    shown = {tuple(re.findall(r"[A-Z]+", line)) for line in diagram.splitlines()}
-    moves = {(a.name, b.name) for a, after in TRANSITIONS.items() for b in after}
-    assert {move for move in shown if len(move) == 2} == moves
-    assert "[*] --> IDLE" in diagram
-    assert {
-        line.split()[0] for line in diagram.splitlines() if line.endswith("[*]")
-    } == {state.name for state in State if state.terminal}
+def cells(beginning: str) -> list[str]:
+    """The figures of the row that begins so, ours first."""
+    row = next(line for line in README.splitlines() if beginning in line)
+    return [cell.strip().replace(",", "") for cell in row.split("|")[2:-1]]
 
 
-ROWS = re.findall(r"^\| `(\w+)\.(\w+)` \| (\S+) \|", README, re.MULTILINE)
+@pytest.fixture(scope="module")
+def plays() -> list[dict[str, Any]]:
+    found = json.loads((ROOT / "docs" / "reliability.json").read_text())["plays"]
+    assert isinstance(found, list)
+    return found
 
 
-@pytest.mark.parametrize(("policy", "name", "shown"), ROWS)
-def test_a_timeout_has_the_default_that_is_shown(
-    policy: str, name: str, shown: str
+def test_the_promises_kept_are_those_that_were_measured(
+    plays: list[dict[str, Any]],
 ) -> None:
-    made = {c.__name__: c() for c in (Timeouts, Liveness, Reconnect, Outbox)}[policy]
-    default = getattr(made, name)
-    assert shown == ("None" if default is None else f"{default:g}")
+    kept: dict[str, dict[str, bool]] = defaultdict(dict)
+    for play in plays:
+        rows = kept[play["library"]]
+        rows[play["situation"]] = rows.get(play["situation"], True) and play["kept"]
+    assert cells("promises kept under") == [
+        f"{sum(kept[name].values())} of {len(kept[name])}" for name in LIBRARIES
+    ]
 
 
-def test_the_table_of_timeouts_is_complete() -> None:
-    durations = {
-        (policy.__name__, field.name)
-        for policy in (Timeouts, Liveness, Reconnect, Outbox)
-        for field in attrs.fields(policy)
-        if field.type in {"float", "float | None"}
+def test_the_false_alarms_are_those_that_were_measured(
+    plays: list[dict[str, Any]],
+) -> None:
+    assert cells("healthy links given up") == [
+        str(sum(p["false_alarms"] for p in plays if p["library"] == name))
+        for name in LIBRARIES
+    ]
+
+
+def test_the_dials_are_those_that_were_measured(plays: list[dict[str, Any]]) -> None:
+    row = "Server accepts and closes at once (1011)"
+    dials: dict[str, list[int]] = defaultdict(list)
+    for play in plays:
+        if play["situation"] == row:
+            dials[play["library"]].append(play["figures"]["dials"])
+    assert cells("dials in 10 s") == [
+        f"{statistics.median(dials[name]):.0f}" for name in LIBRARIES
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "size"), [("receive 64 bytes", 64), ("receive 16 KiB", 16384)]
+)
+def test_the_cpu_is_that_which_was_measured(row: str, size: int) -> None:
+    told = json.loads((ROOT / "docs" / "performance.json").read_text())["wire"]
+    wanted = ("receive", "asyncio", "plain", "text", size)
+    cpu = {
+        one["client"].removesuffix(", queue"): one["cpu"]
+        for one in told
+        if tuple(one[k] for k in ("scenario", "loop", "link", "kind", "size")) == wanted
     }
-    assert {(policy, name) for policy, name, _ in ROWS} == durations
+    assert cells(row) == [f"{cpu[name]:.2f}" for name in LIBRARIES]
 
 
-def test_the_backoff_has_the_bounds_that_are_shown() -> None:
-    shown = re.search(r"min\((\d+) s, (\d+) s . 2ⁿ⁻¹\)", README)
-    assert shown is not None
-    jitter = FullJitter()
-    assert (jitter.maximum, jitter.initial) == tuple(map(float, shown.groups()))
-    extra = EXTRA_AFTER_CLOSE[1012]
-    assert f"so are {extra:g} s after a close with 1012 or 1013" in README
-    assert extra == EXTRA_AFTER_CLOSE[1013]
-    assert f"are never less than {MIN_DIAL_SPACING:g} s apart" in README
+def test_the_cases_are_those_that_were_measured() -> None:
+    page = (ROOT / "docs" / "conformance.md").read_text()
+    row = re.search(r"^\| \*\*all\*\* \|(.+)\|$", page, re.MULTILINE)
+    assert row is not None
+    missed = [
+        str(sum(map(int, re.findall(r"(\d+) (?:non-strict|failed)", verdicts))))
+        for verdicts in row[1].split("|")
+    ]
+    assert cells("Autobahn cases") == [*missed, ""]
+
+
+def test_every_extra_is_told() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    table = README[README.index("| extra |") :]
+    told = set(re.findall(r"`(\w+)`", table[: table.index("\n\n")]))
+    assert told - {"ws"} == set(project["optional-dependencies"])
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

@@ -1,0 +1,1 @@
+"""What builds the site and its pictures; run from the top of the repository."""
