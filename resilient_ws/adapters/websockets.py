@@ -144,8 +144,6 @@ class connect:  # noqa: N801 - as websockets calls it
         **others: Any,
     ) -> None:
         _refuse({**others, "extensions": extensions, "connection": create_connection})
-        if compression not in {None, "deflate"}:
-            raise ValueError(f"unsupported compression: {compression}")
         self.uri = uri
         self.process_exception = process_exception
         self._reconnect = _policy(reconnect, reconnect_delays)
@@ -153,17 +151,12 @@ class connect:  # noqa: N801 - as websockets calls it
         self._own = None if shared else Outages(self._reconnect)
         self._headers = _headers(additional_headers, user_agent_header)
         self._settings: dict[str, Any] = {
-            "headers": self._headers,
-            "origin": origin or self._headers.popall("Origin", [None])[0],
-            "subprotocols": tuple(subprotocols or ()),
-            "compression": compression,
+            **_handshake(self._headers, origin, subprotocols, compression),
             "proxy": "env" if proxy is True else proxy or None,
             "ssl": ssl or True,
-            "liveness": _liveness(ping_interval, ping_timeout),
-            "timeouts": _timeouts(open_timeout, close_timeout),
-            "inbox": _inbox(max_queue),
-            "max_message_size": _first(max_size),
             "access": access,
+            **_patience(ping_interval, ping_timeout, open_timeout, close_timeout),
+            **_bounds(max_size, max_queue),
             **(settings or {}),
         }
         self._connection: ClientConnection | None = None
@@ -269,12 +262,38 @@ def _policy(
     return policy if delays is None else attrs.evolve(policy, wait=_Delays(delays))
 
 
-def _liveness(interval: float | None, timeout: float | None) -> Liveness:
-    return Liveness(ping_interval=interval, ping_timeout=timeout)
+def _patience(
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    opening: float | None,
+    closing: float | None,
+) -> dict[str, Any]:
+    """Return how long a session waits: for pongs, handshakes and the close."""
+    return {
+        "liveness": Liveness(ping_interval=ping_interval, ping_timeout=ping_timeout),
+        "timeouts": Timeouts(open=opening or _LONG, close=closing or _LONG),
+    }
 
 
-def _timeouts(opening: float | None, closing: float | None) -> Timeouts:
-    return Timeouts(open=opening or _LONG, close=closing or _LONG)
+def _handshake(
+    headers: CIMultiDict[str],
+    origin: str | None,
+    subprotocols: Sequence[str] | None,
+    compression: str | None,
+) -> dict[str, Any]:
+    """Return what a session asks for in its handshake; take ``Origin`` of the headers.
+
+    Raises:
+        ValueError: The compression is unknown.
+    """
+    if compression not in {None, "deflate"}:
+        raise ValueError(f"unsupported compression: {compression}")
+    return {
+        "headers": headers,
+        "origin": origin or headers.popall("Origin", [None])[0],
+        "subprotocols": tuple(subprotocols or ()),
+        "compression": compression,
+    }
 
 
 def _headers(given: HeadersLike | None, user_agent: str | None) -> CIMultiDict[str]:
@@ -286,14 +305,20 @@ def _headers(given: HeadersLike | None, user_agent: str | None) -> CIMultiDict[s
     return headers
 
 
+def _bounds(
+    size: int | tuple[int | None, int | None] | None,
+    queue: int | tuple[int | None, int | None] | None,
+) -> dict[str, Any]:
+    """Return how large a message may be, and how many wait to be read."""
+    if queue == _MAX_QUEUE:
+        inbox = Inbox()
+    else:
+        inbox = Inbox(max_messages=_first(queue) or _MANY)
+    return {"max_message_size": _first(size), "inbox": inbox}
+
+
 def _first(limit: int | tuple[int | None, int | None] | None) -> int | None:
     return limit[0] if isinstance(limit, tuple) else limit
-
-
-def _inbox(queue: int | tuple[int | None, int | None] | None) -> Inbox:
-    if queue == _MAX_QUEUE:
-        return Inbox()
-    return Inbox(max_messages=_first(queue) or _MANY)
 
 
 def _refuse(given: Mapping[str, Any]) -> None:
