@@ -103,8 +103,8 @@ def cursor_of(item: Any) -> Any:
 
 
 @attrs.define(eq=False)
-class Step:
-    """One item on its way."""
+class Underway:
+    """One item on its way to a sink."""
 
     cursor: Any
     done: bool = False
@@ -123,25 +123,25 @@ class RelayProgress:
     ) -> None:
         self._store = store
         self._position = position
-        self._steps: collections.deque[Step] = collections.deque()
+        self._items: collections.deque[Underway] = collections.deque()
         self._due: Any = None
         self._saving = asyncio.Lock()
 
-    def begun(self, item: Any) -> Step | None:
+    def begun(self, item: Any) -> Underway | None:
         """Take note of an item, before it is delivered."""
         if self._store is None:
             return None
-        step = Step(self._position(item))
-        self._steps.append(step)
-        return step
+        underway = Underway(self._position(item))
+        self._items.append(underway)
+        return underway
 
-    async def done(self, step: Step | None) -> None:
+    async def done(self, underway: Underway | None) -> None:
         """Take note that an item was delivered, and save what may be saved."""
-        if self._store is None or step is None:
+        if self._store is None or underway is None:
             return
-        step.done = True
-        while self._steps and self._steps[0].done:
-            cursor = self._steps.popleft().cursor
+        underway.done = True
+        while self._items and self._items[0].done:
+            cursor = self._items.popleft().cursor
             if cursor is not None:
                 self._due = cursor
         async with self._saving:

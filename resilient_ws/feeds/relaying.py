@@ -112,10 +112,10 @@ class _Run:
         self._id_of = id_of
 
     async def one(self, item: Any) -> None:
-        step = self._progress.begun(item)
+        underway = self._progress.begun(item)
         id_of = _random if isinstance(item, Gap) else self._id_of
         await self._courier.deliver(item, id_of(item))
-        await self._progress.done(step)
+        await self._progress.done(underway)
 
 
 class _Lanes:
