@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from resilient_ws.feeds.holes import Hole, Left, undecodable, was_reset
+from resilient_ws.feeds.holes import Hole, Skipped, undecodable, was_reset
 from resilient_ws.feeds.mending import Mender
 from resilient_ws.feeds.order import Order
 from resilient_ws.feeds.source import JUMP, NEXT, REPEAT, RESET
@@ -58,12 +58,12 @@ class Flow(Generic[T, C]):
         source: How its items follow, and how a hole is fetched.
         buffer: Where its items wait for the consumer.
         after: The cursor of the last item that the consumer had before.
-        refill: Whether items that a slow consumer left are fetched again.
+        refill: Whether items that were skipped for a slow consumer are fetched again.
         spawn: Starts the task that closes holes.
 
     Attributes:
         order: What was emitted.
-        dropped: Items that a slow consumer left for good.
+        dropped: Items that were skipped for a slow consumer, for good.
     """
 
     def __init__(
@@ -203,9 +203,9 @@ class Flow(Generic[T, C]):
         if self._refill:
             self._held.append(entry)
         else:
-            left = Left(self.order.cursor, self.order.seen)
-            self._leave(left, entry)
-            self._held.append(left)
+            skipped = Skipped(self.order.cursor, self.order.seen)
+            self._skip(skipped, entry)
+            self._held.append(skipped)
         self._close_holes()
         self.stage = Stage.BEHIND
 
@@ -223,8 +223,8 @@ class Flow(Generic[T, C]):
     def _hold(self, entry: T | Hole) -> None:
         """Keep what arrived until the holes before it are closed."""
         last = self._held[-1] if self._held else None
-        if isinstance(last, Left):
-            self._leave(last, entry)
+        if isinstance(last, Skipped):
+            self._skip(last, entry)
         elif len(self._held) < self._buffer.size:
             self._held.append(entry)
             if len(self._held) * 2 == self._buffer.size:
@@ -232,9 +232,9 @@ class Flow(Generic[T, C]):
         elif self._has_history:
             self._lose()  # it is fetched in its turn
         else:
-            left = Left(self._last_held(), self.order.seen)
-            self._held.append(left)
-            self._leave(left, entry)
+            skipped = Skipped(self._last_held(), self.order.seen)
+            self._held.append(skipped)
+            self._skip(skipped, entry)
 
     def _last_held(self) -> C | None:
         """Return the position of the newest item that was emitted or is held."""
@@ -247,7 +247,7 @@ class Flow(Generic[T, C]):
     def _lose(self) -> None:
         """Take note that something may be missing behind what is held."""
         last = self._held[-1] if self._held else None
-        if isinstance(last, Left) and not self._has_history:
+        if isinstance(last, Skipped) and not self._has_history:
             # With ``follows``, the next item tells.
             last.is_open = last.is_open or self._follows is None
         elif not (isinstance(last, Hole) and last.is_new):
@@ -258,20 +258,22 @@ class Flow(Generic[T, C]):
         if self._drop is not None and self._held and self._held[-1] is self._drop:
             self._held.pop()
 
-    def _leave(self, left: Left, entry: T | Hole) -> None:
+    def _skip(self, skipped: Skipped, entry: T | Hole) -> None:
         """Take note of an item that is not kept."""
         if isinstance(entry, Hole):
-            left.is_open = True  # nobody can tell the position of the last
+            skipped.is_open = True  # nobody can tell the position of the last
         else:
-            how = self.order.how_behind(left.last, entry)
-            if how is REPEAT or (left.seen is not None and not left.seen.add(entry)):
+            how = self.order.how_behind(skipped.last, entry)
+            if how is REPEAT or (
+                skipped.seen is not None and not skipped.seen.add(entry)
+            ):
                 self.order.repeats += 1
                 return
             if how is RESET:
-                left.because = was_reset()
-            left.last = self.order.position(entry)
-            left.is_open = self._follows is None
-        left.count += 1
+                skipped.because = was_reset()
+            skipped.last = self.order.position(entry)
+            skipped.is_open = self._follows is None
+        skipped.count += 1
         self.dropped += 1
 
     # Closing holes.

@@ -42,8 +42,8 @@ class Hole:
         return self.because is None and not self.begun
 
 
-class Left(Hole):
-    """Items that a slow consumer left.
+class Skipped(Hole):
+    """Items that were not kept, because the consumer was too slow.
 
     Attributes:
         last: The position of the newest; at first, of the item before them.
@@ -64,7 +64,7 @@ class Left(Hole):
 
     @property
     def is_new(self) -> bool:
-        """What goes missing now can be fetched; what was left is left for good."""
+        """What goes missing now may be fetched; what was not kept is gone for good."""
         return False
 
 
@@ -79,7 +79,7 @@ def before(cursor: Any) -> Any:
 
 
 def too_slow() -> FeedError:
-    """Return the reason for what a slow consumer left."""
+    """Return the reason for what was not kept for a slow consumer."""
     return ConsumerTooSlow("The buffer of the subscription was full.")
 
 

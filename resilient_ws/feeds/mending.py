@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from resilient_ws.feeds.errors import CallLost, CallTimeout, FeedError
 from resilient_ws.feeds.holes import (
     Hole,
-    Left,
+    Skipped,
     cut_short,
     failed,
     no_history,
@@ -80,8 +80,8 @@ class Mender(Generic[T, C]):
         while held:
             entry = held[0]
             try:
-                if isinstance(entry, Left):
-                    await self._close_left(entry)
+                if isinstance(entry, Skipped):
+                    await self._close_skipped(entry)
                 elif isinstance(entry, Hole):
                     await self._close(entry)
                 else:
@@ -133,8 +133,8 @@ class Mender(Generic[T, C]):
         while held:
             entry = held[0]
             try:
-                if isinstance(entry, Left):
-                    self._tell_left(entry)
+                if isinstance(entry, Skipped):
+                    self._tell_skipped(entry)
                 elif isinstance(entry, Hole):
                     certain = entry.because is not None
                     self._tell(entry.because or cut_short(), certain=certain)
@@ -144,20 +144,20 @@ class Mender(Generic[T, C]):
             except Exception as failure:  # noqa: BLE001 - the source's: told in its place
                 self._spoil_first(entry, undecodable(failure))
 
-    async def _close_left(self, left: Left) -> None:
-        """Go on behind what a slow consumer left, when it has made room."""
+    async def _close_skipped(self, skipped: Skipped) -> None:
+        """Go on behind what was skipped, when the slow consumer has made room."""
         await self._buffer.until_half_empty()
-        self._tell_left(left)
+        self._tell_skipped(skipped)
 
-    def _tell_left(self, left: Left) -> None:
+    def _tell_skipped(self, skipped: Skipped) -> None:
         self._held.popleft()
-        if self._order.seen is not None and left.seen is not None:
-            self._order.seen.take_in(left.seen)
-        if left.count or left.is_open:
-            until = None if left.is_open else left.last
-            self._order.emit_gap(left.because or too_slow(), until=until)
+        if self._order.seen is not None and skipped.seen is not None:
+            self._order.seen.take_in(skipped.seen)
+        if skipped.count or skipped.is_open:
+            until = None if skipped.is_open else skipped.last
+            self._order.emit_gap(skipped.because or too_slow(), until=until)
             self._order.gapped = until is None
-            self._order.cursor = left.last
+            self._order.cursor = skipped.last
 
     async def _close(self, hole: Hole) -> None:
         """Fill the first hole, or emit it as a gap."""

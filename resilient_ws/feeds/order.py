@@ -85,7 +85,7 @@ class Order(Generic[T, C]):
                 self._number_of = source.cursor_of
         self._has_history = source.backfill is not None
         identity = source.identity
-        #: The identities of what was emitted or left.
+        #: The identities of what was emitted or skipped.
         self.seen = None if identity is None else Identities(identity, source.window)
         self.cursor: C | None = cursor
         self.gapped = False
