@@ -109,7 +109,7 @@ class Flow(Generic[T, C]):
             self._forgive()
         self._drop = None
         if self.order.cursor is None and self._begins_at is not None:
-            self.order.cursor = self._begins_at()
+            self.order.begin_at(self._begins_at())
         self._close_holes()
 
     def suspend(self) -> None:
@@ -187,7 +187,7 @@ class Flow(Generic[T, C]):
         order = self.order
         how = order.how(item)
         if how is REPEAT:
-            order.repeats += 1
+            order.repeated()
         elif self._buffer.free <= 0:
             self._fall_behind(item)
         elif how is NEXT or order.told(how):
@@ -216,7 +216,7 @@ class Flow(Generic[T, C]):
         # Both call the source, so that what it raises is known at once.
         self.order.position(item)
         if self.order.how_behind(self._last_held(), item) is REPEAT:
-            self.order.repeats += 1
+            self.order.repeated()
         else:
             self._hold(item)
 
@@ -267,7 +267,7 @@ class Flow(Generic[T, C]):
             if how is REPEAT or (
                 skipped.seen is not None and not skipped.seen.add(entry)
             ):
-                self.order.repeats += 1
+                self.order.repeated()
                 return
             if how is RESET:
                 skipped.because = was_reset()

@@ -114,7 +114,7 @@ class Mender(Generic[T, C]):
     def _emit_held(self, item: T, how: Continuity) -> None:
         """Emit the first item that is held."""
         if how is REPEAT:
-            self._order.repeats += 1
+            self._order.repeated()
         elif self._order.told(how):
             self._order.emit(item)
         else:
@@ -154,10 +154,8 @@ class Mender(Generic[T, C]):
         if self._order.seen is not None and skipped.seen is not None:
             self._order.seen.take_in(skipped.seen)
         if skipped.count or skipped.is_open:
-            until = None if skipped.is_open else skipped.last
-            self._order.emit_gap(skipped.because or too_slow(), until=until)
-            self._order.gapped = until is None
-            self._order.cursor = skipped.last
+            because = skipped.because or too_slow()
+            self._order.pass_over(because, skipped.last, is_open=skipped.is_open)
 
     async def _close(self, hole: Hole) -> None:
         """Fill the first hole, or emit it as a gap."""
@@ -238,7 +236,7 @@ class Mender(Generic[T, C]):
         while (item := self._nearest()) is not _NOTHING:
             if self._order.how(cast("T", item)) is not REPEAT:
                 break
-            self._order.repeats += 1
+            self._order.repeated()
             del self._held[1]
         return self._order.repeats > before
 
@@ -252,7 +250,7 @@ class Mender(Generic[T, C]):
             async for item in items:
                 how = self._order.how(item)
                 if how is REPEAT:
-                    self._order.repeats += 1
+                    self._order.repeated()
                     continue
                 await self._room()
                 self._order.emit_as(how, item)

@@ -2,7 +2,7 @@
 
 Rules: everything through the cursor was emitted, or named by a gap. What is emitted
 goes to the consumer's buffer; the caller has looked whether there is room, for an item
-or for a gap and the item behind it.
+or for a gap and the item behind it. Its fields are written here alone.
 """
 
 from __future__ import annotations
@@ -94,6 +94,14 @@ class Order(Generic[T, C]):
         self.repeats = 0
         self.gaps = 0
 
+    def begin_at(self, cursor: C) -> None:
+        """Take a position for that of the last item, before any has come."""
+        self.cursor = cursor
+
+    def repeated(self) -> None:
+        """Count an item that came once more."""
+        self.repeats += 1
+
     def how(self, item: T) -> Continuity:
         """Tell how an item stands to the last one."""
         return self.how_behind(self.cursor, item)
@@ -175,3 +183,16 @@ class Order(Generic[T, C]):
         self.gapped = True
         self._reset = isinstance(because, StreamReset)
         self._buffer.put(gap)
+
+    def pass_over(self, because: FeedError, last: C | None, *, is_open: bool) -> None:
+        """Put a gap behind the last item for those that were skipped, and go on there.
+
+        Args:
+            because: Why they are missing.
+            last: The position of the newest of them.
+            is_open: Whether more may be missing behind it.
+        """
+        until = None if is_open else last
+        self.emit_gap(because, until=until)
+        self.gapped = until is None
+        self.cursor = last
