@@ -1,24 +1,10 @@
-"""Chains of the Ethereum kind: heads that follow the chain through everything.
+"""Chains of the Ethereum kind: heads and logs, across drops and reorganisations.
 
-The seam, for what is built on heads: a ``Tracker`` (pure) says what to do, as ``Step``;
-a ``Follower`` has it done on the connection that announced the block, in one task (a
-``Drive``), which hands what is to be told to a ``Teller``::
-
-    class Teller(Protocol):
-        async def accept(self, step: Accept, requests: Requests) -> None: ...
-        async def undo(self, step: Undo) -> None: ...
-        async def gap(self, step: TellGap) -> None: ...
-        async def bypass(self, step: Bypass, requests: Requests) -> None: ...
-
-``step.live`` says whether blocks were just announced (ask by ``blockHash``) or are
-being caught up with (ask by range; with ``chunk=`` they come many at once). Whatever a
-teller asks, it asks with ``client.call_on(requests, ...)``: that is the connection. It
-counts in ``step.told`` what the consumer was given (how many blocks, or whether), at
-the moment at which it is given: when the connection ends, the teller is cancelled, and
-the rest comes again on the next.
-What a teller raises ends the stream. With ``bypass=True``, finalized blocks are left to
-the teller, by ranges and without headers; it sets ``step.told`` to the header through
-which all was told.
+How they come about: a ``Tracker``, which is pure, says what to ask the node and what to
+tell (``steps``). A ``Follower`` has that done on one connection after the other, each
+time by a ``Drive``, in one task. What is to be told goes to a teller: ``HeadTeller`` for
+``heads``, ``LogTeller`` for ``logs``. Another stream of a chain is another teller:
+``driving.Teller`` says what is expected of it.
 
 Needs ``pip install 'resilient-ws[evm]'``.
 """

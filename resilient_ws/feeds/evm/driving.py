@@ -40,7 +40,18 @@ REPLACED_WITHIN: Final = 60.0
 
 
 class Teller(Protocol):
-    """Tells the consumer what the tracker found. Each may wait for the consumer."""
+    """Tells the consumer what the tracker found. Each may wait for the consumer.
+
+    Whatever a teller asks the node, it asks with ``client.call_on(requests, ...)``: on
+    the connection that announced the block. ``step.live`` says whether blocks were just
+    announced, so that they are asked for by hash, or are being caught up with, so that
+    ranges will do; with ``Tracker(chunk=...)``, these come many at once.
+
+    A teller counts in ``step.told`` at the moment at which it gives the consumer an
+    item. It is cancelled when the connection ends, and what it did not count comes
+    again on the next. An exception that it raises ends the stream, but for
+    ``StartOver``, after which the tracker looks again.
+    """
 
     @property
     def gaps(self) -> int:
@@ -57,7 +68,10 @@ class Teller(Protocol):
         """Tell that blocks are missing."""
 
     async def bypass(self, step: Bypass, requests: Requests) -> None:
-        """Tell what is in finalized blocks, and set ``step.told``."""
+        """Tell what is in finalized blocks, and set ``step.told``.
+
+        Called where the tracker was made with ``bypass=True``; there are no headers.
+        """
 
     def finish(self, failure: Exception | None) -> None:
         """Take note of the end; ``failure`` is what ended it."""
