@@ -2,7 +2,8 @@
 
 Rules: a block is here when it was told, and not before; the last block is the one that
 the consumer was told last. There are at most ``max_reorg`` of them, and their numbers
-follow each other. Only the parts of the tracker write here, by telling.
+follow each other. Only the methods of this class write here: those that tell, when the
+consumer was told, and two that say where the chain begins.
 """
 
 from __future__ import annotations
@@ -111,6 +112,16 @@ class ToldChain:
             )
             known = (*self.cursor.sparse, *dense)
             yield from (one for one in reversed(known) if one[0] < lowest)
+
+    # Where it begins.
+
+    def of_chain(self, chain_id: int) -> None:
+        """Take note of the chain that the node is of."""
+        self.chain_id = chain_id
+
+    def begin_at(self, number: int) -> None:
+        """Tell the block at a height next."""
+        self.next = number
 
     # Telling.
 

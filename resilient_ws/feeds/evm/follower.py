@@ -119,11 +119,11 @@ class Follower:
         )
         chain_id = await connection.chain_id(tracker.chain.chain_id)
         key = await connection.subscribe()
-        tracker.chain.chain_id = chain_id
-        tracker.subscribed = isinstance(key, Hashable) and key is not None
-        tracker.quiet = self._stale_after if tracker.subscribed else self._poll_interval
+        subscribed = isinstance(key, Hashable) and key is not None
+        quiet = self._stale_after if subscribed else self._poll_interval
+        tracker.connected(chain_id, subscribed=subscribed, quiet=quiet)
         self._connection = connection
-        return key if tracker.subscribed else object()
+        return key if subscribed else object()
 
     async def _unsubscribe(self, requests: Requests, key: Key) -> None:
         if self._tracker.subscribed:

@@ -1,7 +1,7 @@
 """What the tracker says is to be done, and what it is answered.
 
-The tracker is a generator: it yields one of these steps, whoever drives it carries the
-step out, and sends the answer in. So it can be driven over a network, or by a test.
+The tracker is a generator: it yields one of these steps; its driver (``Drive``, or a
+test) carries the step out, and sends the answer in.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Accept:
         heads: The blocks, oldest first.
         live: Whether they were just announced; otherwise they are being caught up with,
             and more of them follow at once.
-        told: How many of them were told. Whoever drives counts here, so that a
+        told: How many of them were told. The driver counts here, so that a
             connection that ends in the middle costs none, and tells none twice.
     """
 
@@ -113,7 +113,7 @@ class Undo:
         ancestor: The block on which the chain goes on.
         removed: The blocks, newest first.
         cursor: The position of the ancestor.
-        told: Whether it was told. Whoever drives sets it.
+        told: Whether it was told. The driver sets it.
     """
 
     ancestor: BlockRef
@@ -130,7 +130,7 @@ class TellGap:
         first: The height of the first of them, ``None`` where it is not known.
         until: The height of the last.
         because: Why.
-        told: Whether it was told. Whoever drives sets it.
+        told: Whether it was told. The driver sets it.
     """
 
     first: int | None
@@ -150,7 +150,7 @@ class Bypass:
         last: The height of the last, which is final.
         cursor_of: Returns the position of a block among them.
         told: The last block through which all was told; ``None`` if there is none.
-            Whoever drives sets it, as far as it comes.
+            The driver sets it, as far as it comes.
     """
 
     first: int

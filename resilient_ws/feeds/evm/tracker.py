@@ -80,12 +80,11 @@ class Tracker:
             to have become shorter.
         window: Requests that wait for an answer at once.
         chunk: How many blocks are told at once while catching up, at most.
-        bypass: Whether finalized blocks are left to whoever drives: see ``Bypass``.
+        bypass: Whether finalized blocks are left to the driver: see ``Bypass``.
 
     Attributes:
         fresh: Whether something was announced that was not looked at.
-        subscribed: Whether this connection announces blocks. Set before ``follow``, as
-            is the next.
+        subscribed: Whether this connection announces blocks.
         quiet: Seconds without an announcement after which the newest block is asked
             for.
     """
@@ -121,7 +120,20 @@ class Tracker:
         self.fresh = False
         self.subscribed = True
 
-    # What whoever drives tells.
+    # What the driver tells.
+
+    def connected(self, chain_id: int, *, subscribed: bool, quiet: float) -> None:
+        """Take note of a new connection, before it is followed.
+
+        Args:
+            chain_id: The chain that its node is of.
+            subscribed: Whether it announces blocks.
+            quiet: Seconds without an announcement after which the newest block is asked
+                for.
+        """
+        self.chain.of_chain(chain_id)
+        self.subscribed = subscribed
+        self.quiet = quiet
 
     def announced(self, head: Head) -> None:
         """Take note of an announcement."""
@@ -272,7 +284,7 @@ class Tracker:
         if number < 0:
             return
         if chain.next is None or (chain.is_unbegun and number < chain.next - 1):
-            chain.next = number
+            chain.begin_at(number)
         if tip is not None and number <= tip.number:
             number = min(newest.number, tip.number)
         known = newest.hash if number == newest.number else None
@@ -405,7 +417,7 @@ class Tracker:
             yield Resubscribe()
 
     def _bypass_final(self) -> Steps[None]:
-        """Leave finalized blocks to whoever drives, from the next one on."""
+        """Leave finalized blocks to the driver, from the next one on."""
         chain = self.chain
         if chain.next is None or self._target is None:
             return

@@ -115,7 +115,7 @@ class World:
         self.chain = Chain(height) if chain is None else chain
         self.told = Told() if told is None else told
         kept = ToldChain(max_reorg, after)
-        kept.chain_id = 1
+        kept.of_chain(1)
         self.tracker = Tracker(kept, confirmations=confirmations, chunk=chunk)
         self.now = 0.0
         self.waits = self.left = 0
