@@ -131,7 +131,10 @@ Left: TypeAlias = Message | Route
 
 
 class Protocol(TypingProtocol):
-    """A wire protocol: each of its adapters takes less than 80 lines.
+    """A wire protocol: where each message belongs, and how to log in.
+
+    Derive from ``Plain``, which has a default for all but ``route``. Those that come
+    with the library are in ``resilient_ws.feeds.protocols``.
 
     Attributes:
         beat_interval: Seconds between two heartbeats, looked at again after each; or

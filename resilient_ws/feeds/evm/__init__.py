@@ -1,8 +1,8 @@
 """Chains of the Ethereum kind: heads and logs, across drops and reorganisations.
 
 How they come about: a ``Tracker``, which is pure, says what to ask the node and what to
-tell (``steps``). A ``Follower`` has that done on one connection after the other, each
-time by a ``Drive``, in one task. What is to be told goes to a teller: ``HeadTeller`` for
+tell (``steps``). A ``Follower`` has that done on one connection after the other, by a
+``Drive`` on each, in one task. What is to be told goes to a teller: ``HeadTeller`` for
 ``heads``, ``LogTeller`` for ``logs``. Another stream of a chain is another teller:
 ``driving.Teller`` says what is expected of it.
 

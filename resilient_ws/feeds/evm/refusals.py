@@ -5,8 +5,12 @@ for a range that is too wide at some providers, and for something else at others
 text decides, and the code only where the text says nothing. The texts are those of the
 table in ``tests/feeds/evm/providers.py``, which names the source of each.
 
-Rules: nothing here raises, whatever an error holds; a hint is a hint, so it never leads
-outside what was asked for.
+What follows is decided elsewhere: ``Stride`` narrows a range that was refused,
+``NodeCalls`` and ``NodeConnection`` wait while the node is busy, and what is pruned
+becomes a gap.
+
+Rules: nothing here raises, whatever an error holds. The number of blocks that a node
+says it gives is only a hint, and never makes a range wider than it was.
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
 """Wire protocols for a channel: each tells where a message belongs, and logs in.
 
+Each is a module with one class, derived from ``resilient_ws.feeds.Plain``, or from
+``NumberedCommands`` where commands are numbered. What several of them share is in
+modules of its own: ``answers`` and ``credentials`` for logins, ``pushed`` and ``kept``
+for servers that remember a client, ``urls`` for those that say where to dial next.
+
 ::
 
     from resilient_ws import connect
