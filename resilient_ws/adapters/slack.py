@@ -279,7 +279,7 @@ class SocketModeClient(AsyncBaseSocketModeClient):
     async def _leg(
         self, on_rotate: Callable[[Rotate], None], _: Rotate | None
     ) -> AsyncGenerator[AsyncIterator[_Arrival | Gap]]:
-        leg = _Leg(on_rotate)
+        leg = _SlackLeg(on_rotate)
 
         async def url(_: Attempt) -> str:
             leg.check()
@@ -357,7 +357,7 @@ class SocketModeClient(AsyncBaseSocketModeClient):
         raise ConnectionError("No connection to Slack is open.")
 
 
-class _Leg:
+class _SlackLeg:
     """One session, from its hello to its replacement.
 
     Args:

@@ -60,15 +60,15 @@ class Recovered:
 
 
 #: Asks for the stream, from a position where there is one.
-Subscribe: TypeAlias = Callable[[Requests, Position | None], Awaitable[Recovered]]
-#: Asks for what came after a position, and for at most so many.
+SubscribeFrom: TypeAlias = Callable[[Requests, Position | None], Awaitable[Recovered]]
+#: Asks for what came after a position; the last argument is how many items at most.
 History: TypeAlias = Callable[[Requests, Position, int], Awaitable[Sequence[Any]]]
 #: Returns the data, the offset (0 for none) and the rest of what came.
 Parts: TypeAlias = Callable[[Any], tuple[Any, int, dict[str, Any]]]
 
 
 def recovering(
-    subscribe: Subscribe,
+    subscribe: SubscribeFrom,
     history: History,
     parts: Parts,
     unsubscribe: Callable[[Requests], Awaitable[object]],
@@ -104,7 +104,7 @@ class _Stream:
     """A stream, as its newest subscription has it."""
 
     def __init__(
-        self, subscribe: Subscribe, history: History, parts: Parts, page: int
+        self, subscribe: SubscribeFrom, history: History, parts: Parts, page: int
     ) -> None:
         self._subscribe = subscribe
         self._history = history

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.source import Key
     from resilient_ws.feeds.turns import Turns
 
-    Deliver: TypeAlias = Callable[[Any], None]
+    DeliverItem: TypeAlias = Callable[[Any], None]
 
 
 #: The key of a subscription to all that no other one has.
@@ -77,7 +77,7 @@ class Registry:
         # Until when the connection is new.
         self._new = -math.inf
         #: The callable for each key; the pump reads it for each item.
-        self.by_key: dict[Key, Deliver] = {}
+        self.by_key: dict[Key, DeliverItem] = {}
 
     def opened(self) -> None:
         """Take note of a new connection."""
@@ -114,7 +114,7 @@ class Registry:
             self._lose()
         return True
 
-    def bind(self, key: Key, deliver: Deliver, on_lost: Callable[[], None]) -> None:
+    def bind(self, key: Key, deliver: DeliverItem, on_lost: Callable[[], None]) -> None:
         """Deliver the items of a key from now on, those that are held first.
 
         Args:

@@ -39,7 +39,7 @@ MAX_PAUSE: Final = 60.0
 FORGET: Final = 60.0
 
 
-class _Leg:
+class _OpenedLeg:
     """One connection, from its opening to its end, in a task of its own."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Rotation(Generic[T]):
         self._linger = linger
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._newest: _Leg | None = None
+        self._newest: _OpenedLeg | None = None
         self._turning = False
         self._pause = 0.0
         self._turned_at = -math.inf
@@ -87,8 +87,8 @@ class Rotation(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _opened(self, rotate: Rotate | None) -> _Leg:
-        leg = _Leg()
+    async def _opened(self, rotate: Rotate | None) -> _OpenedLeg:
+        leg = _OpenedLeg()
         leg.task = self._spawn(self._run(leg, rotate))
         try:
             first = asyncio.FIRST_COMPLETED
@@ -101,7 +101,7 @@ class Rotation(Generic[T]):
             await leg.task
         return leg
 
-    async def _run(self, leg: _Leg, rotate: Rotate | None) -> None:
+    async def _run(self, leg: _OpenedLeg, rotate: Rotate | None) -> None:
         def asked(rotate: Rotate) -> None:
             leg.asked = rotate
             self._turn_if_asked()
@@ -118,7 +118,7 @@ class Rotation(Generic[T]):
             self._turning = True
             _turn = self._spawn(self._turn(leg, leg.asked))
 
-    async def _turn(self, old: _Leg, rotate: Rotate) -> None:
+    async def _turn(self, old: _OpenedLeg, rotate: Rotate) -> None:
         """Open a new leg, and leave the old one after a while."""
         self._merged.expect(1)
         try:
@@ -130,7 +130,7 @@ class Rotation(Generic[T]):
         self._loop.call_later(self._linger, old.over.set)
         self._turn_if_asked()
 
-    async def _opened_at_last(self, rotate: Rotate) -> _Leg:
+    async def _opened_at_last(self, rotate: Rotate) -> _OpenedLeg:
         while True:
             await asyncio.sleep(self._next_pause())
             try:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 #: A block with its logs, or with the reason why they cannot be had.
-Found: TypeAlias = tuple[Head, tuple[Log, ...] | BackfillFailed]
+LogsFound: TypeAlias = tuple[Head, tuple[Log, ...] | BackfillFailed]
 
 #: From this many blocks on, a range and the block behind it are fewer calls.
 MIN_RANGE: Final = 3
@@ -68,7 +68,7 @@ class TrackedLogs:
 
     async def of(
         self, heads: Sequence[Head], *, live: bool
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[LogsFound, None]:
         """Yield blocks with their logs.
 
         Args:
@@ -94,7 +94,7 @@ class TrackedLogs:
 
     async def each(
         self, heads: Sequence[Head], known: Mapping[str, tuple[Log, ...]] | None = None
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[LogsFound, None]:
         """Yield blocks with their logs, asked for by hash; raise as ``of`` does.
 
         Args:
@@ -102,7 +102,7 @@ class TrackedLogs:
             known: The logs of those that need not be asked for, by hash.
         """
         known = {} if known is None else known
-        waiting, asked = deque(heads), deque[asyncio.Task[Found]]()
+        waiting, asked = deque(heads), deque[asyncio.Task[LogsFound]]()
         try:
             while waiting or asked:
                 while waiting and len(asked) < self._window:
@@ -116,7 +116,7 @@ class TrackedLogs:
                 task.cancel()
                 task.add_done_callback(noticed)
 
-    async def _one(self, head: Head, known: tuple[Log, ...] | None) -> Found:
+    async def _one(self, head: Head, known: tuple[Log, ...] | None) -> LogsFound:
         if known is not None:
             return head, known
         try:
@@ -124,7 +124,9 @@ class TrackedLogs:
         except BackfillFailed as failure:
             return head, failure
 
-    async def _of_ranges(self, heads: Sequence[Head]) -> AsyncGenerator[Found, None]:
+    async def _of_ranges(
+        self, heads: Sequence[Head]
+    ) -> AsyncGenerator[LogsFound, None]:
         rest = deque(heads)
         answers = self._ranges.through(heads[0].number, heads[-1].number)
         try:

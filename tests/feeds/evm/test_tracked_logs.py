@@ -17,7 +17,7 @@ from tests.record import now
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.evm.log_checks import Verify
-    from resilient_ws.feeds.evm.tracked_logs import Found
+    from resilient_ws.feeds.evm.tracked_logs import LogsFound
     from resilient_ws.feeds.evm.types import Head
 
 COUNTS = [n % 4 for n in range(100)]
@@ -25,7 +25,7 @@ COUNTS = [n % 4 for n in range(100)]
 
 async def found(
     node: FakeNode, heads: list[Head], *, live: bool = False, verify: Verify = "bloom"
-) -> list[Found]:
+) -> list[LogsFound]:
     limits = Limits()
     asking = TrackedLogs(
         NodeCalls(node.call, limits),
@@ -37,7 +37,7 @@ async def found(
     return [one async for one in asking.of(heads, live=live)]
 
 
-def all_there(told: list[Found], heads: list[Head]) -> bool:
+def all_there(told: list[LogsFound], heads: list[Head]) -> bool:
     """Whether each block came in its order, with all its logs."""
     assert [head for head, _ in told] == heads
     return all(
