@@ -353,7 +353,14 @@ class CodedConnection(Generic[T]):
         self.codec = codec
 
     async def send(self, item: object) -> None:
-        """Encode an object, and send it at once: see ``Connection.send``."""
+        """Encode an object, and send it at once, as ``Connection.send`` does.
+
+        Raises:
+            Exception: What ``encode`` raises, or ``Connection.send``.
+
+        Cancellation:
+            Safe; the message of a cancelled ``send`` was not sent.
+        """
         await self.connection.send(self.codec.encode(item))
 
     @overload

@@ -133,7 +133,11 @@ class ResilientClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections that are open, and the user's client."""
+        """Close the connections that are open, and the user's client.
+
+        Cancellation:
+            Ends the wait; connections whose turn had not come stay open.
+        """
         for socket in tuple(self._sockets):
             await socket.close(code=1001)
         await self._client.close()

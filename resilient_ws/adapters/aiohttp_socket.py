@@ -82,6 +82,10 @@ class AiohttpSocket:
     async def receive(self, timeout: float | None = None) -> WSMessage:
         """Return the next message, or how the connection ended.
 
+        Args:
+            timeout: Seconds to wait; by default the ``receive_timeout`` of
+                ``ws_connect``, or for ever.
+
         Raises:
             RuntimeError: Another call waits.
             TimeoutError: Nothing came within ``timeout`` seconds.
@@ -160,12 +164,24 @@ class AiohttpSocket:
         return _CLOSED
 
     async def receive_str(self, *, timeout: float | None = None) -> str | bytes:
-        """Return the next message, which must be text."""
+        """Return the next message, which must be text.
+
+        Raises:
+            TimeoutError: Nothing came within ``timeout`` seconds.
+            aiohttp.WSMessageTypeError: It is not text, or the connection has ended.
+
+        Cancellation:
+            Safe: no message is lost.
+        """
         message = await self.receive(timeout)
         return _of_type(message, WSMsgType.TEXT)  # type: ignore[no-any-return]
 
     async def receive_bytes(self, *, timeout: float | None = None) -> bytes:
-        """Return the next message, which must be binary."""
+        """Return the next message, which must be binary; raise as ``receive_str``.
+
+        Cancellation:
+            Safe: no message is lost.
+        """
         message = await self.receive(timeout)
         return _of_type(message, WSMsgType.BINARY)  # type: ignore[no-any-return]
 
@@ -175,7 +191,14 @@ class AiohttpSocket:
         loads: Callable[[Any], Any] = json.loads,
         timeout: float | None = None,
     ) -> Any:
-        """Return the next message, which must be text, decoded."""
+        """Return the next message, which must be text, decoded.
+
+        Raises:
+            Exception: What ``receive_str`` raises, or ``loads``.
+
+        Cancellation:
+            Safe: no message is lost.
+        """
         return loads(await self.receive_str(timeout=timeout))
 
     def __aiter__(self) -> Self:
@@ -280,7 +303,15 @@ class AiohttpSocket:
     # Closing.
 
     async def close(self, *, code: int = 1000, message: bytes = b"") -> bool:
-        """Close the connection; return whether this call did."""
+        """Close the connection; return whether this call did.
+
+        Args:
+            code: The close code (default 1000).
+            message: The close reason, at most 123 bytes in UTF-8.
+
+        Cancellation:
+            Ends only this wait; the connection still closes.
+        """
         # A library may call this from its reader after the end was told.
         first = not self.closed
         self.closed = True

@@ -132,7 +132,15 @@ class HeldConnection:
             raise ConnectionOver(None, self.session.failure)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection, and wait for that; safe to call again."""
+        """Close the connection, and wait for that; safe to call again.
+
+        Args:
+            code: The close code (default 1000).
+            reason: The close reason, at most 123 bytes.
+
+        Cancellation:
+            Ends only this wait; the connection still closes.
+        """
         self._tally.left()
         record = await self.session.close(code, reason, drain=0)
         if self.ended is None:

@@ -83,7 +83,7 @@ class _Arrival:
 
 
 class SocketModeClient(AsyncBaseSocketModeClient):
-    """A Socket Mode client for slack_sdk that never leaves before it has arrived.
+    """A Socket Mode client for slack_sdk that opens a new connection before it leaves.
 
     ::
 
@@ -228,6 +228,9 @@ class SocketModeClient(AsyncBaseSocketModeClient):
         Raises:
             ConnectionError: Slack gave none, and may do so later.
             Fatal: Slack refuses the token.
+
+        Cancellation:
+            Safe; Slack may have made a URL.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._open_again_at:
@@ -322,6 +325,12 @@ class SocketModeClient(AsyncBaseSocketModeClient):
 
         If that has ended, the answer is of no use to Slack and is dropped, which the
         log says.
+
+        Raises:
+            ConnectionError: The envelope is not known, and no connection is open.
+
+        Cancellation:
+            A cancelled answer is not sent now; if Slack sends the event again, it is.
         """
         typed = isinstance(response, SocketModeResponse)
         given: Any = response
@@ -349,6 +358,9 @@ class SocketModeClient(AsyncBaseSocketModeClient):
 
         Raises:
             ConnectionError: None is open.
+
+        Cancellation:
+            Safe: a cancelled message is not sent.
         """
         if self._sessions:
             delivery = await self._sessions[-1].send(message, only_if_open=True)

@@ -209,6 +209,9 @@ class ResilientProvider(PersistentConnectionProvider):
 
         Raises:
             ProviderConnectionError: It does not, and ``show_traceback`` is set.
+
+        Cancellation:
+            Safe.
         """
         try:
             wait = self.request_timeout

@@ -135,7 +135,10 @@ class ClientConnection:
         raise closed
 
     async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
-        """Receive the next message, in one piece: a session joins the fragments."""
+        """Receive the next message, in one piece: a session joins the fragments.
+
+        Raises and is cancelled as ``recv``.
+        """
         yield await self.recv(decode)
 
     async def __aiter__(self) -> AsyncIterator[Data]:
@@ -190,6 +193,9 @@ class ClientConnection:
 
         Raises:
             ConnectionClosed: From the awaitable: the connection ended first.
+
+        Cancellation:
+            Safe; the ping may have been sent.
         """
         task = asyncio.get_running_loop().create_task(self._round_trip())
         self._pings.add(task)
@@ -217,7 +223,15 @@ class ClientConnection:
     # Closing.
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection, and wait for that; safe to call again."""
+        """Close the connection, and wait for that; safe to call again.
+
+        Args:
+            code: The close code (default 1000).
+            reason: The close reason, at most 123 bytes.
+
+        Cancellation:
+            Ends only this wait; the connection still closes.
+        """
         self._phase = Phase.CLOSING
         try:
             await self._held.close(code, reason)
@@ -227,7 +241,11 @@ class ClientConnection:
                 task.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection has ended."""
+        """Wait until the connection has ended.
+
+        Cancellation:
+            Safe: ends only this wait.
+        """
         with contextlib.suppress(ResilientWSError):
             await self._held.session.wait_closed()
 

@@ -82,7 +82,11 @@ class Buffer(Generic[X]):
             asleep.set_result(None)
 
     async def until_half_empty(self) -> None:
-        """Wait until half of the buffer is free."""
+        """Wait until half of the buffer is free.
+
+        Cancellation:
+            Safe.
+        """
         while len(self._items) * 2 > self.size:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
@@ -101,6 +105,9 @@ class Buffer(Generic[X]):
             Exception: What ended the stream.
             RuntimeError: Another consumer waits.
             StopAsyncIteration: The stream has ended.
+
+        Cancellation:
+            Safe: no item is lost.
         """
         if self._taking:
             msg = "Another task reads this subscription; it has one consumer."

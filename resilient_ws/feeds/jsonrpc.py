@@ -65,6 +65,9 @@ class Client:
         item_of: Returns the key and the value of a notification, from its method and
             params; by default, as Ethereum, Solana and Substrate have them.
         report: Called with each ``MessageOdd``.
+
+    Raises:
+        TypeError: ``session`` is a URL.
     """
 
     def __init__(
@@ -110,7 +113,11 @@ class Client:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the subscriptions and calls, and the session if the client entered it."""
+        """End the subscriptions and calls, and the session if the client entered it.
+
+        Cancellation:
+            Aborts at once; nothing is left behind.
+        """
         await self.channel.__aexit__(exc_type, exc, traceback)
 
     async def call(

@@ -114,7 +114,11 @@ class Merged(Generic[T]):
         return number
 
     async def remove(self, number: int) -> None:
-        """Read a stream no longer."""
+        """Read a stream no longer, and return when its reading has ended.
+
+        Args:
+            number: Its number in ``legs``.
+        """
         task = self._tasks.get(number)
         if task is not None:
             task.cancel()
@@ -127,7 +131,11 @@ class Merged(Generic[T]):
         self._sightings[number].open.clear()
 
     def expect(self, legs: int) -> None:
-        """Take note that so many more legs are being opened, or fewer."""
+        """Change the number of legs that are being opened by so much.
+
+        Args:
+            legs: How many more are being opened; negative when they are open.
+        """
         self._expected += legs
         self._end_if_over()
 
@@ -293,7 +301,11 @@ class Merged(Generic[T]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Read no leg any more."""
+        """Read no leg any more.
+
+        Cancellation:
+            No leg is read; one may not have ended yet.
+        """
         tasks, self._tasks = self._tasks, {}
         for task in tasks.values():
             task.cancel()

@@ -30,7 +30,11 @@ class CursorStore(Protocol):
     """Keeps the position of what was delivered last."""
 
     async def save(self, cursor: Any, /) -> None:
-        """Keep a cursor in the place of the one before; return when it is safe."""
+        """Keep a cursor in the place of the one before; return when it is safe.
+
+        Cancellation:
+            The new cursor is kept, or the one before it.
+        """
         ...
 
 

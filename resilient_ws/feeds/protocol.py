@@ -187,6 +187,9 @@ class Protocol(TypingProtocol):
         Raises:
             LoginRefused: The server refused, and may think better of it later.
             Fatal: It never will: the session ends.
+
+        Cancellation:
+            The connection is given up, and what was sent on it with it.
         """
         ...
 

@@ -201,6 +201,9 @@ async def overlap(
 
     Raises:
         Exception: What opening the first leg raises.
+
+    Cancellation:
+        All legs end; nothing is left behind.
     """
     merged: Merged[T] = Merged(identity=identity, window=window)
     rotation = Rotation(open, merged, linger)

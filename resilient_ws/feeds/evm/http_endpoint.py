@@ -88,7 +88,7 @@ class HTTPEndpoint:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close them."""
+        """Close the connections."""
         http, self._http = self._http, None
         if http is not None:
             await http.close()

@@ -103,7 +103,7 @@ class PendingTransactions:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it."""
+        """End it, as ``aclose`` does."""
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -80,7 +80,7 @@ class ChainStream(Generic[T]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End it."""
+        """End it, as ``aclose`` does."""
         await self.aclose()
 
     async def aclose(self) -> None:
