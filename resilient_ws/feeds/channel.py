@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.oddities import MessageOdd
     from resilient_ws.feeds.protocol import Protocol, Rotate
     from resilient_ws.feeds.roster import Member
-    from resilient_ws.feeds.seat import EndObserver, Seat, Stream
+    from resilient_ws.feeds.seat import Seat, Stream
     from resilient_ws.feeds.source import Gap
     from resilient_ws.protocol.message import Message
 
@@ -199,7 +199,7 @@ class Channel:
         items: Buffer[T | Gap] = Buffer(buffer, board.turns)
         refill = overflow == "refill"
         flow = Flow(name, source, items, after=after, refill=refill, spawn=self.spawn)
-        seat = board.seat(source, flow, items)
+        seat = board.seat(source, flow, items.finish)
         try:
             failure = await seat.granted
         except asyncio.CancelledError:
@@ -233,14 +233,18 @@ class Channel:
     # For what makes more of a stream than a subscription does, as ``Books``.
 
     def attach(
-        self, source: Source[Any, Any], stream: Stream, end: EndObserver
+        self,
+        source: Source[Any, Any],
+        stream: Stream,
+        end: Callable[[Exception | None], None],
     ) -> Seat:
         """Subscribe on each connection, and tell a stream what comes of it.
 
         Args:
             source: How to subscribe.
             stream: Gets the items, and is told when the subscription comes and goes.
-            end: Told when the subscription, or the channel, has ended.
+            end: Called with what ended the subscription or the channel, ``None`` where
+                that was no error.
 
         Raises:
             ResilientWSError: The session has ended.

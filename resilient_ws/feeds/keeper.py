@@ -111,18 +111,8 @@ class Keeper(Generic[T, B, C]):
                 name=str(key),
             ),
             self,
-            self._End(self),
+            self.end,
         )
-
-    class _End:
-        """Passes on the end of the subscription."""
-
-        def __init__(self, keeper: Keeper[Any, Any, Any]) -> None:
-            self._keeper = keeper
-
-        def finish(self, failure: Exception | None) -> None:
-            """Tell the keeper."""
-            self._keeper.end(failure)
 
     async def aclose(self) -> None:
         """End the subscription, and tell the server."""

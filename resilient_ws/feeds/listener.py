@@ -33,7 +33,7 @@ class Listener:
         router: Router,
     ) -> None:
         self._select = select
-        self.flow = flow
+        self.stream = flow
         self._buffer = buffer
         self._router = router
         router.listen(self._deliver)
@@ -41,15 +41,15 @@ class Listener:
 
     def opened(self, _: Requests) -> None:
         """Go on with what a new connection brings."""
-        self.flow.resume()
+        self.stream.resume()
 
     def lost(self) -> None:
         """Take note that something may be missed from now."""
-        self.flow.suspend()
+        self.stream.suspend()
 
     def interrupted(self) -> None:
         """Take note that messages were lost on the way."""
-        self.flow.interrupted()
+        self.stream.interrupted()
 
     def has(self, _: Key) -> bool:
         """Return that the server knows nothing of it."""
@@ -66,14 +66,14 @@ class Listener:
         if not self.ended:
             self.ended = True
             self._router.unlisten(self._deliver)
-            self.flow.finish()
+            self.stream.finish()
             self._buffer.finish(failure)
 
     def _deliver(self, value: Any) -> None:
         try:
             wanted = self._select is None or self._select(value)
         except Exception as failure:  # noqa: BLE001 - told in the place of the item
-            self.flow.spoil(failure)
+            self.stream.spoil(failure)
             return
         if wanted:
-            self.flow.deliver(value)
+            self.stream.deliver(value)

@@ -39,7 +39,7 @@ class Roster:
         """End one, for its consumer too, and forget it."""
         if member in self._members:
             del self._members[member]
-            self._past = member.flow.added_to(self._past)
+            self._past = member.stream.added_to(self._past)
         member.finish(failure)
 
     def finish(self, failure: Exception | None) -> None:
@@ -73,11 +73,11 @@ class Roster:
         """Return the counters of all, the ended ones included."""
         counted = self._past
         for member in self._members:
-            counted = member.flow.added_to(counted)
-        flows = [member.flow for member in self._members]
+            counted = member.stream.added_to(counted)
+        streams = [member.stream for member in self._members]
         return attrs.evolve(
             counted,
-            subscriptions=len(flows),
-            live=sum(flow.stage is Stage.LIVE for flow in flows),
-            waiting=sum(flow.waiting for flow in flows),
+            subscriptions=len(streams),
+            live=sum(stream.stage is Stage.LIVE for stream in streams),
+            waiting=sum(stream.waiting for stream in streams),
         )

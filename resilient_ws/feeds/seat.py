@@ -1,7 +1,7 @@
 """The place of one subscription on its channel: made anew on each connection.
 
 Rules: a seat has at most one task, which subscribes, and tries again as long as the
-connection lives. Its flow is told when the subscription stands, and when it is gone.
+connection lives. Its stream is told when the subscription stands, and when it is gone.
 """
 
 from __future__ import annotations
@@ -82,20 +82,14 @@ class Stream(Protocol):
         """Take what arrived. Never waits, and never raises."""
 
 
-class EndObserver(Protocol):
-    """Who is told that a subscription has ended."""
-
-    def finish(self, failure: Exception | None) -> None:
-        """Take note of the end; ``failure`` is what ended it."""
-
-
 class Seat:
     """One subscription of a channel.
 
     Args:
         source: How to subscribe.
-        flow: What becomes of its items.
-        end: Told when the server refuses or ends the subscription, or the channel ends.
+        stream: What becomes of its items.
+        end: Called with what ended the subscription: the server refused or ended it, or
+            the channel has ended; ``None`` where that was no error.
         registry: Where its key is known.
         pace: Whose turn it is to subscribe.
         spawn: Starts a task that the channel owns.
@@ -104,15 +98,15 @@ class Seat:
     def __init__(
         self,
         source: Source[Any, Any],
-        flow: Stream,
-        end: EndObserver,
+        stream: Stream,
+        end: Callable[[Exception | None], None],
         *,
         registry: Registry,
         pace: Pace,
         spawn: Callable[[Any], asyncio.Task[None]],
     ) -> None:
         self._source = source
-        self.flow = flow
+        self.stream = stream
         self._end = end
         self._registry = registry
         self._pace = pace
@@ -143,11 +137,11 @@ class Seat:
         self._stop()
         self._requests = None
         self._bound = False
-        self.flow.suspend()
+        self.stream.suspend()
 
     def interrupted(self) -> None:
         """Take note that messages were lost on the way."""
-        self.flow.interrupted()
+        self.stream.interrupted()
 
     def renew(self, pause: float = PAUSE) -> None:
         """Subscribe again on the same connection: the server ended the stream."""
@@ -156,7 +150,7 @@ class Seat:
                 self._registry.unbind(key)
             self._bound = False
         self._stop()
-        self.flow.suspend()
+        self.stream.suspend()
         if self._requests is not None:
             self._begin(pause)
 
@@ -169,8 +163,8 @@ class Seat:
         # A request that is out is not given up: if it is granted, the server is told.
         if not self._asking:
             self._stop()
-        self.flow.finish()
-        self._end.finish(failure)
+        self.stream.finish()
+        self._end(failure)
         self._grant(SessionClosed() if failure is None else failure)
 
     def has(self, key: Key) -> bool:
@@ -259,7 +253,7 @@ class Seat:
 
     async def _asked_once(self, requests: Requests) -> tuple[Key] | None:
         assert self._source.subscribe is not None  # noqa: S101 - for the type checker
-        since = requests.since(self.flow.cursor)
+        since = requests.since(self.stream.cursor)
         self._asking = True
         try:
             return (await self._source.subscribe(since),)
@@ -286,11 +280,11 @@ class Seat:
             self._refused(SubscribeRefused(text))
             return
         self._keys, self._bound = keys, True
-        self.flow.resume(kept=kept)
+        self.stream.resume(kept=kept)
         watched = self._source.stale_after is not None
-        deliver = self._deliver if watched else self.flow.deliver
+        deliver = self._deliver if watched else self.stream.deliver
         for key in keys:
-            self._registry.bind(key, deliver, self.flow.interrupted)
+            self._registry.bind(key, deliver, self.stream.interrupted)
 
     def _granted(self) -> None:
         """Tell whoever waits for the subscription, and watch it, if it stands."""
@@ -320,7 +314,7 @@ class Seat:
 
     def _deliver(self, value: Any) -> None:
         self._heard = self._clock()
-        self.flow.deliver(value)
+        self.stream.deliver(value)
 
     def _watch(self) -> None:
         stale_after = self._source.stale_after

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.login import Login
     from resilient_ws.feeds.protocol import Ended, Protocol, Reset
     from resilient_ws.feeds.roster import Member
-    from resilient_ws.feeds.seat import EndObserver, Stream
+    from resilient_ws.feeds.seat import Stream
     from resilient_ws.feeds.source import Source
     from resilient_ws.feeds.statistics import ChannelStatistics
     from resilient_ws.feeds.tasks import Tasks
@@ -230,8 +230,13 @@ class Switchboard:
 
     # Subscriptions and listeners.
 
-    def seat(self, source: Source[Any, Any], stream: Stream, end: EndObserver) -> Seat:
-        """Take in a subscription."""
+    def seat(
+        self,
+        source: Source[Any, Any],
+        stream: Stream,
+        end: Callable[[Exception | None], None],
+    ) -> Seat:
+        """Take in a subscription; see ``Seat``."""
         seat = Seat(
             source,
             stream,

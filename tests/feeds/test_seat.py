@@ -53,7 +53,7 @@ class Desk:
         self.seat = Seat(
             self.source,
             self.flow,
-            self.buffer,
+            self.buffer.finish,
             registry=self.registry,
             pace=Pace(None),
             spawn=self.spawn,

@@ -85,18 +85,7 @@ class Follower:
         source: Source[Any, Any] = Source(
             subscribe=self._subscribe, unsubscribe=self._unsubscribe, name=name
         )
-        self._seat: Seat = client.channel.attach(source, self, self._End(self))
-
-    class _End:
-        """Passes on the end of the subscription."""
-
-        def __init__(self, follower: Follower) -> None:
-            self._follower = follower
-
-        def finish(self, failure: Exception | None) -> None:
-            """Tell the teller."""
-            cause = None if failure is None else failure.__cause__
-            self._follower.end(cause if isinstance(cause, WrongChain) else failure)
+        self._seat: Seat = client.channel.attach(source, self, self._end)
 
     async def aclose(self) -> None:
         """End the stream, and tell the node.
@@ -106,9 +95,10 @@ class Follower:
         """
         await self._client.channel.detach(self._seat)
 
-    def end(self, failure: Exception | None) -> None:
-        """Take note that the stream has ended."""
-        self._teller.finish(failure)
+    def _end(self, failure: Exception | None) -> None:
+        """Take note that the stream has ended; the wrong chain is told as such."""
+        cause = None if failure is None else failure.__cause__
+        self._teller.finish(cause if isinstance(cause, WrongChain) else failure)
 
     # Subscribing.
 
