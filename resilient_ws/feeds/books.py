@@ -221,15 +221,13 @@ class Books(Generic[T, B, C]):
                 return event
 
     def _event(self, keeper: Keeper[T, B, C]) -> Synced[B] | Stale | None:
-        because, keeper.lost = keeper.lost, None
+        because = keeper.take_lost()
         if because is not None:
             if keeper.fresh:
                 self._changed(keeper)
             return Stale(keeper.key, because)
-        fresh, keeper.fresh = keeper.fresh, False
-        if fresh and keeper.book is not None:
-            return Synced(keeper.key, keeper.book)
-        return None
+        book = keeper.take_fresh()
+        return None if book is None else Synced(keeper.key, book)
 
     async def __aenter__(self) -> Self:
         """Return itself."""

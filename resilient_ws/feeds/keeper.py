@@ -98,10 +98,11 @@ class Keeper(Generic[T, B, C]):
         self.ended = False
         self.resyncs = 0
         self.repeats = 0
-        # News that was not read: why the book was lost; whether it is new; whether the
-        # keeper waits to be read.
-        self.lost: FeedError | None = None
+        # Why the book was lost, until that is read.
+        self._lost: FeedError | None = None
+        #: Whether the book has changed since it was read.
         self.fresh = False
+        #: Whether this waits to be read; ``Books`` alone writes it.
         self.queued = False
         self._seat: Seat = channel.attach(
             Source(
@@ -141,6 +142,18 @@ class Keeper(Generic[T, B, C]):
             raise
         except FeedError:
             return  # the server knows nothing of it
+
+    # What its reader takes.
+
+    def take_lost(self) -> FeedError | None:
+        """Return, once, why the book was lost; ``None`` if it was not."""
+        because, self._lost = self._lost, None
+        return because
+
+    def take_fresh(self) -> B | None:
+        """Return the book, if it has changed since this was called."""
+        fresh, self.fresh = self.fresh, False
+        return self.book if fresh else None
 
     # What the seat tells.
 
@@ -183,10 +196,10 @@ class Keeper(Generic[T, B, C]):
         self.book = None
         self.fresh = False
         if isinstance(failure, FeedError):
-            self.lost = failure
+            self._lost = failure
         else:
-            self.lost = StreamEnded("The stream of the key has ended.")
-            self.lost.__cause__ = failure
+            self._lost = StreamEnded("The stream of the key has ended.")
+            self._lost.__cause__ = failure
         self._changed(self)
 
     def deliver(self, value: Any) -> None:
@@ -306,7 +319,7 @@ class Keeper(Generic[T, B, C]):
         if self.book is not None:
             self.book = None
             self.fresh = False
-            self.lost = because
+            self._lost = because
             self._changed(self)
 
     # Making it anew.
@@ -365,11 +378,11 @@ class Keeper(Generic[T, B, C]):
     def _failed(self, failure: Exception) -> None:
         """Tell why there is still no book."""
         if isinstance(failure, FeedError):
-            self.lost = failure
+            self._lost = failure
         else:
             kind = type(failure).__name__
-            self.lost = BackfillFailed(f"The snapshot could not be fetched: {kind}.")
-            self.lost.__cause__ = failure.with_traceback(None)
+            self._lost = BackfillFailed(f"The snapshot could not be fetched: {kind}.")
+            self._lost.__cause__ = failure.with_traceback(None)
         self._changed(self)
 
 
