@@ -7,7 +7,6 @@ node sends: a malformed block is one that was not found.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from resilient_ws import ResilientWSError
@@ -135,11 +134,13 @@ class NodeConnection:
 
     async def _call(self, method: str, params: Sequence[Any]) -> Any:
         """Call a method; wait and repeat it while the node has too much to do."""
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
             await self._pace.turn()
             try:
                 return await self._client.call_on(self.requests, method, params)
             except RPCError as failure:
+                failures += 1
                 said = understood(failure)
                 if (
                     said.refusal is not Refusal.BUSY
@@ -147,14 +148,13 @@ class NodeConnection:
                 ):
                     raise
             await asyncio.sleep(self._limits.backoff(failures, said.after))
-        raise AssertionError
 
     async def _call_again(self, method: str, params: Sequence[Any]) -> Any:
         """Call a method, and again if the answer was lost.
 
-        With the connection, whoever waits for the answer is ended as well, and must not
-        take a block for missing before. Where a full inbox has lost the answer, the
-        connection stands.
+        If the connection has ended, the task that waits for the answer is about to be
+        cancelled, and must not take the block for missing before. If a full inbox has
+        lost the answer, the connection stands, and can be asked again.
         """
         while True:
             try:
