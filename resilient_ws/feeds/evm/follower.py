@@ -80,8 +80,6 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
         self._stands = False
-        #: Announcements that could not be read.
-        self.malformed = 0
         source: Source[Any, Any] = Source(
             subscribe=self._subscribe, unsubscribe=self._unsubscribe, name=name
         )
@@ -165,7 +163,6 @@ class Follower:
         try:
             head = head_of(value)
         except FeedError as failure:
-            self.malformed += 1
             logger.debug("an announcement cannot be read: %s", failure)
             self._tracker.missed()
         else:

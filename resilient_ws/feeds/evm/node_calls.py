@@ -30,9 +30,7 @@ class NodeCalls:
         pinned: Whether a call that its connection did not survive fails at once, for
             the answer of another connection would be of no use. Otherwise it goes out
             again.
-
-    Attributes:
-        asked: How many calls were made.
+        pace: Whose turn it is to call; ``None`` (default) for one of its own.
     """
 
     def __init__(
@@ -50,7 +48,6 @@ class NodeCalls:
         self._pace = Pace(limits.rate) if pace is None else pace
         self._busy = 0
         self._quiet_until = 0.0
-        self.asked = 0
 
     async def ask(self, method: str, *params: Any) -> Any:
         """Call a method, and return its result.
@@ -103,7 +100,6 @@ class NodeCalls:
 
     async def _one(self, method: str, params: Sequence[Any]) -> Any:
         await self._pace.turn()
-        self.asked += 1
         return await self._call(method, params)
 
     def _counts(self, failure: CallLost | CallTimeout | RPCError) -> bool:
