@@ -63,7 +63,7 @@ class AiohttpSocket:
         self._decode_text = decode_text
         self._exception: BaseException | None = None
         self._waiting = False
-        # Only where autoping is off: pongs, and whoever waits for one.
+        # Used only where autoping is off: pongs, and what wakes who waits for one.
         self._pongs: deque[WSMessage] = deque()
         self._pong_came = asyncio.Event()
         self._reading: asyncio.Task[WSMessage] | None = None

@@ -1,7 +1,7 @@
 """web3.py on a session: a provider for ``AsyncWeb3`` that survives its connections.
 
-Rules: each request that web3 sends is a task, from the sending to the answer, and
-whoever waits for the answer waits for the task. What brings items to web3 is in
+Rules: each request that web3 sends is a task, from the sending to the answer, and web3
+waits for that task when it waits for the answer. What brings items to web3 is in
 ``web3_subscriptions``, how they follow and are fetched in ``web3_streams``.
 """
 

@@ -86,7 +86,8 @@ class NodeStream:
                 yield head
 
     async def _head(self, number: int) -> dict[str, Any]:
-        pause, bodies = LAG_PAUSE, False
+        pause = LAG_PAUSE
+        bodies = False
         while True:
             block = await self._call("eth_getBlockByNumber", hex(number), bodies)
             if block is not None:

@@ -27,7 +27,7 @@ import websockets as original
 from multidict import CIMultiDict
 from websockets import exceptions as exceptions  # noqa: PLC0414 - passed on
 
-# It was defined here once, and can be had from here still.
+# websockets defined it here once, and still lets it be imported from here.
 from websockets.asyncio.client import (  # type: ignore[attr-defined]
     process_exception as _process_exception,  # pyright: ignore[reportPrivateImportUsage]
 )

@@ -1,8 +1,8 @@
 """A bounded hand-over from a subscription's stream to its one consumer.
 
-Rules: whoever puts never waits, or waits in a task of its own; the consumer takes an
-item in the same step in which it wakes, so cancelling it loses nothing. What was put
-before the end is taken before the end is told.
+Rules: the pump puts items and never waits; a task that may wait asks for room first.
+The consumer takes an item in the same step in which it wakes, so cancelling it loses
+nothing. What was put before the end is taken before the end is told.
 """
 
 from __future__ import annotations

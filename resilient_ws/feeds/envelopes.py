@@ -66,8 +66,8 @@ class JSONRPC(Plain):
         self._by_subscription = item_of is by_subscription
         self.methods: Final = Methods()
         self._callable = self.methods.functions
-        # One for all messages, for whoever routes an item is done with it then. To
-        # make one for each would cost a tenth of the way to the consumer.
+        # One object for all messages: the router is done with an item before it asks
+        # for the next. To make one for each costs a tenth of the way to the consumer.
         self._item = Item(None, None)
 
     def route(self, message: Message) -> Route | Sequence[Route]:

@@ -1,4 +1,4 @@
-"""What stands among the held items of a flow in the place of what is missing.
+"""What stands among the held items of a flow where some are missing, and why.
 
 Rules: a hole is made where something went missing, and never moved. What goes missing
 while a hole is being closed is another hole behind it.

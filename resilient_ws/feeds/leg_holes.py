@@ -2,8 +2,8 @@
 
 Rules: a hole of a leg lies between the item before it and the item behind it. Another
 leg covers it where it brought both, and nothing was missing in between. While that may
-still turn out, the hole waits: for a bounded time, and a bounded number of them. In
-doubt it is told.
+still turn out, the hole waits: for a bounded time, and a bounded number of them. A hole
+that is still in doubt then is told.
 """
 
 from __future__ import annotations

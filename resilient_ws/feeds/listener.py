@@ -52,14 +52,14 @@ class Listener:
         self.stream.interrupted()
 
     def has(self, _: Key) -> bool:
-        """Return that the server knows nothing of it."""
+        """Return False: the server knows nothing of it, and gave it no key."""
         return False
 
     def renew(self) -> None:
         """Do nothing: no server ends it."""
 
     def farewell(self) -> None:
-        """Return that the server need not be told: it knows nothing of it."""
+        """Return None: the server knows nothing of it, and need not be told."""
 
     def finish(self, failure: Exception | None) -> None:
         """End the stream, for its consumer too."""

@@ -164,7 +164,8 @@ class Server:
                 password=self.password,
                 timeout=self.timeout,
                 use_tls=self.encryption == "implicit",
-                # None would take what the server offers, which somebody may cut out.
+                # Not None, which takes STARTTLS where the server offers it: somebody
+                # on the way could cut the offer out.
                 start_tls=self.encryption == "starttls",
                 tls_context=self.ssl,
             )

@@ -149,7 +149,7 @@ class Order(Generic[T, C]):
 
     def emit(self, item: T) -> None:
         """Put an item behind the last."""
-        # What may raise comes first: an item is emitted altogether, or not at all.
+        # First what may raise, so that an item which fails has changed nothing.
         cursor = self.cursor if self._cursor_of is None else self._cursor_of(item)
         if self.seen is not None:
             self.seen.add(item)

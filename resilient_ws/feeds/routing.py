@@ -85,12 +85,12 @@ class Router:
         self.items = 0
 
     def listen(self, listener: Callable[[Any], None]) -> None:
-        """Call somebody with every item."""
+        """Call a listener with every item."""
         self._listeners.append(listener)
         self._is_heard = True
 
     def unlisten(self, listener: Callable[[Any], None]) -> None:
-        """Call somebody no longer."""
+        """Call a listener no longer."""
         self._listeners.remove(listener)
         self._is_heard = self._ack is not None or bool(self._listeners)
 
@@ -157,7 +157,7 @@ class Router:
         if deliver is not None:
             deliver(item.value)
         elif not self._registry.hold(item.key, item.value) and not self._listeners:
-            # Nor is it acknowledged: the server may have it for somebody else.
+            # It is not acknowledged: another consumer of the server may take it.
             self._oddities.count("unknown", "an item for nobody")
             return
         for listener in self._listeners:

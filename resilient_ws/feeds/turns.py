@@ -13,7 +13,7 @@ class Turns:
     """Tells the pump that a turn of the loop is due.
 
     Attributes:
-        due: Whether somebody wants one.
+        due: Whether a turn is wanted before the pump reads on.
     """
 
     __slots__ = ("due",)

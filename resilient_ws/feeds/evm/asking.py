@@ -35,7 +35,7 @@ def by_number(number: int) -> BlockQuery:
 
 
 def by_hash(hash: str) -> BlockQuery:
-    """Ask for a block, be it of the chain or not."""
+    """Ask for a block, whether or not it is of the chain."""
     return BlockQuery("hash", hash)
 
 

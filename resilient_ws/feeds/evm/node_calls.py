@@ -26,7 +26,7 @@ class NodeCalls:
 
     Args:
         call: Calls a method with its parameters, once.
-        limits: How many at once, how fast, how often.
+        limits: How many calls at once, how many a second, and how many attempts.
         pinned: Whether a call that its connection did not survive fails at once, for
             the answer of another connection would be of no use. Otherwise it goes out
             again.
