@@ -168,7 +168,7 @@ async def test_a_gap_is_told_where_there_is_no_history(server: ServerProcess) ->
                 count += 1
                 if count == 10:
                     proxy.connections[-1].apply(Reset())
-                if count == 20:
+                if told:  # not after a number: many may have come before the reset
                     break
     ((request, gap),) = told
     assert request.payload["query"].strip().startswith("subscription")
