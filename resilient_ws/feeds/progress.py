@@ -58,6 +58,8 @@ class CursorFile:
             return json.loads(await asyncio.to_thread(self._path.read_bytes))
         except FileNotFoundError:
             return None
+        except RecursionError as failure:
+            raise ValueError(f"{self._path} holds no cursor.") from failure
 
     async def save(self, cursor: Any, /) -> None:
         """Write a cursor to the disk.
