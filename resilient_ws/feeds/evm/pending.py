@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from resilient_ws.feeds.evm.hexadecimal import block_hash
 from resilient_ws.feeds.json import is_object
+from resilient_ws.feeds.jsonrpc import Client
+from resilient_ws.policy._validate import require, whole_number
 
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from resilient_ws.feeds.jsonrpc import Client
     from resilient_ws.feeds.source import Gap
     from resilient_ws.feeds.subscription import Subscription
 
@@ -33,10 +34,11 @@ def pending_transactions(
         buffer: Items that may wait to be read (default 1,024).
 
     Raises:
+        TypeError: A value of another type.
         ValueError: The buffer has no room.
     """
-    if buffer < 1:
-        raise ValueError(f"buffer must be at least 1, not {buffer}.")
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
+    whole_number("buffer", buffer, at_least=1)
     return PendingTransactions(client, full=full, buffer=buffer)
 
 

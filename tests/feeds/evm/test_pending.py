@@ -103,5 +103,5 @@ async def test_cancelling_whoever_reads_leaves_the_stream_usable(
 
 async def test_a_buffer_without_room_is_refused(anvil: Anvil) -> None:
     async with Client(connect(anvil.url)) as client:
-        with pytest.raises(ValueError, match="buffer must be at least 1"):
+        with pytest.raises(ValueError, match="buffer must be a positive whole number"):
             pending_transactions(client, buffer=0)
