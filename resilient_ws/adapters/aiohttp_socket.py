@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType
 
 from resilient_ws import LivenessTimeout, ProtocolError, ResilientWSError
 from resilient_ws.adapters.held_connection import ConnectionOver
+from resilient_ws.feeds.json import guarded
 
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class AiohttpSocket:
         Cancellation:
             Safe: no message is lost.
         """
-        return loads(await self.receive_str(timeout=timeout))
+        return guarded(loads)(await self.receive_str(timeout=timeout))
 
     def __aiter__(self) -> Self:
         return self

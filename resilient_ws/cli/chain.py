@@ -128,10 +128,12 @@ def _start(options: ChainOptions) -> evm.Cursor | int | None:
         text: object = json.loads(file.read_bytes()) if file.exists() else None
     except OSError as failure:
         raise ValueError(f"--cursor-file: {file}: {failure.strerror}") from None
-    except ValueError:
+    except (RecursionError, ValueError):
         text = ""
     if text is None:
         return None
+    if type(text) is int:  # as a person writes it
+        text = str(text)
     return _position("--cursor-file", text if isinstance(text, str) else "")
 
 

@@ -19,6 +19,13 @@ from resilient_ws.feeds.errors import FeedError, StreamEnded
 from resilient_ws.feeds.keeper import Keeper
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.source import Continuity, Key
+from resilient_ws.policy._validate import (
+    check_callables,
+    check_positive,
+    check_seconds_or_none,
+    require_callable,
+    whole_number,
+)
 
 
 if TYPE_CHECKING:
@@ -109,6 +116,18 @@ class BookSource(Generic[T, B, C]):
 
     def __attrs_post_init__(self) -> None:
         """Check that a snapshot can come from somewhere."""
+        check_callables(
+            unsubscribe=self.unsubscribe,
+            is_snapshot=self.is_snapshot,
+            snapshot=self.snapshot,
+            position_of=self.position_of,
+            follows=self.follows,
+            verify=self.verify,
+            parse=self.parse,
+        )
+        for name in ("subscribe", "make", "apply"):
+            require_callable(getattr(self, name), name)
+        check_seconds_or_none("stale_after", self.stale_after)
         if self.is_snapshot is None and self.snapshot is None:
             msg = "Say where snapshots come from: is_snapshot (in band) or snapshot."
             raise ValueError(msg)
@@ -141,6 +160,9 @@ class Books(Generic[T, B, C]):
         patience: float = 10.0,
         fetches: int = 8,
     ) -> None:
+        whole_number("held", held, at_least=1)
+        check_positive("patience", patience)
+        whole_number("fetches", fetches, at_least=1)
         self._channel = channel
         self._source = source
         self._held = held

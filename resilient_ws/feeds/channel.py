@@ -23,6 +23,13 @@ from resilient_ws.feeds.statistics import ChannelStatistics
 from resilient_ws.feeds.subscription import Subscription
 from resilient_ws.feeds.switchboard import ChannelOptions, Switchboard
 from resilient_ws.feeds.tasks import Tasks
+from resilient_ws.policy._validate import (
+    check_callables,
+    check_positive,
+    check_rate,
+    require,
+    whole_number,
+)
 
 
 if TYPE_CHECKING:
@@ -44,6 +51,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 
+_OVERFLOWS: Final = ("refill", "gap")
 _NOT_ENTERED: Final = "Enter the channel first: async with Channel(...) as channel."
 
 
@@ -74,7 +82,9 @@ class Channel:
 
     Raises:
         RuntimeError: The protocol logs in, and the session was entered before.
-        TypeError: ``session`` is a URL, or ``protocol`` a class.
+        TypeError: A value of another type; ``session`` is a URL, say, or ``protocol``
+            a class.
+        ValueError: A number is out of range.
     """
 
     def __init__(
@@ -91,8 +101,17 @@ class Channel:
     ) -> None:
         if isinstance(session, str):
             raise TypeError("session is not a URL: Channel(connect(url), ...).")
+        if not isinstance(getattr(session, "state", None), State):
+            raise TypeError("session must be what connect() returned.")
         if isinstance(protocol, type):
             raise TypeError(f"protocol is not a class: {protocol.__name__}().")
+        if protocol is not None and not callable(getattr(protocol, "route", None)):
+            raise TypeError("protocol must be a Protocol: derive it from Plain.")
+        check_rate("rate", rate)
+        whole_number("early", early, at_least=0)
+        check_positive("timeout", timeout)
+        whole_number("max_in_flight", max_in_flight, at_least=1)
+        check_callables(on_rotate=on_rotate, report=report)
         self._session = session
         self._protocol: Protocol = Everything() if protocol is None else protocol
         self._options = ChannelOptions(
@@ -195,6 +214,10 @@ class Channel:
             There is no subscription; the server is told where it had granted one.
         """
         board = self._entered()
+        require(source, Source, "source", "a Source")
+        whole_number("buffer", buffer, at_least=1)
+        if overflow not in _OVERFLOWS:
+            raise ValueError("overflow must be 'refill' or 'gap'.")
         name = source.name or str(next(self._names))
         items: Buffer[T | Gap] = Buffer(buffer, board.turns)
         refill = overflow == "refill"
@@ -224,6 +247,8 @@ class Channel:
             buffer: Items that may wait to be read (default 1,024).
         """
         board = self._entered()
+        check_callables(select=select)
+        whole_number("buffer", buffer, at_least=1)
         name = str(next(self._names))
         items: Buffer[Any] = Buffer(buffer, board.turns)
         flow = Flow(name, _ALL, items, after=None, refill=False, spawn=self.spawn)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -15,6 +16,7 @@ import attrs
 from yarl import URL
 
 from resilient_ws import Access, SecurityError
+from resilient_ws.policy._validate import require
 from resilient_ws.policy.url import Endpoint, parse_endpoint
 
 
@@ -30,9 +32,32 @@ def destination(url: str, access: Access) -> Destination:
 
     Raises:
         SecurityError: ``access`` does not allow the URL.
+        TypeError: A value of another type.
         ValueError: The URL cannot be used.
     """
+    require(url, str, "url", "a str")
+    require(access, Access, "access", "an Access")
     return Destination(_endpoint(url, access), access)
+
+
+def printable_headers(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers of a user, which no value can break out of.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: A name or a value cannot be sent; neither is shown.
+    """
+    if given is None:
+        return {}
+    require(given, Mapping, "headers", "a mapping of str to str")
+    for name, value in given.items():
+        require(name, str, "headers", "a mapping of str to str")
+        require(value, str, "headers", "a mapping of str to str")
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ValueError("headers must not hold an invalid name.")
+        if not re.fullmatch(r"[\t\x20-\x7e]*", value):
+            raise ValueError("The value of a header must be printable ASCII.")
+    return dict(given)
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ from resilient_ws.feeds.errors import RPCError
 from resilient_ws.feeds.json import is_array, is_object
 from resilient_ws.feeds.methods import INTERNAL_ERROR, Methods, internal_error
 from resilient_ws.feeds.protocol import Answer, Ignore, Item, Plain, Reply, Route
+from resilient_ws.policy._validate import require
 
 
 if TYPE_CHECKING:
@@ -110,8 +111,10 @@ class JSONRPC(Plain):
         """Return a request, or without an id a notification.
 
         Raises:
-            TypeError: ``params`` is one value, and not a list or mapping of them.
+            TypeError: ``method`` is no text, or ``params`` is one value, and not a list
+                or mapping of them.
         """
+        require(method, str, "method", "a str")
         if isinstance(params, _VALUES):
             kind = type(params).__name__
             raise TypeError(f"params is a list or a mapping, not {kind}: [value].")

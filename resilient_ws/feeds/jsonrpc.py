@@ -21,6 +21,7 @@ from resilient_ws.feeds.json import (
     loads as default_loads,
 )
 from resilient_ws.feeds.source import Source
+from resilient_ws.policy._validate import check_callables, require_callable
 
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class Client:
         item_of: Callable[[str, Any], tuple[Key, Any]] = by_subscription,
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
+        check_callables(loads=loads, dumps=dumps)
+        require_callable(repeatable, "repeatable")
+        require_callable(item_of, "item_of")
         read = default_loads if loads is None else guarded(loads)
         self._wire = JSONRPC(read, dumps or default_dumps, item_of)
         self._repeatable = repeatable
@@ -320,14 +324,21 @@ class Client:
             ResilientWSError: The session has ended.
             SubscribeRefused: The server refused, and ``__cause__`` is its
                 ``RPCError``; or its answer is no key.
+            TypeError: A value of another type, or a parameter that cannot be encoded.
+            ValueError: A number is out of range, or ``backfill`` is alone.
 
         Cancellation:
             There is no subscription; the server is told where it had granted one.
         """
+        # What cannot be sent is said now, with or without a connection.
+        self._wire.encoded(self._wire.request(0, method, params))
+        if unsubscribe is not None:
+            self._wire.request(0, unsubscribe, params)
+        hash(key)
 
         async def enter(requests: Requests) -> Any:
             result = await self.call_on(requests, method, params)
-            if key is None and (is_object(result) or is_array(result)):
+            if key is None and _is_no_key(result):
                 text = f"The result of {method!r} is no key of items; pass key=."
                 raise SubscribeRefused(text)
             return result if key is None else key
@@ -355,3 +366,13 @@ class Client:
     ) -> Subscription[Any]:
         """Return a stream of all notifications: see ``Channel.listen``."""
         return self.channel.listen(select, buffer=buffer)
+
+
+def _is_no_key(result: object) -> bool:
+    """Whether items can never come under what a server answered."""
+    return (
+        result is None
+        or isinstance(result, bool)
+        or is_object(result)
+        or is_array(result)
+    )

@@ -18,6 +18,11 @@ import attrs
 from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.leg_holes import MAX_HOLES, Sightings, left_of
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import (
+    check_duration,
+    require_callable,
+    whole_number,
+)
 
 
 if TYPE_CHECKING:
@@ -82,6 +87,9 @@ class Merged(Generic[T]):
         window: int = 10_000,
         patience: float = 5.0,
     ) -> None:
+        require_callable(identity, "identity")
+        whole_number("window", window, at_least=0)
+        check_duration("patience", patience)
         self.legs: dict[int, Leg] = {}
         self._identity = identity
         self._window = window

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
+from resilient_ws.feeds.json import guarded
 from resilient_ws.feeds.plain import is_batch
 
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_loads: Final = guarded(json.loads)
 #: What decoders make. None has an attribute ``cursor``, so nothing would ever be saved.
 _DECODED: Final = (dict, list, str, bytes, int, float)
 
@@ -59,9 +61,11 @@ class CursorFile:
             Safe.
         """
         try:
-            return json.loads(await asyncio.to_thread(self._path.read_bytes))
+            return _loads(await asyncio.to_thread(self._path.read_bytes))
         except FileNotFoundError:
             return None
+        except RecursionError as failure:
+            raise ValueError(f"{self._path} holds no cursor.") from failure
 
     async def save(self, cursor: Any, /) -> None:
         """Write a cursor to the disk.

@@ -117,6 +117,7 @@ class Seat:
         self._bound = False
         # Whether the server may have got the request, and has not answered.
         self._asking = False
+        self._is_put_off = False
         self._clock = asyncio.get_running_loop().time
         self._heard = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -257,15 +258,31 @@ class Seat:
         self._asking = True
         try:
             return (await self._source.subscribe(since),)
-        except (CallTimeout, CallLost, OutboxFull, StoreError, SessionClosed, OSError):
+        except (CallLost, SessionClosed):
             # Where the session has ended, the channel ends this too.
             return None
+        except (CallTimeout, OutboxFull, StoreError, OSError) as failure:
+            self._put_off(failure)
+            return None
         except Exception as failure:  # noqa: BLE001 - told to the consumer
-            if not (isinstance(failure, RequestRefused) and failure.temporary):
+            if isinstance(failure, RequestRefused) and failure.temporary:
+                self._put_off(failure)
+            else:
                 self._refused(failure)
             return None
         finally:
             self._asking = False
+
+    def _put_off(self, failure: Exception) -> None:
+        """Say once, until it is granted, that a subscription is asked for again."""
+        if not self._is_put_off:
+            self._is_put_off = True
+            cause = failure if failure.__cause__ is None else failure.__cause__
+            logger.warning(
+                "a subscription (%r) was not granted (%s), and is asked for again",
+                self._source.name,
+                type(cause).__name__,
+            )
 
     def _stand(self, keys: tuple[Key, ...], *, kept: bool = False) -> None:
         """Take what comes under the keys of the subscription from now on."""
@@ -289,6 +306,7 @@ class Seat:
     def _granted(self) -> None:
         """Tell whoever waits for the subscription, and watch it, if it stands."""
         if self._bound:
+            self._is_put_off = False
             self._heard = self._clock()
             self._watch()
             self._grant(None)

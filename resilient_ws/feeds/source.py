@@ -10,6 +10,13 @@ import attrs
 
 from resilient_ws.feeds.errors import FeedError
 from resilient_ws.feeds.requests import Requests
+from resilient_ws.policy._validate import (
+    check_callables,
+    check_seconds_or_none,
+    require,
+    whole_number,
+    wrong_type,
+)
 
 
 T = TypeVar("T")
@@ -96,6 +103,10 @@ class Source(Generic[T, C]):
         probe: Asks whether the stream lives, and returns whether it does. ``None``
             (default) subscribes again at once.
         name: What ``Subscription.id`` calls the stream; by default it gets a number.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: A number is out of range, or ``backfill`` is alone.
     """
 
     subscribe: Callable[[Requests], Awaitable[Key]] | None = None
@@ -115,7 +126,26 @@ class Source(Generic[T, C]):
     name: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a history whose items cannot be put in order."""
+        """Refuse wrong values, and a history whose items cannot be put in order."""
+        check_callables(
+            subscribe=self.subscribe,
+            unsubscribe=self.unsubscribe,
+            parse=self.parse,
+            cursor_of=self.cursor_of,
+            first_of=self.first_of,
+            begins_at=self.begins_at,
+            follows=self.follows,
+            backfill=self.backfill,
+            resumed=self.resumed,
+            identity=self.identity,
+            probe=self.probe,
+        )
+        right = "a list or a set of keys"
+        require(self.keys, Collection, "keys", right)
+        if isinstance(self.keys, str | bytes):
+            raise wrong_type("keys", right, self.keys)
+        whole_number("window", self.window, at_least=0)
+        check_seconds_or_none("stale_after", self.stale_after)
         if self.backfill is None:
             return
         if self.cursor_of is None:

@@ -145,6 +145,36 @@ def synchronous_or_none(
         synchronous(instance, attribute, value)
 
 
+def check_callables(**values: object) -> None:
+    """Refuse what can neither be called nor is None, by the name of its argument."""
+    for name, value in values.items():
+        if value is not None:
+            require_callable(value, name)
+
+
+def check_rate(name: str, value: object) -> None:
+    """Refuse all but a finite number above 0, so many a second, and None."""
+    if value is None:
+        return
+    right = "a positive number, so many a second, or None for no limit"
+    number = _number(name, right, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be {right}, not {number:g}.")
+
+
+def rate_or_none(
+    instance: object, attribute: attrs.Attribute[Any], value: object
+) -> None:
+    """Check as ``check_rate`` does."""
+    check_rate(name_of(instance, attribute), value)
+
+
+def check_seconds_or_none(name: str, value: object) -> None:
+    """Check as ``check_positive`` does, but allow None."""
+    if value is not None:
+        check_positive(name, value)
+
+
 def is_coroutine_callable(value: object) -> bool:
     """Return whether calling ``value``, a partial or an object, makes a coroutine."""
     while isinstance(value, functools.partial):

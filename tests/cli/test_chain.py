@@ -130,6 +130,33 @@ def test_a_wrong_argument_is_named(arguments: str, problem: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "true", '"12', "[" * 100_000])
+def test_a_cursor_file_that_holds_something_else_is_said_so(
+    tmp_path: pathlib.Path, text: str
+) -> None:
+    file = tmp_path / "cursor"
+    file.write_text(text)
+    done = run(f"{COMMAND} heads {URL} --cursor-file {file}")
+    assert done.returncode == 2
+    assert "--cursor-file: it is neither the text of a cursor" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.wire
+async def test_a_cursor_file_may_hold_a_number(
+    anvil: Anvil, tmp_path: pathlib.Path
+) -> None:
+    async with Node(anvil.url) as node:
+        await node.mine(5)
+        file = tmp_path / "cursor"
+        file.write_text("3\n")
+        arguments = ("heads", anvil.url, "--cursor-file", str(file), "--count", "1")
+        async with Command(*arguments) as command:
+            told = await lines(command, 1)
+            assert await command.ended() == (0, "")
+    assert told[0]["number"] == 4
+
+
 def test_the_extra_that_is_missing_is_named() -> None:
     code = (
         "import sys; sys.modules['msgspec'] = None; "

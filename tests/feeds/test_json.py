@@ -3,10 +3,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from resilient_ws.feeds import json as feeds_json
+
+
+if TYPE_CHECKING:
+    import pathlib
 
 
 HUGE = 123456789012345678901234567890123
@@ -87,3 +92,30 @@ def test_nor_does_it_where_the_decoder_is_the_users(decode: str) -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["RecursionError"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "CursorFile(sys.argv[1]).load()",
+        "AiohttpSocket.receive_json(Socket())",
+    ],
+)
+def test_nor_a_file_or_a_socket_that_is_read_elsewhere(
+    read: str, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "cursor"
+    file.write_text("[" * 100_000)
+    program = (
+        "import asyncio, sys\n"
+        "from resilient_ws.adapters.aiohttp_socket import AiohttpSocket\n"
+        "from resilient_ws.feeds import CursorFile\n"
+        "class Socket:\n"
+        "    async def receive_str(self, *, timeout=None): return '[' * 100_000\n"
+        "sys.setrecursionlimit(100_000)\n"
+        f"try: asyncio.run({read})\n"
+        "except Exception as failure: print(failure.__cause__ or failure)\n"
+    )
+    command = [sys.executable, "-c", program, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "maximum recursion depth" in done.stdout, done.stderr

@@ -299,6 +299,16 @@ async def test_a_file_keeps_the_cursor_for_the_next_run(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["cursor.json"]
 
 
+@pytest.mark.parametrize("text", ["", "[1", "[" * 100_000])
+async def test_a_file_that_holds_something_else_is_said_so(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "cursor.json"
+    path.write_text(text)
+    with pytest.raises(ValueError):  # noqa: PT011 - of the json module, or ours
+        await CursorFile(path).load()
+
+
 async def test_a_cancelled_save_is_finished_first(tmp_path: Path) -> None:
     file = CursorFile(tmp_path / "cursor.json")
     saving = asyncio.create_task(file.save([1, "two"]))

@@ -318,3 +318,17 @@ async def test_a_drop_ends_the_watch() -> None:
     desk.seat.lost()
     await asyncio.sleep(100)
     assert len(desk.asked) == 1
+
+
+async def test_a_subscription_that_is_put_off_is_said_so_once_until_it_is_granted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk(LOST, OSError("5ecret"), TIMEOUT, "k", OSError(), "k", name="ticks")
+    desk.seat.opened(desk.requests)
+    await desk.seat.granted
+    said = "a subscription ('ticks') was not granted (OSError), and is asked for again"
+    assert [record.message for record in caplog.records] == [said]
+    desk.seat.lost()
+    desk.seat.opened(desk.requests)
+    await asyncio.sleep(10)
+    assert [record.message for record in caplog.records] == [said, said]

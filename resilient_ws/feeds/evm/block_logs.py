@@ -173,14 +173,15 @@ class LogsByHash:
                 return await ask(head)
             except (CallTimeout, RPCError, Undecodable) as failure:
                 _check_pruned(failure, head)
+                if _is_busy(failure):  # and was asked as often as it may be
+                    raise _late(head) from failure
                 if isinstance(failure, RPCError) and not _is_absent(failure):
                     raise
                 late = failure
             await self._check_replaced(head)
             left = end - loop.time()
             if left <= 0:
-                text = f"The node did not give the logs of block {head.number} in time."
-                raise BlockLogsLate(text) from late
+                raise _late(head) from late
             await asyncio.sleep(min(pause, left))
             pause *= 2
 
@@ -197,6 +198,16 @@ class LogsByHash:
             return
         if found is not None and found.hash != head.hash:
             raise BlockReplaced(f"Block {head.number} was replaced.")
+
+
+def _late(head: Head) -> BlockLogsLate:
+    return BlockLogsLate(
+        f"The node did not give the logs of block {head.number} in time."
+    )
+
+
+def _is_busy(failure: Exception) -> bool:
+    return isinstance(failure, RPCError) and understood(failure).refusal is Refusal.BUSY
 
 
 def _is_absent(error: RPCError) -> bool:

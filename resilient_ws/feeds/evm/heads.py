@@ -11,8 +11,14 @@ from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.stream import ChainStream, put
 from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Head, Reorg
+from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import check_positive, require, whole_number
+from resilient_ws.policy._validate import (
+    check_callables,
+    check_positive,
+    require,
+    whole_number,
+)
 
 
 if TYPE_CHECKING:
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.evm.connection import NodeCall
     from resilient_ws.feeds.evm.steps import Accept, Bypass, TellGap, Undo
     from resilient_ws.feeds.evm.tracker import Confirmations
-    from resilient_ws.feeds.jsonrpc import Client
     from resilient_ws.feeds.requests import Requests
 
 
@@ -84,6 +89,8 @@ def heads(
         poll_interval=poll_interval,
     )
     require(limits, Limits, "limits", "a Limits")
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
+    check_callables(history=history)
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
         confirmations=confirmations,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from resilient_ws import Access
-from resilient_ws.feeds.destinations import destination, refusal_in
+from resilient_ws.feeds.destinations import destination, printable_headers, refusal_in
 from resilient_ws.feeds.errors import CallTimeout, RPCError
 from resilient_ws.feeds.json import dumps, is_object, loads
 from resilient_ws.policy._validate import check_positive, whole_number
@@ -66,8 +66,9 @@ class HTTPEndpoint:
     ) -> None:
         check_positive("timeout", timeout)
         whole_number("max_answer", max_answer, at_least=1)
+        given = printable_headers(headers)
         self._destination = destination(url, Access() if access is None else access)
-        self._headers = {"Content-Type": "application/json", **(headers or {})}
+        self._headers = {"Content-Type": "application/json", **given}
         self._after = timeout
         self._max_answer = max_answer
         self._ids = itertools.count(1)

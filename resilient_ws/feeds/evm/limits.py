@@ -9,7 +9,7 @@ import attrs
 from resilient_ws.policy._validate import (
     not_negative,
     positive_int,
-    positive_or_none,
+    rate_or_none,
     seconds,
     seconds_or_none,
 )
@@ -47,7 +47,7 @@ class Limits:
     max_results: int = attrs.field(default=2_000, validator=positive_int)
     window: int = attrs.field(default=16, validator=positive_int)
     rate: float | None = attrs.field(
-        default=None, converter=seconds_or_none, validator=positive_or_none
+        default=None, converter=seconds_or_none, validator=rate_or_none
     )
     first_backoff: float = attrs.field(
         default=1.0, converter=seconds, validator=not_negative

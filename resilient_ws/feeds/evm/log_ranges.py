@@ -89,7 +89,8 @@ class LogRanges:
 
         Raises:
             CallLost: The connection ended.
-            RPCError: The node refuses, and not because of the range.
+            RPCError: The node refuses, and not because of the range or of what it
+                has to do.
 
         Cancellation:
             The answers are no longer expected.
@@ -150,6 +151,10 @@ class LogRanges:
                 said = Understood(Refusal.TOO_MUCH)
             except RPCError as error:
                 said = understood(error)
+                if said.refusal is Refusal.BUSY:
+                    # It was asked as often as it may be: block by block it turns out
+                    # which of them are missing.
+                    return RangeOfLogs(first, last)
                 if said.refusal not in (Refusal.TOO_WIDE, Refusal.TOO_MUCH):
                     raise
             except Undecodable:

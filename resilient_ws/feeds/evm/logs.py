@@ -16,9 +16,10 @@ from resilient_ws.feeds.evm.log_types import BlockLogs
 from resilient_ws.feeds.evm.stream import ChainStream
 from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Progress, Reorg
+from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import require
+from resilient_ws.policy._validate import check_callables, check_positive, require
 
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.evm.connection import NodeCall
     from resilient_ws.feeds.evm.cursor import Cursor
     from resilient_ws.feeds.evm.tracker import Confirmations
-    from resilient_ws.feeds.jsonrpc import Client
 
 
 LogItem: TypeAlias = BlockLogs | Reorg | Gap | Progress
@@ -105,6 +105,8 @@ def logs(
         stale_after=stale_after,
         poll_interval=poll_interval,
     )
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
+    check_callables(history=history)
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
         confirmations=confirmations,

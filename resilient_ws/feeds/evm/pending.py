@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from resilient_ws.feeds.evm.hexadecimal import block_hash
 from resilient_ws.feeds.json import is_object
+from resilient_ws.feeds.jsonrpc import Client
+from resilient_ws.policy._validate import require, whole_number
 
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from resilient_ws.feeds.jsonrpc import Client
     from resilient_ws.feeds.source import Gap
     from resilient_ws.feeds.subscription import Subscription
 
@@ -32,10 +34,11 @@ def pending_transactions(
         buffer: Items that may wait to be read (default 1,024).
 
     Raises:
+        TypeError: A value of another type.
         ValueError: The buffer has no room.
     """
-    if buffer < 1:
-        raise ValueError(f"buffer must be at least 1, not {buffer}.")
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
+    whole_number("buffer", buffer, at_least=1)
     return PendingTransactions(client, full=full, buffer=buffer)
 
 
@@ -51,7 +54,7 @@ class PendingTransactions:
         self._full = full
         self._buffer = buffer
         self._subscription: Subscription[Any] | None = None
-        self._subscribing = False
+        self._subscribing: asyncio.Task[Subscription[Any]] | None = None
         self._closed = False
 
     def __aiter__(self) -> Self:
@@ -78,11 +81,11 @@ class PendingTransactions:
         return await anext(self._subscription)
 
     async def _subscribe(self) -> None:
-        if self._subscribing:
+        if self._subscribing is not None:
             raise RuntimeError("Another task reads this stream; it has one consumer.")
-        self._subscribing = True
-        try:
-            self._subscription = await self._client.subscribe(
+        # A task of its own, so that the stream can be ended meanwhile.
+        self._subscribing = subscribing = asyncio.create_task(
+            self._client.subscribe(
                 "eth_subscribe",
                 ["newPendingTransactions", *([True] if self._full else [])],
                 unsubscribe="eth_unsubscribe",
@@ -90,8 +93,19 @@ class PendingTransactions:
                 buffer=self._buffer,
                 overflow="gap",
             )
+        )
+        try:
+            await asyncio.wait({subscribing})
         finally:
-            self._subscribing = False
+            # If whoever reads is cancelled now, the subscription is not lost.
+            self._subscribing = None
+            if not subscribing.cancel() and not subscribing.cancelled():
+                self._subscription = _result(subscribing)
+        if self._closed:
+            if self._subscription is not None:
+                await self._subscription.aclose()
+            raise StopAsyncIteration
+        await subscribing
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -113,6 +127,8 @@ class PendingTransactions:
             It has ended; the node may not have been told.
         """
         self._closed = True
+        if self._subscribing is not None:
+            self._subscribing.cancel()
         if self._subscription is not None:
             await self._subscription.aclose()
 
@@ -120,3 +136,7 @@ class PendingTransactions:
 def _transaction(value: Any) -> str | dict[str, Any]:
     # A node that knows no second parameter sends hashes.
     return value if is_object(value) else block_hash(value)
+
+
+def _result(task: asyncio.Task[Subscription[Any]]) -> Subscription[Any] | None:
+    return None if task.exception() is not None else task.result()

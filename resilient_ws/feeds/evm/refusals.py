@@ -41,7 +41,7 @@ class Refusal(Enum):
     TOO_WIDE = "too wide"
     #: There is too much in the range, or it took too long.
     TOO_MUCH = "too much"
-    #: Too many requests, or a node that is overloaded: later it may answer.
+    #: Too many requests, or a node that is overloaded or broken: later it may answer.
     BUSY = "busy"
     #: The node does not have the block yet, or not any more.
     ABSENT = "absent"
@@ -69,6 +69,10 @@ class Understood:
 #: The codes that mean one thing only, if the text says nothing.
 _BY_CODE: Final = {
     429: Refusal.BUSY,
+    500: Refusal.BUSY,
+    502: Refusal.BUSY,
+    503: Refusal.BUSY,
+    504: Refusal.BUSY,
     4444: Refusal.PRUNED,
     35: Refusal.TOO_WIDE,
     -32002: Refusal.TOO_MUCH,
@@ -80,6 +84,7 @@ _BY_CODE: Final = {
     -32047: Refusal.TOO_WIDE,
     -32062: Refusal.TOO_WIDE,
     -32090: Refusal.BUSY,
+    -32603: Refusal.BUSY,  # JSON-RPC 2.0, section 5.1: an internal error
     -32614: Refusal.TOO_WIDE,
     -32701: Refusal.TOO_WIDE,
 }
@@ -157,6 +162,12 @@ _BY_TEXT: Final = tuple(
 _OF_BLOCKS: Final = re.compile(
     r"number of requested blocks|block range limit exceeded", re.IGNORECASE
 )
+#: The node, or a proxy before it, is broken for now: whatever else the text says, such
+#: as "internal error: query returned more than 10000 results", goes before.
+_BROKEN: Final = re.compile(
+    "internal (?:server |json-rpc )?error|service unavailable|bad gateway",
+    re.IGNORECASE,
+)
 #: Parameters that make no sense, and no smaller range would.
 _NONSENSE: Final = re.compile(r"invalid block range|fromBlock.*greater", re.IGNORECASE)
 
@@ -213,6 +224,8 @@ def _refusal(code: int, text: str) -> Refusal:
     for refusal, pattern in _BY_TEXT:
         if pattern.search(text):
             return refusal
+    if _BROKEN.search(text):
+        return Refusal.BUSY
     return _BY_CODE.get(code, Refusal.REFUSED)
 
 

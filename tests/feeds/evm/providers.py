@@ -441,5 +441,27 @@ ANSWERS = (
         REFUSED,
         source="JSON-RPC 2.0, section 5.1",
     ),
+    Answer(
+        "Infura, broken",
+        -32603,
+        "Internal error",
+        BUSY,
+        source="matter-labs/zksync-os-server pull request 496",
+    ),
+    Answer(
+        "Blockscout, broken",
+        -32000,
+        "Internal server error",
+        BUSY,
+        source="blockscout/blockscout issue 3746",
+    ),
+    Answer(
+        "an internal error that says what",
+        -32603,
+        "internal error: query returned more than 10000 results",
+        MUCH,
+        source="JSON-RPC 2.0, section 5.1",
+    ),
+    Answer("a proxy", 502, "Bad Gateway", BUSY, source="RFC 9110, section 15.6.3"),
     Answer("a bare code", -32005, "", MUCH, source="EIP-1474: limit exceeded"),
 )

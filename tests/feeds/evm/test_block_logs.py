@@ -252,3 +252,23 @@ async def test_other_refusals_are_told_at_once(
     with pytest.raises(raised):
         await asking(node).of(head)
     assert now() == 0
+
+
+@pytest.mark.parametrize("verify", ["hash", "bloom", "receipts"])
+@pytest.mark.parametrize(
+    "error", [RPCError(429, "Too many requests"), RPCError(-32603, "Internal error")]
+)
+async def test_a_node_that_stays_busy_or_broken_is_late_and_the_stream_goes_on(
+    error: RPCError, verify: Verify
+) -> None:
+    node = FakeNode([0, 1])
+
+    def lie(*_: Any) -> Any:
+        raise error
+
+    head = node.head(1)
+    node.lie = lie
+    with pytest.raises(BlockLogsLate, match="block 1 in time") as caught:
+        await asking(node, verify).of(head)
+    assert caught.value.__cause__ is error
+    assert len(node.calls) == Limits().attempts

@@ -123,6 +123,18 @@ async def test_nonsense_is_no_answer(nonsense: Any) -> None:
     assert [each.head for each in await ranges(node, 0, 9)] == [None]
 
 
+async def test_a_range_of_a_node_that_stays_busy_is_left_to_its_blocks() -> None:
+    node = FakeNode([1] * 10)
+
+    def refuse(method: str, _: Any) -> Any:
+        if method == "eth_getLogs":
+            raise RPCError(-32603, "Internal error")
+        return NotImplemented
+
+    node.lie = refuse
+    assert [each.head for each in await ranges(node, 0, 9)] == [None]
+
+
 async def test_another_refusal_is_raised_and_nothing_goes_on() -> None:
     node = FakeNode([1] * 1_000, delay=0.1)
 

@@ -66,7 +66,42 @@ async def test_whole_transactions_are_told_as_they_are(anvil: Anvil) -> None:
         await begin(stream, node, lambda sent: sent["hash"])
 
 
+@pytest.mark.parametrize("steps", range(12))
+async def test_ending_it_ends_whoever_reads_also_while_it_begins(
+    anvil: Anvil, steps: int
+) -> None:
+    async with Client(connect(anvil.url)) as client:
+        stream = pending_transactions(client)
+        first = asyncio.ensure_future(anext(stream))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await stream.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(first, 5)
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(anext(stream), 5)
+        assert client.channel.statistics().subscriptions == 0
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancelling_whoever_reads_leaves_the_stream_usable(
+    anvil: Anvil, steps: int
+) -> None:
+    async with (
+        Node(anvil.url) as node,
+        Client(connect(anvil.url)) as client,
+        pending_transactions(client) as stream,
+    ):
+        first = asyncio.ensure_future(anext(stream))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        await begin(stream, node)
+        assert client.channel.statistics().subscriptions == 1
+
+
 async def test_a_buffer_without_room_is_refused(anvil: Anvil) -> None:
     async with Client(connect(anvil.url)) as client:
-        with pytest.raises(ValueError, match="buffer must be at least 1"):
+        with pytest.raises(ValueError, match="buffer must be a positive whole number"):
             pending_transactions(client, buffer=0)
