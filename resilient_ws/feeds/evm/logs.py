@@ -19,7 +19,7 @@ from resilient_ws.feeds.evm.types import Progress, Reorg
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import check_callables, check_positive, require
+from resilient_ws.policy._validate import check_callables, require
 
 
 if TYPE_CHECKING:
