@@ -105,8 +105,6 @@ def logs(
         stale_after=stale_after,
         poll_interval=poll_interval,
     )
-    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
-    check_callables(history=history)
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
         confirmations=confirmations,
@@ -116,6 +114,8 @@ def logs(
         chunk=CHUNK,
         bypass=True,
     )
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
+    check_callables(history=history)
     pace = Pace(limits.rate)  # one, which the headers and the logs share
     asked: dict[str, Any] = {"limits": limits, "pace": pace, "history": history}
     told: dict[str, Any] = {
