@@ -17,12 +17,12 @@ from tenacity import (
     stop_before_delay,
     stop_when_event_set,
     wait_chain,
-    wait_exception,
     wait_fixed,
     wait_incrementing,
     wait_none,
     wait_random_exponential,
 )
+from tenacity.wait import wait_base
 
 from resilient_ws.errors import ConnectFailed, ConnectionLost, GaveUp
 from resilient_ws.policy.outage import Outage, longest_wait
@@ -37,6 +37,17 @@ if TYPE_CHECKING:
 
 
 LOST = ConnectionLost("The connection was reset.", how="reset")
+
+
+class WaitByFailure(wait_base):
+    """A wait that looks at the failure, as tenacity's newest have one."""
+
+    def __init__(self, wait_of: Callable[[BaseException | None], float]) -> None:
+        self._wait_of = wait_of
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        assert retry_state.outcome is not None
+        return self._wait_of(retry_state.outcome.exception())
 
 
 def failed(
@@ -127,7 +138,7 @@ def test_attempts_and_history_are_counted_in_the_run() -> None:
         (wait_fixed(2) + wait_fixed(1), [3, 3, 3]),
         (wait_chain(wait_fixed(1), wait_fixed(5)), [1, 5, 5]),
         (wait_incrementing(start=1, increment=2), [1, 3, 5]),
-        (wait_exception(lambda error: 4.0 if error is LOST else 0.0), [4, 4, 4]),
+        (WaitByFailure(lambda error: 4.0 if error is LOST else 0.0), [4, 4, 4]),
         (lambda state: state.attempt_number * 10, [10, 20, 30]),
         (lambda state: state.seconds_since_start, [0, 7, 14]),
         (lambda state: state.idle_for + 1, [1, 2, 4]),
@@ -270,7 +281,7 @@ def unanswering(_: RetryCallState) -> float:
         (wait_fixed(3), 3),
         (wait_fixed(3600), 60),
         (wait_incrementing(increment=0.1), 9.9),
-        (wait_exception(lambda _: 8.0), 8),
+        (WaitByFailure(lambda _: 8.0), 8),
         # One that shrinks is longest at the first attempt.
         (wait_incrementing(start=40, increment=-10), 40),
         # One written for a few attempts says nothing beyond them.
@@ -294,6 +305,6 @@ def test_the_longest_of_a_random_wait_is_not_one_unlucky_draw() -> None:
 
 
 def test_the_longest_wait_may_depend_on_the_failure() -> None:
-    policy = Reconnect(wait=wait_exception(lambda e: 5.0 if e is LOST else 1.0))
+    policy = Reconnect(wait=WaitByFailure(lambda e: 5.0 if e is LOST else 1.0))
     assert longest_wait(policy, LOST) == 5
     assert longest_wait(policy) == 1
