@@ -90,7 +90,6 @@ def heads(
     ):
         check_positive(name, seconds)
     require(limits, Limits, "limits", "a Limits")
-    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
     check_callables(history=history)
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
@@ -99,6 +98,8 @@ def heads(
         settle=settle,
         window=limits.window,
     )
+
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
 
     def begin(buffer: Buffer[HeadItem]) -> Follower:
         return Follower(

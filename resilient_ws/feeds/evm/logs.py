@@ -104,7 +104,6 @@ def logs(
         stale_after=stale_after,
         poll_interval=poll_interval,
     )
-    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
     check_callables(history=history)
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
@@ -127,6 +126,8 @@ def logs(
         "max_reorg": max_reorg,
     }
     heard: dict[str, Any] = {"stale_after": stale_after, "poll_interval": poll_interval}
+
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
 
     def begin(buffer: Buffer[LogItem]) -> Follower:
         teller = LogTeller(client, filter, buffer, **asked, **told)
