@@ -89,7 +89,6 @@ def heads(
         poll_interval=poll_interval,
     )
     require(limits, Limits, "limits", "a Limits")
-    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
     check_callables(history=history)
     tracker = Tracker(
         ToldChain(max_reorg, position_of(after)),
@@ -98,6 +97,8 @@ def heads(
         settle=settle,
         window=limits.window,
     )
+
+    require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
 
     def begin(buffer: Buffer[HeadItem]) -> Follower:
         return Follower(
