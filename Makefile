@@ -91,7 +91,7 @@ test: $(VENV)/.tests $(VENV)/.release tested-servers
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 # Half as slow again: Python calls the tracer for each line.
-coverage: $(VENV)/.tests $(VENV)/.release tested-servers
+coverage: $(VENV)/.tests $(VENV)/.release $(VENV)/.docs tested-servers
 	ENDURANCE=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term $(ARGS)
 
 tested-servers: $(VENV)/.tests

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "docs/howto/fastapi.md": "test_app_page",
     "docs/monitor.md": "test_monitor_page",
     "docs/observability.md": "test_observability_page",
+    "docs/recording.md": "test_recording_page",
     "docs/testing.md": "testing/test_docs",
 }
 HERE = [path for path in pages() if path not in ELSEWHERE]
