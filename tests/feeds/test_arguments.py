@@ -199,7 +199,7 @@ def test_a_header_cannot_break_out_and_is_not_shown(make: Any) -> None:
     [
         {"method": 5},
         {"params": "abc"},
-        {"params": [object()]},
+        {"params": [...]},
         {"unsubscribe": 5},
         {"key": []},
         {"parse": 5},
