@@ -95,7 +95,8 @@ def _objects() -> dict[object, str]:
     return {
         (id(found), found.fileno()): repr(found)
         for found in gc.get_objects()
-        if isinstance(found, socket.socket) and found.fileno() >= 0
+        # Not isinstance(), which asks what a weak proxy stands for: it may be gone.
+        if issubclass(type(found), socket.socket) and found.fileno() >= 0
     }
 
 

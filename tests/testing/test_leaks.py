@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pathlib
 import socket
+import weakref
 
 import pytest
 
@@ -29,6 +30,20 @@ async def leaking(before: socket.socket, left: list[socket.socket]) -> None:
         before.close()
         left.append(socket.socket())
         left[0].bind(("127.0.0.1", 0))
+
+
+class Gone:
+    """Something that a weak proxy may stand for."""
+
+
+async def test_a_proxy_of_what_is_gone_is_no_socket(listings: str) -> None:
+    gone = Gone()
+    proxy = weakref.proxy(gone)
+    del gone
+    async with assert_no_leaks():
+        pass
+    with pytest.raises(ReferenceError):
+        repr(proxy.nothing)
 
 
 async def test_a_socket_that_is_left_fails(listings: str) -> None:
