@@ -49,7 +49,9 @@ async def replay(options: ReplayOptions) -> int:
         return FAILED
     except OSError as failure:
         why = failure.strerror or type(failure).__name__
-        complain(f"{options.file} cannot be served at {host}:{port}: {why}")
+        is_of_file = failure.filename is not None
+        where = "read" if is_of_file else f"served at {host}:{port}"
+        complain(f"{options.file} cannot be {where}: {why}")
         return FAILED
     return DONE
 

@@ -144,3 +144,12 @@ async def test_silence_is_noticed_by_the_options() -> None:
             assert event["kind"] == "idle"
             command.signal(signal.SIGINT)
             await command.ended()
+
+
+async def test_a_recording_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.jsonl")
+    async with Command("replay", missing) as replay:
+        assert await replay.ended() == (1, "")
+    assert replay.errors == [
+        f"resilient-ws: {missing} cannot be read: No such file or directory"
+    ]
