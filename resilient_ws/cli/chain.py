@@ -11,16 +11,17 @@ import asyncio
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
-from resilient_ws import Access, Event, Reconnect, Session, connect
+from resilient_ws import Event, Reconnect, Session
 from resilient_ws.cli.chain_json import chain_json
 from resilient_ws.cli.lines import LineOutput
 from resilient_ws.cli.reporter import Reporter
 from resilient_ws.cli.running import run_until_the_end
+from resilient_ws.cli.server_options import ServerOptions
 from resilient_ws.cli.stdio import stream_failed
 from resilient_ws.feeds import CursorFile, evm
 from resilient_ws.feeds.jsonrpc import Client
@@ -38,6 +39,8 @@ _Verify: TypeAlias = Literal["hash", "bloom", "receipts"]
 
 #: Bytes of an answer: nodes send up to 32 MiB of logs.
 _MAX_ANSWER: Final = 64 * 1024 * 1024
+#: Positions of topics in a log.
+_MAX_TOPICS: Final = 4
 #: Seconds between two writes of the cursor file, while items come without a pause.
 _SAVE_EVERY: Final = 1.0
 
@@ -46,15 +49,13 @@ _SAVE_EVERY: Final = 1.0
 class ChainOptions:
     """What the command line says of any chain."""
 
-    url: str
-    headers: Mapping[str, str]
+    server: ServerOptions
     after: str | None
     cursor_file: str | None
     confirmations: str
     with_cursors: bool
     count: int | None
     json_events: bool
-    allow_insecure: bool
     give_up_after: float | None
 
     def connect(self) -> Session:
@@ -64,10 +65,7 @@ class ChainOptions:
             SecurityError: The URL would not be encrypted.
             ValueError: Another argument is wrong.
         """
-        return connect(
-            self.url,
-            headers=self.headers,
-            access=Access(allow_insecure=True) if self.allow_insecure else Access(),
+        return self.server.connect(
             reconnect=Reconnect(max_outage=self.give_up_after),
             max_message_size=_MAX_ANSWER,
             wait_open=False,
@@ -104,6 +102,11 @@ def logs(
     """
     after = _start(options)
     wait = _confirmations(options.confirmations)
+    if len(topics) > _MAX_TOPICS:
+        raise ValueError(
+            f"--topic: a log has at most {_MAX_TOPICS} topics; join those that one "
+            "position may have with a comma"
+        )
     positions = [None if one == "any" else one.split(",") for one in topics]
     wanted = evm.LogFilter(address=addresses, topics=positions)
     return _following(
@@ -119,11 +122,22 @@ def logs(
 
 def _start(options: ChainOptions) -> evm.Cursor | int | None:
     """Return the position to go on from: what was given, or what the file holds."""
-    if options.after is not None:
-        return _position("--after", options.after)
-    if options.cursor_file is None:
-        return None
-    file = pathlib.Path(options.cursor_file)
+    kept = None if options.cursor_file is None else _kept(options.cursor_file)
+    if options.after is None:
+        return kept
+    if kept is not None:
+        raise ValueError(
+            f"--after: {options.cursor_file} holds a position already; leave --after "
+            "out to go on from it, or give another file"
+        )
+    return _position("--after", options.after)
+
+
+def _kept(name: str) -> evm.Cursor | int | None:
+    """Return what the cursor file holds; ``None`` if it is not there yet."""
+    file = pathlib.Path(name)
+    if not file.parent.is_dir():
+        raise ValueError(f"--cursor-file: there is no folder {file.parent}")
     try:
         text: object = json.loads(file.read_bytes()) if file.exists() else None
     except OSError as failure:
@@ -134,17 +148,17 @@ def _start(options: ChainOptions) -> evm.Cursor | int | None:
         return None
     if type(text) is int:  # as a person writes it
         text = str(text)
-    return _position("--cursor-file", text if isinstance(text, str) else "")
+    return _position(f"--cursor-file: {file}", text if isinstance(text, str) else "")
 
 
-def _position(option: str, text: str) -> evm.Cursor | int:
+def _position(where: str, text: str) -> evm.Cursor | int:
     if _is_number(text):
         return int(text)
     try:
         return evm.Cursor.parse(text)
     except ValueError:
-        what = "neither the text of a cursor nor the number of a block"
-        raise ValueError(f"{option}: it is {what}") from None
+        what = "neither a position, as --cursors prints it, nor the number of a block"
+        raise ValueError(f"{where}: this is {what}") from None
 
 
 def _confirmations(text: str) -> _Confirmations:

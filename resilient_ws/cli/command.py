@@ -103,8 +103,10 @@ def heads(
     cursors: options.Cursors = False,
     count: options.Count = None,
     json_events: options.JsonEvents = False,
-    allow_insecure: options.AllowInsecure = False,
     give_up_after: options.GiveUpAfter = None,
+    cafile: options.CaFile = None,
+    proxy: options.Proxy = None,
+    allow_insecure: options.AllowInsecure = False,
 ) -> int:
     """Print the blocks of a chain, each once and in order, one JSON object a line.
 
@@ -118,15 +120,19 @@ def heads(
         from resilient_ws.cli import chain  # noqa: PLC0415 - needs the extra "evm"
 
         chosen = chain.ChainOptions(
-            url=read_url(url, url_file),
-            headers=read_headers(header or []),
+            server=ServerOptions(
+                url=read_url(url, url_file),
+                headers=read_headers(header or []),
+                cafile=cafile,
+                proxy=proxy,
+                allow_insecure=allow_insecure,
+            ),
             after=after,
             cursor_file=cursor_file,
             confirmations=confirmations,
             with_cursors=cursors,
             count=count,
             json_events=json_events,
-            allow_insecure=allow_insecure,
             give_up_after=give_up_after,
         )
         return chain.heads(chosen)
@@ -149,8 +155,10 @@ def logs(
     cursors: options.Cursors = False,
     count: options.Count = None,
     json_events: options.JsonEvents = False,
-    allow_insecure: options.AllowInsecure = False,
     give_up_after: options.GiveUpAfter = None,
+    cafile: options.CaFile = None,
+    proxy: options.Proxy = None,
+    allow_insecure: options.AllowInsecure = False,
 ) -> int:
     """Print the logs of a chain, verified, one JSON object for each block with any.
 
@@ -162,15 +170,19 @@ def logs(
         from resilient_ws.cli import chain  # noqa: PLC0415 - needs the extra "evm"
 
         chosen = chain.ChainOptions(
-            url=read_url(url, url_file),
-            headers=read_headers(header or []),
+            server=ServerOptions(
+                url=read_url(url, url_file),
+                headers=read_headers(header or []),
+                cafile=cafile,
+                proxy=proxy,
+                allow_insecure=allow_insecure,
+            ),
             after=after,
             cursor_file=cursor_file,
             confirmations=confirmations,
             with_cursors=cursors,
             count=count,
             json_events=json_events,
-            allow_insecure=allow_insecure,
             give_up_after=give_up_after,
         )
         return chain.logs(

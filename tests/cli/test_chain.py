@@ -101,20 +101,26 @@ async def test_logs_prints_the_blocks_that_have_any(anvil: Anvil) -> None:
 async def test_a_cursor_file_that_cannot_be_written_ends_it(
     anvil: Anvil, tmp_path: pathlib.Path
 ) -> None:
-    file = str(tmp_path / "missing" / "cursor")
+    file = str(tmp_path / "cursor")
+    (tmp_path / "cursor.new").mkdir()  # where it would be written first
     async with Command("heads", anvil.url, "--cursor-file", file) as command:
         code, _ = await command.ended()
     assert code == 1
-    assert "--cursor-file cannot be written: No such file" in command.errors[-1]
+    assert "--cursor-file cannot be written: Is a directory" in command.errors[-1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         ("heads", "URL is missing"),
-        (f"heads {URL} --after nowhere", "--after: it is neither the text of a cursor"),
+        (f"heads {URL} --after nowhere", "--after: this is neither a position"),
         (f"heads {URL} --confirmations few", "--confirmations must be a number"),
-        (f"heads {URL} --cursor-file /dev/null", "--cursor-file: it is neither"),
+        (
+            f"heads {URL} --cursor-file /dev/null",
+            "--cursor-file: /dev/null: this is neither",
+        ),
+        (f"heads {URL} --cursor-file /nowhere/x", "there is no folder /nowhere"),
+        (f"logs {URL} --topic 0x --topic 0x --topic 0x --topic 0x --topic 0x", "comma"),
         (f"heads {URL} --cursor-file /", "--cursor-file: /: Is a directory"),
         ("heads ws://example.com", "--allow-insecure"),
         (f"logs {URL} --address 0x12", "--address must be an address of 20 bytes"),
@@ -138,7 +144,7 @@ def test_a_cursor_file_that_holds_something_else_is_said_so(
     file.write_text(text)
     done = run(f"{COMMAND} heads {URL} --cursor-file {file}")
     assert done.returncode == 2
-    assert "--cursor-file: it is neither the text of a cursor" in done.stderr
+    assert "this is neither a position" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -155,6 +161,17 @@ async def test_a_cursor_file_may_hold_a_number(
             told = await lines(command, 1)
             assert await command.ended() == (0, "")
     assert told[0]["number"] == 4
+
+
+def test_a_position_and_a_file_that_has_one_are_not_given_together(
+    tmp_path: pathlib.Path,
+) -> None:
+    file = tmp_path / "cursor"
+    file.write_text("12")
+    done = run(f"{COMMAND} heads {URL} --after 3 --cursor-file {file}")
+    assert done.returncode == 2
+    assert "holds a position already" in done.stderr
+    assert file.read_text() == "12"
 
 
 def test_the_extra_that_is_missing_is_named() -> None:
