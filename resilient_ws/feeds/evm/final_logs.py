@@ -33,11 +33,6 @@ from resilient_ws.feeds.evm.types import BlockRef, Head
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from resilient_ws.feeds.evm.limits import Limits
-    from resilient_ws.feeds.evm.log_checks import Verify
-    from resilient_ws.feeds.evm.log_filter import LogFilter
-    from resilient_ws.feeds.evm.node_calls import NodeCalls
-
 
 @attrs.frozen
 class FinalBlock:
@@ -85,33 +80,19 @@ class FinalLogs:
     """Asks for the logs of final blocks.
 
     Args:
-        calls: The node.
-        wanted: The filter.
-        verify: How far logs are verified.
-        limits: How much is asked for at once.
-        patience: Seconds that the node may take to have what it should have.
+        tracked: Asks the same node for the logs of single blocks.
     """
 
-    def __init__(
-        self,
-        calls: NodeCalls,
-        wanted: LogFilter,
-        *,
-        verify: Verify,
-        limits: Limits,
-        patience: float,
-    ) -> None:
+    def __init__(self, tracked: TrackedLogs) -> None:
+        calls, query = tracked.calls, tracked.query
+        self._tracked = tracked
         self._calls = calls
-        self._criteria = wanted.criteria()
-        self._limits = limits
-        self._by_range = verify != "receipts"
-        self._by_bloom = verify == "bloom"
-        self._ranges = LogRanges(calls, wanted, limits)
-        self._tracked = TrackedLogs(
-            calls, wanted, verify=verify, limits=limits, patience=patience
-        )
-        checks = self._tracked.checks
-        self._headers = FinalHeaders(calls, checks, patience=patience)
+        self._criteria = query.wanted.criteria()
+        self._limits = query.limits
+        self._by_range = query.verify != "receipts"
+        self._by_bloom = query.verify == "bloom"
+        self._ranges = LogRanges(calls, query.wanted, query.limits)
+        self._headers = FinalHeaders(calls, tracked.checks, patience=query.patience)
 
     async def through(self, first: int, last: int) -> AsyncGenerator[FinalItem, None]:
         """Yield blocks with logs, and how far everything was told.

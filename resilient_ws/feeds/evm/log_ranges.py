@@ -20,7 +20,6 @@ from resilient_ws.feeds.errors import CallTimeout, RPCError, Undecodable
 from resilient_ws.feeds.evm.log_types import Log, logs_of
 from resilient_ws.feeds.evm.node_calls import header
 from resilient_ws.feeds.evm.refusals import Refusal, Understood, understood
-from resilient_ws.feeds.evm.stride import Stride
 from resilient_ws.feeds.evm.types import Head, head_of
 
 
@@ -74,7 +73,7 @@ class LogRanges:
         self._calls = calls
         self._criteria = wanted.criteria()
         self._limits = limits
-        self._stride = Stride(limits)
+        self._stride = calls.stride
         self._asked: deque[_Asked] = deque()
 
     async def through(self, first: int, last: int) -> AsyncGenerator[RangeOfLogs, None]:

@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.evm.connection import NodeCall
-    from resilient_ws.feeds.evm.limits import Limits
-    from resilient_ws.feeds.evm.log_checks import Verify
-    from resilient_ws.feeds.evm.log_filter import LogFilter
+    from resilient_ws.feeds.evm.log_query import LogQuery
     from resilient_ws.feeds.evm.steps import Accept, Bypass, TellGap, Undo
     from resilient_ws.feeds.evm.types import Head
     from resilient_ws.feeds.jsonrpc import Client
@@ -60,12 +58,9 @@ class LogTeller:
 
     Args:
         client: The client.
-        wanted: The filter.
+        query: What is asked for.
         buffer: Where the items wait for the consumer.
-        verify: How far logs are verified.
-        limits: How much is asked for at once.
         pace: Whose turn it is to ask the node.
-        patience: Seconds that the node may take to have what it should have.
         max_reorg: Blocks whose logs are remembered.
         history: Calls another node for final blocks.
 
@@ -79,32 +74,23 @@ class LogTeller:
     def __init__(
         self,
         client: Client,
-        wanted: LogFilter,
+        query: LogQuery,
         buffer: Buffer[Any],
         *,
-        verify: Verify,
-        limits: Limits,
         pace: Pace,
-        patience: float,
         max_reorg: int,
         history: NodeCall | None,
     ) -> None:
         self._client = client
         self._buffer = buffer
         self._requests: Requests | None = None
-        calls = NodeCalls(self._call, limits, pace=pace)
-        self._tracked = TrackedLogs(
-            calls, wanted, verify=verify, limits=limits, patience=patience
-        )
-        self._final = FinalLogs(
-            calls, wanted, verify=verify, limits=limits, patience=patience
-        )
+        calls = NodeCalls(self._call, query.limits, pace=pace)
+        self._tracked = TrackedLogs(calls, query)
+        self._final = FinalLogs(self._tracked)
         self._history: FinalLogs | None = None
         if history is not None:
-            elsewhere = NodeCalls(history, limits, pinned=False)
-            self._history = FinalLogs(
-                elsewhere, wanted, verify=verify, limits=limits, patience=patience
-            )
+            elsewhere = NodeCalls(history, query.limits, pinned=False)
+            self._history = FinalLogs(TrackedLogs(elsewhere, query))
         self._retained = RetainedLogs(max_reorg)
         # The block whose logs the last connection did not find.
         self._late: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from resilient_ws.feeds.evm.bloom import BloomTest
 from resilient_ws.feeds.evm.chain import ToldChain
@@ -11,6 +11,7 @@ from resilient_ws.feeds.evm.heads import check_following, position_of
 from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
+from resilient_ws.feeds.evm.log_query import LogQuery
 from resilient_ws.feeds.evm.log_teller import NAME, LogTeller
 from resilient_ws.feeds.evm.log_types import BlockLogs
 from resilient_ws.feeds.evm.stream import ChainStream
@@ -117,17 +118,23 @@ def logs(
     require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
     check_callables(history=history)
     pace = Pace(limits.rate)  # one, which the headers and the logs share
-    asked: dict[str, Any] = {"limits": limits, "pace": pace, "history": history}
-    told: dict[str, Any] = {
-        "verify": verify,
-        "patience": lag_patience,
-        "max_reorg": max_reorg,
-    }
-    heard: dict[str, Any] = {"stale_after": stale_after, "poll_interval": poll_interval}
+    query = LogQuery(wanted=filter, verify=verify, limits=limits, patience=lag_patience)
 
     def begin(buffer: Buffer[LogItem]) -> Follower:
-        teller = LogTeller(client, filter, buffer, **asked, **told)
-        return Follower(client, tracker, teller, name=NAME, **asked, **heard)
+        teller = LogTeller(
+            client, query, buffer, pace=pace, max_reorg=max_reorg, history=history
+        )
+        return Follower(
+            client,
+            tracker,
+            teller,
+            name=NAME,
+            stale_after=stale_after,
+            poll_interval=poll_interval,
+            limits=limits,
+            pace=pace,
+            history=history,
+        )
 
     return ChainStream(begin, WAITING)
 

@@ -8,10 +8,11 @@ has to be repeated, all are, so that one node answers them.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from resilient_ws.feeds.errors import CallLost, CallTimeout, RPCError
 from resilient_ws.feeds.evm.refusals import Refusal, understood
+from resilient_ws.feeds.evm.stride import Stride
 from resilient_ws.feeds.pace import Pace
 
 
@@ -46,6 +47,8 @@ class NodeCalls:
         self._pinned = pinned
         self._places = asyncio.Semaphore(limits.window)
         self._pace = Pace(limits.rate) if pace is None else pace
+        #: How many blocks this node gives at once: learned once, for all who ask it.
+        self.stride: Final = Stride(limits)
         self._busy = 0
         self._quiet_until = 0.0
 

@@ -26,9 +26,7 @@ from resilient_ws.feeds.evm.types import Head
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
-    from resilient_ws.feeds.evm.limits import Limits
-    from resilient_ws.feeds.evm.log_checks import Verify
-    from resilient_ws.feeds.evm.log_filter import LogFilter
+    from resilient_ws.feeds.evm.log_query import LogQuery
     from resilient_ws.feeds.evm.log_ranges import RangeOfLogs
     from resilient_ws.feeds.evm.node_calls import NodeCalls
 
@@ -45,24 +43,16 @@ class TrackedLogs:
 
     Args:
         calls: The node.
-        wanted: The filter.
-        verify: How far logs are verified.
-        limits: How much is asked for at once.
-        patience: Seconds that the node may take to have what it should have.
+        query: What is asked for.
     """
 
-    def __init__(
-        self,
-        calls: NodeCalls,
-        wanted: LogFilter,
-        *,
-        verify: Verify,
-        limits: Limits,
-        patience: float,
-    ) -> None:
-        self._single = LogsByHash(calls, wanted, verify, patience=patience)
-        self._ranges = LogRanges(calls, wanted, limits)
-        self._window = limits.window
+    def __init__(self, calls: NodeCalls, query: LogQuery) -> None:
+        self.calls: Final = calls
+        self.query: Final = query
+        wanted, verify = query.wanted, query.verify
+        self._single = LogsByHash(calls, wanted, verify, patience=query.patience)
+        self._ranges = LogRanges(calls, wanted, query.limits)
+        self._window = query.limits.window
         self._by_range = verify != "receipts"
         self.checks: Final = self._single.checks
 

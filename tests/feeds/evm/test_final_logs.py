@@ -15,7 +15,9 @@ from resilient_ws.feeds.evm.final_logs import (
 )
 from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.log_filter import LogFilter
+from resilient_ws.feeds.evm.log_query import LogQuery
 from resilient_ws.feeds.evm.node_calls import NodeCalls
+from resilient_ws.feeds.evm.tracked_logs import TrackedLogs
 from tests.feeds.evm.fake_node import ADDRESS, FakeNode
 
 
@@ -30,13 +32,10 @@ async def told(
     node: FakeNode, verify: Verify = "bloom", first: int = 0, last: int = 499
 ) -> list[FinalItem]:
     limits = Limits()
-    asking = FinalLogs(
-        NodeCalls(node.call, limits),
-        LogFilter(address=ADDRESS),
-        verify=verify,
-        limits=limits,
-        patience=10.0,
+    query = LogQuery(
+        wanted=LogFilter(address=ADDRESS), verify=verify, limits=limits, patience=10.0
     )
+    asking = FinalLogs(TrackedLogs(NodeCalls(node.call, limits), query))
     return [item async for item in asking.through(first, last)]
 
 

@@ -9,6 +9,7 @@ from resilient_ws import connect
 from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.errors import BackfillFailed
 from resilient_ws.feeds.evm import Cursor, Limits, LogFilter, Reorg
+from resilient_ws.feeds.evm.log_query import LogQuery
 from resilient_ws.feeds.evm.log_teller import LogTeller
 from resilient_ws.feeds.evm.log_types import log_of
 from resilient_ws.feeds.evm.steps import TellGap, Undo
@@ -21,12 +22,9 @@ from tests.feeds.evm.fake_node import FakeNode
 def teller_of(buffer: Buffer[Any]) -> LogTeller:
     return LogTeller(
         Client(connect("ws://127.0.0.1:8545")),
-        LogFilter(),
+        LogQuery(wanted=LogFilter(), verify="hash", limits=Limits(), patience=1.0),
         buffer,
-        verify="hash",
-        limits=Limits(),
         pace=Pace(None),
-        patience=1.0,
         max_reorg=8,
         history=None,
     )

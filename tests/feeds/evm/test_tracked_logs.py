@@ -9,6 +9,7 @@ from resilient_ws.feeds.errors import HistoryPruned
 from resilient_ws.feeds.evm.block_logs import BlockReplaced
 from resilient_ws.feeds.evm.limits import Limits
 from resilient_ws.feeds.evm.log_filter import LogFilter
+from resilient_ws.feeds.evm.log_query import LogQuery
 from resilient_ws.feeds.evm.node_calls import NodeCalls
 from resilient_ws.feeds.evm.tracked_logs import TrackedLogs
 from tests.feeds.evm.fake_node import ADDRESS, FakeNode, word
@@ -27,13 +28,10 @@ async def found(
     node: FakeNode, heads: list[Head], *, live: bool = False, verify: Verify = "bloom"
 ) -> list[LogsFound]:
     limits = Limits()
-    asking = TrackedLogs(
-        NodeCalls(node.call, limits),
-        LogFilter(address=ADDRESS),
-        verify=verify,
-        limits=limits,
-        patience=10.0,
+    query = LogQuery(
+        wanted=LogFilter(address=ADDRESS), verify=verify, limits=limits, patience=10.0
     )
+    asking = TrackedLogs(NodeCalls(node.call, limits), query)
     return [one async for one in asking.of(heads, live=live)]
 
 
