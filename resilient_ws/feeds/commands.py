@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import itertools
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Values: TypeAlias = Callable[[Message], list[Any]]
 
 
-class NumberedCommands(Plain):
+class NumberedCommands(Plain, abc.ABC):
     """A protocol of numbered commands in JSON.
 
     Derive a protocol from it, and write how a command looks (``write``) and where one
@@ -43,6 +44,7 @@ class NumberedCommands(Plain):
         self._values = values
         self._ids = itertools.count(1)
 
+    @abc.abstractmethod
     def write(self, number: int, kind: str, about: dict[str, Any]) -> Any:
         """Return a command, to be encoded.
 
@@ -51,11 +53,10 @@ class NumberedCommands(Plain):
             kind: What to do.
             about: What it needs.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read(self, data: Any) -> Route:
         """Tell where a value belongs that came."""
-        raise NotImplementedError
 
     def route(self, message: Message) -> Sequence[Route]:
         """Tell where the values in a message belong."""

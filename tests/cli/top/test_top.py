@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from resilient_ws import connect
+from resilient_ws import connect, monitor
 from resilient_ws.cli.top.command import live_url
 from resilient_ws.cli.top.drawing import drawn
 from resilient_ws.cli.top.picture import Picture
@@ -198,12 +197,7 @@ async def test_draws_on_a_terminal_until_q() -> None:
 
 
 @pytest.mark.wire
-@pytest.mark.skipif(
-    importlib.util.find_spec("resilient_ws.monitor") is None, reason="no monitor here"
-)
 async def test_shows_a_real_page() -> None:
-    monitor: Any = importlib.import_module("resilient_ws.monitor")
-
     async def feed(peer: Peer) -> None:
         await peer.accept()
         while True:
