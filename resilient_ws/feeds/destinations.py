@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import attrs
@@ -18,6 +18,11 @@ from yarl import URL
 from resilient_ws import Access, SecurityError
 from resilient_ws.policy._validate import require
 from resilient_ws.policy.url import Endpoint, parse_endpoint
+
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
 
 
 _DIALLED_AS: Final = {"http": "ws", "https": "wss"}
@@ -100,6 +105,38 @@ class Destination:
             # An OSError, for the host may have others that are allowed.
             raise PermissionError("address refused") from _of_http(refusal)
         return socket.socket(family, kind, protocol)
+
+
+class KeptClient:
+    """Posts to one destination; entered, it keeps its connections between two posts.
+
+    Args:
+        destination: Where it posts to.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._http: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        """Show where it posts to, without what may be secret."""
+        return f"<{type(self).__name__} {self._destination.shown}>"
+
+    async def __aenter__(self) -> Self:
+        """Keep connections from now on."""
+        self._http = self._destination.client()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
 
 
 def refusal_in(failure: BaseException | None) -> SecurityError | None:

@@ -22,6 +22,7 @@ import aiohttp
 from resilient_ws import Access
 from resilient_ws.feeds.destinations import (
     Destination,
+    KeptClient,
     destination,
     printable_headers,
     refusal_in,
@@ -35,8 +36,6 @@ from resilient_ws.policy.failures import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
-    from typing import Self
 
 #: What an answer may hold for its connection to be used again.
 _MAX_ANSWER: Final = 65_536
@@ -108,7 +107,7 @@ def webhook(
     )
 
 
-class Webhook:
+class Webhook(KeptClient):
     """A sink that posts signed items: see ``webhook``."""
 
     def __init__(
@@ -122,34 +121,13 @@ class Webhook:
         max_body: int,
         clock: Callable[[], float],
     ) -> None:
-        self._destination = destination
+        super().__init__(destination)
         self._keys = keys
         self._body_of = body_of
         self._headers = headers
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._max_body = max_body
         self._clock = clock
-        self._kept: aiohttp.ClientSession | None = None
-
-    def __repr__(self) -> str:
-        """Show where it posts to, without what may be secret."""
-        return f"<Webhook {self._destination.shown}>"
-
-    async def __aenter__(self) -> Self:
-        """Keep a connection from now on."""
-        self._kept = self._destination.client()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await kept.close()
 
     async def __call__(self, item: Any, delivery_id: str) -> None:
         """Post an item.
@@ -170,8 +148,8 @@ class Webhook:
                 f"max_body ({self._max_body})."
             )
         headers = {**self._headers, **self._signed(delivery_id, body)}
-        if self._kept is not None:
-            await self._post(self._kept, body, headers)
+        if self._http is not None:
+            await self._post(self._http, body, headers)
             return
         async with self._destination.client() as client:
             await self._post(client, body, headers)

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from resilient_ws import Access
-from resilient_ws.feeds.destinations import destination, printable_headers, refusal_in
+from resilient_ws.feeds.destinations import (
+    KeptClient,
+    destination,
+    printable_headers,
+    refusal_in,
+)
 from resilient_ws.feeds.errors import CallTimeout, RPCError
 from resilient_ws.feeds.json import dumps, is_object, loads
 from resilient_ws.policy._validate import check_positive, whole_number
@@ -23,8 +28,6 @@ from resilient_ws.policy.failures import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
 
 
 #: Statuses that mean: later.
@@ -33,7 +36,7 @@ _TOO_MANY_REQUESTS: Final = 429
 _OK: Final = range(200, 300)
 
 
-class HTTPEndpoint:
+class HTTPEndpoint(KeptClient):
     """Calls a node over HTTP: give its ``call`` as ``history=``.
 
     ::
@@ -67,32 +70,11 @@ class HTTPEndpoint:
         check_positive("timeout", timeout)
         whole_number("max_answer", max_answer, at_least=1)
         given = printable_headers(headers)
-        self._destination = destination(url, Access() if access is None else access)
+        super().__init__(destination(url, Access() if access is None else access))
         self._headers = {"Content-Type": "application/json", **given}
         self._after = timeout
         self._max_answer = max_answer
         self._ids = itertools.count(1)
-        self._http: aiohttp.ClientSession | None = None
-
-    def __repr__(self) -> str:
-        """Show where it is, without what may be secret."""
-        return f"<HTTPEndpoint {self._destination.shown}>"
-
-    async def __aenter__(self) -> Self:
-        """Keep connections from now on."""
-        self._http = self._destination.client()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connections."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
 
     async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         """Call a method, and return its result.
