@@ -7,15 +7,14 @@ tested in.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import tomllib
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.servers.process import ROOT, output_of
+from tests.lowest import assert_passes, downloads_packages
+from tests.servers.process import ROOT
 
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.wire
 
-WANTED: Final = "RESILIENT_WS_LOWEST"
-TIME_LIMIT: Final = 240.0
 HOSTS: Final = (
     "aiohttp",
     "hass-client",
@@ -57,35 +54,16 @@ def lowest() -> dict[str, str]:
     return found
 
 
-@pytest.mark.skipif(
-    os.environ.get("CI") != "true" and WANTED not in os.environ,
-    reason=f"downloads packages: {WANTED}=1 runs it",
-)
+@downloads_packages
 async def test_the_adapters_hold_with_the_lowest_versions(
     tmp_path: pathlib.Path,
 ) -> None:
-    packages = tmp_path / "lowest"
-    wanted = [f"{name}=={version}.*" for name, version in lowest().items()]
-    await output_of(
-        sys.executable,
-        *("-m", "pip", "--disable-pip-version-check", "--quiet", "install"),
-        *("--no-deps", "--target", str(packages), *wanted),
-        within=TIME_LIMIT,
+    # jsonrpc-websocket 3.1 asks aiohttp for what it has deprecated since.
+    ignored = "ignore:client.loop property is deprecated:DeprecationWarning"
+    await assert_passes(
+        SUITE,
+        lowest(),
+        tmp_path / "lowest",
+        install=("--no-deps",),
+        pytest_options=("-W", ignored),
     )
-    names = ", ".join(repr(name) for name in lowest())
-    show = f"from importlib.metadata import version as v; print(*map(v, [{names}]))"
-    shown = await output_of(
-        sys.executable, "-c", show, within=TIME_LIMIT, PYTHONPATH=str(packages)
-    )
-    for found, version in zip(shown.split(), lowest().values(), strict=True):
-        assert f"{found}.".startswith(f"{version}."), shown
-    output = await output_of(
-        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-        # jsonrpc-websocket 3.1 asks aiohttp for what it has deprecated since.
-        *("-W", "ignore:client.loop property is deprecated:DeprecationWarning"),
-        *SUITE,
-        within=TIME_LIMIT,
-        PYTHONPATH=str(packages),
-    )
-    assert re.search(r"\b[1-9]\d* passed", output), output
-    assert "failed" not in output
