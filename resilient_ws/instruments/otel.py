@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from resilient_ws.instruments.durations import durations_of
 from resilient_ws.instruments.metric import WHERE, Kind, Metric
 from resilient_ws.instruments.metrics import READ, TOLD
-from resilient_ws.instruments.watching import Key, Readings, Watch
+from resilient_ws.instruments.watching import Key, Readings, SessionWatch
 
 
 try:
@@ -88,7 +88,7 @@ class SessionMeter:
         }
         # What was read last, and the metrics that have not been asked for since.
         self._readings: Readings = {}
-        self._watch = Watch(watched, on_event=self._on_event, on_gone=_nothing)
+        self._watch = SessionWatch(watched, on_event=self._on_event, on_gone=_nothing)
         for metric in READ:
             _create(meter, metric, partial(self._observe, metric))
 

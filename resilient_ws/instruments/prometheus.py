@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from resilient_ws.instruments.durations import durations_of
 from resilient_ws.instruments.metric import WHERE, Kind, Metric, label
 from resilient_ws.instruments.metrics import READ, TOLD
-from resilient_ws.instruments.watching import Key, Watch
+from resilient_ws.instruments.watching import Key, SessionWatch
 
 
 try:
@@ -61,7 +61,9 @@ class SessionCollector(Collector):
         # The time series in them, by the session's attributes.
         self._children: dict[Where, dict[tuple[Metric, tuple[str, ...]], Histogram]]
         self._children = {}
-        self._watch = Watch(watched, on_event=self._on_event, on_gone=self._on_gone)
+        self._watch = SessionWatch(
+            watched, on_event=self._on_event, on_gone=self._on_gone
+        )
 
     def add(self, *measured: Measurable) -> None:
         """Measure more sessions, channels or clients.

@@ -49,7 +49,7 @@ _HEARD: Final = (*TELLING, SessionClosed)
 _PORTS: Final = {"ws": 80, "wss": 443}
 
 
-class Watch:
+class SessionWatch:
     """The sessions that one collector measures, all on one event loop.
 
     Args:

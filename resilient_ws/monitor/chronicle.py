@@ -65,7 +65,7 @@ _TROUBLES: Final = (
 
 
 @attrs.define
-class Entry:
+class ChronicleEntry:
     """One line of the events.
 
     Attributes:
@@ -156,7 +156,7 @@ class Chronicle:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.entries: deque[Entry] = deque(maxlen=KEPT)
+        self.entries: deque[ChronicleEntry] = deque(maxlen=KEPT)
         self.attempts: deque[FailedAttempt] = deque(maxlen=KEPT)
         self.downtimes: deque[Downtime] = deque(maxlen=KEPT)
         self.drops: deque[float] = deque(maxlen=_DROPS)
@@ -186,7 +186,7 @@ class Chronicle:
                 self.entries.remove(entry)
                 count += entry.count
                 break
-        self.entries.append(Entry(wall, level, text, count))
+        self.entries.append(ChronicleEntry(wall, level, text, count))
 
     @property
     def downtime(self) -> Downtime | None:

@@ -41,7 +41,7 @@ _FIRST_SPAN: Final = "2m"
 
 
 @attrs.define
-class Wanted:
+class ViewerWish:
     """What one viewer wants to see.
 
     Attributes:
@@ -126,7 +126,7 @@ class Viewers:
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
         """Tell a viewer every turn, and listen to what it wants."""
-        wanted = Wanted()
+        wanted = ViewerWish()
         await socket.send_str(views.hello(self._watch, self._title))
         teller = asyncio.create_task(
             self._tell(socket, wanted), name="resilient_ws monitor viewer"
@@ -139,7 +139,7 @@ class Viewers:
             teller.cancel()
             await asyncio.wait({teller})
 
-    async def _tell(self, socket: web.WebSocketResponse, wanted: Wanted) -> None:
+    async def _tell(self, socket: web.WebSocketResponse, wanted: ViewerWish) -> None:
         """Send what is new after each turn, and what is asked for at once."""
         known = 0
         strips: tuple[str, int] | None = None
@@ -163,7 +163,7 @@ class Viewers:
         history = self._watch.history(number)
         return views.gone(number) if history is None else views.session(history, span)
 
-    async def _something_new(self, wanted: Wanted) -> None:
+    async def _something_new(self, wanted: ViewerWish) -> None:
         """Wait for the next turn, or for another wish."""
         waits = {
             asyncio.ensure_future(self._watch.wait_turn()),
@@ -197,7 +197,7 @@ def _object(text: str) -> dict[str, object]:
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}
 
 
-def _note(wanted: Wanted, wish: dict[str, object]) -> None:
+def _note(wanted: ViewerWish, wish: dict[str, object]) -> None:
     """Take note of what a viewer wants; ignore what makes no sense."""
     span = wish.get("span")
     if isinstance(span, str) and span in SPANS:

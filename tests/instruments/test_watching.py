@@ -14,7 +14,7 @@ from resilient_ws import Event, PongReceived, Reconnect, Session, State
 from resilient_ws.feeds import Channel
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.instruments import loop_reading
-from resilient_ws.instruments.watching import Watch, Watched, Where
+from resilient_ws.instruments.watching import SessionWatch, Watched, Where
 from resilient_ws.testing.scripts import closing, feeding, hold, rejecting
 from tests.record import turns, until
 
@@ -32,7 +32,7 @@ class Told:
     def __init__(self, watched: Watched = ()) -> None:
         self.events: list[tuple[Event, Where]] = []
         self.gone: list[Where] = []
-        self.watch = Watch(
+        self.watch = SessionWatch(
             watched,
             on_event=lambda event, where: self.events.append((event, where)),
             on_gone=self.gone.append,

@@ -44,7 +44,7 @@ _LARGEST: Final = 1024 * 1024
 
 
 @attrs.frozen
-class Kind:
+class FaultKind:
     """A fault as it is written: its word, what follows, and how it is made.
 
     Attributes:
@@ -61,18 +61,18 @@ class Kind:
 
 
 KINDS: Final = {
-    "blackhole": Kind(lambda _, way: BlackHole(way), directed=True),
-    "freeze": Kind(lambda _, way: Freeze(way), directed=True),
-    "delay": Kind(Delay, "SECONDS", directed=True, default=0.5),
-    "throttle": Kind(Throttle, "BYTES_A_SECOND", directed=True, default=1000),
-    "dribble": Kind(Dribble, "SECONDS", directed=True, default=0.01),
-    "cut": Kind(lambda size, way: Cut(int(size), way), "BYTES", directed=True),
-    "reset": Kind(lambda _, __: Reset()),
-    "drop": Kind(lambda _, __: Drop()),
-    "halfclose": Kind(lambda _, way: HalfClose(way), directed=True),
-    "refuse": Kind(lambda _, __: Refuse()),
-    "hang": Kind(lambda _, __: Hang()),
-    "reject": Kind(lambda status, _: Reject(int(status)), "STATUS", default=503),
+    "blackhole": FaultKind(lambda _, way: BlackHole(way), directed=True),
+    "freeze": FaultKind(lambda _, way: Freeze(way), directed=True),
+    "delay": FaultKind(Delay, "SECONDS", directed=True, default=0.5),
+    "throttle": FaultKind(Throttle, "BYTES_A_SECOND", directed=True, default=1000),
+    "dribble": FaultKind(Dribble, "SECONDS", directed=True, default=0.01),
+    "cut": FaultKind(lambda size, way: Cut(int(size), way), "BYTES", directed=True),
+    "reset": FaultKind(lambda _, __: Reset()),
+    "drop": FaultKind(lambda _, __: Drop()),
+    "halfclose": FaultKind(lambda _, way: HalfClose(way), directed=True),
+    "refuse": FaultKind(lambda _, __: Refuse()),
+    "hang": FaultKind(lambda _, __: Hang()),
+    "reject": FaultKind(lambda status, _: Reject(int(status)), "STATUS", default=503),
 }
 #: Faults for which no direction means from the server.
 _DOWNWARD: Final = frozenset({"cut", "halfclose"})

@@ -22,7 +22,7 @@ from resilient_ws import (
 from resilient_ws.cli.demo.client import LIVENESS, WAIT, DemoClient
 from resilient_ws.cli.demo.report import judge
 from resilient_ws.cli.demo.scenario import SCENARIO, Scene
-from resilient_ws.cli.demo.screen import Screen
+from resilient_ws.cli.demo.screen import DemoScreen
 from resilient_ws.cli.demo.server_process import DemoFailed, ServerProcess
 from resilient_ws.cli.event_text import event_text
 from resilient_ws.cli.exit_codes import DONE, FAILED, INTERRUPTED
@@ -54,7 +54,7 @@ _STYLES: Final[Mapping[type[Event], str]] = {
 
 def run() -> int:
     """Run the demo, and return the exit code."""
-    screen = Screen()
+    screen = DemoScreen()
     if not hasattr(signal, "SIGSTOP"):
         complain("The demo needs signals that Windows does not have.")
         return FAILED
@@ -78,7 +78,7 @@ def _first_of(error: BaseException) -> BaseException:
     return error
 
 
-async def _interruptible(screen: Screen) -> int:
+async def _interruptible(screen: DemoScreen) -> int:
     """Play the demo, and end it cleanly on a signal."""
     playing = asyncio.create_task(play(screen, SCENARIO))
     on_ending_signals(playing.cancel)
@@ -86,7 +86,7 @@ async def _interruptible(screen: Screen) -> int:
     return INTERRUPTED if playing.cancelled() else playing.result()
 
 
-async def play(screen: Screen, scenario: Sequence[Scene]) -> int:
+async def play(screen: DemoScreen, scenario: Sequence[Scene]) -> int:
     """Play the scenario, show the summary, and return the exit code."""
     idle, answer = LIVENESS.ping_interval, LIVENESS.ping_timeout
     async with ServerProcess() as server:
@@ -112,14 +112,17 @@ def exit_code(report: Report) -> int:
     return DONE if report.holds else FAILED
 
 
-def _show(screen: Screen, event: Event) -> None:
+def _show(screen: DemoScreen, event: Event) -> None:
     line = event_text(event)
     if line is not None:
         screen.event(line, _STYLES.get(type(event), ""))
 
 
 async def _hold(
-    client: DemoClient, server: ServerProcess, screen: Screen, scenario: Sequence[Scene]
+    client: DemoClient,
+    server: ServerProcess,
+    screen: DemoScreen,
+    scenario: Sequence[Scene],
 ) -> None:
     """Hold the session through the scenario, with traffic both ways."""
     async with client.session, asyncio.TaskGroup() as group:
@@ -137,7 +140,7 @@ async def _hold(
 
 
 async def _take(
-    step: Scene, client: DemoClient, server: ServerProcess, screen: Screen
+    step: Scene, client: DemoClient, server: ServerProcess, screen: DemoScreen
 ) -> None:
     """Take one step, and wait until the session is back from it."""
     screen.step(step.story)
@@ -171,7 +174,9 @@ async def _let_last_messages_arrive(client: DemoClient, server: ServerProcess) -
         await asyncio.sleep(_CHECK_INTERVAL)
 
 
-async def _refresh(client: DemoClient, server: ServerProcess, screen: Screen) -> None:
+async def _refresh(
+    client: DemoClient, server: ServerProcess, screen: DemoScreen
+) -> None:
     """Keep the figures of the panel up to date."""
     while True:
         delivered = {entry["number"] for entry in server.entries("received")}

@@ -40,7 +40,7 @@ class _Console(Console):
         raise  # noqa: PLE0704
 
 
-class Screen:
+class DemoScreen:
     """Writes to a terminal in colours, and to a file in plain lines."""
 
     def __init__(self) -> None:

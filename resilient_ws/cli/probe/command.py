@@ -34,7 +34,7 @@ _DEFAULTS: Final = (
 )
 
 
-class Report:
+class ProbeReport:
     """Prints findings for people, or keeps them for one JSON object."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -133,7 +133,7 @@ async def probe(options: ProbeOptions, *, as_json: bool) -> int:
     """Probe a server, print what is found, and return the exit code."""
     # What is found says everything that the log would.
     logging.getLogger("resilient_ws").addHandler(logging.NullHandler())
-    report = Report(as_json=as_json)
+    report = ProbeReport(as_json=as_json)
     walk = Walk(options, report.found)
     walking = asyncio.ensure_future(walk.run())
     on_ending_signals(walking.cancel)
@@ -152,7 +152,7 @@ async def probe(options: ProbeOptions, *, as_json: bool) -> int:
     return DONE if walk.works else FAILED
 
 
-async def _show_progress(walk: Walk, report: Report) -> None:
+async def _show_progress(walk: Walk, report: ProbeReport) -> None:
     """Show what goes on, and for how long it has."""
     doing, since = "", time.monotonic()
     while True:

@@ -37,7 +37,7 @@ class Finding:
 
 
 @attrs.define
-class Settings:
+class SuitableSettings:
     """The settings that suit the server, as options and as arguments of ``connect``.
 
     Attributes:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from resilient_ws import ConnectionLost, Liveness, ResilientWSError
 from resilient_ws.cli.probe.endings import ended_early, lost, phrase, seconds
 from resilient_ws.cli.probe.finding import Finding, Grade
-from resilient_ws.cli.probe.link import Link
+from resilient_ws.cli.probe.link import ProbedLink
 from resilient_ws.cli.probe.reach import milliseconds
 
 
 if TYPE_CHECKING:
-    from resilient_ws.cli.probe.finding import Found, Settings
+    from resilient_ws.cli.probe.finding import Found, SuitableSettings
     from resilient_ws.cli.server_options import ServerOptions
 
 _PINGS: Final = 3
@@ -34,7 +34,9 @@ _SHARE: Final = 3
 _DEFAULT_PING: Final = 20.0
 
 
-async def time_pings(link: Link, settings: Settings, found: Found) -> bool:
+async def time_pings(
+    link: ProbedLink, settings: SuitableSettings, found: Found
+) -> bool:
     """Ping a few times; return whether the server answers."""
     times: list[float] = []
     for number in range(_PINGS):
@@ -67,7 +69,7 @@ async def time_pings(link: Link, settings: Settings, found: Found) -> bool:
     return True
 
 
-async def ping_in_a_burst(link: Link, found: Found) -> None:
+async def ping_in_a_burst(link: ProbedLink, found: Found) -> None:
     """Send pings at once, to see which of them are answered."""
     before = len(link.received("pong"))
     pings = [link.session.ping(timeout=_LONGEST_WAIT) for _ in range(_BURST)]
@@ -86,7 +88,7 @@ async def ping_in_a_burst(link: Link, found: Found) -> None:
 
 
 async def ping_while_busy(
-    link: Link, message: str, settings: Settings, found: Found
+    link: ProbedLink, message: str, settings: SuitableSettings, found: Found
 ) -> None:
     """Send messages, and a ping behind them: is it answered while the server works?"""
     loop = asyncio.get_running_loop()
@@ -111,9 +113,9 @@ async def ping_while_busy(
 
 
 async def watch_idle(
-    link: Link,
+    link: ProbedLink,
     options: ServerOptions,
-    settings: Settings,
+    settings: SuitableSettings,
     found: Found,
     *,
     watch: float,
@@ -150,7 +152,7 @@ async def _bears_silence(
     silent: float,
     how: str,
     options: ServerOptions,
-    settings: Settings,
+    settings: SuitableSettings,
     found: Found,
     *,
     within: float,
@@ -183,13 +185,13 @@ async def _lives_on_pings(
     """Whether a connection that pings outlives the silence that ended the other."""
     liveness = Liveness(ping_interval=every, ping_timeout=None)
     try:
-        async with Link(options, within=within, liveness=liveness) as link:
+        async with ProbedLink(options, within=within, liveness=liveness) as link:
             return not await link.ended_within(silent * 2 + 1)
     except ConnectionLost:
         return False
 
 
-def _how(link: Link) -> str:
+def _how(link: ProbedLink) -> str:
     dropped = link.dropped
     if dropped is None:
         return "in the normal way"
@@ -199,7 +201,11 @@ def _how(link: Link) -> str:
 
 
 def _tell_messages(
-    link: Link, began: float, watched: float, settings: Settings, found: Found
+    link: ProbedLink,
+    began: float,
+    watched: float,
+    settings: SuitableSettings,
+    found: Found,
 ) -> None:
     messages = link.received("text", "binary", since=began)
     total = len(link.received("text", "binary"))
@@ -220,7 +226,7 @@ def _tell_messages(
     found(Finding("Messages", Grade.OK, text))
 
 
-def _tell_pings(link: Link, found: Found) -> None:
+def _tell_pings(link: ProbedLink, found: Found) -> None:
     times = [one.at for one in link.received("ping")]
     if not times:
         found(Finding("Its pings", Grade.OK, "the server sends none"))

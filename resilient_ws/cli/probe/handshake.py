@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from resilient_ws import ResilientWSError, printable
 from resilient_ws.cli.probe.finding import Finding, Grade
-from resilient_ws.cli.probe.link import Link
+from resilient_ws.cli.probe.link import ProbedLink
 
 
 if TYPE_CHECKING:
     from resilient_ws import ConnectionOpened
-    from resilient_ws.cli.probe.finding import Found, Settings
+    from resilient_ws.cli.probe.finding import Found, SuitableSettings
     from resilient_ws.cli.server_options import ServerOptions
 
 #: A server that selects this one selects whatever it is offered.
@@ -53,7 +53,7 @@ def agreed(opened: ConnectionOpened, took: str, found: Found) -> None:
 
 
 async def look_for_subprotocol(
-    options: ServerOptions, settings: Settings, found: Found, *, within: float
+    options: ServerOptions, settings: SuitableSettings, found: Found, *, within: float
 ) -> bool:
     """Offer well-known subprotocols; say which one the server selects, if any.
 
@@ -61,7 +61,7 @@ async def look_for_subprotocol(
         Whether it selected one that it knows.
     """
     try:
-        async with Link(
+        async with ProbedLink(
             options, within=within, subprotocols=[_NOBODY_KNOWS, *_KNOWN]
         ) as link:
             await asyncio.sleep(0)

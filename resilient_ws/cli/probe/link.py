@@ -26,7 +26,7 @@ _SILENT: Final = Liveness(ping_interval=None)
 _MOST_KEPT: Final = 100_000
 
 
-class Link:
+class ProbedLink:
     """A connection, entered once; raises the library's error if there is none.
 
     Args:

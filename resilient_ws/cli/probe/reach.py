@@ -39,7 +39,7 @@ _OTHER_NAME: Final = frozenset({62, 64})
 
 
 @attrs.frozen
-class Place:
+class ProbedPlace:
     """Where a URL leads.
 
     Attributes:
@@ -58,15 +58,15 @@ class Place:
         return f"{host}:{self.port}"
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> ProbedPlace:
     """Return where a URL leads, which ``connect`` has found to be right."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     port = _PORTS[scheme] if parts.port is None else parts.port
-    return Place(parts.hostname or "", port, encrypted=scheme == "wss")
+    return ProbedPlace(parts.hostname or "", port, encrypted=scheme == "wss")
 
 
-async def resolve(place: Place, found: Found, *, within: float) -> bool:
+async def resolve(place: ProbedPlace, found: Found, *, within: float) -> bool:
     """Look the name up; return whether it has an address."""
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(place.host.partition("%")[0])
@@ -98,7 +98,7 @@ async def resolve(place: Place, found: Found, *, within: float) -> bool:
     return True
 
 
-async def connect_tcp(place: Place, found: Found, *, within: float) -> bool:
+async def connect_tcp(place: ProbedPlace, found: Found, *, within: float) -> bool:
     """Open a TCP connection and end it; return whether there was one."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -122,7 +122,7 @@ async def connect_tcp(place: Place, found: Found, *, within: float) -> bool:
     return True
 
 
-def _no_tcp(place: Place, failure: OSError) -> Finding:
+def _no_tcp(place: ProbedPlace, failure: OSError) -> Finding:
     if isinstance(failure, ConnectionRefusedError):
         return Finding(
             "TCP",
@@ -138,7 +138,7 @@ def _no_tcp(place: Place, failure: OSError) -> Finding:
 
 
 async def connect_tls(
-    place: Place, trust: ssl.SSLContext | None, found: Found, *, within: float
+    place: ProbedPlace, trust: ssl.SSLContext | None, found: Found, *, within: float
 ) -> bool:
     """Make a TLS handshake and judge the certificate; return whether it is good."""
     context = ssl.create_default_context() if trust is None else trust
@@ -161,7 +161,7 @@ async def connect_tls(
     return True
 
 
-async def _handshake(place: Place, context: ssl.SSLContext) -> dict[str, Any]:
+async def _handshake(place: ProbedPlace, context: ssl.SSLContext) -> dict[str, Any]:
     """Return what is known of the server's certificate and the connection."""
     _, writer = await asyncio.open_connection(
         place.host, place.port, ssl=context, server_hostname=place.host
@@ -190,7 +190,9 @@ def _good_tls(peer: dict[str, Any]) -> Finding:
 
 
 def certificate_finding(
-    place: Place, refused: ssl.SSLCertVerificationError, certificate: Certificate | None
+    place: ProbedPlace,
+    refused: ssl.SSLCertVerificationError,
+    certificate: Certificate | None,
 ) -> Finding:
     """Return what is wrong with a certificate that was not accepted."""
     code, known = refused.verify_code, certificate
@@ -218,7 +220,7 @@ def certificate_finding(
     return Finding("TLS", Grade.BAD, text, remedy)
 
 
-def _no_tls(place: Place, failure: OSError) -> Finding:
+def _no_tls(place: ProbedPlace, failure: OSError) -> Finding:
     reason = failure.reason if isinstance(failure, ssl.SSLError) else None
     if reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}:
         text = f"{place} does not speak TLS"
@@ -232,7 +234,7 @@ def _no_tls(place: Place, failure: OSError) -> Finding:
     return Finding("TLS", Grade.BAD, text, remedy)
 
 
-async def _unverified(place: Place, within: float) -> Certificate | None:
+async def _unverified(place: ProbedPlace, within: float) -> Certificate | None:
     """Return the certificate that was refused, to say more about it."""
     # Nothing is sent on this connection, and nothing is believed.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -246,7 +248,7 @@ async def _unverified(place: Place, within: float) -> Certificate | None:
     return read_certificate(known["der"] or b"")
 
 
-async def speaks_tls(place: Place, *, within: float) -> bool:
+async def speaks_tls(place: ProbedPlace, *, within: float) -> bool:
     """Return whether a TLS handshake succeeds there, with any certificate."""
     return await _unverified(place, within) is not None
 

@@ -12,7 +12,7 @@ from resilient_ws.cli.probe.reach import speaks_tls
 
 if TYPE_CHECKING:
     from resilient_ws.cli.probe.finding import Found
-    from resilient_ws.cli.probe.reach import Place
+    from resilient_ws.cli.probe.reach import ProbedPlace
 
 #: Seconds that a server gets to answer in its own protocol.
 _WITHIN: Final = 3.0
@@ -22,7 +22,7 @@ _MQTT_CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x0a\x00\x05probe"
 _MQTT_ANSWER: Final = b"\x20\x02"
 
 
-async def identify(place: Place, found: Found) -> bool:
+async def identify(place: ProbedPlace, found: Found) -> bool:
     """Say what the server speaks, if it can be found out; return whether it could."""
     if not place.encrypted and await speaks_tls(place, within=_WITHIN):
         text = f"{place} speaks TLS"
@@ -39,7 +39,7 @@ async def identify(place: Place, found: Found) -> bool:
     return False
 
 
-async def _speaks_mqtt(place: Place) -> bool:
+async def _speaks_mqtt(place: ProbedPlace) -> bool:
     with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
         async with asyncio.timeout(_WITHIN):
             reader, writer = await asyncio.open_connection(place.host, place.port)

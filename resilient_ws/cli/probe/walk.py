@@ -10,9 +10,9 @@ import attrs
 from resilient_ws import ConnectFailed, HandshakeRejected, OpenTimeout, ResilientWSError
 from resilient_ws.cli.probe import habits
 from resilient_ws.cli.probe.endings import ended_early, no_handshake, seconds
-from resilient_ws.cli.probe.finding import Finding, Grade, Settings
+from resilient_ws.cli.probe.finding import Finding, Grade, SuitableSettings
 from resilient_ws.cli.probe.handshake import agreed, look_for_subprotocol
-from resilient_ws.cli.probe.link import Link
+from resilient_ws.cli.probe.link import ProbedLink
 from resilient_ws.cli.probe.reach import (
     connect_tcp,
     connect_tls,
@@ -66,7 +66,7 @@ class Walk:
     def __init__(self, options: ProbeOptions, found: Found) -> None:
         self._options = options
         self._tell = found
-        self.settings = Settings()
+        self.settings = SuitableSettings()
         self.works = True
         #: What goes on now, for the status line.
         self.doing = ""
@@ -110,7 +110,7 @@ class Walk:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with Link(options.server, within=options.within) as link:
+            async with ProbedLink(options.server, within=options.within) as link:
                 took = milliseconds(loop.time() - began)
                 await link.ended_within(_FIRST_MOMENT)
                 agreed(link.opened, took, self._found)
@@ -143,7 +143,7 @@ class Walk:
                 options.server, self.settings, self._tell, within=options.within
             )
 
-    async def _stays(self, link: Link) -> bool:
+    async def _stays(self, link: ProbedLink) -> bool:
         """Whether the connection outlives its first moment; say why not."""
         options = self._options
         if not options.server.subprotocols:
@@ -164,7 +164,7 @@ class Walk:
         self._found(early)
         return False
 
-    async def _converse(self, link: Link) -> None:
+    async def _converse(self, link: ProbedLink) -> None:
         """Send what is to be sent, and look at the server's habits."""
         options = self._options
         for message in options.on_open:

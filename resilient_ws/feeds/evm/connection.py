@@ -7,7 +7,8 @@ node sends: a malformed block is one that was not found.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from resilient_ws import ResilientWSError
 from resilient_ws.feeds.errors import (
@@ -26,17 +27,14 @@ from resilient_ws.feeds.evm.types import head_of
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-    from typing import TypeAlias
-
     from resilient_ws.feeds.evm.limits import Limits
     from resilient_ws.feeds.jsonrpc import Client
     from resilient_ws.feeds.pace import Pace
     from resilient_ws.feeds.requests import Requests
 
-    #: Calls a method of a node, with its parameters.
-    NodeCall: TypeAlias = Callable[[str, Sequence[Any]], Awaitable[Any]]
 
+#: Calls a method of a node, with its parameters.
+NodeCall: TypeAlias = Callable[[str, Sequence[Any]], Awaitable[Any]]
 
 #: Seconds before a request is repeated whose answer was lost.
 LOST_PAUSE: Final = 0.1

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from resilient_ws.feeds.evm.chain import ToldChain
-from resilient_ws.feeds.evm.cursor import Cursor
-from resilient_ws.feeds.evm.follower import Follower
+from resilient_ws.feeds.evm.following import Following
 from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.stream import ChainStream, put
-from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Head, Reorg
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import (
-    check_callables,
-    check_positive,
-    require,
-    whole_number,
-)
+from resilient_ws.policy._validate import require
 
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.evm.connection import NodeCall
+    from resilient_ws.feeds.evm.cursor import Cursor
+    from resilient_ws.feeds.evm.follower import Follower
     from resilient_ws.feeds.evm.steps import Accept, Bypass, TellGap, Undo
     from resilient_ws.feeds.evm.tracker import Confirmations
     from resilient_ws.feeds.requests import Requests
@@ -35,7 +29,6 @@ HeadItem: TypeAlias = Head | Reorg | Gap
 NAME: Final = "heads"
 #: Items that may wait to be read.
 WAITING: Final = 64
-TAGS: Final = ("safe", "finalized")
 
 
 def heads(
@@ -80,83 +73,24 @@ def heads(
         TypeError: A value of another type.
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
-    check_following(
-        confirmations,
+    following = Following(
+        after=after,
+        confirmations=confirmations,
         max_reorg=max_reorg,
         lag_patience=lag_patience,
         settle=settle,
         stale_after=stale_after,
         poll_interval=poll_interval,
+        limits=limits,
+        history=history,
     )
-    require(limits, Limits, "limits", "a Limits")
-    check_callables(history=history)
-    tracker = Tracker(
-        ToldChain(max_reorg, position_of(after)),
-        confirmations=confirmations,
-        lag_patience=lag_patience,
-        settle=settle,
-        window=limits.window,
-    )
-
     require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
+    tracker = following.tracker()
 
     def begin(buffer: Buffer[HeadItem]) -> Follower:
-        return Follower(
-            client,
-            tracker,
-            HeadTeller(buffer),
-            name=NAME,
-            stale_after=stale_after,
-            poll_interval=poll_interval,
-            limits=limits,
-            history=history,
-        )
+        return following.follower(client, tracker, HeadTeller(buffer), name=NAME)
 
     return ChainStream(begin, WAITING)
-
-
-def position_of(after: object) -> int | Cursor | None:
-    """Return where a stream goes on.
-
-    Raises:
-        TypeError: A value of another type.
-        ValueError: The number is negative, or the text is not that of a cursor.
-    """
-    if isinstance(after, str):
-        return Cursor.parse(after)
-    if after is None or isinstance(after, Cursor):
-        return after
-    if isinstance(after, bool) or not isinstance(after, int):
-        right = "a cursor or its text, the number of a block, or None"
-        raise TypeError(f"after must be {right}, not {type(after).__name__}.")
-    if after < 0:
-        raise ValueError(f"after must be 0 or more, not {after}.")
-    return after
-
-
-def check_following(
-    confirmations: object, *, max_reorg: object, **waits: float
-) -> None:
-    """Refuse what is no number of confirmations, of blocks or of seconds.
-
-    Args:
-        confirmations: A number, or a tag.
-        max_reorg: A number of blocks.
-        waits: Numbers of seconds, by the names of their arguments.
-
-    Raises:
-        TypeError: A value of another type.
-        ValueError: A number is out of range, or a tag that there is not.
-    """
-    whole_number("max_reorg", max_reorg, at_least=1)
-    if isinstance(confirmations, str):
-        if confirmations not in TAGS:
-            text = f"a number, 'safe' or 'finalized', not {confirmations!r}"
-            raise ValueError(f"confirmations must be {text}.")
-    else:
-        whole_number("confirmations", confirmations, at_least=0)
-    for name, seconds in waits.items():
-        check_positive(name, seconds)
 
 
 class HeadTeller:

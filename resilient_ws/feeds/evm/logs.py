@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from resilient_ws.feeds.evm.bloom import BloomTest
-from resilient_ws.feeds.evm.chain import ToldChain
-from resilient_ws.feeds.evm.follower import Follower
-from resilient_ws.feeds.evm.heads import check_following, position_of
+from resilient_ws.feeds.evm.following import Following
 from resilient_ws.feeds.evm.limits import DEFAULT_LIMITS, Limits
 from resilient_ws.feeds.evm.log_checks import Verify
 from resilient_ws.feeds.evm.log_filter import LogFilter
@@ -15,18 +13,18 @@ from resilient_ws.feeds.evm.log_query import LogQuery
 from resilient_ws.feeds.evm.log_teller import NAME, LogTeller
 from resilient_ws.feeds.evm.log_types import BlockLogs
 from resilient_ws.feeds.evm.stream import ChainStream
-from resilient_ws.feeds.evm.tracker import Tracker
 from resilient_ws.feeds.evm.types import Progress, Reorg
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.feeds.pace import Pace
 from resilient_ws.feeds.source import Gap
-from resilient_ws.policy._validate import check_callables, require
+from resilient_ws.policy._validate import require
 
 
 if TYPE_CHECKING:
     from resilient_ws.feeds.buffer import Buffer
     from resilient_ws.feeds.evm.connection import NodeCall
     from resilient_ws.feeds.evm.cursor import Cursor
+    from resilient_ws.feeds.evm.follower import Follower
     from resilient_ws.feeds.evm.tracker import Confirmations
 
 
@@ -97,26 +95,20 @@ def logs(
         TypeError: A value of another type.
         ValueError: A number is out of range, or the text is not that of a cursor.
     """
-    _check(filter, verify, limits)
-    check_following(
-        confirmations,
+    _check(filter, verify)
+    following = Following(
+        after=after,
+        confirmations=confirmations,
         max_reorg=max_reorg,
         lag_patience=lag_patience,
         settle=settle,
         stale_after=stale_after,
         poll_interval=poll_interval,
-    )
-    tracker = Tracker(
-        ToldChain(max_reorg, position_of(after)),
-        confirmations=confirmations,
-        lag_patience=lag_patience,
-        settle=settle,
-        window=limits.window,
-        chunk=CHUNK,
-        bypass=True,
+        limits=limits,
+        history=history,
     )
     require(client, Client, "client", "a Client of resilient_ws.feeds.jsonrpc")
-    check_callables(history=history)
+    tracker = following.tracker(chunk=CHUNK, bypass=True)
     pace = Pace(limits.rate)  # one, which the headers and the logs share
     query = LogQuery(wanted=filter, verify=verify, limits=limits, patience=lag_patience)
 
@@ -124,22 +116,12 @@ def logs(
         teller = LogTeller(
             client, query, buffer, pace=pace, max_reorg=max_reorg, history=history
         )
-        return Follower(
-            client,
-            tracker,
-            teller,
-            name=NAME,
-            stale_after=stale_after,
-            poll_interval=poll_interval,
-            limits=limits,
-            pace=pace,
-            history=history,
-        )
+        return following.follower(client, tracker, teller, name=NAME, pace=pace)
 
     return ChainStream(begin, WAITING)
 
 
-def _check(filter: object, verify: object, limits: object) -> None:
+def _check(filter: object, verify: object) -> None:
     right = "a LogFilter: LogFilter(address=..., topics=[...])"
     require(filter, LogFilter, "filter", right)
     assert isinstance(filter, LogFilter)  # noqa: S101 - for the type checker
@@ -148,4 +130,3 @@ def _check(filter: object, verify: object, limits: object) -> None:
         raise ValueError(f"verify must be {text}, not {verify!r}.")
     if verify != "hash":
         BloomTest(filter)  # raises here, and not in the middle of the stream
-    require(limits, Limits, "limits", "a Limits")
