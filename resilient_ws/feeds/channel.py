@@ -25,8 +25,6 @@ from resilient_ws.feeds.switchboard import ChannelOptions, Switchboard
 from resilient_ws.feeds.tasks import Tasks
 from resilient_ws.policy._validate import (
     check_callables,
-    check_positive,
-    check_rate,
     require,
     whole_number,
 )
@@ -107,11 +105,6 @@ class Channel:
             raise TypeError(f"protocol is not a class: {protocol.__name__}().")
         if protocol is not None and not callable(getattr(protocol, "route", None)):
             raise TypeError("protocol must be a Protocol: derive it from Plain.")
-        check_rate("rate", rate)
-        whole_number("early", early, at_least=0)
-        check_positive("timeout", timeout)
-        whole_number("max_in_flight", max_in_flight, at_least=1)
-        check_callables(on_rotate=on_rotate, report=report)
         self._session = session
         self._protocol: Protocol = Everything() if protocol is None else protocol
         self._options = ChannelOptions(

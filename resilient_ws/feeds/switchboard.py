@@ -31,6 +31,12 @@ from resilient_ws.feeds.routing import Router
 from resilient_ws.feeds.seat import Seat
 from resilient_ws.feeds.throttled_log import ThrottledLog
 from resilient_ws.feeds.turns import Turns
+from resilient_ws.policy._validate import (
+    check_callables,
+    check_positive,
+    check_rate,
+    whole_number,
+)
 
 
 if TYPE_CHECKING:
@@ -60,6 +66,14 @@ class ChannelOptions:
     max_in_flight: int
     on_rotate: Callable[[Rotate], object] | None
     report: Callable[[MessageOdd], None] | None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be used."""
+        check_rate("rate", self.rate)
+        whole_number("early", self.early, at_least=0)
+        check_positive("timeout", self.timeout)
+        whole_number("max_in_flight", self.max_in_flight, at_least=1)
+        check_callables(on_rotate=self.on_rotate, report=self.report)
 
 
 class Switchboard:
