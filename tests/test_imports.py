@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from tests import unmeasured
+
 
 #: What costs, and what few programs need: modules, and those below them.
 COSTLY: Final = (
@@ -40,7 +42,11 @@ def loaded(statement: str) -> set[str]:
     """What of the costly ``statement`` loads, in a process of its own."""
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, timeout=60
+        [sys.executable, "-c", code],
+        env=unmeasured.environment(),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
     )
     names = json.loads(done.stdout)
     return {

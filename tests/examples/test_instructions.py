@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.speed.instructions import BUDGETS, VERSION
+from tests import unmeasured
 from tests.servers.process import ROOT
 
 
@@ -26,16 +26,10 @@ pytestmark = pytest.mark.skipif(
 
 def run(root: Path, *names: str) -> subprocess.CompletedProcess[str]:
     """Count in a process that nobody else traces."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("COV_", "COVERAGE_"))
-    }
-    environment["PYTHONPATH"] = str(root)
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.speed.instructions", *names],
         cwd=root,
-        env=environment,
+        env=unmeasured.environment() | {"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         timeout=150,

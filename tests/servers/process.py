@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pytest
 
+from tests import unmeasured
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,16 +256,11 @@ class ServerProcess:
 
     def _start(self, within: float) -> None:
         assert not self.is_running, "already running"
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            # It is our package that is measured, not the servers.
-            if not name.startswith("COVERAGE_")
-        }
         self._process = subprocess.Popen(
             self.command,
             cwd=self._cwd,
-            env=environment,
+            # It is our package that is measured, not the servers.
+            env=unmeasured.environment(),
             # Ours to hold open: a server of ours ends when it closes, so that a
             # killed test run leaves none behind.
             stdin=subprocess.PIPE,
