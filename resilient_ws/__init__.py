@@ -83,12 +83,16 @@ from resilient_ws.policy.reconnect import FullJitter, Reconnect
 from resilient_ws.policy.timeouts import Timeouts
 from resilient_ws.protocol.close import Close
 from resilient_ws.protocol.text import printable
+from resilient_ws.protocol.walk import COMPILED
 from resilient_ws.session import Session
 from resilient_ws.settings import Attempt
 from resilient_ws.state import DeliveryState, State
 from resilient_ws.statistics import Statistics
 from resilient_ws.traffic import Traffic
 
+
+#: Whether the two loops that are compiled where they can be are (docs/performance.md).
+__compiled__ = COMPILED
 
 #: ``classify`` may answer with these words as well as with the enum's members.
 RETRY = Verdict.RETRY

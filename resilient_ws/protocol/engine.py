@@ -11,19 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilient_ws.protocol.close import NO_CODE, Close, CloseFrame, check_close
-from resilient_ws.protocol.deflate import Deflater
+from resilient_ws.protocol.deflate import MIN_SIZE, Deflater
 from resilient_ws.protocol.frames import (
+    BINARY,
     CLOSE,
     FIN,
     MAX_SHORT,
     PING,
     PONG,
+    RSV1,
+    TEXT,
     KeyPool,
     encode_frame,
+    frame_head,
     mask,
 )
-from resilient_ws.protocol.hot_loops import frame, frames
 from resilient_ws.protocol.receiver import Receiver
+from resilient_ws.protocol.walk import frame, frames
 
 
 if TYPE_CHECKING:
@@ -87,13 +91,17 @@ class Engine:
         """Return the frame of one message: text from ``str``, binary from the rest."""
         if self.close_sent is not None:
             return b""
-        return frame(item, self._take_key, self._mask, self._deflater)
+        if self._deflater is None:
+            return frame(item, self._take_key, self._mask)
+        return self._deflated(item, self._deflater)
 
     def messages(self, items: Iterable[str | bytes | bytearray | memoryview]) -> bytes:
         """Return the frames of several messages, joined for one write."""
         if self.close_sent is not None:
             return b""
-        return frames(items, self._take_key, self._mask, self._deflater)
+        if self._deflater is None:
+            return frames(items, self._take_key, self._mask)
+        return b"".join([self._deflated(item, self._deflater) for item in items])
 
     def ping(self, payload: bytes = b"") -> bytes:
         """Return a ping frame.
@@ -171,3 +179,17 @@ class Engine:
         if self.close_sent is not None:
             return b""
         return encode_frame(first, payload, self._take_key())
+
+    def _deflated(
+        self, item: str | bytes | bytearray | memoryview, deflater: Deflater
+    ) -> bytes:
+        """Return the frame of one message, compressed if it is large enough."""
+        first, payload = (
+            (TEXT, item.encode()) if isinstance(item, str) else (BINARY, bytes(item))
+        )
+        if len(payload) < MIN_SIZE:
+            return frame(item, self._take_key, self._mask)
+        squeezed = bytearray(deflater.deflate(payload))
+        head, key = frame_head(FIN | RSV1 | first, len(squeezed)), self._take_key()
+        self._mask(key, squeezed)
+        return b"".join((head, key, squeezed))

@@ -1,25 +1,20 @@
-"""The loops that decide how fast the library is, side by side.
+"""The loops that take what floods consist of: compressed messages, fragments, pings.
 
-Four of them walk over the frames of a received chunk, and two make frames to send. A
-walk takes only the frames that are frequent, and stops at the first byte of any other;
-``receiver`` then parses that frame. So a walk checks only as much of a header as it
-needs to recognize its own kind of frame.
+Each walks over the frames of a received chunk, takes only those of its own kind, and
+stops at the first byte of any other; ``receiver`` then parses that frame. So a walk
+checks only as much of a header as it needs to recognize its kind.
 
-The walks are similar and still share no code. Measured: a call for each header costs a
-small message a tenth of its time, and a branch for compressed messages in ``walk``
-slows down every chunk with a single message. So three walks read lengths of 7 and 16
-bits (RFC 6455 section 5.2), and a fourth those of 7 bits; ``header.read_header`` reads
-lengths of every form, for all other frames.
-
-``walk``, ``frame`` and ``frames`` are the seam for a compiled twin: they are called
-once for a chunk, a message or a batch, and take and return plain values.
+They are similar to each other, and to ``pure.walk``, and still share no code. Measured:
+a call for each header costs a small message a tenth of its time, and a branch for
+compressed messages in ``walk`` slows down every chunk with a single message. So two of
+them read lengths of 7 and 16 bits (RFC 6455 section 5.2), and the third those of 7
+bits; ``header.read_header`` reads lengths of every form, for all other frames.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.protocol.deflate import MIN_SIZE
 from resilient_ws.protocol.frames import (
     BINARY,
     CONTINUATION,
@@ -30,7 +25,6 @@ from resilient_ws.protocol.frames import (
     PONG,
     RSV1,
     TEXT,
-    frame_head,
 )
 from resilient_ws.protocol.inflate import BadDeflate, Unfinished
 from resilient_ws.protocol.violation import (
@@ -41,92 +35,17 @@ from resilient_ws.protocol.violation import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from resilient_ws.protocol.deflate import Deflater
-    from resilient_ws.protocol.frames import Mask
     from resilient_ws.protocol.inflate import Inflater
     from resilient_ws.protocol.message import Deliver
 
 
-_WHOLE_TEXT: Final = FIN | TEXT
-_WHOLE_BINARY: Final = FIN | BINARY
 _WHOLE_PING: Final = FIN | PING
 _WHOLE_PONG: Final = FIN | PONG
 
-#: Why ``walk`` stopped: it reached the end; there is no more room, or the next frame is
-#: incomplete or of another kind; or the next message is not UTF-8.
-ALL_TAKEN: Final = 0
-STOPPED: Final = 1
-NOT_UTF8: Final = 2
-
-#: The head of the frame of a short message, by the size of the message.
-_TEXT_HEADS: Final = tuple(frame_head(_WHOLE_TEXT, size) for size in range(126))
-_BINARY_HEADS: Final = tuple(frame_head(_WHOLE_BINARY, size) for size in range(126))
-
 #: The first bytes of the frames that ``walk_deflated`` takes.
-WHOLE_DEFLATED: Final = (_WHOLE_TEXT | RSV1, _WHOLE_BINARY | RSV1)
+WHOLE_DEFLATED: Final = (FIN | RSV1 | TEXT, FIN | RSV1 | BINARY)
 #: The first bytes of the frames that ``walk_pings`` takes.
 PINGS: Final = (_WHOLE_PING, _WHOLE_PONG)
-
-
-def walk(  # noqa: C901, PLR0912 - calls would cost more than its work
-    view: memoryview, pos: int, deliver: Deliver, room: int, limit: int
-) -> tuple[int, int, int, int]:
-    """Deliver whole plain messages until another kind of frame comes.
-
-    Args:
-        view: The bytes. It must begin where its buffer does.
-        pos: Where the first frame begins.
-        deliver: Takes each message.
-        room: The most messages to deliver.
-        limit: The most payload bytes of a message.
-
-    Returns:
-        The position where it stopped; the number of messages, and their payload bytes;
-        and why it stopped: ``ALL_TAKEN``, ``STOPPED`` or ``NOT_UTF8``.
-    """
-    count, size, end = 0, 0, len(view)
-    short = limit if limit < MAX_SHORT else MAX_SHORT  # noqa: FURB136 - min() is a call
-    reason = STOPPED
-    # Slicing the buffer costs half as much as slicing a view. Bytes past the end of the
-    # view are from an older chunk: a frame whose header includes them ends past the end
-    # too, and is not taken.
-    data: bytes | bytearray = view.obj  # type: ignore[assignment] # pyright: ignore[reportAssignmentType] # it is one of the two
-    try:
-        while pos < end:
-            if count >= room:
-                break
-            first = data[pos]
-            length = data[pos + 1]
-            if length <= short:
-                start = pos + 2
-            elif length == IS_16_BIT:
-                length = data[pos + 2] << 8 | data[pos + 3]
-                if not MAX_SHORT < length <= limit:
-                    break
-                start = pos + 4
-            else:
-                break
-            stop = start + length
-            if stop > end:
-                break
-            if first == _WHOLE_TEXT:
-                deliver(data[start:stop].decode())
-            elif first == _WHOLE_BINARY:
-                deliver(view[start:stop].tobytes())
-            else:
-                break
-            size += length
-            pos = stop
-            count += 1
-        else:
-            reason = ALL_TAKEN
-    except IndexError:
-        pass  # the buffer is full, and ends within a header
-    except UnicodeDecodeError:
-        reason = NOT_UTF8
-    return pos, count, size, reason
 
 
 def walk_deflated(
@@ -268,73 +187,3 @@ def walk_pings(
         pos = stop
         steps -= 1
     return pos, steps
-
-
-def frame(
-    message: str | bytes | bytearray | memoryview,
-    take_key: Callable[[], bytes],
-    mask: Mask,
-    deflater: Deflater | None,
-) -> bytes:
-    """Return the frame of one message.
-
-    Args:
-        message: Text if it is a ``str``, binary otherwise.
-        take_key: Returns a fresh masking key.
-        mask: Masks a payload.
-        deflater: Compresses messages of at least ``MIN_SIZE`` bytes, if given.
-    """
-    if isinstance(message, str):
-        heads, payload = _TEXT_HEADS, bytearray(message.encode())
-    else:
-        heads, payload = _BINARY_HEADS, bytearray(message)
-    size = len(payload)
-    if size <= MAX_SHORT:
-        head = heads[size]
-    elif deflater is None or size < MIN_SIZE:
-        head = frame_head(heads[0][0], size)
-    else:
-        head, payload = _deflated(heads[0][0], payload, deflater)
-    key = take_key()
-    mask(key, payload)
-    return b"".join((head, key, payload))
-
-
-def frames(
-    messages: Iterable[str | bytes | bytearray | memoryview],
-    take_key: Callable[[], bytes],
-    mask: Mask,
-    deflater: Deflater | None,
-) -> bytes:
-    """Return the frames of several messages, joined for one write.
-
-    Its loop repeats ``frame``, because joining the parts of all frames at once copies
-    each payload once less than joining finished frames. Measured with messages of 64
-    bytes: in a batch each takes a quarter less time than with a call of its own, but a
-    single one would take a fifth more than with ``frame``.
-    """
-    parts: list[bytes | bytearray] = []
-    for message in messages:
-        if isinstance(message, str):
-            heads, payload = _TEXT_HEADS, bytearray(message.encode())
-        else:
-            heads, payload = _BINARY_HEADS, bytearray(message)
-        size = len(payload)
-        if size <= MAX_SHORT:
-            head = heads[size]
-        elif deflater is None or size < MIN_SIZE:
-            head = frame_head(heads[0][0], size)
-        else:
-            head, payload = _deflated(heads[0][0], payload, deflater)
-        key = take_key()
-        mask(key, payload)
-        parts += (head, key, payload)
-    return b"".join(parts)
-
-
-def _deflated(
-    first: int, payload: bytearray, deflater: Deflater
-) -> tuple[bytes, bytearray]:
-    """Return the head and the payload of a message, compressed."""
-    squeezed = bytearray(deflater.deflate(payload))
-    return frame_head(first | RSV1, len(squeezed)), squeezed

@@ -18,11 +18,8 @@ from resilient_ws.protocol.close import read_close
 from resilient_ws.protocol.frames import CLOSE, CONTINUATION, FIN, PING, PONG, RSV1
 from resilient_ws.protocol.header import take_header
 from resilient_ws.protocol.hot_loops import (
-    ALL_TAKEN,
-    NOT_UTF8,
     PINGS,
     WHOLE_DEFLATED,
-    walk,
     walk_deflated,
     walk_pings,
 )
@@ -36,6 +33,7 @@ from resilient_ws.protocol.steps import (
 )
 from resilient_ws.protocol.unparsed import Unparsed
 from resilient_ws.protocol.violation import BAD_TEXT, BrokenRule, Violation
+from resilient_ws.protocol.walk import ALL_TAKEN, NOT_UTF8, walk
 
 
 if TYPE_CHECKING:

@@ -1,0 +1,42 @@
+"""The seam between the two twins: the loops that are compiled, or else in Python.
+
+Rules: both take and return the same, so nothing but the speed depends on which runs.
+``compiled`` is missing where the package was built without a compiler. There, and where
+the environment has ``RESILIENT_WS_PURE=1``, ``pure`` runs. That is decided once, when
+this module is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from resilient_ws.protocol import pure
+from resilient_ws.protocol.pure import ALL_TAKEN, NOT_UTF8, STOPPED
+
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from resilient_ws.protocol.pure import frame, frames, walk
+
+__all__ = ["ALL_TAKEN", "COMPILED", "NOT_UTF8", "STOPPED", "frame", "frames", "walk"]
+
+
+def _twin() -> ModuleType:
+    if os.environ.get("RESILIENT_WS_PURE", "0") not in {"", "0"}:
+        return pure
+    try:
+        return import_module("resilient_ws.protocol.compiled")
+    except ImportError:
+        return pure
+
+
+_TWIN: Final = _twin()
+
+#: Whether the compiled twin runs.
+COMPILED: Final = _TWIN is not pure
+
+if not TYPE_CHECKING:
+    frame, frames, walk = _TWIN.frame, _TWIN.frames, _TWIN.walk
