@@ -22,6 +22,7 @@
 #   make instructions  the bytecodes of a message, beside their budgets
 #   make security  thousands of sessions with a hostile server, into docs/security.md
 #   make fuzz     malformed input for SECONDS=60    make linear  large messages
+#   make twins    the loops in C beside those in Python, over BUFFERS=1000000
 #   make soak     random faults for MINUTES=10, SEED= to have the same ones again
 #   make feeds    calls, drops, slow consumers and floods, into docs/feeds-endurance.md
 #   make catch-up  a chain from an old cursor, through limits, into docs/chains-catch-up.md
@@ -51,6 +52,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 SECONDS ?= 60
 EXAMPLES ?= 5000
+BUFFERS ?= 1000000
 MINUTES ?= 10
 # Drawn, and told, unless it is given.
 SEED ?=
@@ -76,7 +78,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wil
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
 	conformance-server crash feeds fuzz import-time instructions interleavings linear \
-	picture plots pongs probe reliability screenshots security sequences site soak \
+	picture plots pongs probe reliability screenshots security sequences site soak twins \
 	everywhere hooks installed interface packages publish publishable release-check \
 	workflows
 
@@ -133,7 +135,7 @@ bench: $(BENCH)/.installed
 
 # No clock: the count is the same everywhere. ARGS=--write makes it the budget.
 instructions: $(VENV)/.peers
-	$(BIN)/python -m benchmarks.speed.instructions $(ARGS)
+	RESILIENT_WS_PURE=1 $(BIN)/python -m benchmarks.speed.instructions $(ARGS)
 
 bench-chains: $(VENV)/.peers $(VENV)/.tests servers
 	$(BIN)/python -m benchmarks.chains --write docs/chains-speed.md $(ARGS)
@@ -177,10 +179,14 @@ crash: $(VENV)/.tests servers
 
 # What it finds stays in .cache/fuzz, for the next run to begin with.
 fuzz: $(VENV)/.fuzz
-	for target in engine deflate handshake; do \
+	for target in engine deflate handshake twins; do \
 		$(BIN)/python -m tests.fuzz.run $$target \
-			--seconds $$(( ($(SECONDS) + 2) / 3 )) || exit 1; \
+			--seconds $$(( ($(SECONDS) + 3) / 4 )) || exit 1; \
 	done
+
+# Two minutes for a million chunks. The part in C is compiled for it once more.
+twins: $(VENV)/.tests
+	$(BIN)/python -m tests.twins.run --buffers $(BUFFERS) $(ARGS)
 
 # What CI draws is fixed; by hand it is more, and new each time.
 interleavings: $(VENV)/.tests

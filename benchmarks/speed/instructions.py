@@ -1,6 +1,6 @@
 """How many bytecodes 10,000 messages take: a slowdown seen without a clock.
 
-    python -m benchmarks.speed.instructions [received sent echoed] [--write]
+    make instructions [ARGS="received sent echoed --write"]
 
 It drives a whole session, but hands its wire chunks of a fixed size and swallows what
 it writes, so that the count is the same on every machine and under every load; each
@@ -40,7 +40,7 @@ ADVICE: Final = """\
 Every message costs more than it did. If it should not, see what was added to the path
 of a message (`python -m benchmarks.speed --only receive` measures it in time). If it is
 worth it, write the new budget and say in the commit what it buys:
-    python -m benchmarks.speed.instructions --write"""
+    make instructions ARGS=--write"""
 
 
 class Swallow(asyncio.Transport):
@@ -184,6 +184,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a scenario")
     parser.add_argument("--write", action="store_true", help="make it the budget")
     options = parser.parse_args()
+    if resilient_ws.__compiled__:
+        sys.exit("C has no bytecodes: run it with RESILIENT_WS_PURE=1")
     budgets: dict[str, dict[str, int]] = cast("Any", json.loads(BUDGETS.read_text()))
     found = measured(options.names or SCENARIOS)
     if options.write:

@@ -10,12 +10,15 @@ an exit code, and is kept beside it.
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import sys
 
 import atheris
 
 
+# The fuzzer sees what code it reaches only where that is Python.
+os.environ["RESILIENT_WS_PURE"] = "1"
 with atheris.instrument_imports(include=["resilient_ws.protocol"]):
     from tests.fuzz.targets import TARGETS
 

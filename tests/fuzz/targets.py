@@ -13,6 +13,7 @@ from resilient_ws.protocol.deflate import DeflateParameters
 from resilient_ws.protocol.handshake import Handshake, HandshakeFailure, Negotiated
 from tests.protocol import server_frame as frame
 from tests.protocol.owner import Owner
+from tests.twins import compare
 from tests.wire.violations import FRAMES
 
 
@@ -85,6 +86,22 @@ def check_answers(engine: Engine) -> None:
         return
     assert engine.record() is not None
     assert engine.message("late") == engine.ping() == engine.close() == b""
+
+
+# --- the twins -----------------------------------------------------------------------
+
+
+def check_twins(data: bytes) -> None:
+    """Both take the same of any chunk, and make the same frames of what it has."""
+    pos, room, limit, stale = (*data[:4], *bytes(4))[:4]
+    rest = data[4:]
+    walked = compare.compare_walks(
+        compare.built(),
+        compare.Chunk(
+            rest, pos=pos % 4, room=room % 8, limit=limit, stale=rest[: stale % 9]
+        ),
+    )
+    compare.compare_frames(compare.built(), walked.messages)
 
 
 # --- the handshake -------------------------------------------------------------------
@@ -178,6 +195,10 @@ def engine_seeds() -> list[bytes]:
     ]
 
 
+def twins_seeds() -> list[bytes]:
+    return [b"\x00\x07\xff\x05" + seed[2:] for seed in engine_seeds()]
+
+
 def deflate_seeds() -> list[bytes]:
     stream = zlib.compressobj(wbits=-15)
     made = [
@@ -227,4 +248,5 @@ TARGETS: Final[dict[str, Target]] = {
     "engine": (check_engine, engine_seeds),
     "deflate": (check_deflate, deflate_seeds),
     "handshake": (check_handshake, handshake_seeds),
+    "twins": (check_twins, twins_seeds),
 }

@@ -18,6 +18,7 @@ from resilient_ws.protocol.deflate import (
     Offer,
 )
 from resilient_ws.protocol.engine import Engine
+from resilient_ws.protocol.frames import KeyPool
 from resilient_ws.protocol.handshake import HandshakeFailure
 from resilient_ws.protocol.inflate import Inflater
 from tests.protocol import server_frame, unmask
@@ -196,6 +197,19 @@ def test_an_engine_that_agreed_on_nothing_compresses_nothing() -> None:
     data = "a" * 1000
     first, payload, _ = unmask(Engine().message(data))
     assert (first, payload) == (0x81, data.encode())
+
+
+def test_many_messages_at_once_are_compressed_as_each_by_itself() -> None:
+    items: list[str | bytes | memoryview] = ["grün" * 100, b"", bytes(300), "short"]
+    items.append(memoryview(bytes(800))[::2])
+
+    def engine() -> Engine:
+        made = Engine(keys=KeyPool(bytes))
+        made.enable_compression(DeflateParameters())
+        return made
+
+    one, many = engine(), engine()
+    assert many.messages(items) == b"".join([one.message(item) for item in items])
 
 
 def test_nothing_is_compressed_after_our_close_frame() -> None:

@@ -1,20 +1,10 @@
-"""The seam of the hot loops: what each takes, where it stops, and why."""
+"""The hot loops: what each takes, where it stops, and why."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from resilient_ws.protocol.deflate import Deflater
-from resilient_ws.protocol.frames import mask
 from resilient_ws.protocol.hot_loops import (
-    ALL_TAKEN,
-    NOT_UTF8,
-    STOPPED,
-    frame as encode,
-    frames as encode_all,
-    walk,
     walk_deflated,
     walk_fragments,
     walk_pings,
@@ -25,59 +15,9 @@ from tests.protocol import server_frame as frame
 from tests.protocol.compressed import frame as compressed, squeezed
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 HI, BYE = frame(TEXT, "grün".encode()), frame(BINARY, b"bye")
 LONG, LONGER = frame(BINARY, bytes(126)), frame(BINARY, bytes(65536))
-
-
-# Messages
-
-
-@pytest.mark.parametrize(
-    ("data", "room", "taken", "reason"),
-    [
-        (b"", 9, 0, ALL_TAKEN),
-        (HI + BYE + LONG, 9, 3, ALL_TAKEN),
-        (HI + BYE + LONG, 3, 3, ALL_TAKEN),
-        (HI + BYE + LONG, 2, 2, STOPPED),
-        (HI + BYE, 0, 0, STOPPED),
-        (HI + BYE, -1, 0, STOPPED),
-        (HI + BYE[:-1], 9, 1, STOPPED),
-        (HI + BYE[:1], 9, 1, STOPPED),
-        (HI + LONG[:3], 9, 1, STOPPED),
-        (HI + LONGER, 9, 1, STOPPED),
-        (HI + frame(PING), 9, 1, STOPPED),
-        (HI + frame(TEXT, b"a", fin=False), 9, 1, STOPPED),
-        (HI + compressed(b""), 9, 1, STOPPED),
-        (HI + frame(BINARY, bytes(201)), 9, 1, STOPPED),
-        (HI + b"\x82\x7e\x00\x7d" + bytes(125), 9, 1, STOPPED),
-        (HI + frame(TEXT, b"\xff") + BYE, 9, 1, NOT_UTF8),
-    ],
-)
-def test_whole_plain_messages_are_taken_up_to_the_first_other_frame(
-    data: bytes, room: int, taken: int, reason: int
-) -> None:
-    found: list[str | bytes] = []
-    expected = ["grün", b"bye", bytes(126)][:taken]
-    # Before it and behind it there are bytes of other chunks.
-    buffer = bytearray(HI + data + BYE)
-    view = memoryview(buffer)[: len(HI + data)]
-    pos, count, size, why = walk(view, len(HI), found.append, room, 200)
-    assert (found, count, why) == (expected, taken, reason)
-    assert size == sum(len(item) + (item == "grün") for item in expected)
-    assert pos == len(HI) + sum([len(HI), len(BYE), len(LONG)][:taken])
-
-
-@pytest.mark.parametrize("limit", [0, 5, 125, 126])
-def test_a_message_above_the_limit_is_left_to_others(limit: int) -> None:
-    found: list[str | bytes] = []
-    good, bad = frame(BINARY, bytes(limit)), frame(BINARY, bytes(limit + 1))
-    data = memoryview(good + bad)
-    assert walk(data, 0, found.append, 9, limit) == (len(good), 1, limit, STOPPED)
-    assert found == [bytes(limit)]
 
 
 # Compressed messages
@@ -219,28 +159,3 @@ def test_pings_and_pongs_are_taken_up_to_the_first_other_frame(other: bytes) -> 
     view = memoryview(data + other + frame(PING, b"late"))[: len(data + other)]
     assert walk_pings(view, 0, pings, pongs, 9) == (len(data), 6)
     assert (pings, pongs) == ([b"1", b""], [b"2"])
-
-
-# Sending
-
-
-def keys() -> Callable[[], bytes]:
-    return map(bytes, ([n, n + 1, n + 2, n + 3] for n in range(250))).__next__
-
-
-@pytest.mark.parametrize("compresses", [False, True])
-def test_many_messages_at_once_are_the_frames_of_each(compresses: bool) -> None:
-    messages: list[str | bytes | bytearray | memoryview] = [
-        *("", "é" * 62, "é" * 63, "a" * 1000, "b" * 70_000),
-        *(b"", bytearray(125), memoryview(bytes(126)), bytes(1000), bytes(70_000)),
-        *(memoryview(b"abcdef")[::2], memoryview(bytes(800)).cast("Q")),
-    ]
-
-    def deflater() -> Deflater | None:
-        if not compresses:
-            return None
-        return Deflater(bits=12, limit=15, takeover=True)
-
-    one, take = deflater(), keys()
-    singly = [encode(item, take, mask, one) for item in messages]
-    assert encode_all(messages, keys(), mask, deflater()) == b"".join(singly)

@@ -106,7 +106,7 @@ def test_a_restart_from_a_cursor_tells_what_was_reorganised_meanwhile(
     seed: int, faults: Faults, away: int
 ) -> None:
     world = World(random.Random(seed), faults, height=150, after=10, depth=5)
-    world.run(5)
+    world.run(5, 500)
     world.settle()
     check(world)
     last = world.told.items[-1]
@@ -118,7 +118,7 @@ def test_a_restart_from_a_cursor_tells_what_was_reorganised_meanwhile(
     again = World(
         world.rng, faults, after=cursor, chain=world.chain, told=world.told, depth=5
     )
-    again.run(5)
+    again.run(5, 500)
     again.settle()
     check(again)
 

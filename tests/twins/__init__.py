@@ -1,0 +1,1 @@
+"""The loops in Python and in C, given the same: they must return the same."""
