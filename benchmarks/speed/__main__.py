@@ -58,14 +58,18 @@ def wire(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def shown(row: dict[str, Any]) -> str:
-    verdict = {None: "", True: "met", False: "missed"}[row["met"]]
-    target = "" if row["target"] is None else f">= {row['target']:.2f}x"
+    beside = "".join(f"  {judgement(one)}" for one in row["beside"].values())
     return (
         f"{row['scenario']:<8}{row['loop']:<8}{row['link']:<8}{row['kind']:<7}"
         f"{row['size']:>8}  {row['client']:<33}{row['cpu']:>8.2f} µs"
-        f"   {row['least']:>8.2f} - {row['most']:<8.2f}"
-        f"{row['ratio']:>6.2f}x {target:<9} {verdict}"
+        f"   {row['least']:>8.2f} - {row['most']:<8.2f}{beside}"
     ).rstrip()
+
+
+def judgement(one: dict[str, Any]) -> str:
+    verdict = {None: "", True: "met", False: "missed"}[one["met"]]
+    target = "" if one["target"] is None else f">= {one['target']:.2f}x"
+    return f"{one['ratio']:>6.2f}x {target:<8} {verdict:<6}"
 
 
 def main() -> None:
@@ -103,7 +107,7 @@ def apart(section: ModuleType) -> Callable[[argparse.Namespace], dict[str, Any]]
     return measure
 
 
-WIRE = ("receive", "segment", "drip", "echo", "send", "feed")
+WIRE = ("receive", "batch", "segment", "drip", "echo", "send", "feed")
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "wire": wire,
     "exchange": apart(exchange),

@@ -35,7 +35,24 @@ if TYPE_CHECKING:
 Expected: TypeAlias = "Callable[[], Message]"
 
 US: Final = "resilient_ws"
+#: What follows a name where the process runs without the compiled part.
+_PURE: Final = ", pure"
+PURE: Final = US + _PURE
 LIMIT: Final = 64 * 1024 * 1024
+
+
+def pure(name: str) -> str:
+    """Return how the pure twin of one of our clients is called."""
+    return name + _PURE
+
+
+def is_pure(name: str) -> bool:
+    return name.endswith(_PURE)
+
+
+def without_twin(name: str) -> str:
+    """Return the name of the client, whichever twin it runs with."""
+    return name.removesuffix(_PURE)
 
 
 class Changed(AssertionError):
@@ -63,6 +80,10 @@ class Client:
     async def take(self, expected: Expected, count: int) -> None:
         """Iterate over so many messages and compare each."""
         raise NotImplementedError
+
+    async def take_many(self, expected: Expected, count: int) -> None:
+        """Do the same with batches, where the library has them."""
+        await self.take(expected, count)
 
     async def put(self, messages: Iterable[Message]) -> None:
         """Send them as fast as the library lets one."""
@@ -118,6 +139,16 @@ class ResilientWS(Client):
                 break
         received = self.session.statistics().messages_received
         if count or received == 0:
+            raise Changed
+
+    async def take_many(self, expected: Expected, count: int) -> None:
+        while count > 0:
+            batch = await self.session.receive_many()
+            for message in batch:
+                if message != expected():
+                    raise Changed
+            count -= len(batch)
+        if count:
             raise Changed
 
     def items(self) -> AsyncIterator[object]:

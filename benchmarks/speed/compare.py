@@ -11,8 +11,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.speed.clients import US
-from benchmarks.speed.plan import described
+from benchmarks import twins
+from benchmarks.speed.clients import PURE, US, is_pure, without_twin
+from benchmarks.speed.plan import FLOOR, described
+from benchmarks.speed.targets import cpu_target, time_target
 
 
 if TYPE_CHECKING:
@@ -22,12 +24,17 @@ if TYPE_CHECKING:
 class Process:
     """A program of ours that answers line by line."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, pure: bool = False) -> None:
         self._command = [sys.executable, "-m", f"benchmarks.speed.{module}", *arguments]
+        self._environment = twins.environment(pure=pure)
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+            text=True,
         )
         return self
 
@@ -91,10 +98,22 @@ class Arena:
     def worker(self, client: str, loop: str) -> Process:
         key = client, loop
         if key not in self._workers:
-            process = self._stack.enter_context(Process("worker", client, loop))
-            process.keep_to(self._core)
-            self._workers[key] = process
+            self._workers[key] = self._started(client, loop)
         return self._workers[key]
+
+    def _started(self, client: str, loop: str) -> Process:
+        if client == FLOOR:
+            process = self._stack.enter_context(Process("floor"))
+        else:
+            process = self._stack.enter_context(
+                Process("worker", client, loop, pure=is_pure(client))
+            )
+        process.keep_to(self._core)
+        compiled = process.heard()["compiled"]
+        if without_twin(client).startswith(US) and compiled is is_pure(client):
+            # A row would stand under the wrong name.
+            raise SystemExit(twins.BUILD)
+        return process
 
     def measure(
         self, cell: Cell, client: str, count: int, *, profile: bool = False
@@ -109,8 +128,8 @@ class Arena:
         figures: dict[str, Any] = self.worker(client, cell.loop).ask(order)
         return figures
 
-    def compare(self, cell: Cell) -> list[dict[str, Any]]:
-        """Return a row for each client: medians, spread, ratio and verdict."""
+    def played(self, cell: Cell) -> dict[str, list[dict[str, Any]]]:
+        """Let the clients take turns; return the figures of each, round by round."""
         taken: dict[str, list[dict[str, Any]]] = {name: [] for name in cell.present}
         for name in cell.present:
             self.measure(cell, name, cell.count // 10 + 1)  # warms up
@@ -118,21 +137,24 @@ class Arena:
             names = cell.present
             for name in names if round_ % 2 else reversed(names):
                 taken[name].append(self.measure(cell, name, cell.count))
+        return taken
+
+    def compare(self, cell: Cell) -> list[dict[str, Any]]:
+        """Return a row for each client: medians, spread, ratios and verdicts."""
+        taken = self.played(cell)
         rows = [row_of(cell, name, taken) for name in cell.present]
-        if any(row["met"] is False for row in rows):
-            rows[0].update(self.measure(cell, US, cell.count, profile=True))
+        for row in rows:
+            beside = [other["beside"].get(row["client"], {}) for other in rows]
+            if any(False in (one.get("met"), one.get("met_in_time")) for one in beside):
+                row.update(self.measure(cell, row["client"], cell.count, profile=True))
         return rows
 
 
 def row_of(
     cell: Cell, name: str, taken: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """What a client cost in all rounds, and beside us in each."""
+    """Return what a client cost in all rounds, and beside each of our twins."""
     costs = [figures["cpu"] for figures in taken[name]]
-    ratio = statistics.median(
-        peer / ours["cpu"] for ours, peer in zip(taken[US], costs, strict=True)
-    )
-    target = cell.target(name)
     row = {
         **described(cell),
         "client": name,
@@ -140,13 +162,11 @@ def row_of(
         "least": min(costs),
         "most": max(costs),
         "wall": statistics.median(figures["wall"] for figures in taken[name]),
-        "ratio": ratio,
-        "wall_ratio": statistics.median(
-            peer["wall"] / ours["wall"]
-            for ours, peer in zip(taken[US], taken[name], strict=True)
-        ),
-        "target": target,
-        "met": None if target is None else ratio >= target,
+        "beside": {
+            ours: judged(cell, ours, name, taken)
+            for ours in (US, PURE)
+            if ours in taken
+        },
     }
     if "ages" in taken[name][0]:
         row["ages"] = {
@@ -154,3 +174,25 @@ def row_of(
             for share in taken[name][0]["ages"]
         }
     return row
+
+
+def judged(
+    cell: Cell, ours: str, name: str, taken: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return how many times ours a client takes, and whether that is enough."""
+    cpu, wall = (
+        statistics.median(
+            peer[what] / mine[what]
+            for mine, peer in zip(taken[ours], taken[name], strict=True)
+        )
+        for what in ("cpu", "wall")
+    )
+    target, in_time = cpu_target(cell, ours, name), time_target(cell, name)
+    return {
+        "ratio": cpu,
+        "wall_ratio": wall,
+        "target": target,
+        "target_in_time": in_time,
+        "met": None if target is None else cpu >= target,
+        "met_in_time": None if in_time is None else wall >= in_time,
+    }

@@ -5,32 +5,37 @@ It writes ``performance.md`` beside the figures, and the plots into ``performanc
 
 from __future__ import annotations
 
-import itertools
 import json
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.speed.clients import US
-from benchmarks.speed.plan import FEED_RATE, PEERS, VARIANTS
+from benchmarks.speed.plan import FEED_RATE
+from benchmarks.speed.tables import table, wire
 from benchmarks.speed.verdicts import sized, verdicts
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
 METHOD: Final = """\
 A server in a process of its own writes the same bytes in the same chunks to every
 library; each library runs in a process of its own, one at a time, in turns whose
 order alternates, so that what disturbs the machine disturbs all. What is shown is the
 CPU time of the client for each message, the kernel's on its behalf included: the
-median of the rounds, and between which figures they lay. A ratio is the median of
-those within a round: above 1, ours costs less. Behind "in" stands the time that a
-message took, likewise. Every message is compared with what was sent before a figure
-counts. Server and client are held on a core each: whether they share one decides more
-than the library. resilient_ws runs with its defaults (liveness, statistics, bounded
-inbox) and an event callback. picows has callbacks alone, and is measured with asyncio's
-queue behind them, with a bare deque, and as it is.
+median of the rounds, and between which figures they lay.
+
+resilient_ws is measured twice, with its compiled part and without it ("pure", as
+`RESILIENT_WS_PURE=1` chooses it); each process says which it runs. A ratio is the
+median of those within a round: above 1, ours costs less. Before the slash it is that
+beside the compiled one, behind it that beside the pure one. Behind "in" stands the time
+that a message took, likewise.
+
+Every message is compared with what was sent before a figure counts. Server and client
+are held on a core each: whether they share one decides more than the library.
+resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an event
+callback. picows has callbacks alone, and is measured with asyncio's queue behind them,
+with a bare deque, and as it is.
 """
 
 
@@ -71,51 +76,6 @@ def missed(result: dict[str, Any]) -> list[str]:
         parts += [f"- {v.name}: **{v.said}**. {v.why}".rstrip() for v in bad]
         parts.append("")
     return parts
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def wire(rows: list[dict[str, Any]]) -> list[str]:
-    """One table for each scenario, loop and way, with a column for each client."""
-    parts = []
-    for name, title in TITLES.items():
-        chosen = [row for row in rows if row["scenario"] == name]
-        if chosen:
-            parts.append(f"## {title}\n")
-        for (loop, link), group in itertools.groupby(chosen, _table_of):
-            parts.append(f"{loop}, {LINKS[link]}: µs of CPU a message.\n")
-            parts.append(costs(list(group)))
-        if name in PLOTS and chosen:
-            parts.append(f"![{title}](performance/{PLOTS[name]}.png)\n")
-    return parts
-
-
-def _table_of(row: dict[str, Any]) -> tuple[str, str]:
-    return row["loop"], row["link"]
-
-
-def costs(rows: list[dict[str, Any]]) -> str:
-    names = [n for n in (US, *PEERS, *VARIANTS) if any(r["client"] == n for r in rows)]
-    cells: dict[tuple[str, int], dict[str, str]] = {}
-    for row in rows:
-        text = f"{row['cpu']:.2f} ({row['least']:.2f}-{row['most']:.2f})"
-        if row["client"] != US:
-            text += f" **{row['ratio']:.2f}x**"
-        if row["scenario"] in {"echo", "send"}:
-            text += f", in {row['wall']:.1f}"
-            if row["client"] != US:
-                text += f" {row['wall_ratio']:.2f}x"
-        cells.setdefault((row["kind"], row["size"]), {}).setdefault(row["client"], text)
-    return table(
-        ["message", *names],
-        (
-            [f"{kind}, {sized(size)}", *(found.get(name, "") for name in names)]
-            for (kind, size), found in cells.items()
-        ),
-    )
 
 
 def feed(rows: list[dict[str, Any]]) -> list[str]:
@@ -235,15 +195,6 @@ def exchange(row: dict[str, Any]) -> list[str]:
     ]
 
 
-TITLES: Final = {
-    "receive": "Receiving",
-    "segment": "10,000 messages in one write",
-    "drip": "One message in 10,000 writes (µs a write)",
-    "echo": "Round trip",
-    "send": "Sending",
-}
-PLOTS: Final = {"receive": "receive", "send": "send", "echo": "echo"}
-LINKS: Final = {"plain": "plain", "tls": "TLS", "deflate": "compressed"}
 SECTIONS: Final[dict[str, Callable[[Any], list[str]]]] = {
     "wire": wire,
     "feed": feed,

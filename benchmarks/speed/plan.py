@@ -1,21 +1,21 @@
-"""What is measured on the wire, with how many messages, and what has to come out."""
+"""What is measured on the wire, and with how many messages."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from benchmarks.speed.clients import CLIENTS, US
+from benchmarks.speed.clients import CLIENTS, PURE, US, without_twin
+from benchmarks.speed.targets import KIB, MIB
 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-KIB: Final = 1024
-MIB: Final = 1024 * 1024
 SIZES: Final = (32, 64, 256, KIB, 16 * KIB, MIB)
 LINKS: Final = ("plain", "tls", "deflate")
 LOOPS: Final = (
@@ -29,6 +29,9 @@ VARIANTS: Final = (
     "resilient_ws, callback",
     "picows, callback",
 )
+#: A program in C that reads the bytes and looks at none: nothing can cost less.
+FLOOR: Final = "the floor"
+FLOOR_SIZES: Final = (64, KIB, 16 * KIB, MIB)
 
 
 @attrs.frozen(kw_only=True)
@@ -41,17 +44,21 @@ class Cell:
     count: int
     kind: str = "text"
     link: str = "plain"
-    clients: tuple[str, ...] = (US, *PEERS)
+    clients: tuple[str, ...] = (US, PURE, *PEERS)
     rounds: int = 7
 
     @property
     def present(self) -> list[str]:
         """The clients that are installed and can take part."""
         return [
-            name
-            for name in self.clients
-            if name in CLIENTS and (self.link != "deflate" or CLIENTS[name].compresses)
+            name for name in self.clients if self._can_take_part(without_twin(name))
         ]
+
+    def _can_take_part(self, name: str) -> bool:
+        if name == FLOOR:
+            return shutil.which("cc") is not None
+        client = CLIENTS.get(name)
+        return client is not None and (self.link != "deflate" or client.compresses)
 
     def path(self, count: int) -> str:
         size = f"{self.kind}/{self.size}/{count}"
@@ -69,31 +76,6 @@ class Cell:
             case _:
                 path = f"blast/{size}"
         return f"{path}/deflate" if self.link == "deflate" else path
-
-    def target(self, peer: str) -> float | None:
-        """How many times our CPU the peer's has to be, at least."""
-        if self.scenario == "echo" and peer == "aiohttp":
-            return 1 / 1.05
-        if self.scenario == "send" and peer == "aiohttp":
-            return 1.0
-        if self.scenario != "receive":
-            return None
-        if self.link != "plain":
-            return 1.0 if peer == "aiohttp" else None
-        return receive_target(peer, self.size)
-
-
-def receive_target(peer: str, size: int) -> float | None:
-    match peer:
-        case "aiohttp":
-            steps = {64: 2.0, 256: 1.5, KIB: 1.3, MIB: 1.0}
-            return next(ratio for limit, ratio in steps.items() if size <= limit)
-        case "websockets":
-            return 4.0 if size <= KIB else None
-        case "picows, queue":
-            return 1.0 if size <= 64 else 0.85
-        case _:
-            return None
 
 
 FEED_RATE: Final = 10_000
@@ -123,19 +105,28 @@ def _full() -> Iterator[Cell]:
                         count=count,
                         kind=kind,
                         link=link,
+                        clients=(US, PURE, *PEERS, *_floor(kind, link, size)),
                         rounds=7 if link == "plain" else 5,
                     )
         for size in (64, KIB):
+            count = _count(size, "plain")
             yield Cell(
                 scenario="receive",
                 loop=loop,
                 size=size,
-                count=_count(size, "plain"),
-                clients=(US, *VARIANTS),
+                count=count,
+                clients=(US, PURE, *VARIANTS),
             )
+            yield Cell(scenario="batch", loop=loop, size=size, count=count)
         yield Cell(scenario="segment", loop=loop, size=32, count=10_000)
         yield Cell(
-            scenario="drip", loop=loop, size=100, count=10_000, kind="binary", rounds=3
+            scenario="drip",
+            loop=loop,
+            size=100,
+            count=10_000,
+            kind="binary",
+            clients=(US, *PEERS),
+            rounds=3,
         )
         for size in (64, KIB, 16 * KIB):
             yield Cell(scenario="echo", loop=loop, size=size, count=2_000, rounds=7)
@@ -148,9 +139,15 @@ def _full() -> Iterator[Cell]:
                     size=size,
                     count=count,
                     link=link,
-                    clients=(US, *PEERS[:-1]),
+                    clients=(US, PURE, *PEERS[:-1]),
                     rounds=7 if link == "plain" else 5,
                 )
+
+
+def _floor(kind: str, link: str, size: int) -> tuple[str, ...]:
+    """The floor, where it is played: there is nothing to decode or to decrypt."""
+    played = (kind, link) == ("text", "plain") and size in FLOOR_SIZES
+    return (FLOOR,) if played else ()
 
 
 def _count(size: int, link: str) -> int:

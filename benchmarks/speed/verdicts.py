@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from benchmarks.speed.clients import US
+from benchmarks.speed.clients import PURE, US
 from benchmarks.speed.drain import HELD
 from benchmarks.speed.exchange import TARGET
+from benchmarks.speed.reasons import reason
 
 
 if TYPE_CHECKING:
@@ -21,47 +22,13 @@ FLAT: Final = 0.10
 #: Below so many connections, what is measured is the grain of the allocator.
 MANY: Final = 100
 
-DELIVERY: Final = (
-    "Each message has a Delivery, a place in the order and its accounts, which aiohttp "
-    "does not keep: some two microseconds of Python, and more where the bytes of a "
-    "large message have just filled the processor's cache."
-)
+#: How the page calls the two.
+TWINS: Final = {US: "compiled", PURE: "pure"}
 #: Why a target for memory is missed with few sessions.
 FEW: Final = (
     "The first hundreds of aiohttp's fit in part into memory that the process had "
     "already; what each further one takes, the rows below tell."
 )
-
-#: Why a target is missed, where that is known; by scenario, way and client.
-REASONS: Final[dict[tuple[str, str, str], str]] = {
-    ("receive", "plain", "picows, queue"): (
-        "picows' parser is compiled. Ours is Python: a slice, a decode and an append "
-        "for each message, and the two calls of the iteration."
-    ),
-    ("receive", "plain", "aiohttp"): (
-        "Each copies a message once and decodes it once; aiohttp's parser is compiled, "
-        "and ours is Python that finds the cache full of the message before."
-    ),
-    ("receive", "tls", "aiohttp"): (
-        "OpenSSL does the same work for both, into our one buffer or into an object "
-        "for each record; what is left is as with plain ones."
-    ),
-    ("receive", "deflate", "aiohttp"): (
-        "zlib does the same work for both; what is left is the Python around it, and "
-        "the bound on what a piece may inflate to, which aiohttp checks at the end."
-    ),
-    ("echo", "plain", "aiohttp"): (
-        "One message a turn of the loop: nothing is shared out among many, and each "
-        "way is Python of ours (`make instructions` counts it) where aiohttp's reader "
-        "is compiled, and its sending keeps no accounts."
-    ),
-    ("send", "plain", "aiohttp"): DELIVERY,
-    ("send", "tls", "aiohttp"): DELIVERY,
-    ("send", "deflate", "aiohttp"): (
-        f"{DELIVERY} zlib is slower with our window of 12 bits, which messages below "
-        "4 KiB have: it takes 37 KiB of memory, and one of 15 bits 112."
-    ),
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -107,34 +74,42 @@ def sized(size: int) -> str:
 
 
 def _wire(rows: list[dict[str, Any]]) -> Iterator[Verdict]:
-    profile: list[Any] = []
+    profiles: dict[str, list[Any]] = {}
     for row in rows:
-        if row["client"] == US:
-            profile = row.get("profile", [])
-        if row["met"] is None:
-            continue
-        why = ""
-        if not row["met"]:
-            key = row["scenario"], row["link"], row["client"]
-            spent = ", ".join(f"`{name}` {share:.0%}" for name, share in profile)
-            why = f"{REASONS.get(key, '')} Profile: {spent}.".strip()
-        name = (
-            f"{row['scenario']}, {row['loop']}, {row['link']}, {row['kind']}, "
-            f"{sized(row['size'])}, beside {row['client']}"
-        )
+        if row["client"] in TWINS:
+            profiles[row["client"]] = row.get("profile", [])
+        for ours, beside in row["beside"].items():
+            yield from _beside(row, ours, beside, profiles.get(ours, []))
+
+
+def _beside(
+    row: dict[str, Any], ours: str, beside: dict[str, Any], profile: list[Any]
+) -> Iterator[Verdict]:
+    """Judge one of our twins beside one peer."""
+    name = (
+        f"{row['scenario']}, {row['loop']}, {row['link']}, {row['kind']}, "
+        f"{sized(row['size'])}, {TWINS[ours]}, beside {row['client']}"
+    )
+    spent = ", ".join(f"`{name}` {share:.0%}" for name, share in profile)
+    if beside["met"] is not None:
+        key = row["scenario"], row["link"], row["client"]
+        why = f"{reason(ours, *key)} Profile: {spent}.".strip()
         yield Verdict(
             name=name,
-            said=f"{row['ratio']:.2f}x, wanted {row['target']:.2f}x",
-            met=row["met"],
-            why=why,
+            said=f"{beside['ratio']:.2f}x, wanted {beside['target']:.2f}x",
+            met=beside["met"],
+            why="" if beside["met"] else why,
         )
-        if row["scenario"] == "echo":
-            # What its user waits for, and not only what it costs.
-            yield Verdict(
-                name=f"{name}, in time",
-                said=f"{row['wall_ratio']:.2f}x, wanted {row['target']:.2f}x",
-                met=row["wall_ratio"] >= row["target"],
-            )
+    if beside["met_in_time"] is not None:
+        # What its user waits for, and not only what it costs.
+        yield Verdict(
+            name=f"{name}, in time",
+            said=(
+                f"{beside['wall_ratio']:.2f}x, wanted {beside['target_in_time']:.2f}x"
+            ),
+            met=beside["met_in_time"],
+            why="" if beside["met_in_time"] else f"Profile: {spent}.",
+        )
 
 
 def _crowd(rows: dict[str, dict[str, Any]]) -> Iterator[Verdict]:

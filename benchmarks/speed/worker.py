@@ -17,7 +17,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.speed.clients import CLIENTS, Changed
+import resilient_ws
+from benchmarks.speed.clients import CLIENTS, Changed, without_twin
 from benchmarks.speed.frames import messages
 
 
@@ -51,6 +52,14 @@ async def receive(client: Client, order: dict[str, Any]) -> dict[str, Any]:
     with Stopwatch() as watch:
         await client.send("go")
         await client.take(expected, order["count"])
+    return watch.figures(order["count"])
+
+
+async def batch(client: Client, order: dict[str, Any]) -> dict[str, Any]:
+    expected = itertools.cycle(messages(order["kind"], order["size"])).__next__
+    with Stopwatch() as watch:
+        await client.send("go")
+        await client.take_many(expected, order["count"])
     return watch.figures(order["count"])
 
 
@@ -97,6 +106,7 @@ def percentiles(ages: list[int]) -> dict[str, float]:
 
 SCENARIOS: dict[str, Callable[[Client, dict[str, Any]], Awaitable[dict[str, Any]]]] = {
     "receive": receive,
+    "batch": batch,
     "segment": receive,
     "drip": drip,
     "send": send,
@@ -110,7 +120,7 @@ async def perform(name: str, order: dict[str, Any]) -> dict[str, Any]:
     if order["link"] == "tls":
         context = ssl.create_default_context(cafile=order["ca"])
     compress = order["link"] == "deflate"
-    client = CLIENTS[name]
+    client = CLIENTS[without_twin(name)]
     async with (
         asyncio.timeout(90),
         client.open(order["url"], context=context, compress=compress) as link,
@@ -153,6 +163,8 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 def main() -> None:
     client, loop = sys.argv[1:]
+    # Said by the process itself: what it was asked for proves nothing.
+    print(json.dumps({"compiled": resilient_ws.__compiled__}), flush=True)
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         for line in sys.stdin:
             order = json.loads(line)
