@@ -24,13 +24,16 @@ import pydantic
 from websockets.asyncio.server import ServerConnection, serve
 
 import resilient_ws
-from resilient_ws import Inbox, Reconnect, Session
-from resilient_ws.codec import JSON, Codec, Coded, of
+from benchmarks.ways import batched, coded, iterated
+from resilient_ws import Inbox, Reconnect
+from resilient_ws.codec import JSON, of
 from tests.servers.process import ServerProcess
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
+
+    from benchmarks.ways import Way
 
 
 MESSAGES: Final = 100_000
@@ -105,45 +108,10 @@ async def server(port: int) -> None:
 # The ways.
 
 
-def iterated(decode: Callable[[Any], object]) -> Callable[[Session], Awaitable[None]]:
-    async def way(session: Session) -> None:
-        left = MESSAGES
-        async for data in session:
-            decode(data)
-            left -= 1
-            if not left:
-                return
-
-    return way
-
-
-def batched(decode: Callable[[Any], object]) -> Callable[[Session], Awaitable[None]]:
-    async def way(session: Session) -> None:
-        left = MESSAGES
-        while left:
-            batch = await session.receive_many()
-            for data in batch:
-                decode(data)
-            left -= len(batch)
-
-    return way
-
-
-def coded(codec: Codec[Any]) -> Callable[[Session], Awaitable[None]]:
-    async def way(session: Session) -> None:
-        left = MESSAGES
-        async for _ in Coded(session, codec):
-            left -= 1
-            if not left:
-                return
-
-    return way
-
-
 _TYPED: Final = msgspec.json.Decoder(Trade | Book).decode
 _MODELS: Final[Any] = pydantic.TypeAdapter(TradeModel | BookModel).validate_json
 
-WAYS: Final[Mapping[str, Mapping[str, Callable[[Session], Awaitable[None]]]]] = {
+WAYS: Final[Mapping[str, Mapping[str, Way]]] = {
     "not decoded": {"by hand, `async for`": iterated(len)},
     "json": {
         "by hand, `async for`": iterated(json.loads),
@@ -163,7 +131,7 @@ WAYS: Final[Mapping[str, Mapping[str, Callable[[Session], Awaitable[None]]]]] = 
 }
 
 
-async def measured(url: str, way: Callable[[Session], Awaitable[None]]) -> float:
+async def measured(url: str, way: Way) -> float:
     """Return the CPU time of one run, in microseconds a message."""
     async with resilient_ws.connect(
         url,
@@ -173,7 +141,7 @@ async def measured(url: str, way: Callable[[Session], Awaitable[None]]) -> float
     ) as session:
         await session.send("go")
         began = time.process_time()
-        await way(session)
+        await way(session, MESSAGES)
         used = time.process_time() - began
         await session.send("done")
     return used / MESSAGES * 1e6

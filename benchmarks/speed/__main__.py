@@ -15,7 +15,7 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.speed import crowd, drain, exchange, recovery
+from benchmarks.speed import crowd, drain, exchange, follow, recovery
 from benchmarks.speed.compare import Arena
 from benchmarks.speed.plan import cells, feed_cells
 
@@ -110,6 +110,7 @@ def apart(section: ModuleType) -> Callable[[argparse.Namespace], dict[str, Any]]
 WIRE = ("receive", "batch", "segment", "drip", "echo", "send", "feed")
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "wire": wire,
+    "follow": apart(follow),
     "exchange": apart(exchange),
     "drain": apart(drain),
     "recovery": apart(recovery),

@@ -329,7 +329,7 @@ class Picows(Client):
     def __init__(self) -> None:
         queue = asyncio.Queue[Message]()
         self.receive = queue.get  # type: ignore[method-assign]
-        self.accept: Callable[[Message], object] = queue.put_nowait
+        self.accept: Callable[[Any], object] = queue.put_nowait
         self.transport: picows.WSTransport = None  # type: ignore[assignment]
 
     @classmethod

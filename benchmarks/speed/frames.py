@@ -52,6 +52,24 @@ def trade(number: int, size: int, chance: random.Random) -> str:
     return text[: size - 1] + "}"
 
 
+def numbered(number: int) -> str:
+    """Return a trade as exchanges send it: 112 bytes of JSON, whatever its number."""
+    price = 67_123.45 + number % 100
+    return (
+        f'{{"e":"trade","s":"BTCUSDT","t":{314_159_265_358 + number},'
+        f'"p":"{price:.2f}","q":"0.01200000","T":{1_700_000_000_000 + number},'
+        '"m":true,"M":true}'
+    )
+
+
+@functools.cache
+def trades(count: int) -> list[bytes]:
+    """So many trades with ascending numbers, as chunks of whole frames."""
+    made = [frame(1, numbered(number).encode()) for number in range(count)]
+    step = CHUNK // len(made[0])
+    return [b"".join(made[at : at + step]) for at in range(0, count, step)]
+
+
 def payload(message: Message) -> bytes:
     return message.encode() if isinstance(message, str) else message
 

@@ -10,6 +10,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.speed.clients import is_pure, pure
 from benchmarks.speed.plan import FEED_RATE
 from benchmarks.speed.tables import table, wire
 from benchmarks.speed.verdicts import sized, verdicts
@@ -36,6 +37,13 @@ are held on a core each: whether they share one decides more than the library.
 resilient_ws runs with its defaults (liveness, statistics, bounded inbox) and an event
 callback. picows has callbacks alone, and is measured with asyncio's queue behind them,
 with a bare deque, and as it is.
+"""
+FOLLOW: Final = """\
+As a user has it: {count:,} trades of {size} bytes of JSON, from the socket to structs
+of msgspec, all with the same decoder. `feeds` sees to it that no number is missing; the
+others look at none. picows has asyncio's queue behind its callback. The median of the
+rounds, and between which figures they lay; behind it, how many times as many as by hand
+over aiohttp, the median of that within a round.
 """
 
 
@@ -195,8 +203,35 @@ def exchange(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def follow(rows: list[dict[str, Any]]) -> list[str]:
+    """One table for each loop: a line for each way, a column for each twin."""
+    size, count = rows[0]["size"], rows[0]["count"]
+    parts = ["## Trades, end to end\n", FOLLOW.format(size=size, count=count)]
+    for loop in dict.fromkeys(row["loop"] for row in rows):
+        rates = {row["client"]: rate(row) for row in rows if row["loop"] == loop}
+        parts.append(f"{loop}, on one core.\n")
+        parts.append(
+            table(
+                ["way", "trades a second", "pure"],
+                (
+                    [name, found, rates.get(pure(name), "")]
+                    for name, found in rates.items()
+                    if not is_pure(name)
+                ),
+            )
+        )
+    return parts
+
+
+def rate(row: dict[str, Any]) -> str:
+    """How many a second of CPU, between which figures, and beside aiohttp by hand."""
+    middle, least, most = (1e6 / row[what] for what in ("cpu", "most", "least"))
+    return f"{middle:,.0f} ({least:,.0f}-{most:,.0f}) **{row['gain']:.2f}x**"
+
+
 SECTIONS: Final[dict[str, Callable[[Any], list[str]]]] = {
     "wire": wire,
+    "follow": follow,
     "feed": feed,
     "crowd": crowd,
     "recovery": recovery,

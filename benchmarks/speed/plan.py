@@ -10,6 +10,7 @@ import attrs
 
 from benchmarks.speed.clients import CLIENTS, PURE, US, without_twin
 from benchmarks.speed.targets import KIB, MIB
+from benchmarks.speed.traders import TRADERS
 
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ LOOPS: Final = (
     "asyncio",
     *(("uvloop",) if importlib.util.find_spec("uvloop") else ()),
 )
+CONTESTANTS: Final = {**CLIENTS, **TRADERS}
 #: Those that are compared, and ways of using them that are measured once.
 PEERS: Final = ("aiohttp", "websockets", "picows, queue", "picows, deque")
 VARIANTS: Final = (
@@ -57,7 +59,7 @@ class Cell:
     def _can_take_part(self, name: str) -> bool:
         if name == FLOOR:
             return shutil.which("cc") is not None
-        client = CLIENTS.get(name)
+        client = CONTESTANTS.get(name)
         return client is not None and (self.link != "deflate" or client.compresses)
 
     def path(self, count: int) -> str:
@@ -65,6 +67,8 @@ class Cell:
         match self.scenario:
             case "echo":
                 path = "echo"
+            case "follow":
+                path = f"follow/{count}"
             case "drip":
                 path = f"drip/{self.size}/{count}"
             case "feed":

@@ -4,6 +4,7 @@ Its path says what it does, after the client's first message:
 
     /blast/KIND/SIZE/COUNT   sends so many messages as fast as the socket takes them
     /segment/KIND/SIZE/COUNT the same in one write
+    /follow/COUNT            sends so many trades in JSON, numbered without a hole
     /drip/PIECE/PIECES       sends one message in so many writes, one each 100 µs
     /feed/SIZE/RATE/COUNT    sends messages that begin with the time, so many a second
     /sink/KIND/SIZE/COUNT    takes messages, says "got", compares them, says "ok"
@@ -36,6 +37,7 @@ from benchmarks.speed.frames import (
     chunks,
     messages,
     payload,
+    trades,
     unmask,
 )
 from resilient_ws.testing.frames import frame
@@ -127,6 +129,13 @@ def segment(peer: Peer, kind: str, size: str, count: str) -> None:
     peer.connection.sendall(made)
 
 
+def follow(peer: Peer, count: str) -> None:
+    made = trades(int(count))
+    peer.frame()
+    for chunk in made:
+        peer.connection.sendall(chunk)
+
+
 def drip(peer: Peer, piece: str, pieces: str) -> None:
     [data] = set(messages("binary", int(piece) * int(pieces))[:1])
     whole = frame(2, payload(data))
@@ -179,7 +188,7 @@ def echo(peer: Peer) -> None:
 
 
 JOBS: dict[str, Callable[..., None]] = {
-    job.__name__: job for job in (blast, segment, drip, feed, sink, echo)
+    job.__name__: job for job in (blast, segment, drip, feed, follow, sink, echo)
 }
 
 

@@ -18,8 +18,10 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 import resilient_ws
-from benchmarks.speed.clients import CLIENTS, Changed, without_twin
+from benchmarks.speed.clients import Changed, without_twin
 from benchmarks.speed.frames import messages
+from benchmarks.speed.plan import CONTESTANTS
+from benchmarks.speed.traders import Trader
 
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ async def batch(client: Client, order: dict[str, Any]) -> dict[str, Any]:
     with Stopwatch() as watch:
         await client.send("go")
         await client.take_many(expected, order["count"])
+    return watch.figures(order["count"])
+
+
+async def follow(client: Client, order: dict[str, Any]) -> dict[str, Any]:
+    assert isinstance(client, Trader)
+    with Stopwatch() as watch:
+        await client.trades(order["count"])
     return watch.figures(order["count"])
 
 
@@ -107,6 +116,7 @@ def percentiles(ages: list[int]) -> dict[str, float]:
 SCENARIOS: dict[str, Callable[[Client, dict[str, Any]], Awaitable[dict[str, Any]]]] = {
     "receive": receive,
     "batch": batch,
+    "follow": follow,
     "segment": receive,
     "drip": drip,
     "send": send,
@@ -120,7 +130,7 @@ async def perform(name: str, order: dict[str, Any]) -> dict[str, Any]:
     if order["link"] == "tls":
         context = ssl.create_default_context(cafile=order["ca"])
     compress = order["link"] == "deflate"
-    client = CLIENTS[without_twin(name)]
+    client = CONTESTANTS[without_twin(name)]
     async with (
         asyncio.timeout(90),
         client.open(order["url"], context=context, compress=compress) as link,
