@@ -1,5 +1,8 @@
 """The command: ``python -m benchmarks.speed [--quick] [--only WORD] [--json FILE]``.
 
+With ``--only`` and a file that is there, what else it holds stays; ``--rounds`` makes a
+run that is shorter and says less.
+
 It prints every figure as it comes, and ends with 1 when a message was lost, doubled or
 changed. A target that is missed is no failure of the command: the page tells of it.
 """
@@ -14,6 +17,8 @@ import pathlib
 import platform
 import time
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from benchmarks.speed import crowd, drain, exchange, follow, recovery
 from benchmarks.speed.compare import Arena
@@ -48,13 +53,22 @@ def wire(options: argparse.Namespace) -> dict[str, Any]:
     with Arena() as arena:
         for cell in (*cells(quick=options.quick), *feed_cells(quick=options.quick)):
             if options.only in ("", "wire", cell.scenario):
-                for row in arena.compare(cell):
+                rounds = min(cell.rounds, options.rounds)
+                for row in arena.compare(attrs.evolve(cell, rounds=rounds)):
                     rows.append(row)
                     print(shown(row), flush=True)
     return {
         "wire": [row for row in rows if row["scenario"] != "feed"],
         "feed": [row for row in rows if row["scenario"] == "feed"],
     }
+
+
+def merged(before: Any, found: Any) -> Any:  # noqa: ANN401 - JSON
+    """Put what was measured in the place of the same, and leave the rest."""
+    if not (isinstance(before, list) and found and "scenario" in found[0]):
+        return found or before
+    measured = {row["scenario"] for row in found}
+    return [row for row in before if row["scenario"] not in measured] + found
 
 
 def shown(row: dict[str, Any]) -> str:
@@ -75,6 +89,7 @@ def judgement(one: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.speed")
     parser.add_argument("--quick", action="store_true", help="few messages, one round")
+    parser.add_argument("--rounds", type=int, default=7, help="of a row, at most")
     parser.add_argument("--only", default="", help="one scenario, such as receive")
     parser.add_argument("--json", type=pathlib.Path, help="a file for the figures")
     options = parser.parse_args()
@@ -86,7 +101,8 @@ def main() -> None:
     began = time.monotonic()
     for name, section in SECTIONS.items():
         if options.only in ("", name) or (name == "wire" and options.only in WIRE):
-            result.update(section(options))
+            for key, found in section(options).items():
+                result[key] = merged(result.get(key), found)
         result["load"].append(os.getloadavg()[0])
         result["seconds"] = time.monotonic() - began
         # What has been measured is not lost with what comes after it.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
-from benchmarks.speed.clients import US
+from benchmarks.speed.clients import PURE, US
 from benchmarks.speed.plan import PEERS
 from benchmarks.speed.verdicts import sized
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import pathlib
 
 mpl.use("Agg")
+
+CLIENTS: Final = (US, PURE, *PEERS)
+#: Of one bar, in a group that is one wide with the gap behind it.
+WIDTH: Final = 0.14
 
 
 def draw(result: dict[str, Any], folder: pathlib.Path) -> None:
@@ -40,18 +44,21 @@ def bars(rows: list[dict[str, Any]], file: pathlib.Path) -> None:
             if (row["link"], row["kind"], row["loop"]) == (link, "text", "asyncio")
         ]
         sizes = list(dict.fromkeys(row["size"] for row in chosen))
-        for place, name in enumerate((US, *PEERS)):
+        for place, name in enumerate(CLIENTS):
             ratios = {
-                row["size"]: row["ratio"] for row in chosen if row["client"] == name
+                row["size"]: row["beside"][US]["ratio"]
+                for row in chosen
+                if row["client"] == name
             }
             axis.bar(
-                [sizes.index(size) + place * 0.16 for size in ratios],
+                [sizes.index(size) + place * WIDTH for size in ratios],
                 list(ratios.values()),
-                width=0.15,
+                width=WIDTH - 0.01,
                 label=name,
             )
         axis.axhline(1, color="black", linewidth=0.8)
-        axis.set_xticks([at + 0.32 for at in range(len(sizes))], map(sized, sizes))
+        middle = (len(CLIENTS) - 1) / 2 * WIDTH
+        axis.set_xticks([at + middle for at in range(len(sizes))], map(sized, sizes))
         axis.set_title(f"{link}, text, asyncio")
         axis.set_ylabel("CPU, ours = 1")
     axes[0, 0].legend(fontsize="small")

@@ -126,13 +126,18 @@ def reliability() -> None:
     right.set_yticklabels([])
 
 
+_PURE, _FLOOR = "resilient_ws, pure", "the floor"
 _RECEIVERS: Final = (
     "resilient_ws",
+    _PURE,
     "aiohttp",
     "websockets",
     "picows, queue",
     "picows, deque",
+    _FLOOR,
 )
+#: How a line is drawn where it is not a library's own.
+_LINES: Final = {_PURE: "--", _FLOOR: ":"}
 
 
 def speed() -> None:
@@ -145,7 +150,9 @@ def speed() -> None:
             told[one["client"]][one["size"]] = one["cpu"]
     figure, axes = plt.subplots(figsize=(8, 4))
     del figure
-    for (name, sizes), shade in zip(told.items(), colours(list(told)), strict=True):
+    told = {name: told[name] for name in _RECEIVERS if name in told}
+    shades = [*colours([name for name in told if name != _FLOOR]), "black"]
+    for (name, sizes), shade in zip(told.items(), shades, strict=False):
         width = 2.5 if shade == _OURS else 1.5
         axes.plot(
             list(sizes),
@@ -153,6 +160,7 @@ def speed() -> None:
             marker="o",
             color=shade,
             lw=width,
+            linestyle=_LINES.get(name, "-"),
             label=name,
         )
     axes.set(xscale="log", yscale="log", xlabel="bytes of a message")
@@ -163,6 +171,18 @@ def speed() -> None:
         [32, 256, 1024, 16384, 1048576], ["32", "256", "1 Ki", "16 Ki", "1 Mi"]
     )
     axes.legend(frameon=False)
+
+
+def trades() -> None:
+    """Trades that a core takes in a second, from the socket to structs."""
+    rates = {
+        one["client"].replace("`", ""): 1e6 / one["cpu"]
+        for one in read("performance")["follow"]
+        if one["loop"] == "asyncio"
+    }
+    size = read("performance")["follow"][0]["size"]
+    _, axes = plt.subplots(figsize=(8, 4))
+    bars(axes, rates, f"trades of {size} bytes a second of CPU, decoded by msgspec")
 
 
 def crash() -> None:
@@ -250,6 +270,7 @@ def outbox() -> None:
 PLOTS: Final[tuple[Callable[[], None], ...]] = (
     reliability,
     speed,
+    trades,
     crash,
     soak,
     conformance,
