@@ -128,7 +128,7 @@ plots: $(VENV)/.docs
 picture: $(VENV)/.docs
 	$(BIN)/python docs/tools/terminal.py
 
-# Ten minutes, into docs/performance.md.
+# A quarter of an hour, into docs/performance.md.
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.speed --json docs/performance.json $(ARGS)
 	$(BENCH)/bin/python -m benchmarks.speed.page docs/performance.json

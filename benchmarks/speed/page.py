@@ -53,7 +53,8 @@ def written(result: dict[str, Any]) -> str:
     parts = [
         "# Speed\n",
         (
-            f"Written by `make bench` in {result['seconds']:.0f} s: "
+            f"Written by `make bench` in {result['seconds']:.0f} s, "
+            f"of each row {result['rounds']} rounds at most: "
             f"{result['python']} on {result['system']}, {result['cores']} cores; "
             f"{versions}. The load average of the machine was {load} before it and "
             "after each section; above 2 it had other work than this on its two cores, "
@@ -71,18 +72,22 @@ def written(result: dict[str, Any]) -> str:
 
 def missed(result: dict[str, Any]) -> list[str]:
     found = verdicts(result)
-    bad = [verdict for verdict in found if not verdict.met]
     absent = [name for name in SECTIONS if not result.get(name)]
     parts = ["## Targets\n"]
     if absent:
         parts.append(
             f"Not measured in this run, and not judged: {', '.join(absent)}.\n"
         )
-    parts += [f"{len(found) - len(bad)} of {len(found)} are met.\n"]
-    if bad:
-        parts.append("Missed:\n")
-        parts += [f"- {v.name}: **{v.said}**. {v.why}".rstrip() for v in bad]
-        parts.append("")
+    for twin, title in AIMS.items():
+        judged = [verdict for verdict in found if verdict.twin == twin]
+        bad = [verdict for verdict in judged if not verdict.met]
+        if judged:
+            end = ", all but these:" if bad else "."
+            parts.append(
+                f"{title}: {len(judged) - len(bad)} of {len(judged)} met{end}\n"
+            )
+            parts += [f"- {v.name}: **{v.said}**. {v.why}".rstrip() for v in bad]
+            parts += [""] * bool(bad)
     return parts
 
 
@@ -229,6 +234,12 @@ def rate(row: dict[str, Any]) -> str:
     return f"{middle:,.0f} ({least:,.0f}-{most:,.0f}) **{row['gain']:.2f}x**"
 
 
+#: The targets of each twin apart, and what both share.
+AIMS: Final = {
+    "compiled": "With the compiled part",
+    "pure": "Without it, in pure Python",
+    "": "Of both",
+}
 SECTIONS: Final[dict[str, Callable[[Any], list[str]]]] = {
     "wire": wire,
     "follow": follow,

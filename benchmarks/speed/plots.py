@@ -60,7 +60,7 @@ def bars(rows: list[dict[str, Any]], file: pathlib.Path) -> None:
         middle = (len(CLIENTS) - 1) / 2 * WIDTH
         axis.set_xticks([at + middle for at in range(len(sizes))], map(sized, sizes))
         axis.set_title(f"{link}, text, asyncio")
-        axis.set_ylabel("CPU, ours = 1")
+        axis.set_ylabel("CPU, resilient_ws = 1")
     axes[0, 0].legend(fontsize="small")
     save(figure, file)
 

@@ -32,7 +32,8 @@ DISTANCE: Final = (
     "The floor is a program in C that reads the same bytes from the same server into "
     "one buffer, and looks at none of them: the kernel's work, which nobody can save. "
     "Behind each cost stands how much of it is above the floor. The best peer is the "
-    "cheapest of those above. asyncio's loop and uvloop cost the floor nothing.\n"
+    "cheapest of those above. The floor has no event loop, and takes its turns beside "
+    "the clients of each.\n"
 )
 NO_COMPILER: Final = (
     "There was no C compiler (`cc`) on this machine, so the floor was not measured.\n"

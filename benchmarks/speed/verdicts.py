@@ -39,6 +39,8 @@ class Verdict:
     said: str
     met: bool
     why: str = ""
+    #: Which of our twins it is about, where it is about one: a value of ``TWINS``.
+    twin: str = ""
 
 
 def verdicts(result: dict[str, Any]) -> list[Verdict]:
@@ -99,6 +101,7 @@ def _beside(
             said=f"{beside['ratio']:.2f}x, wanted {beside['target']:.2f}x",
             met=beside["met"],
             why="" if beside["met"] else why,
+            twin=TWINS[ours],
         )
     if beside["met_in_time"] is not None:
         # What its user waits for, and not only what it costs.
@@ -109,6 +112,7 @@ def _beside(
             ),
             met=beside["met_in_time"],
             why="" if beside["met_in_time"] else f"Profile: {spent}.",
+            twin=TWINS[ours],
         )
 
 

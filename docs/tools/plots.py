@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DOCS: Final = Path(__file__).parent.parent
-_OURS, _OTHERS = "#0b7a64", ("#8d99ae", "#b8a1c9", "#d9b382", "#c9cfd8")
+_OURS, _OURS_PURE = "#0b7a64", "#7cbcae"
+_OTHERS = ("#8d99ae", "#b8a1c9", "#d9b382", "#c9cfd8")
 _GOOD, _KNOWN, _BAD = "#0b7a64", "#e0a83a", "#c0392b"
 _STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "resilient_ws",
@@ -42,10 +43,12 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def colours(names: Sequence[str]) -> list[str]:
-    """Ours stands out, whatever its place."""
+    """Ours stands out, whatever its place; without its compiled part it is paler."""
     others = iter(_OTHERS * 2)
     return [
-        _OURS
+        _OURS_PURE
+        if name.endswith(", pure")
+        else _OURS
         if name.startswith(("resilient_ws", "feeds", "bare session", "arrived"))
         else next(others)
         for name in names
@@ -153,7 +156,7 @@ def speed() -> None:
     told = {name: told[name] for name in _RECEIVERS if name in told}
     shades = [*colours([name for name in told if name != _FLOOR]), "black"]
     for (name, sizes), shade in zip(told.items(), shades, strict=False):
-        width = 2.5 if shade == _OURS else 1.5
+        width = 2.5 if shade in {_OURS, _OURS_PURE} else 1.5
         axes.plot(
             list(sizes),
             list(sizes.values()),
