@@ -218,7 +218,10 @@ def main() -> None:
     parser.add_argument("--write", type=pathlib.Path, help="the page to write")
     parser.add_argument("--wheels", type=pathlib.Path, default=pathlib.Path("dist"))
     options = parser.parse_args()
-    text = page(run(options.rounds), newest(options.wheels))
+    weights = newest(options.wheels)
+    if weights is None:
+        print(f"{options.wheels} has not a wheel of each kind: none is weighed")
+    text = page(run(options.rounds), weights)
     print(text)
     if options.write is not None:
         options.write.write_text(text)

@@ -10,8 +10,8 @@ from typing import Final
 VARIABLE: Final = "RESILIENT_WS_PURE"
 BUILD: Final = (
     "The compiled part of resilient_ws is missing, so there is nothing to compare. "
-    "Install a C compiler and the headers of Python, then run "
-    "`pip install --force-reinstall --no-deps --editable .`"
+    "Install a C compiler and the headers of Python (gcc, libc6-dev, python3-dev), "
+    "then run `pip install --no-deps --editable .`"
 )
 
 
