@@ -126,12 +126,15 @@ class Merged(Generic[T]):
 
         Args:
             number: Its number in ``legs``.
+
+        Cancellation:
+            Safe: the reading ends all the same.
         """
         task = self._tasks.get(number)
         if task is not None:
+            task.add_done_callback(lambda _: self._end(number, None))
             task.cancel()
             await asyncio.wait([task])
-            self._end(number, None)
 
     def leave(self, number: int) -> None:
         """Take note that a stream has been taken over: its gaps mean nothing now."""
@@ -340,7 +343,12 @@ def merge(
         window: How many identities are kept (default 10,000). A leg that lags by more
             brings repeats.
         patience: Seconds that a hole of one leg waits for the others (default 5).
+
+    Raises:
+        ValueError: There is no stream.
     """
+    if not streams:
+        raise ValueError("streams is empty: pass at least one subscription to merge()")
     merged: Merged[T] = Merged(identity=identity, window=window, patience=patience)
     for stream in streams:
         merged.add(stream)

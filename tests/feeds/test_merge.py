@@ -162,3 +162,30 @@ async def test_cancelling_a_read_loses_nothing() -> None:
             async with asyncio.timeout(0.5):
                 await anext(both)
         assert [item async for item in both] == [1, 2]
+
+
+async def test_a_leg_whose_removal_is_cancelled_has_ended_all_the_same() -> None:
+    slow = asyncio.Event()
+
+    async def stubborn() -> AsyncIterator[int | Gap]:
+        try:
+            await asyncio.sleep(3600)
+            yield 0
+        finally:
+            await slow.wait()
+
+    async with merged(leg(1), stubborn()) as both:
+        assert await anext(both) == 1
+        removing = asyncio.create_task(both.remove(1))
+        await asyncio.sleep(0)
+        removing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await removing
+        slow.set()
+        assert [item async for item in both] == []
+        assert both.legs[1].ended
+
+
+def test_nothing_cannot_be_merged() -> None:
+    with pytest.raises(ValueError, match="streams is empty: pass at least one"):
+        merge(identity=int)
