@@ -98,7 +98,7 @@ class Channel:
         report: Callable[[MessageOdd], None] | None = None,
     ) -> None:
         if isinstance(session, str):
-            raise TypeError("session is not a URL: Channel(connect(url), ...).")
+            raise TypeError("session must be a session, not a URL: pass connect(url).")
         if not isinstance(getattr(session, "state", None), State):
             raise TypeError("session must be what connect() returned.")
         if isinstance(protocol, type):

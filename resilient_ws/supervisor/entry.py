@@ -69,7 +69,13 @@ async def _abort(supervisor: Supervisor) -> None:
 def _not_open(supervisor: Supervisor, settings: Settings) -> ResilientWSError:
     """Return why no connection opened within ``wait_open``."""
     error = supervisor.journal.last_error
+    wait = float(settings.wait_open)
     if isinstance(error, ResilientWSError):
+        # Its text says what failed, and not why the session stopped trying.
+        error.add_note(
+            f"No connection opened within {wait:g} s: wait_open=True waits for ever,"
+            " wait_open=False enters offline."
+        )
         return error
     # There was no error, or on_open raised an error of its own, which does not tell
     # the reader that it came from on_open.
@@ -78,7 +84,6 @@ def _not_open(supervisor: Supervisor, settings: Settings) -> ResilientWSError:
     queue = ""
     if limiter is not None and limiter.waiting:
         queue = f" Attempts wait for a slot of {limiter!r}: raise wait_open."
-    wait = float(settings.wait_open)
     msg = (
         f"No open connection to {settings.where} within {wait:g} s "
         f"(wait_open){why}.{queue}"

@@ -121,7 +121,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._limit += self.longest
             raise _deadlock(
                 self,
-                f"The test took more than {self.longest:g} s of virtual time:"
+                f"The test took more than {self.longest:,.10g} s of virtual time:"
                 " does it wait for something that never comes?",
             )
 

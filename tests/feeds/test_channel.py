@@ -307,7 +307,7 @@ async def test_a_session_of_the_user_is_left_open() -> None:
 
 async def test_a_mistake_in_its_arguments_names_the_remedy() -> None:
     mistaken: Any = "ws://127.0.0.1"
-    with pytest.raises(TypeError, match=r"Channel\(connect\(url\)"):
+    with pytest.raises(TypeError, match=r"not a URL: pass connect\(url\)"):
         Channel(mistaken)
     mistaken = Plain
     with pytest.raises(TypeError, match=r"Plain\(\)"):

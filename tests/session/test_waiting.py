@@ -41,8 +41,10 @@ async def test_after_wait_open_the_last_error_is_raised(
 ) -> None:
     server.play(rejecting(503))
     session = resilient_ws.connect(server.url(), reconnect=EVERY_SECOND, wait_open=7)
-    with pytest.raises(resilient_ws.HandshakeRejected, match="503"):
+    with pytest.raises(resilient_ws.HandshakeRejected, match="503") as caught:
         await session.__aenter__()
+    (note,) = caught.value.__notes__
+    assert note.startswith("No connection opened within 7 s: wait_open=True")
     assert now() == pytest.approx(7)
     assert session.state is State.CLOSED
 
