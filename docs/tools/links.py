@@ -31,10 +31,12 @@ def resolve(app: Sphinx, doctree: nodes.document) -> None:
     for node in list(doctree.findall(addnodes.pending_xref)):
         if node["reftype"] not in {"myst", "doc"}:
             continue
-        target = (here / node["reftarget"].partition("#")[0]).resolve()
+        file, _, anchor = node["reftarget"].partition("#")
+        target = (here / file).resolve()
         if target.parent == _ROOT and target.stem in _PAGES:
-            node["refdomain"], node["reftype"] = "std", "doc"
-            node["reftarget"] = f"/{_PAGES[target.stem]}"
+            # MyST resolves it from here, and warns of an anchor that is not there.
+            node["refdomain"], node["reftype"] = "doc", "myst"
+            node["reftarget"], node["reftargetid"] = _PAGES[target.stem], anchor
             node["refexplicit"] = True
         elif target.is_dir() and target.is_relative_to(_ROOT):
             node.replace_self(node.children)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -91,3 +92,36 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert (
         "<title>BACKOFF to CONNECTING</title>" in (site / "concepts.html").read_text()
     )
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[a page](nowhere.md)",
+        "[a heading](other.md#nowhere)",
+        "[a heading here](#nowhere)",
+        "[a heading of the README]({root}/README.md#nowhere)",
+        "[a heading of what has a page of its own]({root}/CHANGELOG.md#nowhere)",
+        "![a picture](nowhere.png)",
+    ],
+)
+def test_a_link_that_leads_nowhere_fails_the_build(link: str, tmp_path: Path) -> None:
+    pytest.importorskip("furo", reason="pip install --group docs")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "changelog.md").write_text("# Changelog\n")
+    (tmp_path / "other.md").write_text("# Other\n\n## Somewhere\n")
+    index = tmp_path / "index.md"
+    whole = "# Index\n\n[a heading](other.md#somewhere)\n\n"
+    index.write_text(whole + "```{toctree}\nother\nproject/changelog\n```\n")
+    build = [
+        *[sys.executable, "-m", "sphinx", "-q", "-W", "-c", str(ROOT / "docs")],
+        *["-b", "html", str(tmp_path), str(tmp_path / "build")],
+    ]
+    sound = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert sound.returncode == 0, sound.stderr
+
+    root = os.path.relpath(ROOT, tmp_path)
+    index.write_text(index.read_text() + f"\n{link.format(root=root)}\n")
+    broken = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert broken.returncode != 0
+    assert "nowhere" in broken.stderr
