@@ -1,10 +1,12 @@
-# Needs make and Python 3.11 or newer; everything else is installed here.
+# Needs make and Python 3.11 or newer; everything else is installed here. Options of a
+# command behind `make` go into ARGS: make test ARGS="tests/outbox -x".
 #
 #   make demo     the shortest way to see it work
 #   make test     all tests                make lint    ruff
 #   make coverage with what takes long     make types   mypy and pyright
 #   make check    coverage and the rest  make site     the documentation, into build/site
 #   make bench    speed beside the peers   make layers  the import contracts
+#   make links    links that lead out of the site, followed: it needs a network
 #   make servers  the real servers that the tests talk to
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
@@ -77,7 +79,7 @@ SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wil
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
 	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
-	conformance-server crash feeds fuzz import-time instructions interleavings linear \
+	conformance-server crash feeds fuzz import-time instructions interleavings linear links \
 	picture plots pongs probe reliability screenshots security sequences site soak twins \
 	everywhere hooks installed interface packages publish publishable release-check \
 	workflows
@@ -121,6 +123,12 @@ site: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -j auto \
 		-d build/doctrees docs build/site $(ARGS)
 	@echo "build/site/index.html"
+
+# Every link that leads out of the site, followed: it needs a network. `make site` has
+# checked those within it.
+links: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -b linkcheck -d build/doctrees docs build/links $(ARGS)
+	@echo "build/links/output.txt"
 
 plots: $(VENV)/.docs
 	$(BIN)/python docs/tools/plots.py

@@ -86,7 +86,10 @@ napoleon_use_ivar = True
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+# Furo's own underlines the names of modules, as if they were links.
+pygments_dark_style = "github-dark"
 html_title = "resilient_ws"
+html_favicon = "../resilient_ws/monitor/page/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -102,6 +105,10 @@ html_theme_options = {
         "color-brand-content": "#4fd1b0",
     },
 }
+# `make links` is for a person with a network. A server that is slow is asked again.
+linkcheck_timeout = 15
+linkcheck_retries = 2
+
 copybutton_exclude = ".linenos, .gp, .go"
 
 
