@@ -36,7 +36,9 @@ def resolve(app: Sphinx, doctree: nodes.document) -> None:
         if target.parent == _ROOT and target.stem in _PAGES:
             # MyST resolves it from here, and warns of an anchor that is not there.
             node["refdomain"], node["reftype"] = "doc", "myst"
-            node["reftarget"], node["reftargetid"] = _PAGES[target.stem], anchor
+            node["reftarget"] = _PAGES[target.stem]
+            # MyST has set it already where it took the path for one of a page.
+            node["reftargetid"] = node.get("reftargetid") or anchor
             node["refexplicit"] = True
         elif target.is_dir() and target.is_relative_to(_ROOT):
             node.replace_self(node.children)

@@ -171,7 +171,9 @@ def test_a_test_that_pings_for_ever_ends(monkeypatch: pytest.MonkeyPatch) -> Non
         ):
             await session.receive()
 
-    with pytest.raises(Deadlock, match=r"3,600 s of virtual time.*\n.*Session\.receive"):
+    with pytest.raises(
+        Deadlock, match=r"3,600 s of virtual time.*\n.*Session\.receive"
+    ):
         run(main)
 
 
