@@ -24,6 +24,7 @@ from resilient_ws.protocol.hot_loops import (
     walk_pings,
 )
 from resilient_ws.protocol.inflate import Inflater
+from resilient_ws.protocol.pure import ALL_TAKEN, NOT_UTF8
 from resilient_ws.protocol.steps import (
     DEFLATED_PER_STEP,
     INFLATED_PER_STEP,
@@ -33,7 +34,7 @@ from resilient_ws.protocol.steps import (
 )
 from resilient_ws.protocol.unparsed import Unparsed
 from resilient_ws.protocol.violation import BAD_TEXT, BrokenRule, Violation
-from resilient_ws.protocol.walk import ALL_TAKEN, NOT_UTF8, walk
+from resilient_ws.protocol.walk import walk
 
 
 if TYPE_CHECKING:

@@ -13,15 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol import pure
-from resilient_ws.protocol.pure import ALL_TAKEN, NOT_UTF8, STOPPED
 
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    from resilient_ws.protocol.pure import frame, frames, walk
-
-__all__ = ["ALL_TAKEN", "COMPILED", "NOT_UTF8", "STOPPED", "frame", "frames", "walk"]
 
 
 def _twin() -> ModuleType:
@@ -38,5 +33,7 @@ _TWIN: Final = _twin()
 #: Whether the compiled twin runs.
 COMPILED: Final = _TWIN is not pure
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    frame, frames, walk = pure.frame, pure.frames, pure.walk
+else:
     frame, frames, walk = _TWIN.frame, _TWIN.frames, _TWIN.walk
