@@ -5,7 +5,9 @@
 #   make coverage with what takes long     make types   mypy and pyright
 #   make check    coverage and the rest  make site     the documentation, into build/site
 #   make bench    speed beside the peers   make layers  the import contracts
-#   make servers  the real servers that the tests talk to
+#   make test-pure  the tests of what is compiled, on its twin in Python
+#   make compiled compiles it anew where it is old, and says if it cannot
+#   make servers  the real servers that the tests talk to, and a compiler
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
@@ -62,6 +64,10 @@ ROUNDS ?= 200
 KOSOKU := .cache/kosoku
 KOSOKU_VERSION := 0.1.0
 
+# What is compiled lies beside its source, where all environments import it from.
+LIBRARY := resilient_ws/protocol/compiled.abi3.so
+COMPILED_FROM := pyproject.toml hatch_build.py resilient_ws/protocol/compiled.c
+
 # The newest peers, whatever the tests need.
 BENCH := .cache/bench
 
@@ -74,8 +80,11 @@ PYTHONS ?= 3.11 3.12 3.13
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py docs/*.py docs/tools/*.py)
 
+PURE_TESTS := tests/protocol tests/session tests/wire tests/inbox tests/outbox \
+	tests/hostile tests/supervisor tests/feeds tests/test_imports.py
+
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
+	adapters adapter-versions bench bench-chains bench-codec compiled test-pure bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
 	conformance-server crash feeds fuzz import-time instructions interleavings linear \
 	picture plots pongs probe reliability screenshots security sequences site soak twins \
@@ -99,6 +108,19 @@ coverage: $(VENV)/.tests $(VENV)/.release $(VENV)/.docs tested-servers
 tested-servers: $(VENV)/.tests
 	@$(MAKE) --no-print-directory --keep-going servers conformance-server \
 		|| echo "make test: going on without them"
+	@$(MAKE) --no-print-directory compiled
+
+# Tried again where a compiler may have come since. Without one, all runs in Python; with
+# CI=true, tests fail then.
+compiled: $(VENV)/.compiled
+	@[ -e $(LIBRARY) ] || ! command -v $(CC) >/dev/null \
+		|| $(PIP) install --no-deps --editable .
+	@[ -e $(LIBRARY) ] || echo "make: nothing is compiled, so all runs in Python:" \
+		"a C compiler and Python.h are needed (apt-get install gcc libc6-dev python3-dev)"
+
+# What the compiled part takes part in; make test runs the rest, which it does not change.
+test-pure: $(VENV)/.tests
+	RESILIENT_WS_PURE=1 $(BIN)/python -m pytest -n auto $(or $(ARGS),$(PURE_TESTS))
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check
@@ -273,7 +295,7 @@ publish: publishable
 	$(BIN)/python -m twine upload --non-interactive dist/*
 
 clean:
-	rm -rf $(VENV) .cache $(NODE)/node_modules build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .cache $(LIBRARY) $(NODE)/node_modules build dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find resilient_ws tests examples benchmarks release -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
@@ -295,8 +317,13 @@ $(BIN)/python:
 	echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..." >&2; \
 	exit 1
 
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
+$(VENV)/.demo: $(COMPILED_FROM) | $(BIN)/python
 	$(PIP) install --editable '.[cli]'
+	@touch $@
+
+# The only one that compiles, for all groups below.
+$(VENV)/.compiled: $(COMPILED_FROM) | $(VENV)/.pip
+	$(PIP) install --editable .
 	@touch $@
 
 # --group came with pip 25.1, and a new venv may hold an older pip.
@@ -304,11 +331,11 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
-	$(PIP) install --editable . --group $*
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip $(VENV)/.compiled
+	$(PIP) install --group $*
 	@touch $@
 
-$(BENCH)/.installed: pyproject.toml | $(BIN)/python
+$(BENCH)/.installed: $(COMPILED_FROM) | $(BIN)/python
 	$(BIN)/python -m venv --clear $(BENCH)
 	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet \
 		install --upgrade 'pip>=25.1'
@@ -319,15 +346,19 @@ $(BENCH)/.installed: pyproject.toml | $(BIN)/python
 # --- servers of other hands --------------------------------------------------
 
 # Any of this may be refused (no root, no apt, no network): take what can be had
-# before saying that something is missing.
-servers:
+# before saying that something is missing. The headers of another Python came with it.
+servers: | $(BIN)/python
 	@missing=""; failed=""; \
-	for tool in chromium faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
+	headers=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	case $$headers in /usr/include/*) \
+		[ -e "$$headers/Python.h" ] || missing=" $$(basename "$$headers")-dev";; \
+	esac; \
+	for tool in cc chromium faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/; s/\bdanted\b/dante-server/; \
+		packages=$$(echo "$$missing" | sed 's/\bcc\b/gcc libc6-dev/; s/\bnode\b/nodejs/; s/\bdanted\b/dante-server/; \
 			s/\bip\b/iproute2/; s/\bnft\b/nftables/; s/\bdnsmasq\b/dnsmasq-base/'); \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "apt-get install$$packages"; \
