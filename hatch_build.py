@@ -103,6 +103,27 @@ def wanted() -> bool:
     )
 
 
+class Build(build_ext):
+    """Builds a library that does not look for others where this Python was built."""
+
+    def build_extensions(self) -> None:
+        """Build without the folders that Python's own way of linking names."""
+        words = getattr(self.compiler, "linker_so", None)  # MSVC has none
+        if words is not None:
+            kept = [word for word in words if not word.startswith("-Wl,-rpath")]
+            self.compiler.set_executable("linker_so", kept)
+        super().build_extensions()
+
+
+def _flags() -> tuple[list[str], list[str]]:
+    """Return the arguments to compile and to link, without the time and the folder."""
+    if sys.platform == "win32":
+        return ["/Brepro"], ["/Brepro"]
+    # It calls nothing of the C library, but auditwheel asks which one it is made for.
+    linking = ["-Wl,--no-as-needed"] if sys.platform == "linux" else []
+    return ["-O3", "-std=c11", "-g0"], linking
+
+
 def compiled(root: Path, folder: Path) -> Path | None:
     """Compile the part in C into a folder.
 
@@ -112,16 +133,15 @@ def compiled(root: Path, folder: Path) -> Path | None:
     """
     if not wanted():
         return None
-    windows = sys.platform == "win32"
+    compiling, linking = _flags()
     extension = Extension(
         "compiled",
         [str(root / SOURCE)],
-        # Without the time of the build (/Brepro) or the folder of it (-g0).
-        extra_compile_args=["/Brepro"] if windows else ["-O3", "-std=c11", "-g0"],
-        extra_link_args=["/Brepro"] if windows else [],
+        extra_compile_args=compiling,
+        extra_link_args=linking,
         py_limited_api=True,
     )
-    command = build_ext(Distribution({"ext_modules": [extension]}))
+    command = Build(Distribution({"ext_modules": [extension]}))
     with tempfile.TemporaryDirectory() as temporary:
         command.build_lib, command.build_temp = str(folder), temporary
         command.ensure_finalized()
