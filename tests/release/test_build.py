@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 import sysconfig
 from types import SimpleNamespace
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hatch_build import COMPILED_FOR, PACKAGE, SOURCE, compiled, put_beside_its_source
+from tests.release.compiler import IN_CI, needs_a_compiler
 from tests.servers.process import ROOT
 
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-IN_CI: Final = os.environ.get("CI") == "true"
-needs_a_compiler: Final = pytest.mark.skipif(
-    not IN_CI and shutil.which("cc") is None, reason="apt-get install gcc libc6-dev"
-)
 Patch = pytest.MonkeyPatch
 
 
