@@ -32,6 +32,7 @@
 #   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
 #   make release-check  all that must hold before a release (half an hour)
 #   make packages built, and what they contain   make interface  changes and CHANGELOG.md
+#   make packed   what the packages in dist contain, wherever they were built
 #   make workflows  actionlint and zizmor        make hooks      those of pre-commit
 #   make installed  the wheel on each Python     make everywhere  all tests on each
 #                 of PYTHONS
@@ -84,7 +85,7 @@ PURE_TESTS := tests/protocol tests/session tests/wire tests/inbox tests/outbox \
 	tests/hostile tests/supervisor tests/feeds tests/test_imports.py
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec compiled test-pure bench-feeds \
+	adapters adapter-versions bench bench-chains bench-codec compiled manylinux packed test-pure bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
 	conformance-server crash feeds fuzz import-time instructions interleavings linear \
 	picture plots pongs probe reliability screenshots security sequences site soak twins \
@@ -261,6 +262,25 @@ release-check: lint types layers packages interface workflows hooks installed
 packages: $(VENV)/.release
 	rm -rf dist
 	$(BIN)/python -m build
+	@$(MAKE) --no-print-directory manylinux
+	RESILIENT_WS_PURE=1 $(BIN)/python -m build --wheel
+	@$(MAKE) --no-print-directory packed
+
+# The name of a wheel says for which versions of the C library it is; an index takes no
+# other. The time, so that it is the same bytes each time.
+manylinux: export SOURCE_DATE_EPOCH := 1580601600
+manylinux: export PATH := $(abspath $(BIN)):$(PATH)
+manylinux: $(VENV)/.release
+	for wheel in dist/*-linux_*.whl; do \
+		[ -e "$$wheel" ] || continue; \
+		$(BIN)/auditwheel repair --wheel-dir dist "$$wheel" && rm "$$wheel" || exit 1; \
+	done
+	for wheel in dist/*-abi3-*.whl; do \
+		[ ! -e "$$wheel" ] || $(BIN)/abi3audit --strict --summary "$$wheel" || exit 1; \
+	done
+
+# Whatever lies there, also if it was built elsewhere.
+packed: $(VENV)/.release
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 	$(BIN)/python -m release.contents dist/*
@@ -291,7 +311,7 @@ publishable: $(VENV)/.release
 	$(BIN)/python -m release.publishable
 
 # In a workflow with an identity, twine needs no token; by hand it is TWINE_PASSWORD.
-publish: publishable
+publish: publishable packed
 	$(BIN)/python -m twine upload --non-interactive dist/*
 
 clean:
