@@ -2,9 +2,9 @@
 
 The command: ``python -I release/first_steps.py [EXTRA ...]``, in an environment into
 which the wheel was installed with these extras. It imports every module that the extras
-allow, checks that the compiled part runs where the wheel has one, runs the first example
-of the README on a server that drops it, and starts the command. Only the standard
-library and the wheel are used.
+allow, and checks that the compiled part runs where the wheel has one. It runs the first
+example of the README on a server that drops it, and starts the command. Only the
+standard library and the wheel are used.
 """
 
 import asyncio
