@@ -120,7 +120,7 @@ compiled: $(VENV)/.compiled
 		"a C compiler and Python.h are needed (apt-get install gcc libc6-dev python3-dev)"
 
 # What the compiled part takes part in; make test runs the rest, which it does not change.
-test-pure: $(VENV)/.tests
+test-pure: $(VENV)/.tests tested-servers
 	RESILIENT_WS_PURE=1 $(BIN)/python -m pytest -n auto $(or $(ARGS),$(PURE_TESTS))
 
 lint: $(VENV)/.lint
