@@ -41,7 +41,8 @@ QUICK: Final = (
     "tests/test_settings.py",
 )
 
-#: What the tests of the protocol need, without the package.
+#: The tests of what is compiled, and what they need without the package.
+TWINS: Final = ("tests/protocol", "tests/twins/test_twins.py")
 BESIDE: Final = ("pyproject.toml", "tests")
 
 _WHICH: Final = (
@@ -137,14 +138,14 @@ def pure(session: nox.Session) -> None:
 
 @everywhere
 def twins(session: nox.Session) -> None:
-    """Run the tests of the protocol on what is compiled in the wheel."""
+    """Run the tests of the protocol and of both twins on what is in the wheel."""
     _install(session, "newest", *_extras(), groups=["quick"])
     with tempfile.TemporaryDirectory() as beside:
         for name in BESIDE:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, Path(beside) / name)
         session.chdir(beside)
-        session.run("python", "-m", "pytest", "-q", "-p", "no:anyio", "tests/protocol")
+        session.run("python", "-m", "pytest", "-q", "-p", "no:anyio", *TWINS)
 
 
 @everywhere
