@@ -7,7 +7,9 @@
 #   make check    coverage and the rest  make site     the documentation, into build/site
 #   make bench    speed beside the peers   make layers  the import contracts
 #   make links    links that lead out of the site, followed: it needs a network
-#   make servers  the real servers that the tests talk to
+#   make test-pure  the tests of what is compiled, on its twin in Python
+#   make compiled compiles it anew where it is old, and says if it cannot
+#   make servers  the real servers that the tests talk to, and a compiler
 #   make conformance  the Autobahn cases, into docs/conformance.md
 #   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
@@ -32,6 +34,7 @@
 #   make chains   nodes that die, reorganise and lie, into docs/chains-shown.md
 #   make release-check  all that must hold before a release (half an hour)
 #   make packages built, and what they contain   make interface  changes and CHANGELOG.md
+#   make packed   what the packages in dist contain, wherever they were built
 #   make workflows  actionlint and zizmor        make hooks      those of pre-commit
 #   make installed  the wheel on each Python     make everywhere  all tests on each
 #                 of PYTHONS
@@ -64,6 +67,10 @@ ROUNDS ?= 200
 KOSOKU := .cache/kosoku
 KOSOKU_VERSION := 0.1.0
 
+# What is compiled lies beside its source, where all environments import it from.
+LIBRARY := resilient_ws/protocol/compiled.abi3.so
+COMPILED_FROM := pyproject.toml hatch_build.py resilient_ws/protocol/compiled.c
+
 # The newest peers, whatever the tests need.
 BENCH := .cache/bench
 
@@ -76,8 +83,11 @@ PYTHONS ?= 3.11 3.12 3.13
 SOURCES := $(foreach d,resilient_ws tests examples benchmarks release,$(if $(wildcard $(d)/*.py),$(d))) \
 	$(wildcard *.py docs/*.py docs/tools/*.py)
 
+PURE_TESTS := tests/protocol tests/session tests/wire tests/inbox tests/outbox \
+	tests/hostile tests/supervisor tests/feeds tests/test_imports.py
+
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
+	adapters adapter-versions bench bench-chains bench-codec compiled manylinux packed test-pure bench-feeds \
 	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
 	conformance-server crash feeds fuzz import-time instructions interleavings linear links \
 	picture plots pongs probe reliability screenshots security sequences site soak twins \
@@ -101,6 +111,19 @@ coverage: $(VENV)/.tests $(VENV)/.release $(VENV)/.docs tested-servers
 tested-servers: $(VENV)/.tests
 	@$(MAKE) --no-print-directory --keep-going servers conformance-server \
 		|| echo "make test: going on without them"
+	@$(MAKE) --no-print-directory compiled
+
+# Tried again where a compiler may have come since. Without one, all runs in Python; with
+# CI=true, tests fail then.
+compiled: $(VENV)/.compiled
+	@[ -e $(LIBRARY) ] || ! command -v $(CC) >/dev/null \
+		|| $(PIP) install --no-deps --editable .
+	@[ -e $(LIBRARY) ] || echo "make: nothing is compiled, so all runs in Python:" \
+		"a C compiler and Python.h are needed (apt-get install gcc libc6-dev python3-dev)"
+
+# What the compiled part takes part in; make test runs the rest, which it does not change.
+test-pure: $(VENV)/.tests tested-servers
+	RESILIENT_WS_PURE=1 $(BIN)/python -m pytest -n auto $(or $(ARGS),$(PURE_TESTS))
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check
@@ -247,6 +270,25 @@ release-check: lint types layers packages interface workflows hooks installed
 packages: $(VENV)/.release
 	rm -rf dist
 	$(BIN)/python -m build
+	@$(MAKE) --no-print-directory manylinux
+	RESILIENT_WS_PURE=1 $(BIN)/python -m build --wheel
+	@$(MAKE) --no-print-directory packed
+
+# The name of a wheel says for which versions of the C library it is; an index takes no
+# other. The time, so that it is the same bytes each time.
+manylinux: export SOURCE_DATE_EPOCH := 1580601600
+manylinux: export PATH := $(abspath $(BIN)):$(PATH)
+manylinux: $(VENV)/.release
+	for wheel in dist/*-linux_*.whl; do \
+		[ -e "$$wheel" ] || continue; \
+		$(BIN)/auditwheel repair --wheel-dir dist "$$wheel" && rm "$$wheel" || exit 1; \
+	done
+	for wheel in dist/*-abi3-*.whl; do \
+		[ ! -e "$$wheel" ] || $(BIN)/abi3audit --strict --summary "$$wheel" || exit 1; \
+	done
+
+# Whatever lies there, also if it was built elsewhere.
+packed: $(VENV)/.release
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 	$(BIN)/python -m release.contents dist/*
@@ -277,11 +319,11 @@ publishable: $(VENV)/.release
 	$(BIN)/python -m release.publishable
 
 # In a workflow with an identity, twine needs no token; by hand it is TWINE_PASSWORD.
-publish: publishable
+publish: publishable packed
 	$(BIN)/python -m twine upload --non-interactive dist/*
 
 clean:
-	rm -rf $(VENV) .cache $(NODE)/node_modules build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .cache $(LIBRARY) $(NODE)/node_modules build dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find resilient_ws tests examples benchmarks release -name __pycache__ -type d -prune \
 		-exec rm -rf {} +
@@ -303,8 +345,13 @@ $(BIN)/python:
 	echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..." >&2; \
 	exit 1
 
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
+$(VENV)/.demo: $(COMPILED_FROM) | $(BIN)/python
 	$(PIP) install --editable '.[cli]'
+	@touch $@
+
+# The only one that compiles, for all groups below.
+$(VENV)/.compiled: $(COMPILED_FROM) | $(VENV)/.pip
+	$(PIP) install --editable .
 	@touch $@
 
 # --group came with pip 25.1, and a new venv may hold an older pip.
@@ -312,11 +359,11 @@ $(VENV)/.pip: | $(BIN)/python
 	$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
 
-$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
-	$(PIP) install --editable . --group $*
+$(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip $(VENV)/.compiled
+	$(PIP) install --group $*
 	@touch $@
 
-$(BENCH)/.installed: pyproject.toml | $(BIN)/python
+$(BENCH)/.installed: $(COMPILED_FROM) | $(BIN)/python
 	$(BIN)/python -m venv --clear $(BENCH)
 	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet \
 		install --upgrade 'pip>=25.1'
@@ -327,15 +374,19 @@ $(BENCH)/.installed: pyproject.toml | $(BIN)/python
 # --- servers of other hands --------------------------------------------------
 
 # Any of this may be refused (no root, no apt, no network): take what can be had
-# before saying that something is missing.
-servers:
+# before saying that something is missing. The headers of another Python came with it.
+servers: | $(BIN)/python
 	@missing=""; failed=""; \
-	for tool in chromium faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
+	headers=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	case $$headers in /usr/include/*) \
+		[ -e "$$headers/Python.h" ] || missing=" $$(basename "$$headers")-dev";; \
+	esac; \
+	for tool in cc chromium faketime mosquitto nats-server nginx node npm prometheus squid tinyproxy danted microsocks \
 			haproxy stunnel4 ip nft conntrack dnsmasq; do \
 		command -v $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \
-		packages=$$(echo "$$missing" | sed 's/\bnode\b/nodejs/; s/\bdanted\b/dante-server/; \
+		packages=$$(echo "$$missing" | sed 's/\bcc\b/gcc libc6-dev/; s/\bnode\b/nodejs/; s/\bdanted\b/dante-server/; \
 			s/\bip\b/iproute2/; s/\bnft\b/nftables/; s/\bdnsmasq\b/dnsmasq-base/'); \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "apt-get install$$packages"; \

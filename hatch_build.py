@@ -17,7 +17,6 @@ import shutil
 import sys
 import sysconfig
 import tempfile
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,9 +24,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.requirements import Requirement
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 
 if TYPE_CHECKING:
+    from hatchling.builders.wheel import WheelBuilder
     from hatchling.metadata.core import ProjectMetadata
 
 
@@ -35,6 +36,10 @@ NAME: Final = "resilient-ws.cdx.json"
 #: Where the part in C is, and where it is imported from.
 PACKAGE: Final = "resilient_ws/protocol"
 SOURCE: Final = f"{PACKAGE}/compiled.c"
+#: The ends of the names of libraries that Python imports.
+LIBRARIES: Final = frozenset({".pyd", ".so"})
+#: The oldest Python that loads it, and its interface: every later one does too.
+COMPILED_FOR: Final = "cp311-abi3"
 
 
 def _purl(name: str) -> str:
@@ -89,40 +94,83 @@ def bill(metadata: ProjectMetadata[Any]) -> dict[str, Any]:
     }
 
 
+def wanted() -> bool:
+    """Return whether this Python can load what is compiled, and nobody said no."""
+    return (
+        os.environ.get("RESILIENT_WS_PURE", "0") in {"", "0"}
+        and sys.implementation.name == "cpython"
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+    )
+
+
+class Build(build_ext):
+    """Builds a library that does not look for others where this Python was built."""
+
+    def build_extensions(self) -> None:
+        """Build without the folders that Python's own way of linking names."""
+        words = getattr(self.compiler, "linker_so", None)  # MSVC has none
+        if words is not None:
+            kept = [word for word in words if not word.startswith("-Wl,-rpath")]
+            self.compiler.set_executable("linker_so", kept)
+        super().build_extensions()
+
+
+def _flags() -> tuple[list[str], list[str]]:
+    """Return the arguments to compile and to link, without the time and the folder."""
+    if sys.platform == "win32":
+        return ["/Brepro"], ["/Brepro"]
+    # It calls nothing of the C library, but auditwheel asks which one it is made for.
+    linking = ["-Wl,--no-as-needed"] if sys.platform == "linux" else []
+    return ["-O3", "-std=c11", "-g0"], linking
+
+
 def compiled(root: Path, folder: Path) -> Path | None:
     """Compile the part in C into a folder.
 
     Returns:
-        The library, or ``None`` if this Python cannot load it, or it is not wanted, or
-        there is no compiler.
+        The library, or ``None`` where it is not wanted, or cannot be built: there is no
+        compiler, or no ``Python.h``. A line says so, which pip shows with ``-v`` only.
     """
-    if (
-        os.environ.get("RESILIENT_WS_PURE", "0") not in {"", "0"}
-        or sys.implementation.name != "cpython"
-        or sysconfig.get_config_var("Py_GIL_DISABLED")
-    ):
+    if not wanted():
         return None
+    compiling, linking = _flags()
     extension = Extension(
         "compiled",
         [str(root / SOURCE)],
-        extra_compile_args=[]
-        if sys.platform == "win32"
-        else ["-O3", "-std=c11", "-g0"],
+        extra_compile_args=compiling,
+        extra_link_args=linking,
         py_limited_api=True,
-        optional=True,  # a failure to compile is a warning
     )
-    command = build_ext(Distribution({"ext_modules": [extension]}))
+    command = Build(Distribution({"ext_modules": [extension]}))
     with tempfile.TemporaryDirectory() as temporary:
         command.build_lib, command.build_temp = str(folder), temporary
         command.ensure_finalized()
-        command.run()
+        try:
+            command.run()
+        except (BaseError, CCompilerError, OSError) as error:
+            print(f"resilient-ws: not compiled, pure Python instead: {error}")
+            return None
     return next(iter(folder.glob("compiled.*")), None)
 
 
-def tag() -> str:
-    """Return the tag of a wheel with the compiled part."""
-    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    return f"cp311-abi3-{platform}"
+def put_beside_its_source(library: Path | None, package: Path) -> None:
+    """Put the library where an editable package is imported from.
+
+    An older one never stays, whichever Python built it: its source is not this. The new
+    one appears at once and whole, for a process may import it meanwhile.
+    """
+    if library is not None:
+        unfinished = package / f".{library.name}"
+        try:
+            shutil.copyfile(library, unfinished)
+        except OSError as error:  # a source that cannot be written to
+            print(f"resilient-ws: not compiled, pure Python instead: {error}")
+            library = None
+        else:
+            unfinished.replace(package / library.name)
+    for old in package.glob("compiled.*"):
+        if old.suffix in LIBRARIES and (library is None or old.name != library.name):
+            old.unlink()
 
 
 class Parts(BuildHookInterface[Any]):
@@ -134,22 +182,24 @@ class Parts(BuildHookInterface[Any]):
         self._made = made
         library = compiled(Path(self.root), made)
         if version == "editable":
-            self._put_beside_its_source(library)
+            put_beside_its_source(library, Path(self.root) / PACKAGE)
             return
         if library is not None:
             build_data["force_include"][str(library)] = f"{PACKAGE}/{library.name}"
-            build_data.update(pure_python=False, tag=tag())
+            build_data.update(pure_python=False, tag=self._tag())
         path = made / NAME
         path.write_text(json.dumps(bill(self.metadata), indent=2) + "\n")
         build_data["sbom_files"].append(str(path))
 
-    def _put_beside_its_source(self, library: Path | None) -> None:
-        """Put the library where an editable package is imported from."""
-        package = Path(self.root) / PACKAGE
-        for suffix in EXTENSION_SUFFIXES:
-            (package / f"compiled{suffix}").unlink(missing_ok=True)
-        if library is not None:
-            shutil.move(library, package / library.name)
+    def _tag(self) -> str:
+        """Return the tag of a wheel with the compiled part.
+
+        Hatchling knows the platform, also where another is compiled for: it obeys
+        ``_PYTHON_HOST_PLATFORM``, ``ARCHFLAGS`` and ``MACOSX_DEPLOYMENT_TARGET``.
+        """
+        builder: WheelBuilder = self.build_config.builder
+        _, _, platform = builder.get_best_matching_tag().rpartition("-")
+        return f"{COMPILED_FOR}-{platform}"
 
     def finalize(
         self, version: str, build_data: dict[str, Any], artifact_path: str

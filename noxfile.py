@@ -1,8 +1,9 @@
 """The wheel in clean environments: each Python, lowest and newest dependencies.
 
-``make installed`` runs ``first_steps`` and ``quick``, ``make everywhere`` the
+``make installed`` runs ``first_steps``, ``pure`` and ``quick``, ``make everywhere`` the
 whole suite on each Python. The tests run in the source, with the dependencies that came
-with the wheel: ``release.contents`` has shown that both are the same bytes.
+with the wheel: ``release.contents`` has shown that both are the same bytes. ``twins``
+is the exception: its tests run beside the wheel, for what is compiled is in it alone.
 """
 
 from __future__ import annotations
@@ -40,12 +41,16 @@ QUICK: Final = (
     "tests/test_settings.py",
 )
 
+#: The tests of what is compiled, and what they need without the package.
+TWINS: Final = ("tests/protocol", "tests/twins/test_twins.py")
+BESIDE: Final = ("pyproject.toml", "tests")
+
 _WHICH: Final = (
     "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
 )
 
 nox.options.envdir = ".cache/nox"
-nox.options.sessions = ["first_steps", "quick"]
+nox.options.sessions = ["first_steps", "pure", "twins", "quick"]
 nox.needs_version = ">=2025.2.9"
 
 
@@ -80,16 +85,24 @@ def _extras() -> list[str]:
     return sorted(project["optional-dependencies"])
 
 
-def _wheel() -> Path:
-    (wheel,) = (ROOT / "dist").glob("*.whl")
+def _wheel(tag: str = "abi3") -> Path:
+    """Return the wheel for this platform, or that of Python alone (tag ``none``)."""
+    found = [*(ROOT / "dist").glob(f"*-{tag}-*.whl")]
+    if not found and tag == "abi3" and os.environ.get("CI") != "true":
+        found = [_wheel("none")]  # there is no compiler
+    (wheel,) = found
     return wheel
 
 
 def _install(
-    session: nox.Session, versions: str, *extras: str, groups: Sequence[str] = ()
+    session: nox.Session,
+    versions: str,
+    *extras: str,
+    groups: Sequence[str] = (),
+    wheel: Path | None = None,
 ) -> None:
     """Install the wheel, and say which versions came with it."""
-    wanted = f"{_wheel()}[{','.join(extras)}]" if extras else str(_wheel())
+    wanted = str(wheel or _wheel()) + (f"[{','.join(extras)}]" if extras else "")
     words = [wanted, "--upgrade", "--upgrade-strategy=eager"]
     if groups:
         session.install("--quiet", "pip>=25.1")
@@ -114,6 +127,25 @@ def first_steps(session: nox.Session, versions: str) -> None:
     session.run("python", "-I", "release/first_steps.py")
     _install(session, versions, *_extras())
     session.run("python", "-I", "release/first_steps.py", *_extras())
+
+
+@nox.session(python=list(INTERPRETERS)[-1], reuse_venv=False)
+def pure(session: nox.Session) -> None:
+    """Do the same with the wheel of Python alone, on the last of the Pythons."""
+    _install(session, "newest", "cli", wheel=_wheel("none"))
+    session.run("python", "-I", "release/first_steps.py", "cli")
+
+
+@everywhere
+def twins(session: nox.Session) -> None:
+    """Run the tests of the protocol and of both twins on what is in the wheel."""
+    _install(session, "newest", *_extras(), groups=["quick"])
+    with tempfile.TemporaryDirectory() as beside:
+        for name in BESIDE:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, Path(beside) / name)
+        session.chdir(beside)
+        session.run("python", "-m", "pytest", "-q", "-p", "no:anyio", *TWINS)
 
 
 @everywhere

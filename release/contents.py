@@ -1,7 +1,9 @@
 """What the wheel and the sdist contain: all that belongs there, and nothing else.
 
-The command: ``python -m release.contents dist/*``. The modules in the wheel are those
+The command: ``python -m release.contents dist/*``. The modules in a wheel are those
 of the source, byte for byte, so that what is tested in the source is what is installed.
+A wheel for a platform has one file more, the compiled library; what is in its
+name is what is in it.
 """
 
 from __future__ import annotations
@@ -58,7 +60,15 @@ SOURCE: Final = (
     "release",
     "tests",
 )
-_TAG: Final = "Tag: py3-none-any"
+#: The tag of a wheel for every platform, and how those of the others begin.
+_PURE: Final = "py3-none-any"
+_COMPILED: Final = "cp311-abi3-"
+#: What is compiled has one of these names, which every Python from 3.11 on imports.
+_LIBRARIES: Final = frozenset(
+    f"resilient_ws/protocol/compiled.{end}" for end in ("abi3.so", "pyd")
+)
+#: The sdist has the source of it, a wheel only what was made of that.
+_COMPILED_FROM: Final = "resilient_ws/protocol/compiled.c"
 #: A target of a link or a picture, as the index would show it.
 _TARGET: Final = re.compile(r'(?:href|src)="([^"]*)"')
 
@@ -80,7 +90,9 @@ def tracked(*paths: str) -> dict[str, bytes]:
 def wheel_problems(wheel: Path) -> Iterator[str]:
     """Say what the wheel lacks, and what it should not have."""
     with zipfile.ZipFile(wheel) as archive:
-        found = {name: archive.read(name) for name in archive.namelist()}
+        # auditwheel adds entries for the folders.
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        found = {name: archive.read(name) for name in names}
     root = "-".join(wheel.name.split("-")[:2]) + ".dist-info/"
     metadata = {
         name.removeprefix(root): content
@@ -88,17 +100,36 @@ def wheel_problems(wheel: Path) -> Iterator[str]:
         if name.startswith(root)
     }
     modules = {name: found[name] for name in found if not name.startswith(root)}
-    yield from _compared(modules, tracked(*PACKED))
+    libraries = [modules.pop(name) for name in _LIBRARIES & modules.keys()]
+    source = tracked(*PACKED)
+    del source[_COMPILED_FROM]
+    yield from _compared(modules, source)
+    yield from _tag_problems(wheel.stem, metadata.get("WHEEL", b"").decode(), libraries)
     yield from _compared(dict.fromkeys(metadata), dict.fromkeys(METADATA))
     if "resilient_ws/py.typed" not in modules:
         yield "py.typed is missing: type checkers would not read the types"
-    if _TAG not in metadata.get("WHEEL", b"").decode():
-        yield f"WHEEL does not say {_TAG}"
     for name, content in metadata.items():
         if name.startswith("sboms/"):
             yield from bill_problems(content.decode())
         if name == "METADATA":
             yield from readme_problems(content)
+
+
+def _tag_problems(name: str, metadata: str, libraries: list[bytes]) -> Iterator[str]:
+    """Say where the name, the tags and the library of a wheel disagree."""
+    interpreter, abi, platforms = name.split("-")[2:]
+    tags = {f"{interpreter}-{abi}-{platform}" for platform in platforms.split(".")}
+    for tag in tags:
+        if tag != _PURE and not tag.startswith(_COMPILED):
+            yield f"{tag} is no tag of ours: {_PURE}, or one that begins {_COMPILED}"
+        if f"Tag: {tag}\n" not in metadata:
+            yield f"WHEEL does not say Tag: {tag}"
+    right = 0 if tags == {_PURE} else 1
+    if len(libraries) != right:
+        yield f"{name} has {len(libraries)} compiled libraries instead of {right}"
+    pure = "true" if right == 0 else "false"
+    if f"Root-Is-Purelib: {pure}\n" not in metadata:
+        yield f"WHEEL does not say Root-Is-Purelib: {pure}"
 
 
 def sdist_problems(sdist: Path) -> Iterator[str]:

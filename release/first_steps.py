@@ -2,14 +2,16 @@
 
 The command: ``python -I release/first_steps.py [EXTRA ...]``, in an environment into
 which the wheel was installed with these extras. It imports every module that the extras
-allow, runs the first example of the README on a server that drops it, and starts the
-command. Only the standard library and the wheel are used.
+allow, and checks that the compiled part runs where the wheel has one. It runs the first
+example of the README on a server that drops it, and starts the command. Only the
+standard library and the wheel are used.
 """
 
 import asyncio
 import contextlib
 import importlib
 import importlib.metadata
+import os
 import pathlib
 import pkgutil
 import re
@@ -95,9 +97,9 @@ async def run_example() -> None:
         assert process.stdout is not None
         try:
             async with asyncio.timeout(PATIENCE):
-                assert await process.stdout.readline() == b"tick one\n"
+                assert (await process.stdout.readline()).rstrip() == b"tick one"
                 await server.peers[0].reset()
-                assert await process.stdout.readline() == b"tick two\n"
+                assert (await process.stdout.readline()).rstrip() == b"tick two"
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -111,10 +113,24 @@ def run_command(extras: set[str]) -> None:
         [command, "--version"], capture_output=True, text=True, check=False
     )
     if "cli" in extras:
-        assert done.stdout == f"{DISTRIBUTION} {resilient_ws.__version__}\n", done
+        runs = "compiled" if resilient_ws.__compiled__ else "pure Python"
+        right = f"{DISTRIBUTION} {resilient_ws.__version__} ({runs})\n"
+        assert done.stdout == right, done
     else:
         assert done.returncode != 0
         assert f"pip install '{DISTRIBUTION}[cli]'" in done.stderr, done
+
+
+def check_which_runs() -> str:
+    """Return which twin runs: it must be what the name of the wheel promises."""
+    wheel = importlib.metadata.distribution(DISTRIBUTION).read_text("WHEEL")
+    assert wheel is not None
+    promised = "-abi3-" in wheel
+    assert resilient_ws.__compiled__ is promised, wheel
+    environment = os.environ | {"RESILIENT_WS_PURE": "1"}
+    program = "import resilient_ws; assert not resilient_ws.__compiled__"
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    return "compiled" if promised else "pure Python"
 
 
 def main() -> None:
@@ -122,11 +138,13 @@ def main() -> None:
     origin = pathlib.Path(resilient_ws.__file__)
     assert origin.is_relative_to(sys.prefix), f"{origin} is not what was installed"
     assert (origin.parent / "py.typed").exists()
+    runs = check_which_runs()
     imported = import_everything(extras)
     asyncio.run(run_example())
     run_command(extras)
     python, names = sys.version.split()[0], ", ".join(sorted(extras)) or "none"
-    print(f"Python {python}, extras {names}: {imported} modules, the README's program")
+    did = f"{runs}, {imported} modules, the README's program"
+    print(f"Python {python}, extras {names}: {did}")
 
 
 if __name__ == "__main__":

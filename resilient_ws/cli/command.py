@@ -51,6 +51,7 @@ def listen(
     cafile: options.CaFile = None,
     proxy: options.Proxy = None,
     allow_insecure: options.AllowInsecure = False,
+    version: options.Version = False,
 ) -> int:
     """Print the messages of a server, one per line, and send it the lines of stdin.
 
@@ -60,6 +61,7 @@ def listen(
     on Ctrl-C, with 1 when the session gave up or stdin or stdout failed, with 2 when an
     argument is wrong. A signal that was ignored at the start (nohup) stays ignored.
     """
+    del version  # shown before this runs
     try:
         chosen = ListenOptions(
             server=ServerOptions(

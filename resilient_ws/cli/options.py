@@ -7,9 +7,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-import resilient_ws
 from resilient_ws.cli.arguments import HEADERS_VARIABLE, URL_VARIABLE
 from resilient_ws.cli.message_text import BinaryFormat
+from resilient_ws.cli.version_text import version_text
 
 
 class Verification(enum.Enum):
@@ -22,7 +22,7 @@ class Verification(enum.Enum):
 
 def _show_version(asked: bool) -> None:
     if asked:
-        print(f"resilient-ws {resilient_ws.__version__}")
+        print(version_text())
         raise typer.Exit
 
 
@@ -32,7 +32,7 @@ Version: TypeAlias = Annotated[
         "--version",
         callback=_show_version,
         is_eager=True,
-        help="Show the version and exit.",
+        help="Show the version, and whether compiled parts run, and exit.",
     ),
 ]
 

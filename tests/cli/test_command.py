@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+import resilient_ws
+from resilient_ws.cli.version_text import version_text
 from tests.cli.command import SOON, Command
 
 
@@ -54,11 +56,30 @@ async def test_wrong_arguments_are_told_in_one_line(
     assert text in line
 
 
-async def test_shows_its_version() -> None:
+@pytest.mark.parametrize("arguments", [["--version"], ["listen", "--version"]])
+async def test_shows_its_version_and_which_twin_runs(arguments: list[str]) -> None:
+    async with Command(*arguments) as command:
+        assert await command.ended() == (0, f"{version_text()}\n")
+
+
+async def test_the_twin_in_python_can_be_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RESILIENT_WS_PURE", "1")
     async with Command("--version") as command:
-        code, out = await command.ended()
-    assert code == 0
-    assert out.startswith("resilient-ws ")
+        out = f"resilient-ws {resilient_ws.__version__} (pure Python)\n"
+        assert await command.ended() == (0, out)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "words"), [(True, "(compiled)"), (False, "(pure Python)")]
+)
+def test_there_are_words_for_both(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool, words: str
+) -> None:
+    monkeypatch.setattr(resilient_ws, "__compiled__", compiled)
+    expected = f"resilient-ws {resilient_ws.__version__} {words}"
+    assert version_text() == expected
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

@@ -18,7 +18,7 @@ LINKS: Final = re.findall(r"\[`([^`\]]+)`\]\(\.\./([^)#]+)\)(?: \(`(\w+)`)?", PA
 def test_a_link_leads_to_what_it_names(text: str, path: str, called: str) -> None:
     place = ROOT / path
     assert place.exists()
-    if text.endswith((".py", "/")):
+    if text.endswith((".c", ".py", "/")):
         assert text.rstrip("/").rpartition("/")[2] == place.name
         names = [called] if called else []
     else:

@@ -37,7 +37,16 @@ def test_every_step_is_a_target_of_make() -> None:
 def test_every_action_is_pinned_to_a_commit() -> None:
     assert steps("uses")
     for action in steps("uses"):
-        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v[\d.]+", action)
+        assert re.fullmatch(
+            r"(actions/[\w-]+|pypa/cibuildwheel)@[0-9a-f]{40} # v[\d.]+", action
+        )
+
+
+def test_what_is_uploaded_is_what_is_checked() -> None:
+    """The wheels come from several machines, and the last job looks into all."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^publish: publishable packed$", makefile, re.MULTILINE)
+    assert "make publish" in steps("run")
 
 
 def test_only_the_job_that_publishes_gets_an_identity() -> None:

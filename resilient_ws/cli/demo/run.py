@@ -28,6 +28,7 @@ from resilient_ws.cli.event_text import event_text
 from resilient_ws.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from resilient_ws.cli.signals import on_ending_signals
 from resilient_ws.cli.stdio import complain
+from resilient_ws.cli.version_text import version_text
 
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ async def play(screen: DemoScreen, scenario: Sequence[Scene]) -> int:
         screen.title(
             f"A session with {server.url}, numbers both ways.",
             (
+                f"This is {version_text()}.",
                 "The server is another process, and will be treated badly.",
                 f"The session is set to be quick: a ping after {idle} s of silence,",
                 f"{answer} s for its answer, {WAIT.maximum} s at most between dials.",

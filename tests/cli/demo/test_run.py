@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from resilient_ws.cli.demo.scenario import SCENARIO
+from resilient_ws.cli.version_text import version_text
 from tests.cli.command import Command
 
 
@@ -49,6 +50,7 @@ async def test_the_demo_keeps_its_word() -> None:
         # It takes a third of that on a machine that has nothing else to do.
         code, out = await command.ended(within=60.0)
     assert code == 0, out
+    assert f"This is {version_text()}." in out
     assert not servers_at(port_of(out))
     for step in SCENARIO:
         assert step.story in out
