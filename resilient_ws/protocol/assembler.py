@@ -18,7 +18,9 @@ from resilient_ws.protocol.payload import (
     LARGE,
     BinaryPayload,
     LargePayload,
+    LargeTextPayload,
     TextPayload,
+    TextRoom,
 )
 from resilient_ws.protocol.violation import BrokenRule, too_big
 
@@ -40,24 +42,35 @@ class Assembler:
     Attributes:
         inside: Whether a message is under way.
         missing: The bytes of the current frame that are still to come.
+        room: Where large texts are gathered.
     """
 
     __slots__ = (
         "_compressed",
         "_is_last",
+        "_large",
         "_limit",
         "_payload",
         "_room",
         "inside",
         "missing",
+        "room",
     )
 
     def __init__(self, limit: int) -> None:
         self.inside = False
         self.missing = 0
         self._limit = limit
-        self._payload: TextPayload | BinaryPayload | LargePayload | CompressedPayload
-        self._payload = _NO_PAYLOAD
+        self.room = TextRoom()
+        self._payload: (
+            TextPayload
+            | LargeTextPayload
+            | BinaryPayload
+            | LargePayload
+            | CompressedPayload
+        ) = _NO_PAYLOAD
+        # The same object, if the message is a large text in one frame.
+        self._large: LargeTextPayload | None = None
         # The same object, if the message is compressed.
         self._compressed: CompressedPayload | None = None
         self._is_last = False
@@ -92,10 +105,17 @@ class Assembler:
             )
             # A compressed message is measured as it is inflated.
             self._room = sys.maxsize
-        elif header.opcode == BINARY and header.fin and header.size > LARGE:
-            self._payload = LargePayload(header.size)
+        elif header.fin and header.size > LARGE:
+            self._begin_large(header)
         else:
             self._payload = TextPayload() if header.opcode == TEXT else BinaryPayload()
+
+    def _begin_large(self, header: Header) -> None:
+        if header.opcode == BINARY:
+            self._payload = LargePayload(header.size)
+        else:
+            self._large = self.room.payload(header.size)
+            self._payload = self._large or TextPayload()
 
     def go_on_with(self, begun: Unfinished, inflater: Inflater) -> None:
         """Go on with a compressed message that came in one frame.
@@ -116,6 +136,10 @@ class Assembler:
     def missing_plain(self) -> int:
         """The bytes still to come of a frame that needs no inflating."""
         return 0 if self._compressed is not None else self.missing
+
+    def place(self) -> memoryview | None:
+        """Return where the rest of a large frame may be read into, if anywhere."""
+        return None if self._large is None else self._large.rest()
 
     def add(self, view: memoryview) -> None:
         """Take a chunk that is shorter than ``missing_plain``.
@@ -185,4 +209,4 @@ class Assembler:
         """Discard the message under way."""
         self.inside = self._is_last = False
         self.missing = 0
-        self._payload, self._compressed = _NO_PAYLOAD, None
+        self._payload, self._large, self._compressed = _NO_PAYLOAD, None, None

@@ -3,14 +3,16 @@
 Rules. Each part is processed once. Text is decoded as it comes, so that it is refused
 as soon as it cannot be UTF-8; at most three bytes wait for the rest of their character.
 Tiny parts are joined early, because a message of millions of them would use several
-times its size in memory.
+times its size in memory. A large text in one frame is gathered in a room that many
+connections share, and decoded once.
 """
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
+from codecs import ascii_decode, utf_8_decode
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from resilient_ws.protocol.violation import BAD_TEXT, BrokenRule
 
@@ -91,6 +93,101 @@ class TextPayload:
         if self._rest:
             raise BrokenRule(self._wrong)
         return "".join(self._parts)
+
+
+class TextRoom:
+    """Memory in which one large text at a time is gathered.
+
+    Any number of connections may share it, in one thread. It is made for the first
+    large text and kept, because the system clears the pages of new memory one by one.
+    A text that finds it in use is collected in parts, so a peer that announces a text
+    and never sends it takes nothing from others but some speed.
+    """
+
+    __slots__ = ("__weakref__", "_user", "_view")
+
+    #: The most bytes that fit in.
+    SIZE: Final = 1024 * 1024
+
+    def __init__(self) -> None:
+        self._view: memoryview | None = None
+        # Weak, because a connection may end within a message.
+        self._user: ref[LargeTextPayload] | None = None
+
+    def payload(self, announced: int) -> LargeTextPayload | None:
+        """Return the payload of a text in one frame; ``None`` if it does not fit now.
+
+        Args:
+            announced: The size that the frame announced, in bytes.
+        """
+        in_use = self._user is not None and self._user() is not None
+        if in_use or announced > self.SIZE:
+            return None
+        if self._view is None:
+            self._view = memoryview(bytearray(self.SIZE))
+        payload = LargeTextPayload(self._view[:announced])
+        self._user = ref(payload)
+        return payload
+
+
+class LargeTextPayload:
+    """The payload of a text message in one large frame.
+
+    As long as the text is ASCII, it is only checked as it comes, and decoded once at
+    the end. What is not ASCII would cost too much to decode twice.
+
+    Args:
+        room: Where the bytes are gathered: as many as the frame announced.
+
+    Attributes:
+        size: The bytes of payload so far.
+    """
+
+    __slots__ = ("__weakref__", "_room", "_text", "size")
+
+    def __init__(self, room: memoryview) -> None:
+        self.size = 0
+        self._room = room
+        # Takes the bytes from the first that are not ASCII on.
+        self._text: TextPayload | None = None
+
+    def rest(self) -> memoryview:
+        """Return the room for the bytes that are missing; they may be read into it."""
+        return self._room[self.size :]
+
+    def add(self, part: bytes | memoryview) -> None:
+        """Take the next bytes, which may be in their place already.
+
+        Raises:
+            BrokenRule: Whatever follows, the text cannot be UTF-8.
+        """
+        start, room = self.size, self._room
+        size = self.size = start + len(part)
+        if self._text is not None:
+            self._text.add(part)
+            return
+        if not isinstance(part, memoryview) or part.obj is not room.obj:
+            room[start:size] = part
+        if size == len(room):
+            return  # decoding it checks it
+        try:
+            ascii_decode(part)
+        except UnicodeDecodeError:
+            text = self._text = TextPayload()
+            text.add(room[:size])
+
+    def finish(self) -> str:
+        """Return the message.
+
+        Raises:
+            BrokenRule: The message is not UTF-8, or ends within a character.
+        """
+        if self._text is not None:
+            return self._text.finish()
+        try:
+            return str(self._room, "utf-8")
+        except UnicodeDecodeError:
+            raise BrokenRule(BAD_TEXT) from None
 
 
 class BinaryPayload:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.close import CloseFrame
     from resilient_ws.protocol.header import Header
     from resilient_ws.protocol.message import Deliver
+    from resilient_ws.protocol.payload import TextRoom
 
 
 def endless() -> int:
@@ -109,6 +110,19 @@ class Receiver:
             takeover: Whether that window lives on from message to message.
         """
         self._inflater = Inflater(bits=bits, takeover=takeover, limit=self._limit)
+
+    def share(self, room: TextRoom) -> None:
+        """Gather large texts in a room that other connections use as well."""
+        self._assembler.room = room
+
+    def place(self) -> memoryview | None:
+        """Return where the next bytes may be read into, to be passed to ``receive``.
+
+        Returns:
+            Memory of just the size of what is missing of a large text, or ``None`` if
+            the bytes may go anywhere.
+        """
+        return None if self._unparsed.chunks else self._assembler.place()
 
     @property
     def needs_only_bytes(self) -> bool:

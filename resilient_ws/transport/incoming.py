@@ -120,7 +120,7 @@ class Incoming:
         full = self._receive(chunk, self._sink.room())
         if full or not (self._receiver.idle or self._receiver.needs_only_bytes):
             self._process_rest()
-        if len(chunk) == READ_SIZE:
+        if len(chunk) >= READ_SIZE:
             self._gate.after_full_buffer(self._go_on)
 
     def take_all(self, rest: bytes, then: Callable[[], None]) -> None:

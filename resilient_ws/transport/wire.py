@@ -25,7 +25,7 @@ from resilient_ws.transport.incoming import Incoming
 from resilient_ws.transport.keepalive import Keepalive
 from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.outgoing import Outgoing
-from resilient_ws.transport.read_buffer import buffer_of
+from resilient_ws.transport.read_buffer import buffer_of, room_of
 from resilient_ws.transport.read_gate import ReadGate
 
 
@@ -95,6 +95,8 @@ class Wire(asyncio.BufferedProtocol):
         "_gate",
         "_gone",
         "_keys",
+        "_read_into",
+        "_receiver",
         "_socket",
         "_transport",
         "ended",
@@ -117,9 +119,11 @@ class Wire(asyncio.BufferedProtocol):
         note: Note | None = None,
     ) -> None:
         # The buffer and the keys are those of the loop as long as a wire holds them.
-        self._buffer = buffer_of(loop)
+        self._buffer = self._read_into = buffer_of(loop)
         self._keys = keys_of(loop)
         self.engine = engine = _engine(note, max_message_size, self._keys)
+        self._receiver = engine.receiver
+        engine.receiver.share(room_of(loop))
         ended: asyncio.Future[ConnectionLost] = loop.create_future()
         self.ended = ended
         self.outgoing = outgoing = Outgoing(engine, ended, loop, self._lost)
@@ -195,12 +199,15 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer is the loop's
         """Return the buffer for the next bytes."""
-        return self._buffer
+        receiver = self._receiver
+        place = None if receiver.idle else receiver.place()
+        self._read_into = buffer = self._buffer if place is None else place
+        return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read into the buffer."""
         if not self.ended.done():
-            self.incoming.take(self._buffer[:nbytes])
+            self.incoming.take(self._read_into[:nbytes])
 
     def pause_writing(self) -> None:
         """Note that the transport is above its high-water mark."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
-from typing import Any
+import ssl
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,10 @@ from resilient_ws.transport import incoming, read_buffer
 from resilient_ws.transport.wire import Wire
 from tests.wire.raw import Peer, RawServer, frame
 from tests.wire.witness import BOTH_LOOPS, soon, watched
+
+
+if TYPE_CHECKING:
+    import trustme
 
 
 pytestmark = pytest.mark.wire
@@ -104,6 +109,45 @@ async def test_what_is_kept_of_the_buffer_outlives_it(
 
     async with assert_no_leaks(), RawServer(script) as server:
         await asyncio.gather(follow(server.url, 0), follow(server.url, 1 << 20))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@BOTH_LOOPS
+async def test_large_texts_of_several_connections_do_not_mix(
+    tls: bool,
+    authority: trustme.CA,
+) -> None:
+    """One has the room of the loop, and the others do without."""
+    size = 700_000
+
+    def text_of(number: int) -> str:
+        return f"{number:07}" * (size // 7)
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        _, payload = peer.receive()
+        for number in range(20):
+            peer.sock.sendall(frame(text_of(int(payload) + number)) + frame("between"))
+        peer.receive()  # goodbye
+        peer.close(1000)
+
+    async def follow(url: str, first: int, context: ssl.SSLContext | None) -> None:
+        async with connect(url, ssl=context or True) as session:
+            await session.send(str(first))
+            for number in range(20):
+                assert await soon(session) == text_of(first + number)
+                assert await soon(session) == "between"
+
+    theirs = ours = None
+    if tls:
+        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(theirs)
+        ours = ssl.create_default_context()
+        authority.configure_trust(ours)
+    async with RawServer(script, tls=theirs) as server:
+        await asyncio.gather(
+            *(follow(server.url, 100 * number, ours) for number in (1, 2, 3))
+        )
 
 
 async def test_loops_in_several_threads_read_at_the_same_time() -> None:
