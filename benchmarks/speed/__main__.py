@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-LIBRARIES = ("resilient_ws", "aiohttp", "websockets", "picows", "uvloop")
+LIBRARIES = ("resilient_ws", "aiohttp", "websockets", "picows", "uvloop", "zlib-ng")
 
 
 def machine() -> dict[str, Any]:

@@ -9,20 +9,19 @@ context takeover is off. ``inflate`` handles the server's messages.
 from __future__ import annotations
 
 import re
-import zlib
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from resilient_ws.protocol.handshake import HandshakeFailure
 from resilient_ws.protocol.inflate import MIN_ZLIB_BITS, TAIL
+from resilient_ws.protocol.zlibs import ZLIB
 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    # typeshed has no public name for it.
-    _Compress: TypeAlias = zlib._Compress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    from resilient_ws.protocol.zlibs import Compress
 
 
 NAME: Final = "permessage-deflate"
@@ -37,9 +36,8 @@ _MAX_BITS: Final = 15
 #: common sizes come out just as small.
 _MEMORY_LEVEL: Final = 5
 
-#: How hard zlib tries. On 16 KiB of JSON the default takes twice the time for a result
-#: an eighth smaller; both are about a quarter of the message.
-_LEVEL: Final = zlib.Z_BEST_SPEED
+#: Ends what was compressed so far at a whole byte: the same number in every zlib.
+_Z_SYNC_FLUSH: Final = 2
 
 #: Messages of at least this many bytes are large. A small window makes zlib take a
 #: third longer for them, so the first one justifies the memory of a larger window.
@@ -186,7 +184,7 @@ class Deflater:
         self._bits = bits
         self._limit = limit
         self._takeover = takeover
-        self._stream: _Compress | None = None
+        self._stream: Compress | None = None
 
     def deflate(self, data: bytes | bytearray) -> bytes:
         """Return the payload of one compressed message (RFC 7692 section 7.2.1)."""
@@ -195,8 +193,10 @@ class Deflater:
             self._bits, self._stream = self._limit, None
         stream = self._stream
         if stream is None:
-            stream = zlib.compressobj(_LEVEL, wbits=-self._bits, memLevel=_MEMORY_LEVEL)
+            stream = ZLIB.compressobj(
+                ZLIB.level, wbits=-self._bits, memLevel=_MEMORY_LEVEL
+            )
         if self._takeover:
             self._stream = stream
-        squeezed = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+        squeezed = stream.compress(data) + stream.flush(_Z_SYNC_FLUSH)
         return squeezed[: -len(TAIL)]

@@ -11,8 +11,7 @@ message if context takeover is off.
 from __future__ import annotations
 
 import sys
-import zlib
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from resilient_ws.protocol.payload import BinaryPayload, TextPayload
 from resilient_ws.protocol.steps import (
@@ -26,11 +25,11 @@ from resilient_ws.protocol.violation import (
     BrokenRule,
     too_big,
 )
+from resilient_ws.protocol.zlibs import ZLIB
 
 
 if TYPE_CHECKING:
-    # typeshed has no public name for it.
-    _Decompress: TypeAlias = zlib._Decompress  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    from resilient_ws.protocol.zlibs import Decompress
 
 #: The end of a compressed message, which a sender removes and a receiver adds again.
 TAIL: Final = b"\x00\x00\xff\xff"
@@ -96,7 +95,7 @@ class Inflater:
         self._takeover = takeover
         # Capped, so that zlib cannot raise an error past the limit before reaching it.
         self._piece = min(_PIECE_OUT, limit)
-        self._stream: _Decompress | None = None
+        self._stream: Decompress | None = None
 
     @property
     def has_stream(self) -> bool:
@@ -126,7 +125,7 @@ class Inflater:
             stream = self._open()
         try:
             made = stream.decompress(data, self._piece)
-        except zlib.error:
+        except ZLIB.error:
             raise BadDeflate from None
         if len(made) < self._piece and not stream.eof:
             if not self._takeover:
@@ -155,7 +154,7 @@ class Inflater:
                 made = stream.decompress(piece, most)
             else:
                 stream, made = self._peek(stream, piece)
-        except zlib.error:
+        except ZLIB.error:
             raise BadDeflate from None
         return made, self._count_taken(stream, piece, made, most)
 
@@ -164,12 +163,12 @@ class Inflater:
         if not self._takeover:
             self._stream = None
 
-    def _open(self) -> _Decompress:
+    def _open(self) -> Decompress:
         self.streams_opened += 1
-        stream = self._stream = zlib.decompressobj(wbits=-self._bits)
+        stream = self._stream = ZLIB.decompressobj(wbits=-self._bits)
         return stream
 
-    def _peek(self, stream: _Decompress, data: memoryview) -> tuple[_Decompress, bytes]:
+    def _peek(self, stream: Decompress, data: memoryview) -> tuple[Decompress, bytes]:
         """Inflate one byte past the limit, if there is one.
 
         When zlib meets an error, it does not return the byte that came before. So after
@@ -180,7 +179,7 @@ class Inflater:
         ahead = stream.copy()
         try:
             made = ahead.decompress(data, 1)
-        except zlib.error:
+        except ZLIB.error:
             for at in range(len(data) + 1):
                 made = stream.decompress(data[max(at - 1, 0) : at], 1)
                 if made:
@@ -190,7 +189,7 @@ class Inflater:
         return ahead, made
 
     def _count_taken(
-        self, stream: _Decompress, data: bytes | memoryview, made: bytes, most: int
+        self, stream: Decompress, data: bytes | memoryview, made: bytes, most: int
     ) -> int:
         """Return how many bytes of ``data`` zlib took to make at most ``most``."""
         if stream.eof:

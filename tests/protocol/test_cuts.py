@@ -25,6 +25,9 @@ from tests.protocol import server_frame as frame
 from tests.protocol.owner import Owner
 
 
+#: Each of them on each zlib.
+pytestmark = pytest.mark.usefixtures("each_zlib")
+
 CONTINUATION, TEXT, BINARY, PING = 0, 1, 2, 9
 LIMIT = 40
 RSV1 = 4

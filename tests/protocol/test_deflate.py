@@ -6,11 +6,13 @@ import os
 import zlib
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
+from resilient_ws.protocol import deflate, inflate
 from resilient_ws.protocol.deflate import (
     MIN_SIZE,
     DeflateParameters,
@@ -21,6 +23,7 @@ from resilient_ws.protocol.engine import Engine
 from resilient_ws.protocol.frames import KeyPool
 from resilient_ws.protocol.handshake import HandshakeFailure
 from resilient_ws.protocol.inflate import Inflater
+from resilient_ws.protocol.zlibs import PYTHONS
 from tests.protocol import server_frame, unmask
 from tests.protocol.compressed import (
     HELLO,
@@ -31,6 +34,9 @@ from tests.protocol.compressed import (
     in_pieces,
 )
 
+
+#: Each of them on each zlib.
+pytestmark = pytest.mark.usefixtures("each_zlib")
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 CLIENT_BITS, SERVER_BITS = "client_max_window_bits", "server_max_window_bits"
@@ -270,7 +276,7 @@ def test_zlib_has_no_state_before_the_first_compressed_frame(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[str] = []
-    compress, decompress = zlib.compressobj, zlib.decompressobj
+    compress, decompress = PYTHONS.compressobj, PYTHONS.decompressobj
 
     def compressobj(*args: Any, **options: Any) -> Any:
         made.append("deflate")
@@ -281,8 +287,9 @@ def test_zlib_has_no_state_before_the_first_compressed_frame(
         return decompress(*args, **options)
 
     hello = frame(HELLO)
-    monkeypatch.setattr(zlib, "compressobj", compressobj)
-    monkeypatch.setattr(zlib, "decompressobj", decompressobj)
+    noting = attrs.evolve(PYTHONS, compressobj=compressobj, decompressobj=decompressobj)
+    monkeypatch.setattr(deflate, "ZLIB", noting)
+    monkeypatch.setattr(inflate, "ZLIB", noting)
     run = deflating(server_frame(TEXT, b"a" * 1000), server_frame(PING, b""))
     run.engine.message("a" * (MIN_SIZE - 1))
     assert made == []

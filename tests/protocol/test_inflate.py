@@ -34,6 +34,9 @@ from tests.protocol.compressed import (
 from tests.protocol.owner import ROOM
 
 
+#: Each of them on each zlib.
+pytestmark = pytest.mark.usefixtures("each_zlib")
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 

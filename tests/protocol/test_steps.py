@@ -33,6 +33,10 @@ PIECE_IN = 64 * 1024 + 4
 PIECE_OUT = 256 * 1024
 
 
+#: Each of them on each zlib.
+pytestmark = pytest.mark.usefixtures("each_zlib")
+
+
 class Zlib:
     """Counts what inflating does: its states, the bytes in, the bytes out."""
 

@@ -1,0 +1,81 @@
+"""Whatever compresses, the other side reads it, and messages come out no larger."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resilient_ws.protocol import zlibs
+from resilient_ws.protocol.deflate import Deflater
+from resilient_ws.protocol.inflate import TAIL, Inflater
+
+
+if TYPE_CHECKING:
+    from resilient_ws.protocol.zlibs import Zlib
+
+
+def trades(count: int) -> bytes:
+    chance = random.Random(count)
+    return json.dumps(
+        [{"p": chance.uniform(4e4, 5e4), "q": chance.random()} for _ in range(count)]
+    ).encode()
+
+
+MESSAGES = [trades(1), b"", trades(8), random.Random(1).randbytes(9000), trades(400)]
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_pythons_zlib_reads_what_is_sent_with_a_window_of_any_size(
+    bits: int, takeover: bool, each_zlib: Zlib
+) -> None:
+    deflater = Deflater(bits=bits, limit=bits, takeover=takeover)
+    peer = zlib.decompressobj(wbits=-bits)
+    for message in MESSAGES * 3:
+        assert peer.decompress(deflater.deflate(message) + TAIL) == message
+        if not takeover:
+            peer = zlib.decompressobj(wbits=-bits)
+
+
+@pytest.mark.parametrize("level", [0, 1, 6, 9])
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_what_pythons_zlib_sends_is_read(
+    bits: int, level: int, each_zlib: Zlib
+) -> None:
+    peer = zlib.compressobj(level, wbits=-bits)
+    inflater = Inflater(bits=bits, takeover=True)
+    for message in MESSAGES * 3:
+        payload = peer.compress(message) + peer.flush(zlib.Z_SYNC_FLUSH)
+        made = inflater.inflate_message(memoryview(payload.removesuffix(TAIL)))
+        assert made == (message, None)
+
+
+@pytest.mark.parametrize("bits", [12, 15])
+def test_a_faster_one_makes_no_message_larger(bits: int) -> None:
+    if zlibs.NEXT_GENERATION is None:
+        pytest.skip("zlib-ng is not installed")
+    for message in (trades(8), trades(400)):
+        sizes = []
+        for one in (zlibs.NEXT_GENERATION, zlibs.PYTHONS):
+            stream = one.compressobj(one.level, wbits=-bits, memLevel=5)
+            sizes.append(len(stream.compress(message) + stream.flush()))
+        assert sizes[0] <= sizes[1]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_zlib_ng_is_used_where_it_is_installed(installed: bool) -> None:
+    if installed and zlibs.NEXT_GENERATION is None:
+        pytest.skip("zlib-ng is not installed")
+    program = "from resilient_ws.protocol.zlibs import ZLIB; print(ZLIB.name)"
+    if not installed:
+        program = f"import sys; sys.modules['zlib_ng'] = None; {program}"
+    name = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    ).stdout
+    assert name.startswith("zlib-ng 2" if installed else "zlib 1")
