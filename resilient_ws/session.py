@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast, overload
 
 from resilient_ws.errors import ConnectionLost
-from resilient_ws.eventloop.affinity import Home
+from resilient_ws.eventloop.affinity import Home, running_loop
 from resilient_ws.events import Event, MessageReceived
 from resilient_ws.inbox.iteration import Iteration
 from resilient_ws.outbox.delivery import Delivery, check_message_id
@@ -326,9 +326,10 @@ class Session:
             Safe: no message is lost.
         """
         inbox = self._consume().inbox
-        if len(inbox.unread.page) > 1:
-            return inbox.unread.page.pop()
-        message: Message | None = await inbox.wait_and_take(inbox.unread.take_message)
+        unread = inbox.unread
+        if len(unread.page) > 1:
+            return unread.page.pop()
+        message: Message | None = await inbox.wait_and_take(unread.take_message)
         if message is None:
             raise self._life.closed_error()
         return message
@@ -723,12 +724,15 @@ class Session:
                 "The session was not entered; use: async with connect(...) as session."
             )
             raise RuntimeError(msg)
-        supervisor.home.check()
+        if running_loop() is not supervisor.home.loop:
+            raise supervisor.home.stranger()
         return supervisor
 
     def _consume(self) -> Supervisor:
         """Return the supervisor to a call that takes messages, if it may."""
-        supervisor = self._entered()
+        supervisor = self._supervisor
+        if supervisor is None or running_loop() is not supervisor.home.loop:
+            supervisor = self._entered()
         if supervisor.restorer.task is not None:
             supervisor.restorer.check_outside()
         if self._consumer != "calls":

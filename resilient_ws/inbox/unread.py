@@ -128,6 +128,15 @@ class UnreadStream:
 
     def take_message(self) -> Message | None:
         """Return the next message, skipping holes; ``None`` if there is none."""
+        arriving = self._arriving
+        if not self.page and not self._runs.items and len(arriving) < 2:  # noqa: PLR2004 - one or none
+            # As in take_item(), without a call: this is every message that comes alone.
+            if not arriving:
+                return None
+            self.size = 0
+            message = arriving.pop()
+            self._on_freed()
+            return message
         item = self.take_item()
         while isinstance(item, _BETWEEN):
             item = self.take_item()

@@ -134,8 +134,9 @@ class Writer:
         link = self.link
         if link is None or not link.writable():
             return None
-        flight = self._flight
-        return link if not flight.confirms or flight.window() > 0 else None
+        if self._flight.confirms and self._flight.window() <= 0:
+            return None
+        return link
 
     def takes(self, only_epoch: int | None) -> bool:
         """Whether a message that is bound to a connection may still be sent."""

@@ -1,8 +1,8 @@
 """Which zlib inflates and deflates: zlib-ng where it is installed, else Python's.
 
 Both read and write the same format. zlib-ng is faster and takes more memory, and comes
-with the extra ``zlib-ng``. isal inflates large messages faster still and small ones
-slower, but its streams cannot be copied, as ``Inflater`` does at the limit of a message.
+with the extra ``zlib-ng``. isal inflates large messages faster still, but its streams
+cannot be copied, as ``Inflater`` does at the limit of a message.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: The most bytes of one read.
 READ_SIZE: Final = 256 * 1024
 
-#: The most memory that the C library gets to keep; see ``_buffer``.
-_KEPT: Final = 2 * 1024 * 1024
+#: The block that the C library is shown: the largest message by default.
+_SHOWN: Final = 4 * 1024 * 1024
 
 
 def _buffer(_: asyncio.AbstractEventLoop) -> memoryview:
@@ -32,10 +32,10 @@ def _buffer(_: asyncio.AbstractEventLoop) -> memoryview:
     the heap, and has it back, page by page, for the next messages. Measured: that is a
     third of the time of a message of 1 MiB. It learns from the largest block that is
     freed, so it is shown one, which is never touched and so costs two system calls.
-    After that it keeps up to twice as much.
+    After that it keeps up to twice as much, of what messages have used.
     """
     buffer = memoryview(bytearray(READ_SIZE))
-    bytearray(_KEPT)
+    bytearray(_SHOWN)
     return buffer
 
 

@@ -199,15 +199,16 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer is the loop's
         """Return the buffer for the next bytes."""
-        receiver = self._receiver
-        place = None if receiver.idle else receiver.place()
-        self._read_into = buffer = self._buffer if place is None else place
-        return buffer
+        if not self._receiver.idle and (place := self._receiver.place()) is not None:
+            self._read_into = place
+            return place
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read into the buffer."""
         if not self.ended.done():
-            self.incoming.take(self._read_into[:nbytes])
+            chunk, self._read_into = self._read_into[:nbytes], self._buffer
+            self.incoming.take(chunk)
 
     def pause_writing(self) -> None:
         """Note that the transport is above its high-water mark."""
