@@ -347,9 +347,9 @@ def merge(
     Raises:
         ValueError: There is no stream.
     """
+    merged: Merged[T] = Merged(identity=identity, window=window, patience=patience)
     if not streams:
         raise ValueError("streams is empty: pass at least one subscription to merge()")
-    merged: Merged[T] = Merged(identity=identity, window=window, patience=patience)
     for stream in streams:
         merged.add(stream)
     return merged

@@ -186,6 +186,6 @@ async def test_a_leg_whose_removal_is_cancelled_has_ended_all_the_same() -> None
         assert both.legs[1].ended
 
 
-def test_nothing_cannot_be_merged() -> None:
+async def test_nothing_cannot_be_merged() -> None:
     with pytest.raises(ValueError, match="streams is empty: pass at least one"):
         merge(identity=int)

@@ -15,7 +15,7 @@ import pytest
 
 from resilient_ws import Access, ConnectionOpened, SecurityError, connect
 from resilient_ws.testing import assert_no_leaks
-from tests.servers.process import HOST, ROOT, daemon, missing, output_of
+from tests.servers.process import HOST, daemon, missing, output_of
 from tests.servers.proxies import Dante, Microsocks, Proxy, Squid, Tinyproxy
 from tests.wire.raw import Peer, RawServer
 from tests.wire.witness import BOTH_LOOPS, SOON, eventually, watched
@@ -325,8 +325,8 @@ async def test_a_zone_is_dialled_shown_and_not_told() -> None:
     if os.geteuid() != 0:
         missing("a network of one's own", "run the tests as root")
     unshare = daemon("unshare", "util-linux")
-    client = str(ROOT / "tests" / "wire" / "zone_client.py")
-    text = await output_of(unshare, "--net", sys.executable, client, within=60.0)
+    client = [sys.executable, "-m", "tests.wire.zone_client"]
+    text = await output_of(unshare, "--net", *client, within=60.0)
     for line in text.splitlines():
         _, told, shown = line.split()
         assert re.fullmatch(r"\[fe80::7\]:\d+", told)
