@@ -55,6 +55,9 @@ BIN := $(VENV)/bin
 NODE := tests/servers/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Tests wait more than they compute: two thirds of the time a processor would be idle.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
+
 SECONDS ?= 60
 EXAMPLES ?= 5000
 BUFFERS ?= 1000000
