@@ -90,12 +90,12 @@ PURE_TESTS := tests/protocol tests/session tests/wire tests/inbox tests/outbox \
 	tests/hostile tests/supervisor tests/feeds tests/test_imports.py
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec compiled manylinux packed test-pure bench-feeds \
-	bench-instruments bench-monitor bench-outbox catch-up chains conformance \
-	conformance-server crash feeds fuzz import-time instructions interleavings linear links \
-	picture plots pongs probe reliability screenshots security sequences site soak twins \
-	everywhere hooks installed interface packages publish publishable release-check \
-	workflows
+	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
+	bench-instruments bench-monitor bench-outbox catch-up chains compiled conformance \
+	conformance-server crash feeds fuzz import-time instructions interleavings linear \
+	links picture plots pongs probe reliability screenshots security sequences site soak \
+	test-pure twins everywhere hooks installed interface manylinux packages packed \
+	publish publishable release-check workflows
 
 check: coverage lint types layers site
 
@@ -126,7 +126,8 @@ compiled: $(VENV)/.compiled
 
 # What the compiled part takes part in; make test runs the rest, which it does not change.
 test-pure: $(VENV)/.tests tested-servers
-	RESILIENT_WS_PURE=1 $(BIN)/python -m pytest -n auto $(or $(ARGS),$(PURE_TESTS))
+	RESILIENT_WS_PURE=1 RESILIENT_WS_ZLIB_NG=0 \
+		$(BIN)/python -m pytest -n auto $(or $(ARGS),$(PURE_TESTS))
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ accepted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -163,14 +164,30 @@ def put_beside_its_source(library: Path | None, package: Path) -> None:
         unfinished = package / f".{library.name}"
         try:
             shutil.copyfile(library, unfinished)
+            unfinished.replace(package / library.name)
         except OSError as error:  # a source that cannot be written to
             print(f"resilient-ws: not compiled, pure Python instead: {error}")
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
             library = None
-        else:
-            unfinished.replace(package / library.name)
     for old in package.glob("compiled.*"):
         if old.suffix in LIBRARIES and (library is None or old.name != library.name):
-            old.unlink()
+            _remove(old)
+
+
+def _remove(old: Path) -> None:
+    """Remove a library, or say what is to be done where that fails.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    try:
+        old.unlink()
+    except OSError as error:
+        raise OSError(
+            f"{old} was compiled from another source and cannot be removed ({error}):"
+            " remove it by hand, or install where you may write"
+        ) from error
 
 
 class Parts(BuildHookInterface[Any]):

@@ -91,7 +91,7 @@ from resilient_ws.statistics import Statistics
 from resilient_ws.traffic import Traffic
 
 
-#: Whether the two loops that are compiled where they can be are (docs/performance.md).
+#: Whether the compiled loops run, or those in Python (docs/performance.md).
 __compiled__ = COMPILED
 
 #: ``classify`` may answer with these words as well as with the enum's members.

@@ -3,7 +3,7 @@
    Whatever has a rule stays in Python. The walk takes only whole, plain messages, and
    stops at the first byte of anything else: the receiver knows what that means. A frame
    to send is its head, its masking key and its masked payload (RFC 6455 sections 5.2
-   and 5.3). tests/protocol/test_twins.py compares the twins byte by byte.
+   and 5.3). tests/twins/test_twins.py compares the twins byte by byte.
 
    The limited API of Python 3.11 is all that is used, so that one build serves every
    later version. That is why calls pass no arrays: vectorcall came with 3.12. */
@@ -15,13 +15,13 @@
 #include <string.h>
 
 enum { TEXT = 0x81, BINARY = 0x82 };          /* first bytes: FIN and the opcode */
-enum { MASKED = 0x80 };                       /* beside the length */
-enum { MAX_SHORT = 125, IS_16_BIT = 126, IS_64_BIT = 127, MAX_16_BIT = 0xFFFF };
+enum { MASKED = 0x80, MAX_SHORT = 125, IS_16_BIT, IS_64_BIT, MAX_16_BIT = 0xFFFF };
 enum { KEY_SIZE = 4, MAX_OVERHEAD = 10 + KEY_SIZE };
 enum { ALL_TAKEN, STOPPED, NOT_UTF8 };        /* why the walk stopped */
+enum { INTERFACE = 1 };                       /* that of pure.py, or it is not used */
 
-/* What the append of a list is, to know one when it is seen. */
-static PyCFunction list_append;
+static PyCFunction list_append;               /* to know the append of any list */
+static PyObject *isascii_name;                /* the name of the method of a str */
 
 static int takes(const char *name, Py_ssize_t wanted, Py_ssize_t given)
 {
@@ -31,8 +31,6 @@ static int takes(const char *name, Py_ssize_t wanted, Py_ssize_t given)
                  name, wanted, given);
     return 0;
 }
-
-/* --- Receiving. --- */
 
 typedef struct {
     const char *payload;
@@ -84,15 +82,12 @@ static int deliver_frame(const Frame *frame, PyObject *deliver, PyObject *list)
         : PyBytes_FromStringAndSize(frame->payload, frame->length);
     if (message == NULL)
         return -1;
-    if (list != NULL) {
-        int failed = PyList_Append(list, message);
-        Py_DECREF(message);
-        return failed;
-    }
-    PyObject *nothing = PyObject_CallFunctionObjArgs(deliver, message, NULL);
-    Py_DECREF(message);
+    PyObject *nothing = list != NULL ? NULL
+        : PyObject_CallFunctionObjArgs(deliver, message, NULL);
+    int failed = list != NULL ? PyList_Append(list, message) : nothing == NULL;
     Py_XDECREF(nothing);
-    return nothing == NULL ? -1 : 0;
+    Py_DECREF(message);
+    return failed;
 }
 
 static PyObject *walk(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
@@ -130,36 +125,42 @@ static PyObject *walk(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     return Py_BuildValue("nnni", pos, count, size, reason);
 }
 
-/* --- Sending. --- */
-
 typedef struct {
-    PyObject *owner;                          /* keeps `data` alive */
+    PyObject *owner;                          /* keeps `data` */
     const char *data;
     Py_ssize_t size;
     int first;
 } Payload;
 
+static int is_long_ascii(PyObject *text)
+{
+    if (PyUnicode_GetLength(text) < 4096)
+        return 0;                             /* to ask would cost more than a copy */
+    PyObject *answer = PyObject_CallMethodObjArgs(text, isascii_name, NULL);
+    PyErr_Clear();
+    Py_XDECREF(answer);
+    return answer == Py_True;
+}
+
 /* Read what a message consists of. Return -1 with an exception set if it has no bytes
-   to send. A str that is not ASCII keeps its UTF-8 from then on. */
+   to send. The UTF-8 of a str is copied unless it is what the str consists of: another
+   str would keep what it is asked for, in memory that its owner does not know of. */
 static int read_payload(PyObject *message, Payload *payload)
 {
-    if (PyUnicode_Check(message)) {
-        payload->first = TEXT;
+    int is_text = PyUnicode_Check(message);
+    payload->first = is_text ? TEXT : BINARY;
+    if (is_text && is_long_ascii(message)) {
         payload->owner = Py_NewRef(message);
         payload->data = PyUnicode_AsUTF8AndSize(message, &payload->size);
-    }
-    else {
-        payload->first = BINARY;
-        payload->owner = PyBytes_FromObject(message);     /* bytes stay what they are */
-        if (payload->owner == NULL)
-            return -1;
-        payload->data = PyBytes_AsString(payload->owner);
-        payload->size = PyBytes_Size(payload->owner);
-    }
-    if (payload->data != NULL)
         return 0;
-    Py_DECREF(payload->owner);
-    return -1;
+    }
+    payload->owner = is_text ? PyUnicode_AsUTF8String(message)
+                             : PyBytes_FromObject(message);
+    if (payload->owner == NULL)
+        return -1;
+    payload->data = PyBytes_AsString(payload->owner);
+    payload->size = PyBytes_Size(payload->owner);
+    return 0;
 }
 
 static int length_size(Py_ssize_t size)
@@ -269,17 +270,17 @@ static PyObject *frames(PyObject *module, PyObject *const *args, Py_ssize_t narg
     return made;
 }
 
-/* --- The module. --- */
-
 static int prepare(PyObject *module)
 {
     PyObject *list = PyList_New(0);
     PyObject *append = list ? PyObject_GetAttrString(list, "append") : NULL;
-    if (append != NULL && Py_IS_TYPE(append, &PyCFunction_Type))
-        list_append = PyCFunction_GetFunction(append);
+    list_append = append ? PyCFunction_GetFunction(append) : NULL;
+    isascii_name = PyUnicode_InternFromString("isascii");
     Py_XDECREF(list);
     Py_XDECREF(append);
-    return append == NULL ? -1 : 0;
+    if (list_append == NULL || isascii_name == NULL)
+        return -1;
+    return PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
 }
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
@@ -288,10 +289,8 @@ static PyMethodDef methods[] = {
 };
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, prepare}, {0, NULL}};
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "resilient_ws.protocol.compiled",
-    .m_methods = methods,
-    .m_slots = slots,
+    PyModuleDef_HEAD_INIT, .m_name = "resilient_ws.protocol.compiled",
+    .m_methods = methods, .m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit_compiled(void)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from resilient_ws.protocol.message import Deliver
 
 
+#: Raised when what is taken or returned here changes, in ``compiled.c`` too: a library
+#: that was built before is then left alone.
+INTERFACE: Final = 1
+
 _WHOLE_TEXT: Final = FIN | TEXT
 _WHOLE_BINARY: Final = FIN | BINARY
 
@@ -51,7 +55,7 @@ def walk(  # noqa: C901, PLR0912 - calls would cost more than its work
     Args:
         view: The bytes. It must begin where its buffer does.
         pos: Where the first frame begins.
-        deliver: Takes each message.
+        deliver: Takes each message; it must not raise.
         room: The most messages to deliver.
         limit: The most payload bytes of a message.
 

@@ -95,7 +95,9 @@ class Receiver:
         self.violation: Violation | None = None
         self.close_received: CloseFrame | None = None
         self.received_size = 0
-        self._limit = sys.maxsize if max_message_size is None else max_message_size
+        # What is compiled takes no larger number, and no buffer has more bytes.
+        most = sys.maxsize if max_message_size is None else max_message_size
+        self._limit = min(most, sys.maxsize)
         self._unparsed = Unparsed()
         # The steps left before the owner must let other tasks run.
         self._steps = MAX_STEPS

@@ -1,9 +1,9 @@
 """The seam between the two twins: the loops that are compiled, or else in Python.
 
 Rules: both take and return the same, so nothing but the speed depends on which runs.
-``compiled`` is missing where the package was built without a compiler. There, and where
-the environment has ``RESILIENT_WS_PURE=1``, ``pure`` runs. That is decided once, when
-this module is imported.
+``compiled`` is missing where the package was built without a compiler, and is left
+alone where it was built from another source. There, and where the environment has
+``RESILIENT_WS_PURE=1``, ``pure`` runs. That is decided once, when this is imported.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ def _twin() -> ModuleType:
     if os.environ.get("RESILIENT_WS_PURE", "0") not in {"", "0"}:
         return pure
     try:
-        return import_module("resilient_ws.protocol.compiled")
+        twin = import_module("resilient_ws.protocol.compiled")
     except ImportError:
         return pure
+    return twin if getattr(twin, "INTERFACE", 0) == pure.INTERFACE else pure
 
 
 _TWIN: Final = _twin()

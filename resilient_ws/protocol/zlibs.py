@@ -1,12 +1,14 @@
 """Which zlib inflates and deflates: zlib-ng where it is installed, else Python's.
 
 Both read and write the same format. zlib-ng is faster and takes more memory, and comes
-with the extra ``zlib-ng``. isal inflates large messages faster still, but its streams
+with the extra ``zlib-ng``; where the environment has ``RESILIENT_WS_ZLIB_NG=0``, it is
+left alone. isal inflates large messages faster still, but its streams
 cannot be copied, as ``Inflater`` does at the limit of a message.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from importlib import import_module
@@ -50,16 +52,22 @@ def _implementation(module: Any, name: str, level: int) -> Zlib:  # noqa: ANN401
     )
 
 
+#: The oldest zlib-ng that is used; an older one is left alone.
+_OLDEST: Final = (0, 5)
+
 #: On 16 KiB of JSON the default level takes twice the time of the lowest for a result
 #: an eighth smaller; both are about a quarter of the message.
 PYTHONS: Final = _implementation(zlib, f"zlib {zlib.ZLIB_RUNTIME_VERSION}", 1)
 
 
 def _next_generation() -> Zlib | None:
-    """Return zlib-ng, or ``None`` if it is not installed."""
+    """Return zlib-ng, or ``None`` if it is not installed, or too old."""
     try:
+        version: str = import_module("zlib_ng").__version__
         module = import_module("zlib_ng.zlib_ng")
     except ImportError:
+        return None
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
         return None
     # Its lowest level makes messages a third larger than zlib's does; the next one
     # makes them smaller, and still takes less time.
@@ -68,5 +76,12 @@ def _next_generation() -> Zlib | None:
 
 NEXT_GENERATION: Final = _next_generation()
 
+
+def _chosen() -> Zlib:
+    if NEXT_GENERATION is None or os.environ.get("RESILIENT_WS_ZLIB_NG") == "0":
+        return PYTHONS
+    return NEXT_GENERATION
+
+
 #: The one that is used.
-ZLIB: Final = NEXT_GENERATION or PYTHONS
+ZLIB: Final = _chosen()

@@ -152,7 +152,7 @@ def test_the_cases_are_those_that_were_measured() -> None:
 def test_every_extra_is_told() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     table = README[README.index("| extra |") :]
-    told = set(re.findall(r"`(\w+)`", table[: table.index("\n\n")]))
+    told = set(re.findall(r"`([\w-]+)`", table[: table.index("\n\n")]))
     assert told - {"ws"} == set(project["optional-dependencies"])
 
 

@@ -94,11 +94,16 @@ def check_answers(engine: Engine) -> None:
 def check_twins(data: bytes) -> None:
     """Both take the same of any chunk, and make the same frames of what it has."""
     pos, room, limit, stale = (*data[:4], *bytes(4))[:4]
-    rest = data[4:]
+    limits, rest = (0, 1, 125, 126, LIMIT, 1 << 30), data[4:]
     walked = compare.compare_walks(
         compare.built(),
         compare.Chunk(
-            rest, pos=pos % 4, room=room % 8, limit=limit, stale=rest[: stale % 9]
+            rest,
+            pos=pos % 4,
+            room=room % 8,
+            limit=limits[limit % len(limits)],
+            stale=rest[: stale % 9],
+            by_call=stale > 127,
         ),
     )
     compare.compare_frames(compare.built(), walked.messages)
@@ -196,7 +201,11 @@ def engine_seeds() -> list[bytes]:
 
 
 def twins_seeds() -> list[bytes]:
-    return [b"\x00\x07\xff\x05" + seed[2:] for seed in engine_seeds()]
+    return [
+        bytes((0, 7, limit, 5 + by_call)) + seed[2:]
+        for seed in engine_seeds()
+        for limit, by_call in ((5, 0), (4, 128))
+    ]
 
 
 def deflate_seeds() -> list[bytes]:

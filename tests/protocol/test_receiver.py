@@ -41,6 +41,11 @@ def test_bytes_that_are_no_message_yet_deliver_nothing() -> None:
     assert run.messages == ["grün"]
 
 
+@pytest.mark.parametrize("limit", [2**63, 2**64, 2**200])
+def test_a_limit_may_be_beyond_every_number_of_the_machine(limit: int) -> None:
+    assert Owner(frame(TEXT, b"a" * 100), limit=limit).messages == ["a" * 100]
+
+
 def test_a_frame_from_websockets_is_understood() -> None:
     data = Frame(Opcode.TEXT, "é".encode() * 300).serialize(mask=False)
     assert Owner(data).messages == ["é" * 300]

@@ -14,6 +14,7 @@ import pytest
 from resilient_ws.protocol import zlibs
 from resilient_ws.protocol.deflate import Deflater
 from resilient_ws.protocol.inflate import TAIL, Inflater
+from tests import unmeasured
 
 
 if TYPE_CHECKING:
@@ -79,3 +80,26 @@ def test_zlib_ng_is_used_where_it_is_installed(installed: bool) -> None:
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     ).stdout
     assert name.startswith("zlib-ng 2" if installed else "zlib 1")
+
+
+def chosen(statement: str, **environment: str) -> str:
+    code = (
+        f"{statement}\nfrom resilient_ws.protocol import zlibs; print(zlibs.ZLIB.name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=unmeasured.environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.split()[0]
+
+
+@pytest.mark.skipif(zlibs.NEXT_GENERATION is None, reason="zlib-ng is not installed")
+def test_the_environment_and_the_version_choose() -> None:
+    assert chosen("", RESILIENT_WS_ZLIB_NG="") == "zlib-ng"
+    assert chosen("", RESILIENT_WS_ZLIB_NG="0") == "zlib"
+    older = "import zlib_ng; zlib_ng.__version__ = '0.4.3'"
+    assert chosen(older, RESILIENT_WS_ZLIB_NG="") == "zlib"

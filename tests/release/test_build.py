@@ -131,6 +131,13 @@ def test_a_folder_that_cannot_be_written_to_stays_as_it_is(
     assert "pure Python instead" in capsys.readouterr().out
 
 
+def test_an_old_one_that_cannot_be_removed_is_an_error(tmp_path: Path) -> None:
+    stuck = tmp_path / "compiled.abi3.so"
+    stuck.mkdir()  # a folder is in the way of root, too
+    with pytest.raises(OSError, match=r"compiled\.abi3\.so was compiled from another"):
+        put_beside_its_source(None, tmp_path)
+
+
 @pytest.mark.skipif(not IN_CI, reason="make says that there is no compiler")
 def test_beside_its_source_is_one_of_that_source() -> None:
     (library,) = (

@@ -119,6 +119,8 @@ def main() -> None:
             sys.exit(watched(library, options.buffers, options.seed))
     twin, began = load(options.library), time.monotonic()
     taken = compare_many(twin, options.buffers, options.seed)
+    if not taken:
+        sys.exit("no message was taken: the chunks that are drawn show nothing")
     print(
         f"{options.buffers:,} chunks, {taken:,} messages: the same from both,"
         f" in {time.monotonic() - began:.0f} s"

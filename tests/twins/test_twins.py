@@ -94,6 +94,14 @@ def test_messages_go_to_whatever_takes_them(compiled: Twin) -> None:
     assert kept == [["grün"], [b"\xff"]]
 
 
+def test_a_text_keeps_nothing_of_what_was_sent(compiled: Twin) -> None:
+    for text in ("€" * 100, "€" * 5000, "a" * 5000, "é"):
+        size = sys.getsizeof(text)
+        compiled.frame(text, compare.keys(), mask)
+        compiled.frames([text, text], compare.keys(), mask)
+        assert sys.getsizeof(text) == size
+
+
 def test_a_buffer_cannot_shrink_while_it_is_walked_over(compiled: Twin) -> None:
     buffer = bytearray(server_frame(2, b"one") + server_frame(2, b"two"))
     found: list[str | bytes] = []
@@ -210,6 +218,21 @@ def _runs(**environment: str) -> str:
 def test_the_environment_chooses() -> None:
     assert _runs(RESILIENT_WS_PURE="1") == "False"
     assert _runs(RESILIENT_WS_PURE="0") == _runs(RESILIENT_WS_PURE="") == "True"
+
+
+def test_a_library_of_another_source_is_left_alone() -> None:
+    code = (
+        "import sys, types\n"
+        "older = types.ModuleType('compiled'); older.INTERFACE = 0\n"
+        "sys.modules['resilient_ws.protocol.compiled'] = older\n"
+        "import resilient_ws; assert not resilient_ws.__compiled__"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=unmeasured.environment() | {"RESILIENT_WS_PURE": "0"},
+        timeout=60,
+        check=True,
+    )
 
 
 def test_without_the_part_in_c_python_runs() -> None:
