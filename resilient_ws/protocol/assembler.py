@@ -42,7 +42,7 @@ class Assembler:
     Attributes:
         inside: Whether a message is under way.
         missing: The bytes of the current frame that are still to come.
-        room: Where large texts are gathered.
+        text_room: Where large texts are gathered.
     """
 
     __slots__ = (
@@ -54,14 +54,14 @@ class Assembler:
         "_room",
         "inside",
         "missing",
-        "room",
+        "text_room",
     )
 
     def __init__(self, limit: int) -> None:
         self.inside = False
         self.missing = 0
         self._limit = limit
-        self.room = TextRoom()
+        self.text_room = TextRoom()
         self._payload: (
             TextPayload
             | LargeTextPayload
@@ -114,7 +114,7 @@ class Assembler:
         if header.opcode == BINARY:
             self._payload = LargePayload(header.size)
         else:
-            self._large = self.room.payload(header.size)
+            self._large = self.text_room.payload(header.size)
             self._payload = self._large or TextPayload()
 
     def go_on_with(self, begun: Unfinished, inflater: Inflater) -> None:

@@ -115,7 +115,7 @@ class Receiver:
 
     def share(self, room: TextRoom) -> None:
         """Gather large texts in a room that other connections use as well."""
-        self._assembler.room = room
+        self._assembler.text_room = room
 
     def place(self) -> memoryview | None:
         """Return where the next bytes may be read into, to be passed to ``receive``.
@@ -125,6 +125,14 @@ class Receiver:
             the bytes may go anywhere.
         """
         return None if self._unparsed.chunks else self._assembler.place()
+
+    def give_up(self) -> None:
+        """Discard what has not become a message: the rest of it will not come.
+
+        A shared room is free from then on, however long the receiver itself is kept.
+        """
+        self._unparsed, self.stalled = Unparsed(), False
+        self._assembler.drop()
 
     @property
     def needs_only_bytes(self) -> bool:

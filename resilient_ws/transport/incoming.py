@@ -172,6 +172,8 @@ class Incoming:
             self._receive(_NOTHING, sys.maxsize if self._over else room)
         if self._afterwards is not None:
             then, self._afterwards = self._afterwards, None
+            if not receiver.stalled:
+                receiver.give_up()
             then()
 
     def _receive(self, data: memoryview, room: int) -> bool:

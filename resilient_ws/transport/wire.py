@@ -126,6 +126,8 @@ class Wire(asyncio.BufferedProtocol):
         engine.receiver.share(room_of(loop))
         ended: asyncio.Future[ConnectionLost] = loop.create_future()
         self.ended = ended
+        # In the next turn of the loop, when nothing is being parsed.
+        ended.add_done_callback(self._give_up)
         self.outgoing = outgoing = Outgoing(engine, ended, loop, self._lost)
         self._gate = gate = ReadGate(loop)
         self.keepalive = keepalive = Keepalive(
@@ -199,16 +201,15 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer is the loop's
         """Return the buffer for the next bytes."""
+        self._read_into = buffer = self._buffer
         if not self._receiver.idle and (place := self._receiver.place()) is not None:
-            self._read_into = place
-            return place
-        return self._buffer
+            self._read_into = buffer = place
+        return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read into the buffer."""
         if not self.ended.done():
-            chunk, self._read_into = self._read_into[:nbytes], self._buffer
-            self.incoming.take(chunk)
+            self.incoming.take(self._read_into[:nbytes])
 
     def pause_writing(self) -> None:
         """Note that the transport is above its high-water mark."""
@@ -241,6 +242,10 @@ class Wire(asyncio.BufferedProtocol):
                 self._gone.set_result(None)
 
     # What its parts call.
+
+    def _give_up(self, _: asyncio.Future[ConnectionLost]) -> None:
+        """Discard the message under way: whoever keeps this wire keeps none of it."""
+        self._receiver.give_up()
 
     def _lost(self, failure: Exception) -> None:
         """Record that a write failed."""

@@ -112,6 +112,22 @@ def test_a_room_is_free_again_when_the_message_in_it_is_given_up() -> None:
     assert room.payload(70_000) is not None
 
 
+def test_what_is_given_up_is_gone_and_the_room_is_free() -> None:
+    room, whole = TextRoom(), frame(TEXT, b"a" * 90_000)
+    run = Owner()
+    run.receiver.share(room)
+    run.receive(whole[:1000])
+    run.receive(whole[1000:], room=0)
+    assert run.is_stalled()
+    run.receiver.give_up()
+    assert room.payload(70_000) is not None
+    assert run.receiver.place() is None
+    assert not run.is_stalled()
+    run.receive(b"")
+    assert not run.messages
+    assert run.broke() is None
+
+
 def test_bytes_read_into_their_place_are_not_copied_and_not_lost() -> None:
     text = "x" * 100_000 + "é" * 50_000 + "y" * 200_000
     whole = frame(TEXT, text.encode())
