@@ -12,7 +12,6 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from resilient_ws.protocol.message import size_of
-from resilient_ws.transport.read_buffer import READ_SIZE
 from resilient_ws.transport.sink import NullSink
 
 
@@ -113,14 +112,19 @@ class Incoming:
 
     # Receiving.
 
-    def take(self, chunk: memoryview) -> None:
-        """Process a chunk that was read; its buffer may be reused after that."""
+    def take(self, chunk: memoryview, offered: int) -> None:
+        """Process a chunk that was read; its buffer may be reused after that.
+
+        Args:
+            chunk: The bytes.
+            offered: How many there was a buffer for; if it is full, more may follow.
+        """
         self._watch.heard_at = self._clock()
         self.bytes_received += len(chunk)
         full = self._receive(chunk, self._sink.room())
         if full or not (self._receiver.idle or self._receiver.needs_only_bytes):
             self._process_rest()
-        if len(chunk) >= READ_SIZE:
+        if len(chunk) == offered:
             self._gate.after_full_buffer(self._go_on)
 
     def take_all(self, rest: bytes, then: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from resilient_ws.transport.incoming import Incoming
 from resilient_ws.transport.keepalive import Keepalive
 from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.outgoing import Outgoing
-from resilient_ws.transport.read_buffer import buffer_of, room_of
+from resilient_ws.transport.read_buffer import READ_SIZE, buffer_of, room_of
 from resilient_ws.transport.read_gate import ReadGate
 
 
@@ -176,7 +176,7 @@ class Wire(asyncio.BufferedProtocol):
         self._closing.begin(transport, self._socket)
         self.keepalive.start()
         if tail:
-            self.incoming.take(memoryview(tail))
+            self.incoming.take(memoryview(tail), READ_SIZE)
 
     def attach(
         self,
@@ -209,7 +209,8 @@ class Wire(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read into the buffer."""
         if not self.ended.done():
-            self.incoming.take(self._read_into[:nbytes])
+            buffer = self._read_into
+            self.incoming.take(buffer[:nbytes], len(buffer))
 
     def pause_writing(self) -> None:
         """Note that the transport is above its high-water mark."""

@@ -162,6 +162,46 @@ async def test_a_place_that_got_no_bytes_is_not_parsed(
         assert await session.receive() == "message"
 
 
+async def test_a_place_that_is_full_counts_as_a_full_buffer(
+    server: ScriptedServer,
+) -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.accept()
+        await peer.goodbye()
+
+    server.play(serve)
+    async with connect(server.url(), compression=None) as session:
+        wire = wire_of(session)
+        # All of this happens in one turn of the loop.
+        sizes = [hand_over(wire, WHOLE[:READ_SIZE])]
+        behind = [wire._gate.catching_up]
+        sizes.append(hand_over(wire, WHOLE[READ_SIZE:]))
+        behind.append(wire._gate.catching_up)
+        assert await session.receive() == TEXT
+    assert sizes == [READ_SIZE, len(WHOLE) - READ_SIZE]
+    assert behind == [False, True]
+
+
+async def test_a_place_that_is_not_full_does_not_however_much_was_read(
+    server: ScriptedServer,
+) -> None:
+    async def serve(peer: Peer) -> None:
+        await peer.accept()
+        await peer.goodbye()
+
+    server.play(serve)
+    text = TEXT * 2
+    whole = frame(1, text.encode())
+    async with connect(server.url(), compression=None) as session:
+        wire = wire_of(session)
+        hand_over(wire, whole[:READ_SIZE])
+        size = hand_over(wire, whole[READ_SIZE : 2 * READ_SIZE + 1])
+        assert size == len(whole) - READ_SIZE
+        assert not wire._gate.catching_up
+        hand_over(wire, whole[2 * READ_SIZE + 1 :])
+        assert await session.receive() == text
+
+
 @pytest.mark.parametrize("part", [1000, READ_SIZE, len(WHOLE) - 1])
 async def test_a_tap_is_shown_a_large_text(
     server: ScriptedServer, begun: Begun, part: int

@@ -12,7 +12,7 @@ import pytest
 
 from resilient_ws import connect
 from resilient_ws.testing import assert_no_leaks
-from resilient_ws.transport import incoming, read_buffer
+from resilient_ws.transport import read_buffer
 from resilient_ws.transport.wire import Wire
 from tests.wire.raw import Peer, RawServer, frame
 from tests.wire.witness import BOTH_LOOPS, soon, watched
@@ -34,13 +34,14 @@ class Reads:
     """Counts what is read in each turn of the loop."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sizes = collections.defaultdict[int, list[int]](list)
+        #: How many filled what was offered, by turn.
+        self.full = collections.Counter[int]()
         self._turn = 0
         self._loop = asyncio.get_running_loop()
         updated = Wire.buffer_updated
 
         def noted(wire: Wire, nbytes: int) -> None:
-            self.sizes[self._turn].append(nbytes)
+            self.full[self._turn] += nbytes == len(wire._read_into)
             updated(wire, nbytes)
 
         monkeypatch.setattr(Wire, "buffer_updated", noted)
@@ -58,28 +59,32 @@ def message_of(number: int, size: int = LARGE_MESSAGE) -> bytes:
     return number.to_bytes(4) * (size // 4)
 
 
+@pytest.mark.parametrize("kind", ["binary", "text"])
 @BOTH_LOOPS
 async def test_a_flood_of_large_messages_is_taken_in_turns(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
+    """The rest of a large text is read into its place, which may be full too."""
+
+    def of(number: int) -> bytes | str:
+        return message_of(number) if kind == "binary" else f"{number:05}" * 20_000
+
     def script(peer: Peer) -> None:
         peer.accept()
         for number in range(COUNT):
-            peer.sock.sendall(frame(message_of(number), 2))
+            peer.sock.sendall(frame(of(number), 2 if kind == "binary" else 1))
         peer.receive()  # goodbye
         peer.close(1000)
 
     monkeypatch.setattr(read_buffer, "READ_SIZE", SMALL)
-    monkeypatch.setattr(incoming, "READ_SIZE", SMALL)
     async with assert_no_leaks(), RawServer(script) as server:
         reads = Reads(monkeypatch)
         async with watched(server.url) as (session, _):
             for number in range(COUNT):
-                assert await soon(session) == message_of(number)
+                assert await soon(session) == of(number)
             reads.stop()
-    full = [sizes.count(SMALL) for sizes in reads.sizes.values()]
-    assert sum(full) > COUNT
-    assert max(full) <= 2
+    assert reads.full.total() > COUNT
+    assert max(reads.full.values()) <= 2
 
 
 @BOTH_LOOPS
@@ -88,7 +93,6 @@ async def test_what_is_kept_of_the_buffer_outlives_it(
 ) -> None:
     """Two connections take turns, and each chunk ends within a message."""
     monkeypatch.setattr(read_buffer, "READ_SIZE", SMALL)
-    monkeypatch.setattr(incoming, "READ_SIZE", SMALL)
 
     def script(peer: Peer) -> None:
         peer.accept()
