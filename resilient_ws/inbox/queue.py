@@ -116,7 +116,7 @@ class InboxQueue:
             Whether the inbox has no room for another byte.
         """
         unread = self.unread
-        unread.size += size  # what count_bytes() does, without a call
+        unread.size += size
         if self._discards and self._is_over():
             self._discard()
         if self._waiter is not None and not self._waiter.done():

@@ -62,7 +62,8 @@ class UnreadStream:
         self._arriving: list[Message] = []
         #: Appends a message; another callable once the newest run is being read.
         self.deliver: Callable[[Message], None] = self._arriving.append
-        #: Payload bytes that are not freed yet. What arrives is counted only here.
+        #: Payload bytes that are not freed yet. What arrives is counted only here;
+        #: the owner adds it.
         self.size = 0
         #: Messages in all the pages and runs that a consumer has begun to read, except
         #: those that it found alone.
@@ -88,12 +89,8 @@ class UnreadStream:
         self._epoch = self.message_epoch = epoch
 
     def extend(self, messages: list[Message]) -> None:
-        """Append messages; their bytes are counted with ``count_bytes``."""
+        """Append messages; the owner adds their bytes to ``size``."""
         self._arriving.extend(messages)
-
-    def count_bytes(self, size: int) -> None:
-        """Count ``size`` payload bytes, which were delivered just now."""
-        self.size += size
 
     def append_hole(self, hole: Interruption) -> None:
         """Put a hole after all messages that have arrived."""

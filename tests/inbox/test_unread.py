@@ -218,11 +218,11 @@ def test_what_is_discarded_turns_what_waits_round_once(
     unread.begin(1)
     unread._arriving = Turned(["x"] * waiting)
     unread.deliver = unread._arriving.append
-    unread.count_bytes(waiting)
+    unread.size += waiting
     discarded = 0
     for _ in range(waiting // 2):
         unread.deliver("y")
-        unread.count_bytes(1)
+        unread.size += 1
         discarded += unread.discard_oldest(lambda: len(unread) > waiting, 0.0)
     assert (len(unread), discarded) == (waiting, waiting // 2)
     # With the one that was too many; those that came later are none of it.
@@ -235,7 +235,7 @@ def test_all_that_is_there_is_the_stream_s_own_list(
     monkeypatch.setattr(Turned, "touched", 0)
     unread = UnreadStream(lambda: None)
     run = unread._arriving = Turned(["x"] * 1000)
-    unread.count_bytes(1000)
+    unread.size += 1000
     assert unread.take_run() is run
     assert Turned.touched == 0
     assert (len(unread), unread.size) == (0, 0)
@@ -252,7 +252,7 @@ def test_a_long_run_is_read_in_pages_and_bytes_are_freed_with_each() -> None:
     unread = UnreadStream(on_freed)
     for number in range(count):
         unread.deliver(str(number))
-    unread.count_bytes(sum(len(str(number)) for number in range(count)))
+    unread.size += sum(len(str(number)) for number in range(count))
     for number in range(count):
         assert unread.take_message() == str(number)
         assert len(unread.page) < MAX_PAGE
@@ -266,10 +266,10 @@ def test_all_that_is_there_is_joined_to_the_rest_of_its_pages() -> None:
     numbers = [str(number) for number in range(2 * MAX_PAGE + 10)]
     for number in numbers:
         unread.deliver(number)
-    unread.count_bytes(sum(map(len, numbers)))
+    unread.size += sum(map(len, numbers))
     assert unread.take_message() == "0"
     unread.deliver("behind")
-    unread.count_bytes(6)
+    unread.size += 6
     assert unread.take_run() == [*numbers[1:], "behind"]
     assert (len(unread), unread.size) == (0, 0)
     # A page that was begun counts once.
