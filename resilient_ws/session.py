@@ -732,6 +732,7 @@ class Session:
         """Return the supervisor to a call that takes messages, if it may."""
         supervisor = self._supervisor
         if supervisor is None or running_loop() is not supervisor.home.loop:
+            # Asked only to raise: all others are spared the call.
             supervisor = self._entered()
         if supervisor.restorer.task is not None:
             supervisor.restorer.check_outside()
