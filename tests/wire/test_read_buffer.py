@@ -6,7 +6,7 @@ import asyncio
 import collections
 import concurrent.futures
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -155,21 +155,26 @@ async def test_large_texts_of_several_connections_do_not_mix(
 
 
 async def test_loops_in_several_threads_read_at_the_same_time() -> None:
+    """Each loop has a buffer, and a room for large texts, of its own."""
     size = 200_000
+
+    def pair_of(number: int) -> list[bytes | str]:
+        return [message_of(number, size), str(number) * size]
 
     def script(peer: Peer) -> None:
         peer.accept()
         _, payload = peer.receive()
+        binary, text = pair_of(int(payload))
         for _ in range(40):
-            peer.sock.sendall(frame(message_of(int(payload), size), 2))
+            peer.sock.sendall(frame(binary, 2) + frame(text))
         peer.receive()  # goodbye
         peer.close(1000)
 
     async def follow(url: str, number: int) -> int:
         async with connect(url) as session:
             await session.send(str(number))
-            expected: Any = message_of(number, size)
-            return [await soon(session) for _ in range(40)].count(expected)
+            received = [[await soon(session) for _ in "bt"] for _ in range(40)]
+            return received.count(pair_of(number))
 
     async with RawServer(script) as server:
         with concurrent.futures.ThreadPoolExecutor(3) as threads:
