@@ -76,6 +76,8 @@ COMPILED_FROM := pyproject.toml hatch_build.py resilient_ws/protocol/compiled.c
 
 # The newest peers, whatever the tests need.
 BENCH := .cache/bench
+BENCH_PYTHON ?= $(BIN)/python
+FIGURES ?= docs/performance.json
 
 # What the interface is compared with: the newest release, unless it is given.
 AGAINST ?=
@@ -163,10 +165,11 @@ plots: $(VENV)/.docs
 picture: $(VENV)/.docs
 	$(BIN)/python docs/tools/terminal.py
 
-# A quarter of an hour, into docs/performance.md.
+# A quarter of an hour, into docs/performance.md. For another Python:
+# make bench BENCH=.cache/bench-3.13 BENCH_PYTHON=python3.13 FIGURES=docs/performance-3.13.json
 bench: $(BENCH)/.installed
-	$(BENCH)/bin/python -m benchmarks.speed --json docs/performance.json $(ARGS)
-	$(BENCH)/bin/python -m benchmarks.speed.page docs/performance.json
+	$(BENCH)/bin/python -m benchmarks.speed --json $(FIGURES) $(ARGS)
+	$(BENCH)/bin/python -m benchmarks.speed.page $(FIGURES)
 
 # No clock: the count is the same everywhere. ARGS=--write makes it the budget.
 instructions: $(VENV)/.peers
@@ -368,7 +371,7 @@ $(VENV)/.tests $(VENV)/.lint $(VENV)/.peers $(VENV)/.fuzz $(VENV)/.release $(VEN
 	@touch $@
 
 $(BENCH)/.installed: $(COMPILED_FROM) | $(BIN)/python
-	$(BIN)/python -m venv --clear $(BENCH)
+	$(BENCH_PYTHON) -m venv --clear $(BENCH)
 	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet \
 		install --upgrade 'pip>=25.1'
 	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet \
