@@ -166,7 +166,7 @@ picture: $(VENV)/.docs
 	$(BIN)/python docs/tools/terminal.py
 
 # A quarter of an hour, into docs/performance.md. For another Python:
-# make bench BENCH=.cache/bench-3.13 BENCH_PYTHON=python3.13 FIGURES=docs/performance-3.13.json
+# make bench BENCH=.cache/bench-3.13 BENCH_PYTHON=python3.13 FIGURES=docs/performance-313.json
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks.speed --json $(FIGURES) $(ARGS)
 	$(BENCH)/bin/python -m benchmarks.speed.page $(FIGURES)
