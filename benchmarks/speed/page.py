@@ -1,6 +1,6 @@
 """The page: ``python -m benchmarks.speed.page docs/performance.json``.
 
-It writes ``performance.md`` beside the figures, and the plots into ``performance/``.
+It writes a page beside the figures, and the plots into a folder of their name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def written(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in result["versions"].items())
     load = ", ".join(f"{one:.1f}" for one in result["load"])
     parts = [
-        "# Speed\n",
+        f"# Speed on {result['python'].rpartition('.')[0]}\n",
         (
             f"Written by `make bench` in {result['seconds']:.0f} s, "
             f"of each row {result['rounds']} rounds at most: "
@@ -256,8 +256,10 @@ def main() -> None:
 
     figures = pathlib.Path(sys.argv[1])
     result = json.loads(figures.read_text())
-    figures.with_suffix(".md").write_text(written(result))
     folder = figures.with_suffix("")
+    # The page of another Python has plots of its own.
+    page = written(result).replace("](performance/", f"]({folder.name}/")
+    figures.with_suffix(".md").write_text(page)
     folder.mkdir(exist_ok=True)
     plots.draw(result, folder)
 
