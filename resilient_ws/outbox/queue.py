@@ -175,12 +175,7 @@ class OutboxQueue:
         admission = self._admission
         if admission.end is not None:
             raise admission.end
-        message: Message
-        if isinstance(data, str) and data.isascii():
-            # What payload_of() does, without a call for the usual message.
-            message, size = data, len(data)
-        else:
-            message, size = payload_of(data)
+        message, size = payload_of(data)
         if size > self._max_bytes:
             raise admission.too_big(size)
         if self._needs_id and message_id is None and confirm is None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import pytest
+
+from resilient_ws.protocol import zlibs
 from resilient_ws.protocol.deflate import DeflateParameters
 from tests.protocol import server_frame
 from tests.protocol.owner import Owner
@@ -18,6 +22,12 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 RSV1 = 4
 TAIL = b"\x00\x00\xff\xff"
 KIB = 1024
+
+#: In CI it is installed, or the tests fail.
+needs_zlib_ng: Final = pytest.mark.skipif(
+    zlibs.NEXT_GENERATION is None and os.environ.get("CI") != "true",
+    reason="zlib-ng is not installed",
+)
 MIB = 1024 * 1024
 # RFC 7692 section 7.2.3: "Hello" in one block, in two, stored, and final.
 HELLO = bytes.fromhex("f248cdc9c90700")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from resilient_ws.protocol import deflate, inflate, zlibs
+from tests.protocol.compressed import needs_zlib_ng
 
 
 if TYPE_CHECKING:
     from resilient_ws.protocol.zlibs import Zlib
 
 
-@pytest.fixture(params=[zlibs.PYTHONS, zlibs.NEXT_GENERATION], ids=["zlib", "zlib-ng"])
+@pytest.fixture(
+    params=[
+        pytest.param(zlibs.PYTHONS, id="zlib"),
+        pytest.param(zlibs.NEXT_GENERATION, id="zlib-ng", marks=needs_zlib_ng),
+    ]
+)
 def each_zlib(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Zlib:
     """Python's zlib, and zlib-ng."""
-    if request.param is None and os.environ.get("CI") != "true":
-        pytest.skip("zlib-ng is not installed")
     chosen: Zlib = request.param
     monkeypatch.setattr(inflate, "ZLIB", chosen)
     monkeypatch.setattr(deflate, "ZLIB", chosen)

@@ -15,6 +15,7 @@ from resilient_ws.protocol import zlibs
 from resilient_ws.protocol.deflate import Deflater
 from resilient_ws.protocol.inflate import TAIL, Inflater
 from tests import unmeasured
+from tests.protocol.compressed import needs_zlib_ng
 
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def test_what_pythons_zlib_sends_is_read(
         assert made == (message, None)
 
 
+@needs_zlib_ng
 @pytest.mark.parametrize("bits", [12, 15])
 def test_a_faster_one_makes_no_message_larger(bits: int) -> None:
-    if zlibs.NEXT_GENERATION is None:
-        pytest.skip("zlib-ng is not installed")
+    assert zlibs.NEXT_GENERATION is not None
     for message in (trades(8), trades(400)):
         sizes = []
         for one in (zlibs.NEXT_GENERATION, zlibs.PYTHONS):
@@ -84,7 +85,7 @@ def chosen(statement: str, **environment: str) -> str:
     return done.stdout.split()[0]
 
 
-@pytest.mark.skipif(zlibs.NEXT_GENERATION is None, reason="zlib-ng is not installed")
+@needs_zlib_ng
 def test_zlib_ng_is_used_unless_it_is_missing_old_or_unwanted() -> None:
     assert chosen("", RESILIENT_WS_ZLIB_NG="") == "zlib-ng"
     assert chosen("", RESILIENT_WS_ZLIB_NG="0") == "zlib"

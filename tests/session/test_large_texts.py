@@ -10,6 +10,7 @@ import pytest
 
 from resilient_ws import SessionClosed, Traffic, connect
 from resilient_ws.protocol.payload import TextRoom
+from resilient_ws.testing.scripts import hold
 from resilient_ws.transport.read_buffer import READ_SIZE, room_of
 from tests.protocol import server_frame as frame
 
@@ -169,11 +170,7 @@ async def test_a_place_that_got_no_bytes_is_not_parsed(
 async def test_a_place_that_is_full_counts_as_a_full_buffer(
     server: ScriptedServer,
 ) -> None:
-    async def serve(peer: Peer) -> None:
-        await peer.accept()
-        await peer.goodbye()
-
-    server.play(serve)
+    server.play(hold)
     async with connect(server.url(), compression=None) as session:
         wire = wire_of(session)
         # All of this happens in one turn of the loop.
@@ -189,11 +186,7 @@ async def test_a_place_that_is_full_counts_as_a_full_buffer(
 async def test_a_place_that_is_not_full_does_not_however_much_was_read(
     server: ScriptedServer,
 ) -> None:
-    async def serve(peer: Peer) -> None:
-        await peer.accept()
-        await peer.goodbye()
-
-    server.play(serve)
+    server.play(hold)
     text = TEXT * 2
     whole = frame(1, text.encode())
     async with connect(server.url(), compression=None) as session:
