@@ -157,8 +157,9 @@ def compiled(root: Path, folder: Path) -> Path | None:
 def put_beside_its_source(library: Path | None, package: Path) -> None:
     """Put the library where an editable package is imported from.
 
-    An older one never stays, whichever Python built it: its source is not this. The new
-    one appears at once and whole, for a process may import it meanwhile.
+    An older one never stays, whichever Python built it, because it was made from
+    another source. The new one replaces it in one step, because a process may be
+    importing it.
     """
     if library is not None:
         unfinished = package / f".{library.name}"

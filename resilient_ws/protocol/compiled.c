@@ -1,9 +1,9 @@
 /* The compiled twin of pure.py, which says what each function takes and returns.
 
-   Whatever has a rule stays in Python. The walk takes only whole, plain messages, and
-   stops at the first byte of anything else: the receiver knows what that means. A frame
-   to send is its head, its masking key and its masked payload (RFC 6455 sections 5.2
-   and 5.3). tests/twins/test_twins.py compares the twins byte by byte.
+   Anything that needs a rule stays in Python. The walk takes only whole, plain
+   messages, and stops at the first byte of anything else: the receiver knows what that
+   means. A frame to send is its head, its masking key and its masked payload (RFC 6455
+   sections 5.2 and 5.3). tests/twins/test_twins.py compares the twins byte by byte.
 
    The limited API of Python 3.11 is all that is used, so that one build serves every
    later version. That is why calls pass no arrays: vectorcall came with 3.12. */
@@ -18,7 +18,7 @@ enum { TEXT = 0x81, BINARY = 0x82 };          /* first bytes: FIN and the opcode
 enum { MASKED = 0x80, MAX_SHORT = 125, IS_16_BIT, IS_64_BIT, MAX_16_BIT = 0xFFFF };
 enum { KEY_SIZE = 4, MAX_OVERHEAD = 10 + KEY_SIZE };
 enum { ALL_TAKEN, STOPPED, NOT_UTF8 };        /* why the walk stopped */
-enum { INTERFACE = 1 };                       /* that of pure.py, or it is not used */
+enum { INTERFACE = 1 };                       /* equal to that of pure.py, or unused */
 
 static PyCFunction list_append;               /* to know the append of any list */
 static PyObject *isascii_name;                /* the name of the method of a str */
