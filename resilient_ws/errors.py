@@ -233,7 +233,9 @@ class GaveUp(ResilientWSError):
     Attributes:
         attempts: How many attempts failed in this outage.
         elapsed: The seconds since the outage began.
-        history: The exceptions of the last attempts, at most 20, oldest first.
+        history: What ended the connection that was lost, if it had been stable, and the
+            attempts since: the last 20, oldest first. It is never empty, and its last
+            one is the ``__cause__``.
     """
 
     def __init__(

@@ -42,22 +42,25 @@ class Outage:
     Args:
         policy: What to follow.
         started: When the outage began, on the caller's clock.
+        lost: What ended the stable connection before it, if there was one.
     """
 
     __slots__ = ("_history", "_policy", "_started", "_state", "attempts")
 
-    def __init__(self, policy: Reconnect, started: float) -> None:
+    def __init__(
+        self, policy: Reconnect, started: float, *, lost: Exception | None = None
+    ) -> None:
         self._policy = policy
         self._started = started
         #: The number of attempts that have failed.
         self.attempts = 0
-        self._history: list[Exception] = []
+        self._history: list[Exception] = [] if lost is None else [lost]
         # Made with the first failure: most sessions begin without one.
         self._state: RetryCallState | None = None
 
     @property
     def history(self) -> tuple[Exception, ...]:
-        """The errors of the newest attempts, at most ``MAX_HISTORY``, oldest first."""
+        """What was lost and what failed since: the newest ``MAX_HISTORY``, in order."""
         return tuple(self._history)
 
     def count(self, because: Exception) -> None:

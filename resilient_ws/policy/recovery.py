@@ -138,11 +138,12 @@ class Recovery:
         because = judgement.failure
         if isinstance(because, Fatal):
             return because
-        if self._outage is None:
+        if self._outage is None and not judgement.final:
             # A stable connection was lost: no attempt has failed in this outage yet.
+            self._outage = Outage(self._policy, now, lost=because)
+            return self._outage.next_wait(because, judgement.extra, now=now)
+        if self._outage is None:
             self._outage = Outage(self._policy, now)
-            if not judgement.final:
-                return self._outage.next_wait(because, judgement.extra, now=now)
         extra = self._leave_member(judgement, now)
         if not self._round:
             return because

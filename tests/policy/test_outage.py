@@ -192,9 +192,10 @@ def test_a_gap_replaces_the_wait() -> None:
 
 
 def test_the_loss_of_a_stable_connection_is_no_failed_attempt() -> None:
-    outage = Outage(Reconnect(wait=wait_fixed(2), stop=stop_after_attempt(1)), 0.0)
+    policy = Reconnect(wait=wait_fixed(2), stop=stop_after_attempt(1))
+    outage = Outage(policy, 0.0, lost=LOST)
     assert outage.next_wait(LOST, now=0.0) == RetryDelay(2, "wait")
-    assert (outage.attempts, outage.history) == (0, ())
+    assert (outage.attempts, outage.history) == (0, (LOST,))
     assert isinstance(failed(outage, 2.0), GaveUp)
 
 

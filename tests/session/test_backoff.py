@@ -529,8 +529,24 @@ async def test_after_max_outage_what_was_received_comes_first_and_then_gave_up(
         gave_up = caught.value
         assert session.failure is gave_up
         assert "max_outage" in str(gave_up)
-        assert gave_up.attempts == len(gave_up.history)
+        lost, *failures = gave_up.history
+        assert isinstance(lost, resilient_ws.ConnectionLost)
+        assert gave_up.attempts == len(failures)
+        assert gave_up.history[-1] is gave_up.__cause__
         assert gave_up.elapsed == pytest.approx(30, abs=0.1)
+
+
+async def test_gave_up_at_the_loss_of_a_stable_connection_tells_the_loss(
+    server: ScriptedServer,
+) -> None:
+    server.play(closing(1001, after=20))
+    async with offline(server, stop=lambda _: True) as session:
+        await until(lambda: session.state is State.CLOSED)
+        gave_up = session.failure
+        assert isinstance(gave_up, resilient_ws.GaveUp)
+        assert gave_up.attempts == 0
+        assert gave_up.history == (gave_up.__cause__,)
+        assert isinstance(gave_up.__cause__, resilient_ws.ConnectionLost)
 
 
 async def test_gave_up_reaches_those_who_wait_already(server: ScriptedServer) -> None:
