@@ -246,7 +246,10 @@ class Wanted:
             headers.popall(name, None)
         self.settings: dict[str, Any] = {
             "headers": headers,
-            "subprotocols": tuple(protocols),
+            # A str is no list of words: the session refuses it as it is.
+            "subprotocols": protocols
+            if isinstance(protocols, str)
+            else tuple(protocols),
             "origin": origin,
             "compression": "deflate" if compress else None,
             "max_message_size": asked.pop("max_msg_size", 4 * 1024 * 1024) or None,

@@ -291,15 +291,25 @@ def _handshake(
     return {
         "headers": headers,
         "origin": origin or headers.popall("Origin", [None])[0],
-        "subprotocols": tuple(subprotocols or ()),
+        "subprotocols": () if subprotocols is None else subprotocols,
         "compression": compression,
     }
 
 
 def _headers(given: HeadersLike | None, user_agent: str | None) -> CIMultiDict[str]:
-    headers: CIMultiDict[str] = CIMultiDict()
-    if given is not None:
-        headers.extend(list(Headers(given).raw_items()))
+    """Return the headers to send; the session judges them, and tells no value.
+
+    Raises:
+        TypeError: They are neither a mapping nor pairs.
+    """
+    fields = given.raw_items() if isinstance(given, Headers) else given or ()
+    try:
+        headers: CIMultiDict[str] = CIMultiDict(fields)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "additional_headers must be a mapping or (name, value) pairs, not a "
+            f"value of type {type(given).__name__}."
+        ) from None
     if user_agent is not None:
         headers.setdefault("User-Agent", user_agent)
     return headers

@@ -358,6 +358,14 @@ async def test_what_a_session_cannot_do_is_refused(
     assert server.dials == []
 
 
+async def test_a_word_is_no_list_of_protocols(
+    server: ScriptedServer, http: aiohttp.ClientSession
+) -> None:
+    with pytest.raises(TypeError, match="subprotocols must be a sequence of str"):
+        await resilient(http).ws_connect(server.url(), protocols="v1")
+    assert server.dials == []
+
+
 async def test_certificates_are_not_checked_where_the_library_says_so(
     http: aiohttp.ClientSession, wrong_tls: ssl.SSLContext
 ) -> None:

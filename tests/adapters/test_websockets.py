@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -285,6 +286,26 @@ async def test_failures(server: ScriptedServer) -> None:
 def test_what_a_session_cannot_do_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=next(iter(wrong))):
         _ = websockets.connect("ws://localhost/", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"additional_headers": {"Authorization": "s3cret\r\n"}}, "Authorization"),
+        ({"additional_headers": {"Authorization": b"s3cret"}}, "Authorization"),
+        ({"additional_headers": "Authorization: s3cret"}, "additional_headers"),
+        ({"additional_headers": [("A", "s3cret", "b")]}, "additional_headers"),
+        ({"subprotocols": "v1"}, "subprotocols"),
+        ({"subprotocols": 1}, "subprotocols"),
+    ],
+)
+async def test_what_is_wrong_is_named_and_no_secret_told(
+    server: ScriptedServer, wrong: dict[str, Any], told: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=told) as caught:
+        await websockets.connect(server.url(), **wrong)
+    assert "s3cret" not in "".join(traceback.format_exception_only(caught.value))
+    assert server.dials == []
 
 
 async def test_its_own_policy(server: ScriptedServer) -> None:
