@@ -14,6 +14,7 @@
 #   make bench-chains  a chain caught up with and followed, into docs/chains-speed.md
 #   make bench-feeds  notifications through feeds beside others, into docs/feeds-speed.md
 #   make bench-codec  decoding through a codec beside by hand, into docs/codec-speed.md
+#   make bench-compression  what zlib-ng brings, into docs/compression.md
 #   make adapters  libraries alone and on our session, into docs/adapters/campaign.md
 #   make adapter-versions  their lowest and newest versions, into docs/adapters/versions.md
 #   make bench-instruments  what reading metrics costs, into docs/observability.md
@@ -92,9 +93,9 @@ PURE_TESTS := tests/protocol tests/session tests/wire tests/inbox tests/outbox \
 	tests/hostile tests/supervisor tests/feeds tests/test_imports.py
 
 .PHONY: demo test coverage tested-servers lint types layers check servers format clean \
-	adapters adapter-versions bench bench-chains bench-codec bench-feeds \
-	bench-instruments bench-monitor bench-outbox catch-up chains compiled conformance \
-	conformance-server crash feeds fuzz import-time instructions interleavings linear \
+	adapters adapter-versions bench bench-chains bench-codec bench-compression \
+	bench-feeds bench-instruments bench-monitor bench-outbox catch-up chains compiled \
+	conformance conformance-server crash feeds fuzz import-time instructions interleavings linear \
 	links picture plots pongs probe reliability screenshots security sequences site soak \
 	test-pure twins everywhere hooks installed interface manylinux packages packed \
 	publish publishable release-check workflows
@@ -183,6 +184,9 @@ bench-feeds: $(VENV)/.peers
 
 bench-codec: $(VENV)/.tests
 	$(BIN)/python -m benchmarks.codec --write docs/codec-speed.md $(ARGS)
+
+bench-compression: $(VENV)/.tests
+	$(BIN)/python -m benchmarks.compression --write docs/compression.md $(ARGS)
 
 # A quarter of an hour, most of it waiting.
 adapters: $(VENV)/.tests $(VENV)/.peers
