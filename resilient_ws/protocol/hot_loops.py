@@ -35,6 +35,8 @@ from resilient_ws.protocol.violation import (
 
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from resilient_ws.protocol.inflate import Inflater
     from resilient_ws.protocol.message import Deliver
 
@@ -42,8 +44,14 @@ if TYPE_CHECKING:
 _WHOLE_PING: Final = FIN | PING
 _WHOLE_PONG: Final = FIN | PONG
 
+#: The first bytes of the frames that are a plain message.
+WHOLE_PLAIN: Final = (FIN | TEXT, FIN | BINARY)
 #: The first bytes of the frames that ``walk_deflated`` takes.
 WHOLE_DEFLATED: Final = (FIN | RSV1 | TEXT, FIN | RSV1 | BINARY)
+#: The bytes of the longest header of a frame of less than 64 KiB.
+_SHORT_HEAD: Final = 4
+#: The most bytes of a frame that ``is_cut``.
+MAX_CUT: Final = _SHORT_HEAD + 0xFFFF
 #: The first bytes of the frames that ``walk_pings`` takes.
 PINGS: Final = (_WHOLE_PING, _WHOLE_PONG)
 
@@ -109,6 +117,27 @@ def walk_deflated(
     except (BadDeflate, UnicodeDecodeError):
         reason = BAD_DEFLATED_TEXT if is_text else BAD_DEFLATE
     return pos, count, size, reason
+
+
+def is_cut(view: memoryview, pos: int, limit: int, firsts: Container[int]) -> bool:
+    """Return whether a message begins at ``pos``, in a short frame that is cut.
+
+    Args:
+        view: The bytes.
+        pos: Where a frame begins.
+        limit: The most bytes of payload that it may have.
+        firsts: The first bytes of frames that are messages.
+    """
+    here = len(view) - pos
+    if here < _SHORT_HEAD or view[pos] not in firsts:
+        return False
+    length = view[pos + 1]
+    if length <= MAX_SHORT:
+        return 2 + length > here and length <= limit
+    if length != IS_16_BIT:
+        return False
+    length = view[pos + 2] << 8 | view[pos + 3]
+    return _SHORT_HEAD + length > here and MAX_SHORT < length <= limit
 
 
 def walk_fragments(

@@ -2,10 +2,11 @@
 
 Rules. Whatever the peer sends, ``receive`` does not raise: a broken rule becomes a
 :class:`Violation`, once. Nothing is parsed after a violation or a received close
-frame. Bytes are held unparsed, in order, if the owner has no room for them or if
-parsing them at once would take too long. Whole messages, and the pings, pongs and
-fragments that floods consist of, are taken by the hot loops. Everything else goes
-through ``_take_frame``, a frame at a time.
+frame. Bytes are held unparsed, in order, if the owner has no room for them, if
+parsing them at once would take too long, or if they are a short frame that was cut
+behind other messages: the next bytes are likely to complete it. Whole messages, and the
+pings, pongs and fragments that floods consist of, are taken by the hot loops.
+Everything else goes through ``_take_frame``, a frame at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from resilient_ws.protocol.header import take_header
 from resilient_ws.protocol.hot_loops import (
     PINGS,
     WHOLE_DEFLATED,
+    WHOLE_PLAIN,
+    is_cut,
     walk_deflated,
     walk_pings,
 )
@@ -72,6 +75,7 @@ class Receiver:
 
     __slots__ = (
         "_assembler",
+        "_firsts",
         "_inflater",
         "_limit",
         "_steps",
@@ -103,6 +107,8 @@ class Receiver:
         self._steps = MAX_STEPS
         self._assembler = Assembler(self._limit)
         self._inflater: Inflater | None = None
+        # The first bytes of the frames that are a message.
+        self._firsts: tuple[int, ...] = WHOLE_PLAIN
 
     def enable_compression(self, *, bits: int, takeover: bool) -> None:
         """Accept compressed messages, which break a rule otherwise.
@@ -112,6 +118,7 @@ class Receiver:
             takeover: Whether that window lives on from message to message.
         """
         self._inflater = Inflater(bits=bits, takeover=takeover, limit=self._limit)
+        self._firsts = WHOLE_PLAIN + WHOLE_DEFLATED
 
     def share(self, room: TextRoom) -> None:
         """Gather large texts in a room that other connections use as well."""
@@ -125,6 +132,21 @@ class Receiver:
             the bytes may go anywhere.
         """
         return None if self._unparsed.chunks else self._assembler.place()
+
+    def release(self) -> bytes:
+        """Return the frame that was cut, to be put in front of the next bytes.
+
+        This is never necessary. But to parse a whole frame in the owner's buffer takes
+        less time than to assemble it from its parts.
+
+        Returns:
+            What came of it, at most ``MAX_CUT`` bytes, which is not held any more; or
+            nothing, if that is held for another reason.
+        """
+        if self.stalled or self.out_of_steps or not self._unparsed.chunks:
+            return b""
+        self.idle = not self._assembler.inside
+        return self._unparsed.take()
 
     def give_up(self) -> None:
         """Discard what has not become a message: the rest of it will not come.
@@ -145,6 +167,7 @@ class Receiver:
         deliver: Deliver,
         room: int,
         space: Callable[[], int] = endless,
+        start: int = 0,
     ) -> int:
         """Parse the next bytes and deliver the messages that they complete.
 
@@ -156,17 +179,23 @@ class Receiver:
             room: How many messages may be delivered; the rest is held as bytes.
             space: Returns how many payload bytes the owner had room for when it called.
                 A compressed message without space is held.
+            start: Where in ``chunk`` the bytes begin.
 
         Returns:
             The number of messages delivered.
         """
         if not self.idle or room <= 0:
-            return self._go_on(chunk, deliver, room, space)
+            return self._go_on(chunk, start, deliver, room, space)
         # Calling min() would cost more for a chunk with a single message.
         most = room if room < MAX_MESSAGES else MAX_MESSAGES  # noqa: FURB136
-        pos, count, size, reason = walk(chunk, 0, deliver, most, self._limit)
+        pos, count, size, reason = walk(chunk, start, deliver, most, self._limit)
         self.received_size += size
-        if reason != ALL_TAKEN:
+        if reason == ALL_TAKEN:
+            return count
+        if count and is_cut(chunk, pos, self._limit, self._firsts):
+            self._unparsed.replace(chunk, pos, in_place=False)
+            self.idle = False
+        else:
             self._steps = MAX_STEPS - count // MESSAGES_PER_STEP
             count += self._take(chunk, pos, deliver, room - count, space() - size)
         return count
@@ -174,31 +203,33 @@ class Receiver:
     def _go_on(
         self,
         chunk: memoryview,
+        start: int,
         deliver: Deliver,
         room: int,
         space: Callable[[], int],
     ) -> int:
         """Receive while something is held or under way, or while there is no room."""
         assembler, unparsed = self._assembler, self._unparsed
-        if len(chunk) < assembler.missing_plain and room > 0 and not self.stalled:
+        size, pos = len(chunk) - start, start
+        if size < assembler.missing_plain and room > 0 and not self.stalled:
             # The chunk belongs to the current frame, and no held bytes precede it.
             try:
-                assembler.add(chunk)
+                assembler.add(chunk[start:])
             except BrokenRule as broken:
                 self._violate(broken.violation)
             return 0
-        if len(chunk) or self.out_of_steps:
+        if size or self.out_of_steps:
             # New bytes, and those continued in another turn, get all the steps.
             self._steps = MAX_STEPS
         self.out_of_steps = False
         if self.violation or self.close_received:
             return 0
-        if len(chunk) and (room <= 0 or unparsed.chunks):
-            unparsed.append(bytes(chunk))
+        if size and (room <= 0 or unparsed.chunks):
+            unparsed.append(bytes(chunk[start:]))
             self.idle, self.stalled = False, True
         if room <= 0:
             return 0
-        pos, self.stalled = 0, False
+        self.stalled = False
         if unparsed.chunks:
             chunk, pos = unparsed.joined()
         return self._take(chunk, pos, deliver, room, space())
@@ -256,6 +287,8 @@ class Receiver:
                     pos, delivered = self._take_plain(view, pos, deliver, room - count)
                     count += delivered
                     if pos == end or count == room or self._stalls(view[pos], full_at):
+                        break
+                    if count and is_cut(view, pos, self._limit, self._firsts):
                         break
                 if self._steps <= 0:
                     self.out_of_steps = True

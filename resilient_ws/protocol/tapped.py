@@ -107,6 +107,7 @@ class TappedReceiver(Receiver):
         deliver: Deliver,
         room: int,
         space: Callable[[], int] = endless,
+        start: int = 0,
     ) -> int:
         """Parse the next bytes and deliver the messages that they complete."""
         note = self._note
@@ -117,7 +118,7 @@ class TappedReceiver(Receiver):
 
         pings, pongs = len(self.pings), len(self.pongs)
         was_closed = self.close_received is not None
-        count = super().receive(chunk, noted, room, space)
+        count = super().receive(chunk, noted, room, space, start)
         for payload in self.pings[pings:]:
             note(payload, sent=False, control="ping")
         for payload in self.pongs[pongs:]:

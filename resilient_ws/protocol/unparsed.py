@@ -39,6 +39,12 @@ class Unparsed:
         # Joining a list of one item returns that item, so going on copies nothing.
         return memoryview(b"".join(self.chunks)), self._start
 
+    def take(self) -> bytes:
+        """Return what is held, and hold it no more."""
+        data = b"".join(self.chunks)[self._start :]
+        self.chunks, self._start = [], 0
+        return data
+
     def replace(self, view: memoryview, pos: int, *, in_place: bool) -> None:
         """Hold the bytes of ``view`` from ``pos`` on, in place of all others.
 

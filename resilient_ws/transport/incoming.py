@@ -112,19 +112,21 @@ class Incoming:
 
     # Receiving.
 
-    def take(self, chunk: memoryview, offered: int) -> None:
+    def take(self, chunk: memoryview, start: int, size: int, offered: int) -> None:
         """Process a chunk that was read; its buffer may be reused after that.
 
         Args:
-            chunk: The bytes.
+            chunk: The bytes, behind those that were released.
+            start: Where in ``chunk`` to begin.
+            size: How many were read.
             offered: How many there was a buffer for; if it is full, more may follow.
         """
         self._watch.heard_at = self._clock()
-        self.bytes_received += len(chunk)
-        full = self._receive(chunk, self._sink.room())
+        self.bytes_received += size
+        full = self._receive(chunk, self._sink.room(), start)
         if full or not (self._receiver.idle or self._receiver.needs_only_bytes):
             self._process_rest()
-        if len(chunk) == offered:
+        if size == offered:
             self._gate.after_full_buffer(self._go_on)
 
     def take_all(self, rest: bytes, then: Callable[[], None]) -> None:
@@ -180,7 +182,7 @@ class Incoming:
                 receiver.give_up()
             then()
 
-    def _receive(self, data: memoryview, room: int) -> bool:
+    def _receive(self, data: memoryview, room: int, start: int = 0) -> bool:
         """Have the engine parse bytes, and pass on the messages it finds.
 
         Returns:
@@ -189,10 +191,10 @@ class Incoming:
         receiver, sink, full = self._receiver, self._sink, room <= 0
         before = receiver.received_size
         if self._intercept is None:
-            count = receiver.receive(data, sink.deliver, room, sink.space)
+            count = receiver.receive(data, sink.deliver, room, sink.space, start)
             size = receiver.received_size - before
         else:
-            count, size = self._receive_some(data, room, self._intercept)
+            count, size = self._receive_some(data, room, start, self._intercept)
         if count:
             self.messages_received += count
             self._watch.message_at = self._watch.heard_at
@@ -205,6 +207,7 @@ class Incoming:
         self,
         data: memoryview,
         room: int,
+        start: int,
         intercept: Callable[[Message], bool],
     ) -> tuple[int, int]:
         """Receive messages, and keep those from the sink that are intercepted.
@@ -222,7 +225,7 @@ class Incoming:
                 size += size_of(message)
                 put(message)
 
-        self._receiver.receive(data, deliver, room, self._sink.space)
+        self._receiver.receive(data, deliver, room, self._sink.space, start)
         return count, size
 
     # Stopping and going on.

@@ -25,7 +25,7 @@ from resilient_ws.transport.incoming import Incoming
 from resilient_ws.transport.keepalive import Keepalive
 from resilient_ws.transport.masking import MASK, keys_of
 from resilient_ws.transport.outgoing import Outgoing
-from resilient_ws.transport.read_buffer import READ_SIZE, buffer_of, room_of
+from resilient_ws.transport.read_buffer import READ_SIZE, START, buffer_of, room_of
 from resilient_ws.transport.read_gate import ReadGate
 
 
@@ -95,7 +95,7 @@ class Wire(asyncio.BufferedProtocol):
         "_gate",
         "_gone",
         "_keys",
-        "_read_into",
+        "_place",
         "_receiver",
         "_socket",
         "_transport",
@@ -119,7 +119,9 @@ class Wire(asyncio.BufferedProtocol):
         note: Note | None = None,
     ) -> None:
         # The buffer and the keys are those of the loop as long as a wire holds them.
-        self._buffer = self._read_into = buffer_of(loop)
+        self._buffer = buffer_of(loop)
+        # Where else the transport was told to read, if the receiver was not idle.
+        self._place: memoryview | None = None
         self._keys = keys_of(loop)
         self.engine = engine = _engine(note, max_message_size, self._keys)
         self._receiver = engine.receiver
@@ -176,7 +178,7 @@ class Wire(asyncio.BufferedProtocol):
         self._closing.begin(transport, self._socket)
         self.keepalive.start()
         if tail:
-            self.incoming.take(memoryview(tail), READ_SIZE)
+            self.incoming.take(memoryview(tail), 0, len(tail), READ_SIZE)
 
     def attach(
         self,
@@ -201,16 +203,25 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer is the loop's
         """Return the buffer for the next bytes."""
-        self._read_into = buffer = self._buffer
-        if not self._receiver.idle and (place := self._receiver.place()) is not None:
-            self._read_into = buffer = place
-        return buffer
+        if self._receiver.idle:
+            return self._buffer.room
+        place = self._place = self._receiver.place()
+        return self._buffer.room if place is None else place
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read into the buffer."""
-        if not self.ended.done():
-            buffer = self._read_into
-            self.incoming.take(buffer[:nbytes], len(buffer))
+        if self.ended.done():
+            return
+        buffer, start = self._buffer, START
+        if not self._receiver.idle:
+            place, self._place = self._place, None
+            if place is not None:
+                self.incoming.take(place[:nbytes], 0, nbytes, len(place))
+                return
+            start = buffer.put_in_front(self._receiver.release())
+        self.incoming.take(
+            buffer.memory[: START + nbytes], start, nbytes, len(buffer.room)
+        )
 
     def pause_writing(self) -> None:
         """Note that the transport is above its high-water mark."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ROOM = 1 << 30
 #: What a buffer has behind the bytes that came: a message that nobody sent.
 STALE = b"\x81\x05stale" * 2
+#: The room in front of them, with the rest of others.
+FRONT = b"\x81\x05front" * 2
 
 
 def give(
@@ -27,18 +29,28 @@ def give(
 
 
 class Owner:
-    """An engine, and everything that came out of it."""
+    """An engine, and everything that came out of it.
+
+    Args:
+        chunks: What it receives first.
+        limit: Its largest message.
+        agreed: How it is compressed.
+        releases: Whether a frame that was cut is put in front of the next bytes, as a
+            connection does. Otherwise the receiver holds it.
+    """
 
     def __init__(
         self,
         *chunks: bytes,
         limit: int | None = 1 << 20,
         agreed: DeflateParameters | None = None,
+        releases: bool = True,
     ) -> None:
         self.engine = Engine(max_message_size=limit)
         self.receiver = self.engine.receiver
         if agreed is not None:
             self.engine.enable_compression(agreed)
+        self._releases = releases
         #: How many payload bytes there is room for.
         self.space: Callable[[], int] = lambda: ROOM
         self.messages: list[str | bytes] = []
@@ -49,9 +61,14 @@ class Owner:
     def receive(self, data: bytes, room: int = ROOM) -> int:
         """Hand over bytes in a buffer that held others before, and does after."""
         before = len(self.messages)
-        buffer = bytearray(data + STALE)
+        held = self.receiver.release() if data and self._releases else b""
+        buffer = bytearray(FRONT + held + data + STALE)
         count = self.receiver.receive(
-            memoryview(buffer)[: len(data)], self.messages.append, room, self.space
+            memoryview(buffer)[: -len(STALE)],
+            self.messages.append,
+            room,
+            self.space,
+            start=len(FRONT),
         )
         buffer[:] = b"\xff" * len(buffer)
         assert count == len(self.messages) - before <= max(0, room)

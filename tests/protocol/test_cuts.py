@@ -108,14 +108,16 @@ def message(draw: st.DrawFn) -> bytes:
     return b"".join(made)
 
 
-def owner(*, takeover: bool = True) -> Owner:
+def owner(*, takeover: bool = True, releases: bool = True) -> Owner:
     agreed = DeflateParameters(peer_takeover=takeover)
-    return Owner(limit=LIMIT, agreed=agreed)
+    return Owner(limit=LIMIT, agreed=agreed, releases=releases)
 
 
-def after(stream: bytes, cuts: list[int], *, room: int, takeover: bool) -> Owner:
+def after(
+    stream: bytes, cuts: list[int], *, room: int, takeover: bool, releases: bool = True
+) -> Owner:
     """Give a stream to an engine in pieces that end at ``cuts``."""
-    taking = owner(takeover=takeover)
+    taking = owner(takeover=takeover, releases=releases)
     ends = [0, *sorted(cuts), len(stream)]
     for start, stop in pairwise(ends):
         taking.receive(stream[start:stop], room)
@@ -136,7 +138,8 @@ def test_a_broken_message_has_one_verdict_however_it_is_cut(
     singly = after(stream, list(range(len(stream))), room=1 << 30, takeover=takeover)
     assert singly.seen() == whole.seen()
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6))
-    some = after(stream, cuts, room=data.draw(st.integers(0, 3)), takeover=takeover)
+    room, releases = data.draw(st.integers(0, 3)), data.draw(BOOLS)
+    some = after(stream, cuts, room=room, takeover=takeover, releases=releases)
     assert some.seen() == whole.seen()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
@@ -15,10 +15,6 @@ from resilient_ws.testing import assert_no_leaks
 from resilient_ws.transport import outgoing
 from tests.wire.raw import CLOSE, PING, PONG, Peer, RawServer, frame
 from tests.wire.witness import BOTH_LOOPS, soon, watched
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 pytestmark = pytest.mark.wire
@@ -45,12 +41,10 @@ class Turns:
         def counted(
             receiver: Receiver,
             chunk: memoryview,
-            deliver: Callable[[str | bytes], object],
-            room: int,
-            space: Callable[[], int],
+            *rest: Any,
         ) -> int:
             self.calls[self._turn] += 1
-            return receive(receiver, chunk, deliver, room, space)
+            return receive(receiver, chunk, *rest)
 
         monkeypatch.setattr(Receiver, "receive", counted)
         # The fewer steps there are in a turn, the smaller the flood that shows it.

@@ -41,7 +41,8 @@ class Reads:
         updated = Wire.buffer_updated
 
         def noted(wire: Wire, nbytes: int) -> None:
-            self.full[self._turn] += nbytes == len(wire._read_into)
+            place = wire._buffer.room if wire._place is None else wire._place
+            self.full[self._turn] += nbytes == len(place)
             updated(wire, nbytes)
 
         monkeypatch.setattr(Wire, "buffer_updated", noted)
@@ -87,9 +88,10 @@ async def test_a_flood_of_large_messages_is_taken_in_turns(
     assert max(reads.full.values()) <= 2
 
 
+@pytest.mark.parametrize("size", [LARGE_MESSAGE, SMALL - 1000, 100])
 @BOTH_LOOPS
 async def test_what_is_kept_of_the_buffer_outlives_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """Two connections take turns, and each chunk ends within a message."""
     monkeypatch.setattr(read_buffer, "READ_SIZE", SMALL)
@@ -100,7 +102,8 @@ async def test_what_is_kept_of_the_buffer_outlives_it(
         assert opcode == 1
         first = int(payload)
         for number in range(first, first + COUNT):
-            peer.sock.sendall(frame(message_of(number), 2) + frame(f"{number}"))
+            message = frame(message_of(number, size), 2)
+            peer.sock.sendall(message + frame(f"{number}"))
         peer.receive()  # goodbye
         peer.close(1000)
 
@@ -108,7 +111,7 @@ async def test_what_is_kept_of_the_buffer_outlives_it(
         async with watched(url) as (session, _):
             await session.send(str(first))
             for number in range(first, first + COUNT):
-                assert await soon(session) == message_of(number)
+                assert await soon(session) == message_of(number, size)
                 assert await soon(session) == str(number)
 
     async with assert_no_leaks(), RawServer(script) as server:

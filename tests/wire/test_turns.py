@@ -58,13 +58,11 @@ class Turns:
         def counted(
             receiver: Receiver,
             chunk: memoryview,
-            deliver: Callable[[str | bytes], object],
-            room: int,
-            space: Callable[[], int],
+            *rest: Any,
         ) -> int:
             before = receiver.received_size
             controls = len(receiver.pings) + len(receiver.pongs)
-            count = receive(receiver, chunk, deliver, room, space)
+            count = receive(receiver, chunk, *rest)
             work = self.work[-1]
             work.calls += 1
             work.messages += count
