@@ -25,6 +25,7 @@ from resilient_ws.feeds.switchboard import ChannelOptions, Switchboard
 from resilient_ws.feeds.tasks import Tasks
 from resilient_ws.policy._validate import (
     check_callables,
+    check_timeout,
     require,
     whole_number,
 )
@@ -332,6 +333,8 @@ class Channel:
             CallTimeout: No answer came in time.
             FeedError: The server answered with an error.
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answer is no longer expected; the server may carry the request out.
@@ -364,11 +367,14 @@ class Channel:
 
         Raises:
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answers are no longer expected; the server may carry the requests out.
         """
         board = self._entered()
+        check_timeout(timeout)
         wait = self._options.timeout if timeout is None else timeout
         return await board.calls.call(ids, message, timeout=wait, repeat=repeat)
 
@@ -379,11 +385,14 @@ class Channel:
             CallTimeout: No connection was open within ``timeout`` seconds (by default
                 those of the channel); the message was not sent.
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             Safe: a cancelled message is not sent.
         """
         board = self._entered()
+        check_timeout(timeout)
         wait = self._options.timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(wait):

@@ -147,6 +147,8 @@ class Client:
             CallTimeout: No answer came in time.
             RPCError: The server answered with an error.
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answer is no longer expected; the server may carry the call out.
@@ -202,6 +204,8 @@ class Client:
 
         Raises:
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answers are no longer expected; the server may carry the calls out.

@@ -436,7 +436,7 @@ async def test_calls_are_paced(desk: NodeDesk) -> None:
     [
         ({"after": -1}, "after must be 0 or more"),
         ({"after": True}, "after must be a cursor"),
-        ({"after": "evm1.1"}, "not the text of a cursor"),
+        ({"after": "evm1.1"}, "after must be the text of a cursor"),
         ({"confirmations": -1}, "confirmations"),
         ({"confirmations": "latest"}, "'safe' or 'finalized', not 'latest'"),
         ({"max_reorg": 0}, "max_reorg"),
