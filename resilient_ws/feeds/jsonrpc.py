@@ -59,7 +59,9 @@ class Client:
         max_in_flight: Calls that wait for an answer at once (default 256).
         loads: Decodes a message; by default msgspec's decoder if it is installed, else
             ``json.loads``.
-        dumps: Encodes one.
+        dumps: Encodes one. By default msgspec or ``json`` does, and both write NaN and
+            infinities as ``null``, and bytes as Base64, for JSON has none of them. Pass
+            ``json.JSONEncoder(allow_nan=False).encode`` to have them refused.
         repeatable: Tells of a method whether it may be executed twice; by default none
             may. A call that may goes out again when its connection ends.
         rate: Subscriptions a second, at most; ``None`` (default) for no limit.
