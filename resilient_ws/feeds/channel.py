@@ -307,6 +307,29 @@ class Channel:
         if self._board is not None:
             self._board.replace(reason)
 
+    def complain(self, what: str) -> None:
+        """Count a message that makes no sense as malformed, and tell of it.
+
+        As for what ``route`` finds odd: in ``statistics``, to ``report``, and at most
+        once a minute in the log.
+
+        Args:
+            what: What is wrong with it, without its data.
+        """
+        if self._board is not None:
+            self._board.complain(what)
+
+    def warn(self, kind: str, text: str, *values: object) -> None:
+        """Log a warning, at most one of its kind a minute.
+
+        Args:
+            kind: The kind.
+            text: The warning, with places for the values.
+            values: What to put there.
+        """
+        if self._board is not None:
+            self._board.warn(kind, text, *values)
+
     # Requests.
 
     async def ask(
