@@ -94,9 +94,12 @@ class Codec(Generic[T]):
             )
 
 
-#: Plain JSON, by the standard library: objects of any kind.
+#: Plain JSON, by the standard library: objects of any kind. NaN and infinities are a
+#: ``ValueError`` when they are encoded, because JSON has neither.
 #: In ASCII: half of a surrogate pair could not be sent as UTF-8.
-JSON: Codec[Any] = Codec(json.JSONEncoder(separators=(",", ":")).encode, json.loads)
+JSON: Codec[Any] = Codec(
+    json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode, json.loads
+)
 
 
 @overload
@@ -115,6 +118,7 @@ def of(*kinds: object) -> Codec[Any]:
     Where one of them is a pydantic model, pydantic decodes and checks them; otherwise
     msgspec does, which takes ``msgspec.Struct``, dataclasses, attrs classes, TypedDicts
     and ``Trade | Book``. msgspec tells the structs of a union apart by their tags.
+    Both send NaN and infinities as ``null``; msgspec sends bytes as Base64.
 
     Raises:
         ImportError: The library is not installed.

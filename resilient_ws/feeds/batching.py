@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from resilient_ws.policy._validate import check_duration, require, whole_number
 
 
 if TYPE_CHECKING:
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def batches(
+def batches(
     items: AsyncIterator[T], *, within: float, most: int = 100
 ) -> AsyncGenerator[tuple[T, ...]]:
     """Yield the items of a feed in tuples, in order, for ``relay`` to deliver at once.
@@ -27,15 +30,23 @@ async def batches(
         most: How many items a tuple may hold (default 100).
 
     Raises:
-        ValueError: ``most`` is less than 1, or ``within`` negative.
+        TypeError: A value of another type.
+        ValueError: ``most`` is less than 1, or ``within`` negative or not finite.
         Exception: What the feed raised, after the items before it.
 
     Cancellation:
         The items of the tuple in the making are not yielded: begin again with the
         cursor that was saved.
     """
-    if most < 1 or within < 0:
-        raise ValueError("most must be 1 or more, and within 0 or more.")
+    require(items, AsyncIterable, "items", "a subscription or an async iterator")
+    check_duration("within", within)
+    whole_number("most", most, at_least=1)
+    return _batches(items, within, most)
+
+
+async def _batches(
+    items: AsyncIterator[T], within: float, most: int
+) -> AsyncGenerator[tuple[T, ...]]:
     clock = asyncio.get_running_loop().time
     reader = _Reader(items)
     end: Exception | None = None

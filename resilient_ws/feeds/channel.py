@@ -25,6 +25,7 @@ from resilient_ws.feeds.switchboard import ChannelOptions, Switchboard
 from resilient_ws.feeds.tasks import Tasks
 from resilient_ws.policy._validate import (
     check_callables,
+    check_timeout,
     require,
     whole_number,
 )
@@ -306,6 +307,29 @@ class Channel:
         if self._board is not None:
             self._board.replace(reason)
 
+    def complain(self, what: str) -> None:
+        """Count a message that makes no sense as malformed, and tell of it.
+
+        As for what ``route`` finds odd: in ``statistics``, to ``report``, and at most
+        once a minute in the log.
+
+        Args:
+            what: What is wrong with it, without its data.
+        """
+        if self._board is not None:
+            self._board.complain(what)
+
+    def warn(self, kind: str, text: str, *values: object) -> None:
+        """Log a warning, at most one of its kind a minute.
+
+        Args:
+            kind: The kind.
+            text: The warning, with places for the values.
+            values: What to put there.
+        """
+        if self._board is not None:
+            self._board.warn(kind, text, *values)
+
     # Requests.
 
     async def ask(
@@ -332,6 +356,8 @@ class Channel:
             CallTimeout: No answer came in time.
             FeedError: The server answered with an error.
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answer is no longer expected; the server may carry the request out.
@@ -364,11 +390,14 @@ class Channel:
 
         Raises:
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answers are no longer expected; the server may carry the requests out.
         """
         board = self._entered()
+        check_timeout(timeout)
         wait = self._options.timeout if timeout is None else timeout
         return await board.calls.call(ids, message, timeout=wait, repeat=repeat)
 
@@ -379,11 +408,14 @@ class Channel:
             CallTimeout: No connection was open within ``timeout`` seconds (by default
                 those of the channel); the message was not sent.
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             Safe: a cancelled message is not sent.
         """
         board = self._entered()
+        check_timeout(timeout)
         wait = self._options.timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(wait):

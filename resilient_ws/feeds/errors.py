@@ -31,10 +31,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, ClassVar, Final, TypeVar
 
 from resilient_ws import ResilientWSError
 from resilient_ws.feeds.json import is_object
+from resilient_ws.policy._validate import check_duration
 
 
 __all__ = [
@@ -253,10 +255,17 @@ class SinkBusy(FeedError):
     """A sink could not take an item now: ``relay`` tries it again.
 
     Attributes:
-        retry_after: The seconds that the receiver asked to be left alone.
+        retry_after: The seconds that the receiver asked to be left alone; infinity for
+            as long as ``relay`` would wait at most.
+
+    Raises:
+        TypeError: ``retry_after`` is not a number.
+        ValueError: It is negative, or not a number of seconds (NaN).
     """
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        if retry_after != math.inf:
+            check_duration("retry_after", retry_after)
         super().__init__(message)
         self.retry_after = retry_after
 

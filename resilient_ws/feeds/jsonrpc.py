@@ -59,7 +59,9 @@ class Client:
         max_in_flight: Calls that wait for an answer at once (default 256).
         loads: Decodes a message; by default msgspec's decoder if it is installed, else
             ``json.loads``.
-        dumps: Encodes one.
+        dumps: Encodes one. By default msgspec or ``json`` does, and both write NaN and
+            infinities as ``null``, and bytes as Base64, for JSON has none of them. Pass
+            ``json.JSONEncoder(allow_nan=False).encode`` to have them refused.
         repeatable: Tells of a method whether it may be executed twice; by default none
             may. A call that may goes out again when its connection ends.
         rate: Subscriptions a second, at most; ``None`` (default) for no limit.
@@ -147,6 +149,8 @@ class Client:
             CallTimeout: No answer came in time.
             RPCError: The server answered with an error.
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answer is no longer expected; the server may carry the call out.
@@ -202,6 +206,8 @@ class Client:
 
         Raises:
             ResilientWSError: The session has ended.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answers are no longer expected; the server may carry the calls out.

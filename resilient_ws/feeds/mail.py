@@ -37,6 +37,8 @@ Encryption: TypeAlias = Literal["implicit", "starttls", "none"]
 _PORTS: Final = {"implicit": 465, "starttls": 587, "none": 25}
 #: Deliveries whose mail has reached some of its recipients, and is tried again.
 _MAX_PARTLY: Final = 1_000
+#: The highest port of TCP.
+MAX_PORT: Final = 65_535
 #: Half of the longest line that RFC 5322 allows, for it may get encoded.
 _MAX_SUBJECT: Final = 400
 _MAX_ID: Final = 256
@@ -98,6 +100,8 @@ def email(
     _check_login(encryption, username, password)
     check_positive("timeout", timeout)
     whole_number("max_body", max_body, at_least=1)
+    if port is not None:
+        whole_number("port", port, at_least=1, at_most=MAX_PORT)
     recipients = (to,) if isinstance(to, str) else tuple(to)
     if not recipients:
         raise ValueError("to must name at least one address.")

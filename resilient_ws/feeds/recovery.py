@@ -14,6 +14,7 @@ import attrs
 from resilient_ws.feeds.errors import BackfillFailed, RequestRefused, StreamReset
 from resilient_ws.feeds.requests import Requests
 from resilient_ws.feeds.source import Key, Source, in_epochs
+from resilient_ws.policy._validate import require_callable, whole_number
 
 
 class Position(NamedTuple):
@@ -86,7 +87,16 @@ def recovering(
         unsubscribe: Tells the server that the stream is not needed any more.
         page: Items that are asked for at once (default 100); fewer are the last.
         name: What ``Subscription.id`` calls the stream.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: ``page`` is less than 1.
     """
+    require_callable(subscribe, "subscribe")
+    require_callable(history, "history")
+    require_callable(parts, "parts")
+    require_callable(unsubscribe, "unsubscribe")
+    whole_number("page", page, at_least=1)
     stream = _Stream(subscribe, history, parts, page)
     return Source(
         subscribe=stream.subscribe,

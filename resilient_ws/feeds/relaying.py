@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from resilient_ws.feeds.progress import RelayProgress, cursor_of as own_cursor
 from resilient_ws.feeds.redelivery import Courier, Redelivery
 from resilient_ws.feeds.source import Gap
+from resilient_ws.policy._validate import (
+    check_callables,
+    require,
+    require_callable,
+    require_synchronous,
+    whole_number,
+    wrong_type,
+)
 
 
 if TYPE_CHECKING:
@@ -63,8 +72,8 @@ async def relay(
         FeedError: The feed ended with an error.
         SecurityError: The sink may not go where it should.
         SinkGone: The sink takes nothing any more.
-        TypeError: There is a ``cursor_store``, and an item of JSON, but no
-            ``cursor_of``.
+        TypeError: A value of another type, before anything is read; or there is a
+            ``cursor_store``, and an item of JSON, but no ``cursor_of``.
         Undeliverable: An item cannot be delivered, and there is no dead letter.
         ValueError: ``concurrency`` is less than 1.
 
@@ -72,8 +81,14 @@ async def relay(
         What is on its way counts as not delivered. It comes again in a run that begins
         with the saved cursor, with the same id where ``id_of`` gives it.
     """
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be 1 or more, not {concurrency}.")
+    _check_feed(items)
+    require_callable(sink, "sink")
+    check_callables(dead_letter=dead_letter)
+    whole_number("concurrency", concurrency, at_least=1)
+    _check_plain(key_of=key_of, id_of=id_of)
+    require_synchronous(cursor_of, "cursor_of")
+    require(retry, Redelivery, "retry", "a Redelivery")
+    _check_store(cursor_store)
     run = _Run(
         Courier(sink, retry, dead_letter),
         RelayProgress(cursor_store, cursor_of),
@@ -95,6 +110,31 @@ async def relay(
     else:
         return
     raise failure
+
+
+def _check_feed(items: object) -> None:
+    """Refuse what ``async for`` cannot read."""
+    if not isinstance(items, AsyncIterable):
+        right = "a subscription (await channel.subscribe(...)) or an async iterator"
+        raise wrong_type("items", right, items)
+
+
+def _check_plain(**values: object) -> None:
+    """Refuse what is neither None nor a function whose result can be used at once."""
+    for name, value in values.items():
+        if value is not None:
+            require_synchronous(value, name)
+
+
+def _check_store(store: object) -> None:
+    """Refuse what cannot save a cursor, such as the path of a file."""
+    if store is None:
+        return
+    right = "a CursorStore, such as CursorFile(path), or None"
+    if isinstance(store, type):
+        raise TypeError(f"cursor_store must be {right}, not the class itself.")
+    if not callable(getattr(store, "save", None)):
+        raise wrong_type("cursor_store", right, store)
 
 
 def _random(_: object) -> str:

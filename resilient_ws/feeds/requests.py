@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from resilient_ws import DeliveryState
 from resilient_ws.feeds.calls import value_of
 from resilient_ws.feeds.errors import CallLost
+from resilient_ws.policy._validate import check_timeout
 
 
 if TYPE_CHECKING:
@@ -90,10 +91,13 @@ class Requests:
             CallLost: The connection ended first.
             CallTimeout: No answer came in time.
             FeedError: The server answered with an error.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
 
         Cancellation:
             The answer is no longer expected.
         """
+        check_timeout(timeout)
         wait = self._timeout if timeout is None else timeout
         (outcome,) = await self._calls.call(
             (id,), message, timeout=wait, link=self._link

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from resilient_ws.feeds.merge import Merged
+from resilient_ws.policy._validate import check_duration, require_callable
 
 
 if TYPE_CHECKING:
@@ -201,10 +202,14 @@ async def overlap(
 
     Raises:
         Exception: What opening the first leg raises.
+        TypeError: A value of another type, before a leg is opened.
+        ValueError: A number is out of range, before a leg is opened.
 
     Cancellation:
         All legs end; nothing is left behind.
     """
+    require_callable(open, "open")
+    check_duration("linger", linger)
     merged: Merged[T] = Merged(identity=identity, window=window)
     rotation = Rotation(open, merged, linger)
     try:

@@ -115,6 +115,7 @@ class Switchboard:
         # Called with what ended the channel, before its streams are ended.
         self._watchers: list[Callable[[Exception | None], None]] = []
         self._roster = Roster()
+        self._log = log
         self._oddities = Oddities(log, options.report)
         self._registry = Registry(options.early, clock, self._unknown, self.turns)
         self._pace = Pace(options.rate)
@@ -289,6 +290,14 @@ class Switchboard:
     def replace(self, reason: str) -> None:
         """Replace the open connection."""
         self._replacements.replace(reason)
+
+    def complain(self, what: str) -> None:
+        """Count a malformed message, and tell of it."""
+        self._oddities.count("malformed", what)
+
+    def warn(self, kind: str, text: str, *values: object) -> None:
+        """Log a warning, at most one of its kind a minute."""
+        self._log.warn(kind, text, *values)
 
     def watch(self, watcher: Callable[[Exception | None], None]) -> None:
         """Call a function with what ends the channel, before its streams are ended."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 import attrs
 
 from resilient_ws.errors import DeliveryError
-from resilient_ws.policy._validate import require
+from resilient_ws.policy._validate import check_timeout, require
 from resilient_ws.state import DeliveryState
 
 
@@ -243,12 +243,15 @@ class Delivery:
         Raises:
             DeliveryError: The message will not be delivered by this session.
             TimeoutError: It is still on its way after ``timeout``.
+            TypeError: ``timeout`` is not a number.
+            ValueError: It is negative or not finite.
             RuntimeError: Called inside ``on_open``, where the outbox cannot send yet,
                 or from another loop or thread.
 
         Cancellation:
             Safe; the message is still sent.
         """
+        check_timeout(timeout)
         self._terms.check_waiting()
         async with asyncio.timeout(timeout):
             while not self.settled:

@@ -103,12 +103,16 @@ def positive_int_or_none(
         positive_int(instance, attribute, value)
 
 
-def whole_number(name: str, value: object, *, at_least: int) -> None:
+def whole_number(
+    name: str, value: object, *, at_least: int, at_most: int | None = None
+) -> None:
     """Refuse all but an ``int`` of at least ``at_least``, which is 0 or 1."""
     right = "a positive whole number" if at_least else "a whole number, 0 or more"
+    if at_most is not None:
+        right = f"a whole number from {at_least} to {at_most}"
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, right, value)
-    if value < at_least:
+    if value < at_least or (at_most is not None and value > at_most):
         raise ValueError(f"{name} must be {right}, not {value}.")
 
 
@@ -167,6 +171,12 @@ def rate_or_none(
 ) -> None:
     """Check as ``check_rate`` does."""
     check_rate(name_of(instance, attribute), value)
+
+
+def check_timeout(value: object) -> None:
+    """Refuse a ``timeout`` that is neither None nor a number of seconds, 0 or more."""
+    if value is not None:
+        check_duration("timeout", value)
 
 
 def check_seconds_or_none(name: str, value: object) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import math
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -248,6 +249,17 @@ async def test_it_is_yielded_in_its_place(server: ScriptedServer) -> None:
     assert isinstance(got[1].because, ValueError)
     assert isinstance(got[2], Undecodable)
     assert isinstance(got[2].because, RecursionError)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_plain_json_refuses_what_json_has_not(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        JSON.encode({"price": [number]})
+    with pytest.raises(TypeError, match="bytes"):
+        JSON.encode({"data": b"x"})
+    # As the docs say.
+    for typed in (of(Trade), of(Welcome)):
+        assert typed.encode([number]) == "[null]"
 
 
 @pytest.mark.parametrize("codec", [JSON, of(Trade), of(Welcome)])

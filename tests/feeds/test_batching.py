@@ -51,10 +51,14 @@ async def test_a_timeout_of_the_feed_is_an_error_of_the_feed() -> None:
         await timed(batches(feed(0, end=TimeoutError()), within=9))
 
 
-@pytest.mark.parametrize(("within", "most"), [(1, 0), (-1, 5)])
-async def test_impossible_numbers_are_refused(within: float, most: int) -> None:
-    with pytest.raises(ValueError, match="most"):
-        await timed(batches(feed(0), within=within, most=most))
+@pytest.mark.parametrize(
+    ("within", "most", "named"), [(1, 0, "most"), (-1, 5, "within")]
+)
+def test_impossible_numbers_are_refused_before_the_feed_is_read(
+    within: float, most: int, named: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{named} must be"):
+        batches(feed(0), within=within, most=most)
 
 
 async def test_closing_it_leaves_nothing_behind() -> None:

@@ -45,6 +45,29 @@ def test_without_msgspec_the_standard_library_does_it() -> None:
     assert done.stdout.isascii()
 
 
+@pytest.mark.parametrize("encoder", ["msgspec", "json"])
+def test_what_json_has_not_is_written_alike_by_both_encoders(encoder: str) -> None:
+    program = (
+        "import sys\n"
+        f"if {encoder == 'json'}: sys.modules['msgspec'] = None\n"
+        "from resilient_ws.feeds.json import dumps\n"
+        "n = float('nan')\n"
+        "print(dumps({'a': [n, -1e999, (n, 1.5)], 'b': {'c': n}, 'd': 2, 'e': None}))\n"
+        "print(dumps([b'\\xff\\x00x', bytearray(b''), memoryview(b'yz'), n]))\n"
+        "for odd in (object(), [n, 1j]):\n"
+        "    try: dumps(odd)\n"
+        "    except TypeError: print('refused')\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        '{"a":[null,null,[null,1.5]],"b":{"c":null},"d":2,"e":null}',
+        '["/wB4","","eXo=",null]',
+        "refused",
+        "refused",
+    ]
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
 def test_a_deep_message_raises_and_breaks_nothing(text: str) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the decoder raises

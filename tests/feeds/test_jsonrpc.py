@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
@@ -97,6 +98,19 @@ async def test_a_call_and_what_goes_over_the_wire(desk: Desk) -> None:
     for number, result in ((1, None), (2, [HUGE]), (3, "x"), (4, False)):
         desk.answer(number, result)
     assert await asyncio.gather(*calls) == [False, "x", [HUGE], None]
+
+
+async def test_the_encoder_that_the_docs_name_refuses_what_json_has_not() -> None:
+    server = ScriptedSession()
+    strict = json.JSONEncoder(allow_nan=False).encode
+    async with Client(server.session, dumps=strict) as asking:
+        server.open()
+        await turns()
+        with pytest.raises(ValueError, match="JSON compliant"):
+            await asking.call("x", [math.nan])
+        with pytest.raises(TypeError, match="bytes"):
+            await asking.notify("x", {"data": b"x"})
+    assert server.sent == []
 
 
 async def test_an_error_has_its_code_message_and_data(desk: Desk) -> None:

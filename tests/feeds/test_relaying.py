@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -425,3 +426,52 @@ def test_runs_cut_anywhere_deliver_all_in_the_order_of_each_key(
     for key in "abc":
         firsts = list(dict.fromkeys(one for one in taken if one.key == key))
         assert firsts == [one for one in items if one.key == key]
+
+
+class Coroutine:
+    """A callable whose result must be awaited."""
+
+    async def __call__(self, item: Any) -> str:
+        return str(item)
+
+
+WRONG: tuple[tuple[str, Any, str], ...] = (
+    ("items", [1, 2], "await channel.subscribe"),
+    ("items", None, "an async iterator"),
+    ("sink", "https://example.com/", "a callable"),
+    ("sink", None, "a callable"),
+    ("concurrency", 0, "a positive whole number"),
+    ("concurrency", math.nan, "a positive whole number"),
+    ("concurrency", 2.0, "a positive whole number"),
+    ("concurrency", True, "a positive whole number"),
+    ("concurrency", "2", "a positive whole number"),
+    ("key_of", "key", "a callable"),
+    ("key_of", Coroutine(), "a plain function"),
+    ("cursor_of", None, "a callable"),
+    ("cursor_of", Coroutine(), "a plain function"),
+    ("id_of", 5, "a callable"),
+    ("id_of", Coroutine(), "a plain function"),
+    ("retry", 3, "a Redelivery"),
+    ("retry", Redelivery, "a Redelivery"),
+    ("cursor_store", "cursor.json", r"CursorFile\(path\)"),
+    ("cursor_store", CursorFile, "not the class itself"),
+    ("dead_letter", [], "a callable"),
+)
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), WRONG)
+async def test_a_wrong_argument_is_refused_before_anything_is_read(
+    name: str, value: Any, remedy: str
+) -> None:
+    read: list[int] = []
+    receiver = Receiver()
+
+    async def watched() -> AsyncIterator[Any]:
+        read.append(1)
+        yield Reading(1)
+
+    arguments: dict[str, Any] = {"items": watched(), "sink": receiver, name: value}
+    with pytest.raises((TypeError, ValueError), match=f"^{name} must be .*{remedy}"):
+        await relay(**arguments)
+    assert read == []
+    assert receiver.tried == []

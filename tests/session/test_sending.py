@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -367,6 +368,16 @@ async def test_confirmed_waits_no_longer_than_it_is_told(
             await delivery.confirmed(timeout=1.0)
         assert now() == pytest.approx(1.0)
         await delivery.confirmed()
+
+
+@pytest.mark.parametrize("timeout", [math.nan, math.inf, -1, True, "1"])
+async def test_confirmed_refuses_what_is_no_timeout(
+    server: ScriptedServer, timeout: Any
+) -> None:
+    async with resilient_ws.connect(server.url()) as session:
+        delivery = await session.send("x")
+        with pytest.raises((TypeError, ValueError), match=r"^timeout must be a number"):
+            await delivery.confirmed(timeout=timeout)
 
 
 async def test_while_open_a_full_transport_makes_senders_wait_in_order(

@@ -17,6 +17,7 @@ from resilient_ws.feeds.errors import (
     FeedError,
     RPCError,
     SubscribeRefused,
+    Undecodable,
     WrongChain,
 )
 from resilient_ws.feeds.evm.asking import is_pruned
@@ -108,6 +109,10 @@ class NodeConnection:
             sent = await call(*_request(query))
             head = None if sent is None else head_of(sent)
             return BlockFound(head, None, self._clock())
+        except Undecodable as failure:
+            if call is not self._history:
+                self._client.channel.complain("something else in place of a block")
+            return BlockFound(None, failure, self._clock())
         except FeedError as failure:
             return BlockFound(None, failure, self._clock())
         except (ResilientWSError, OSError) as failure:

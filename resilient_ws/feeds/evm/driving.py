@@ -16,6 +16,7 @@ from resilient_ws.feeds.evm.steps import (
     DropQueries,
     NewConnection,
     Pause,
+    Remark,
     Resubscribe,
     SendQuery,
     StartOver,
@@ -87,6 +88,7 @@ class Drive:
         hint: Set when something was announced.
         replace: Replaces the connection, for a reason.
         resubscribe: Subscribes to announcements anew, and ends this.
+        warn: Logs a remark of a kind.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Drive:
         hint: asyncio.Event,
         replace: Callable[[str], None],
         resubscribe: Callable[[], None],
+        warn: Callable[[str, str], None],
     ) -> None:
         self._tracker = tracker
         self._teller = teller
@@ -105,6 +108,7 @@ class Drive:
         self._hint = hint
         self._replace = replace
         self._resubscribe = resubscribe
+        self._warn = warn
         self._asked: set[asyncio.Task[BlockFound]] = set()
 
     async def run(self) -> None:
@@ -148,6 +152,8 @@ class Drive:
             case NewConnection(reason):
                 self._replace(reason)
                 await asyncio.sleep(REPLACED_WITHIN)
+            case Remark(kind, text):
+                self._warn(kind, text)
             case Resubscribe():
                 self._resubscribe()
                 await asyncio.sleep(REPLACED_WITHIN)

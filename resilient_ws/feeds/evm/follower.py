@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,9 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
         self._stands = False
+        self._name = name
+        # Remarks of each kind.
+        self._remarks: Counter[str] = Counter()
         source: Source[Any, Any] = Source(
             subscribe=self._subscribe, unsubscribe=self._unsubscribe, name=name
         )
@@ -164,6 +168,7 @@ class Follower:
             head = head_of(value)
         except FeedError as failure:
             logger.debug("an announcement cannot be read: %s", failure)
+            self._client.channel.complain("an announcement that is no block")
             self._tracker.missed()
         else:
             self._tracker.announced(head)
@@ -189,12 +194,24 @@ class Follower:
             hint=self._hint,
             replace=self._client.channel.replace,
             resubscribe=self._resubscribe,
+            warn=self._warn,
         )
         try:
             await drive.run()
         except Exception as failure:  # noqa: BLE001 - the consumer is told
             self._teller.finish(failure)
             _ = self._client.channel.spawn(self.aclose())
+
+    def _warn(self, kind: str, text: str) -> None:
+        """Log a remark of the tracker, with how many there were of its kind."""
+        self._remarks[kind] += 1
+        self._client.channel.warn(
+            f"{self._name} {kind}",
+            "%s: %s (%d so far)",
+            self._name,
+            text,
+            self._remarks[kind],
+        )
 
     def _resubscribe(self) -> None:
         """Subscribe anew, for the subscription is deaf; first end what may wake up."""

@@ -32,7 +32,11 @@ TAGS: Final = ("safe", "finalized")
 def _position(after: object) -> int | Cursor | None:
     """Return where a stream goes on."""
     if isinstance(after, str):
-        return Cursor.parse(after)
+        try:
+            return Cursor.parse(after)
+        except ValueError:
+            text = "the text of a cursor, as str(item.cursor) made it"
+            raise ValueError(f"after must be {text}.") from None
     if after is None or isinstance(after, Cursor):
         return after
     if isinstance(after, bool) or not isinstance(after, int):

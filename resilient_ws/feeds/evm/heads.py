@@ -53,7 +53,8 @@ def heads(
         client: The client, entered.
         after: The position to go on from: a cursor, or its text, or the number of the
             last block that you have. With a cursor, what was reorganised meanwhile is
-            told first. By default the newest block is the first.
+            told first. By default the newest block is the first. A block beyond the
+            newest of the node is waited for, with a warning in the log.
         confirmations: How many blocks must follow one before it is told (default 0), or
             ``"safe"`` or ``"finalized"``.
         max_reorg: Blocks that are remembered, and so the deepest reorganisation that is

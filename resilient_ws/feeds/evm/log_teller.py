@@ -94,6 +94,8 @@ class LogTeller:
         self._retained = RetainedLogs(max_reorg)
         # The block whose logs the last connection did not find.
         self._late: str | None = None
+        # How often another connection was tried for them.
+        self._lagged = 0
         self.gaps = 0
 
     async def accept(self, step: Accept, requests: Requests) -> None:
@@ -181,6 +183,15 @@ class LogTeller:
         """Tell a gap in place of a block, after another connection was tried."""
         if isinstance(because, BlockLogsLate) and self._late != head.hash:
             self._late = head.hash
+            self._lagged += 1
+            self._client.channel.warn(
+                f"{NAME} lagging",
+                "%s: the node does not give out the logs of block %d, which it must "
+                "have. Another connection is tried (%d so far)",
+                NAME,
+                head.number,
+                self._lagged,
+            )
             self._client.channel.replace("lagging")
             await asyncio.sleep(REPLACED_WITHIN)  # the new connection ends this
             raise StartOver from because

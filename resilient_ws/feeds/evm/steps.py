@@ -171,6 +171,19 @@ class NewConnection:
 
 
 @attrs.frozen
+class Remark:
+    """Tell whoever operates the program, and not the consumer. There is no answer.
+
+    Attributes:
+        kind: What it is about: of one kind, few are told.
+        text: The remark.
+    """
+
+    kind: str
+    text: str
+
+
+@attrs.frozen
 class Resubscribe:
     """Subscribe to announcements anew, and begin anew: there is no answer."""
 
@@ -194,6 +207,7 @@ Step: TypeAlias = (
     | TellGap
     | Bypass
     | NewConnection
+    | Remark
     | Resubscribe
 )
 #: A part of the tracker's work: yields steps, is sent their answers.

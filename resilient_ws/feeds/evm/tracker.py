@@ -31,11 +31,12 @@ from resilient_ws.feeds.evm.asking import (
     by_tag,
     first_present,
     is_pruned,
+    why_missing,
 )
 from resilient_ws.feeds.evm.climbing import WINDOW, climb
 from resilient_ws.feeds.evm.forks import follow_fork, start_over
 from resilient_ws.feeds.evm.shrinking import judge_shorter
-from resilient_ws.feeds.evm.steps import AwaitHint, NewConnection, Resubscribe
+from resilient_ws.feeds.evm.steps import AwaitHint, NewConnection, Remark, Resubscribe
 from resilient_ws.feeds.evm.types import Head
 
 
@@ -115,6 +116,8 @@ class Tracker:
         self._limit = -1
         # Whether the node is known to know the tag.
         self._tag_known = self._tag is None
+        # The last block that the consumer had when the stream began.
+        self._first_tip = chain.tip
         # Connections in a row that lagged.
         self._lagging = 0
         self.fresh = False
@@ -224,9 +227,10 @@ class Tracker:
             return
         found = yield from ask_patiently(by_tag("latest"), self._patience)
         if found.head is None:
-            yield from self._lags()
+            yield from self._lags("its newest block", found)
         else:
             newest = yield from self._judged(found.head)
+            yield from self._remark_ahead(found.head)
             if newest is not None:
                 self._aim(newest, newest.number - self._depth)
 
@@ -246,8 +250,24 @@ class Tracker:
             newest = (yield from ask(by_tag("latest"))).head
             if newest is not None:
                 newest = yield from self._judged(newest)
+        yield from self._remark_ahead(confirmed)
         if newest is not None:
             self._aim(newest, confirmed.number)
+
+    def _remark_ahead(self, newest: Head) -> Steps[None]:
+        """Say so where a stream cannot begin, for the node does not know its place."""
+        chain = self.chain
+        if chain.next is None or chain.tip != self._first_tip:
+            return
+        last = chain.next - 1
+        if newest.number < last:
+            tag = "newest" if self._tag is None else f"newest {self._tag}"
+            yield Remark(
+                "ahead",
+                f"it goes on after block {last}, but the {tag} block of the node is "
+                f"{newest.number}; nothing is told before it has that block. Check "
+                "after=, and whether the node is still syncing or of another chain",
+            )
 
     def _judged(self, newest: Head) -> Steps[Head | None]:
         """Return the newest block, unless it is below what was told for good reason."""
@@ -327,7 +347,9 @@ class Tracker:
             query = by_number(chain.next)
             found = yield from ask_patiently(query, self._patience)
             if found.head is None:
-                yield from self._lags(found)
+                what = f"block {chain.next}"
+                if (yield from self._lags(what, found)):
+                    yield from self._leave_out(found)
                 return
         self._target = target
 
@@ -338,7 +360,7 @@ class Tracker:
         """
         found = yield from ask_patiently(by_number(number), self._patience)
         if found.head is None:
-            yield from self._lags()
+            yield from self._lags(f"block {number}", found)
         elif not self.chain.has(found.head) and (yield from self._fork(found.head)):
             upto = self.chain.next
             if upto is not None and upto <= number:
@@ -351,8 +373,10 @@ class Tracker:
         missing = yield from follow_fork(
             chain, head, patience=self._patience, limit=self._limit
         )
-        if missing is not None and (yield from self._lags()):
-            yield from start_over(chain)
+        if missing is not None:
+            what = f"a parent of block {head.number}"
+            if (yield from self._lags(what, missing)):
+                yield from start_over(chain)
         if chain.tip == before:
             return False
         self._lagging = 0
@@ -360,22 +384,26 @@ class Tracker:
 
     # What the node does not have.
 
-    def _lags(self, missing: BlockFound | None = None) -> Steps[bool]:
-        """Try another connection; after several, do without what is missing.
+    def _lags(self, what: str, missing: BlockFound) -> Steps[bool]:
+        """Say what the node does not have, and try another connection.
 
         Args:
-            missing: What came in place of the next block, if that is what is missing.
+            what: What is missing, for the log.
+            missing: What came in its place.
 
         Returns:
-            Whether it was given up: the node may be asked again later.
+            Whether enough connections were tried, so that it must be done without; the
+            node may be asked again later.
         """
         self._lagging += 1
-        if self._lagging <= MAX_LAGGING:
+        another = self._lagging <= MAX_LAGGING
+        then = "Another connection is tried" if another else "No other had it either"
+        why = why_missing(missing)
+        text = f"the node does not give out {what}, which it must have: {why}. {then}"
+        yield Remark("lagging", text)
+        if another:
             yield NewConnection("lagging")
-            return False
-        if missing is not None:
-            yield from self._leave_out(missing)
-        return True
+        return not another
 
     def _leave_out(self, missing: BlockFound) -> Steps[None]:
         """Tell a gap through the last block that is missing, if another follows."""

@@ -14,6 +14,7 @@ from resilient_ws.feeds.protocol import Answer, Ignore, Plain, Reset, Rotate, Ro
 from resilient_ws.feeds.protocols.answers import answer, object_part, part
 from resilient_ws.feeds.protocols.pushed import Pushed
 from resilient_ws.feeds.protocols.urls import MAX_VAIN, NextURL
+from resilient_ws.policy._validate import whole_number
 
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class Discord(Plain):
         intents: The intents, as a sum.
         identify: More for the login, such as ``shard=[0, 1]``.
 
+    Raises:
+        TypeError: ``intents`` is of another type.
+        ValueError: It is out of range.
+
     Attributes:
         ready: The data of the newest ``READY`` event; empty before the first.
         url: Where to dial: pass it to ``connect``.
@@ -64,6 +69,7 @@ class Discord(Plain):
     close_code = 4000
 
     def __init__(self, url: str, token: str, intents: int, **identify: Any) -> None:
+        whole_number("intents", intents, at_least=0)
         names = {"os": sys.platform, "browser": "resilient_ws", "device": "python"}
         self._token = {"token": token}
         self._identify = {"intents": intents, "properties": names} | identify

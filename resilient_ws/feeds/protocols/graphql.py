@@ -14,6 +14,7 @@ from resilient_ws.feeds.protocol import Answer, Ended, Ignore, Item, Plain, Repl
 from resilient_ws.feeds.protocols.answers import answer
 from resilient_ws.feeds.protocols.credentials import Credential, fresh
 from resilient_ws.feeds.source import Key, Source
+from resilient_ws.policy._validate import check_seconds_or_none
 
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class GraphQL(Plain):
         ping_interval: Seconds between two ``ping`` messages; a connection that does not
             answer them is replaced. ``None`` (default) sends none: the session's own
             pings show that the socket lives, though not what is behind it.
+
+    Raises:
+        TypeError: ``ping_interval`` is of another type.
+        ValueError: It is out of range.
     """
 
     #: For ``connect(subprotocols=...)``.
@@ -76,6 +81,7 @@ class GraphQL(Plain):
         *,
         ping_interval: float | None = None,
     ) -> None:
+        check_seconds_or_none("ping_interval", ping_interval)
         self._payload = payload
         self.beat_interval = ping_interval
         self._numbers = itertools.count(1)

@@ -14,6 +14,7 @@ from resilient_ws.feeds.protocol import Ignore, Item, Reply, Route
 from resilient_ws.feeds.protocols.answers import answer
 from resilient_ws.feeds.protocols.credentials import Credential, fresh
 from resilient_ws.feeds.source import Key, Source
+from resilient_ws.policy._validate import check_seconds_or_none
 
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class HomeAssistant(NumberedCommands):
         token: A long-lived access token; or an ``async`` callable that returns one.
         ping_interval: Seconds between two pings (default 30); a connection that does
             not answer them is replaced. ``None`` sends none.
+
+    Raises:
+        TypeError: ``ping_interval`` is of another type.
+        ValueError: It is out of range.
     """
 
     beat_answered = True
@@ -62,6 +67,7 @@ class HomeAssistant(NumberedCommands):
     def __init__(
         self, token: Credential[str], *, ping_interval: float | None = 30.0
     ) -> None:
+        check_seconds_or_none("ping_interval", ping_interval)
         super().__init__(values_in_array)
         self._token = token
         self.beat_interval = ping_interval

@@ -13,6 +13,7 @@ from resilient_ws.feeds.protocols.kept import Kept
 from resilient_ws.feeds.protocols.mqtt_packets import LOGIN, MQTTMessage
 from resilient_ws.feeds.protocols.mqtt_requests import MQTTRequests
 from resilient_ws.feeds.protocols.mqtt_topics import Filters
+from resilient_ws.policy._validate import whole_number
 
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from resilient_ws.feeds.requests import Requests
     from resilient_ws.feeds.source import Key, Source
     from resilient_ws.protocol.message import Message
+
+#: The greatest numbers of two and of four bytes.
+_MAX_SHORT: Final = 0xFFFF
+_MAX_LONG: Final = 0xFFFF_FFFF
+_VERSIONS: Final = (4, 5)
 
 
 class MQTT(Plain):
@@ -54,6 +60,10 @@ class MQTT(Plain):
             16), the others for their turn.
         max_packet: The most bytes of a packet (default 16 MiB).
 
+    Raises:
+        TypeError: A number is of another type.
+        ValueError: A number is out of range, or a text too long.
+
     Attributes:
         session_present: Whether the broker kept what it knows of us for the newest
             connection.
@@ -78,6 +88,12 @@ class MQTT(Plain):
         in_flight: int = 16,
         max_packet: int = 1 << 24,
     ) -> None:
+        whole_number("keep", keep, at_least=0, at_most=_MAX_LONG)
+        whole_number("keepalive", keepalive, at_least=0, at_most=_MAX_SHORT)
+        whole_number("in_flight", in_flight, at_least=1, at_most=_MAX_SHORT)
+        whole_number("max_packet", max_packet, at_least=1, at_most=_MAX_LONG)
+        if version not in _VERSIONS:
+            raise ValueError(f"version must be 4 (MQTT 3.1.1) or 5, not {version!r}.")
         login = packets.Connect(client_id, keep, username, password, keepalive)
         self._connect = login.encode(version, max_packet)
         self._keepalive = keepalive
@@ -135,7 +151,12 @@ class MQTT(Plain):
         Args:
             filter: A topic, perhaps with ``+`` for a level and ``#`` for the rest.
             qos: 0 (default), where a drop is always a ``Gap``, or 1.
+
+        Raises:
+            TypeError: ``qos`` is not a whole number.
+            ValueError: ``qos`` is neither 0 nor 1.
         """
+        whole_number("qos", qos, at_least=0, at_most=1)
         wish = packets.Subscribe(filter, qos, self._filters.add(filter))
 
         async def subscribe(requests: Requests) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from resilient_ws import Fatal
 from resilient_ws.feeds.protocols.mqtt_packets import MQTTMessage, Publish
+from resilient_ws.policy._validate import whole_number
 
 
 if TYPE_CHECKING:
@@ -84,11 +85,13 @@ class MQTTRequests:
             CallTimeout: The broker did not answer in time; it may have the message.
             MQTTError: The broker refused it.
             ResilientWSError: The session has ended.
-            ValueError: The topic is not one, or too long.
+            TypeError: ``qos`` is not a whole number.
+            ValueError: The topic is not one, or too long; ``qos`` is neither 0 nor 1.
 
         Cancellation:
             The broker may have the message.
         """
+        whole_number("qos", qos, at_least=0, at_most=1)
         if not topic or "+" in topic or "#" in topic:
             raise ValueError(
                 "A topic to publish to is not empty, and has no wildcards."

@@ -15,6 +15,7 @@ from resilient_ws.feeds.protocol import Ended, Ignore, Item, Plain, Reply, Route
 from resilient_ws.feeds.protocols.credentials import Credential, fresh
 from resilient_ws.feeds.protocols.phoenix_frames import frame_in
 from resilient_ws.feeds.source import Key, Source
+from resilient_ws.policy._validate import check_positive
 
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Phoenix(Plain):
         heartbeat: Seconds between two heartbeats (default 30); a connection that does
             not answer them is replaced. Phoenix ends a client that is silent for 60 s.
 
+    Raises:
+        TypeError: ``heartbeat`` is of another type.
+        ValueError: It is out of range.
+
     Attributes:
         joined: What the server answered to the newest join of each topic.
     """
@@ -82,6 +87,7 @@ class Phoenix(Plain):
     beat_answered = True
 
     def __init__(self, *, heartbeat: float = 30.0) -> None:
+        check_positive("heartbeat", heartbeat)
         self.beat_interval = heartbeat
         self._refs = map(str, itertools.count(1))
         self._joins: dict[str, str] = {}

@@ -23,6 +23,7 @@ from resilient_ws.feeds.evm.steps import (
     DropQueries,
     NewConnection,
     Pause,
+    Remark,
     Resubscribe,
     SendQuery,
     Step,
@@ -149,6 +150,9 @@ class World:
         while self.left > 0:
             self.left -= 1
             step = steps.send(answer)
+            if isinstance(step, Remark):
+                answer = None
+                continue
             if isinstance(step, NewConnection | Resubscribe):
                 break
             if self.happens(self.faults.drop):

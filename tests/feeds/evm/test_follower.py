@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from resilient_ws.feeds import (
     UnknownTag,
     WrongChain,
 )
-from resilient_ws.feeds.evm import Head, Limits, Reorg, heads
+from resilient_ws.feeds.evm import Cursor, Head, Limits, Reorg, heads
 from tests.feeds.evm.desk import NodeDesk, Refused, as_sent
 from tests.feeds.evm.told import Told
 from tests.record import now, turns
@@ -109,6 +110,130 @@ async def test_a_block_that_lags_is_waited_for(desk: NodeDesk) -> None:
     assert now() - since == pytest.approx(6.3, abs=0.01)
     assert desk.session.reconnects == []
     assert told.gaps == []
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING
+    ]
+
+
+async def numbers(stream: ChainStream[Any], count: int) -> list[int]:
+    return [(await anext(stream)).number for _ in range(count)]
+
+
+async def silent(stream: ChainStream[Any], seconds: float) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await anext(stream)
+
+
+async def test_a_number_beyond_the_chain_of_the_node_is_told_and_waited_for(
+    desk: NodeDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = heads(desk.client, after=12)
+    await silent(stream, 200)
+    told = warnings(caplog)
+    assert 2 <= len(told) <= 4  # one a minute
+    assert (
+        "heads: it goes on after block 12, but the newest block of the node"
+        in (told[0])
+    )
+    assert "is 10;" in told[0]
+    assert "Check after=" in told[0]
+    desk.mine(3)
+    assert await numbers(stream, 1) == [13]
+    caplog.clear()
+    desk.mine(5)
+    assert await numbers(stream, 5) == [14, 15, 16, 17, 18]
+    assert warnings(caplog) == []
+
+
+async def test_a_cursor_whose_block_the_node_calls_not_yet_its_newest_is_told(
+    desk: NodeDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.chain.mine(2)
+    blocks = desk.chain.blocks
+    hashes = tuple(block.hash for block in blocks[9:13])
+    cursor = Cursor(chain_id=1, number=12, dense=hashes)
+    late = True
+    desk.instead = lambda _, params: (
+        as_sent(blocks[10]) if late and params[:1] == ["latest"] else ...
+    )
+    stream = heads(desk.client, after=cursor)
+    await silent(stream, 100)
+    assert any(
+        "after block 12" in text and "is 10;" in text for text in warnings(caplog)
+    )
+    late = False
+    desk.mine()
+    assert await numbers(stream, 1) == [13]
+
+
+async def test_a_stream_that_begins_with_what_the_node_has_warns_of_nothing(
+    desk: NodeDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for after in (None, 3, 10):
+        stream = heads(desk.client, after=after)
+        desk.mine()
+        newest = desk.chain.blocks[-1].number
+        while await numbers(stream, 1) != [newest]:
+            pass
+        await stream.aclose()
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["text", {"number": "0xzz"}, {"number": None}, {"hash": 5}]
+)
+async def test_rubbish_in_place_of_announcements_is_counted_and_told_now_and_then(
+    rubbish: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with NodeDesk() as desk:
+        stream, _ = await begun(desk)
+        for _ in range(100):
+            desk.announce(rubbish)
+            await silent(stream, 1)
+        told = warnings(caplog)
+        assert 1 <= len(told) <= 2
+        assert "malformed: an announcement that is no block" in told[0]
+        assert "(1 so far)" in told[0]
+        assert desk.client.channel.statistics().malformed == 100
+
+
+async def test_rubbish_in_place_of_a_block_is_counted_and_told_with_the_lag(
+    desk: NodeDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream, told = await begun(desk)
+    desk.instead = lambda _, params: "5ecret" if params[:1] == [hex(12)] else ...
+    desk.announce(desk.chain.mine(3)[-1])
+    await told.follow(stream, lambda: told.tip == 13)
+    assert len(desk.session.reconnects) == 2
+    texts = warnings(caplog)
+    assert any("malformed: something else in place of a block" in one for one in texts)
+    lag = "block 12, which it must have: the answer was no such block. Another"
+    assert sum(lag in one for one in texts) == 1
+    assert desk.client.channel.statistics().malformed > 10
+    assert "5ecret" not in caplog.text
+
+
+async def test_a_node_that_never_tells_its_newest_block_is_told_each_minute(
+    desk: NodeDesk, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream, _ = await begun(desk)
+    desk.key = None
+    desk.instead = lambda _, params: None if params[:1] == ["latest"] else ...
+    desk.session.drop()
+    await turns()
+    desk.session.open()
+    await silent(stream, 600)
+    texts = [one for one in warnings(caplog) if "its newest block" in one]
+    assert 5 <= len(texts) <= 10
+    assert "Another connection is tried (1 so far)" in texts[0]
+    assert "null. No other had it either" in texts[-1]
+    assert len(desk.session.reconnects) == 2
 
 
 async def test_a_block_that_never_comes_is_a_gap_after_new_connections(
@@ -436,7 +561,7 @@ async def test_calls_are_paced(desk: NodeDesk) -> None:
     [
         ({"after": -1}, "after must be 0 or more"),
         ({"after": True}, "after must be a cursor"),
-        ({"after": "evm1.1"}, "not the text of a cursor"),
+        ({"after": "evm1.1"}, "after must be the text of a cursor"),
         ({"confirmations": -1}, "confirmations"),
         ({"confirmations": "latest"}, "'safe' or 'finalized', not 'latest'"),
         ({"max_reorg": 0}, "max_reorg"),

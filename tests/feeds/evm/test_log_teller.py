@@ -8,7 +8,7 @@ import pytest
 from resilient_ws import connect
 from resilient_ws.feeds.buffer import Buffer
 from resilient_ws.feeds.errors import BackfillFailed
-from resilient_ws.feeds.evm import Cursor, Limits, LogFilter, Reorg
+from resilient_ws.feeds.evm import BlockLogs, Cursor, Limits, LogFilter, Reorg, logs
 from resilient_ws.feeds.evm.log_query import LogQuery
 from resilient_ws.feeds.evm.log_teller import LogTeller
 from resilient_ws.feeds.evm.log_types import log_of
@@ -16,6 +16,7 @@ from resilient_ws.feeds.evm.steps import TellGap, Undo
 from resilient_ws.feeds.evm.types import BlockRef
 from resilient_ws.feeds.jsonrpc import Client
 from resilient_ws.feeds.pace import Pace
+from tests.feeds.evm.desk import NodeDesk
 from tests.feeds.evm.fake_node import FakeNode
 
 
@@ -63,3 +64,23 @@ async def test_a_reorganisation_that_was_cancelled_keeps_its_logs() -> None:
     told = await buffer.take()
     assert isinstance(told, Reorg)
     assert list(told.logs) == logs[::-1]
+
+
+async def test_logs_that_a_node_never_has_are_told_when_another_connection_is_tried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with NodeDesk() as desk:
+
+        def instead(method: str, _: list[Any]) -> Any:
+            if method != "eth_getLogs":
+                return ...
+            return [] if desk.session.reconnects else None
+
+        desk.instead = instead
+        stream = logs(desk.client, LogFilter(), verify="hash")
+        item = await anext(stream)
+        assert isinstance(item, BlockLogs)
+        assert item.head.number == 10
+        await stream.aclose()
+    said = "logs: the node does not give out the logs of block 10, which it must have"
+    assert sum(said in record.getMessage() for record in caplog.records) == 1
