@@ -80,7 +80,13 @@ class Owner:
             self.receive(b"")
 
     def finish(self, room: int = ROOM) -> None:
-        """Take what waits, so many messages at a time."""
+        """Take what waits, so many messages at a time, as at the end of a stream."""
+        self._take_waiting(room)
+        # A frame that was cut is judged by what has come of it.
+        self.receive(b"", room)
+        self._take_waiting(room)
+
+    def _take_waiting(self, room: int) -> None:
         while self.is_stalled():
             count = self.receive(b"", room)
             # It only waits where no room was left, or enough was done for one call.

@@ -93,11 +93,12 @@ def test_a_broken_header_is_told_at_once(wrong: bytes) -> None:
     assert Owner(HI + wrong[:10], limit=1000).broke() is not None
 
 
-def test_a_text_that_is_none_is_told_when_all_of_it_is_there() -> None:
+@pytest.mark.parametrize("rest", [1, 0], ids=["all of it", "the end"])
+def test_a_text_that_is_none_is_told_when_no_more_comes_of_it(rest: int) -> None:
     wrong = frame(TEXT, b"\xff" * 200)
     run = Owner(HI + wrong[:-1])
     assert run.broke() is None
-    run.receive(wrong[-1:])
+    run.receive(wrong[len(wrong) - rest :])
     assert run.broke() == 1007
 
 
