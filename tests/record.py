@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Event)
 
+#: Seconds that a program of a test may take: on a busy machine many times what it needs,
+#: and less than ``faulthandler_timeout``, so that the failure tells what was said.
+PROGRAM_PATIENCE: Final = 500
 #: Whether what takes long is run, and in its full size: ``make check`` and CI do.
 ENDURANCE: Final = bool(os.environ.get("ENDURANCE"))
 

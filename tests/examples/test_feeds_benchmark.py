@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.feeds import page
 from benchmarks.feeds.clients import CLIENTS
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import output_of
 
 
@@ -24,7 +25,12 @@ async def test_every_client_takes_the_items_and_the_page_has_their_figures(
     written = tmp_path / "page.md"
     command = ["-m", "benchmarks.feeds", "--rounds", "1", "--scale", "0.002"]
     await output_of(
-        sys.executable, *command, "--write", str(written), within=120, PYTHONPATH="."
+        sys.executable,
+        *command,
+        "--write",
+        str(written),
+        within=PROGRAM_PATIENCE,
+        PYTHONPATH=".",
     )
     text = written.read_text()
     for name in CLIENTS:

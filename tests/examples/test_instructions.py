@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.speed.instructions import BUDGETS, VERSION
 from tests import unmeasured
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import ROOT
 
 
@@ -33,7 +34,7 @@ def run(root: Path, *names: str) -> subprocess.CompletedProcess[str]:
         | {"PYTHONPATH": str(root), "RESILIENT_WS_PURE": "1"},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=PROGRAM_PATIENCE,
         check=False,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.examples.program import Program
+from tests.record import PROGRAM_PATIENCE
 
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ async def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     name = "../benchmarks/linear.py"
     async with Program(name, "--quick", "--json", str(figures)) as benchmark:
-        assert await benchmark.ended(within=150) == 0, benchmark.lines
+        assert await benchmark.ended(within=PROGRAM_PATIENCE) == 0, benchmark.lines
 
     found = json.loads(figures.read_text())
     measured = {(row["kind"], row["frames"], row["chunk"]) for row in found["parsers"]}

@@ -13,6 +13,7 @@ import pytest
 
 from resilient_ws.testing import ScriptedServer
 from tests.examples.program import Program
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import ROOT, free_port, output_of
 
 
@@ -64,7 +65,12 @@ async def test_the_command_writes_its_parts(tmp_path: Path) -> None:
     shutil.copy(PAGE, page)
     command = ["-m", "benchmarks.instruments", "--counts", "1", "3"]
     await output_of(
-        sys.executable, *command, "--write", str(page), within=120, PYTHONPATH="."
+        sys.executable,
+        *command,
+        "--write",
+        str(page),
+        within=PROGRAM_PATIENCE,
+        PYTHONPATH=".",
     )
     text = page.read_text()
     rows = re.findall(r"^\| (\d+)(, after.*)? \| \d+ \|", text, re.MULTILINE)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.outbox import RIVALS, check
 from tests.examples.program import Program
+from tests.record import PROGRAM_PATIENCE
 
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def test_a_short_run_writes_a_page(tmp_path: Path) -> None:
     arguments = ["--quick", "--rounds", "1", "--folder", str(tmp_path)]
     name = "../benchmarks/outbox.py"
     async with Program(name, *arguments, "--write", str(page)) as benchmark:
-        assert await benchmark.ended(within=150) == 0, benchmark.lines
+        assert await benchmark.ended(within=PROGRAM_PATIENCE) == 0, benchmark.lines
 
     figures = json.loads(page.with_suffix(".json").read_text())
     measured = {(row["senders"], row["library"]) for row in figures["disk"]}

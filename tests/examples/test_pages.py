@@ -14,6 +14,7 @@ import pytest
 from tests.examples.feed_server import FeedServer
 from tests.examples.page import Block, Page, pages
 from tests.examples.program import Program
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import ROOT
 
 
@@ -116,7 +117,7 @@ def test_the_tests_of_a_page_pass(path: str, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PROGRAM_PATIENCE,
         check=False,
     )
     written = sum(block.text.count("\nasync def test_") for block in files)

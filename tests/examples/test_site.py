@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.page import Page, pages
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import ROOT
 
 
@@ -74,7 +75,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=PROGRAM_PATIENCE,
     )
     assert built.returncode == 0, built.stderr
     site = tmp_path / "site"
@@ -135,5 +136,5 @@ def site_of(pages: Path, target: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=PROGRAM_PATIENCE,
     )

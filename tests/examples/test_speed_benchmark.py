@@ -22,6 +22,7 @@ from benchmarks.speed.tables import NO_COMPILER, distance
 from benchmarks.speed.targets import cpu_target, time_target
 from benchmarks.speed.verdicts import verdicts
 from tests.examples.program import Program
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import daemon, missing
 
 
@@ -51,7 +52,9 @@ async def test_a_quick_run_gives_a_figure_for_each_scenario_and_client(
     starter.write_text(code)
     arguments = ["--quick", "--json", str(figures)]
     async with Program(str(starter), *arguments) as benchmark:
-        assert await benchmark.ended(within=170) == 0, benchmark.lines[-20:]
+        assert await benchmark.ended(within=PROGRAM_PATIENCE) == 0, benchmark.lines[
+            -20:
+        ]
 
     result = json.loads(figures.read_text())
     everything_was_measured(result)

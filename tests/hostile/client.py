@@ -54,7 +54,7 @@ LOOPS: Final[dict[str, Callable[[], asyncio.AbstractEventLoop]]] = {
 #: Seconds for the opening: what has no end ends there.
 OPEN: Final = {"answers": 0.5, "streams": 5.0, "named": 5.0}
 #: Seconds after which a case is a hang, and counts against us.
-HANG: Final = 20.0
+HANG: Final = 60.0
 
 ONCE: Final = Reconnect(stop=lambda _: True)
 INBOXES: Final = (

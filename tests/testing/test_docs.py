@@ -15,6 +15,7 @@ import pytest
 from resilient_ws import testing
 from resilient_ws.testing import scripts
 from resilient_ws.testing.pipe import MAX_HELD
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import ROOT
 
 
@@ -38,7 +39,7 @@ def test_every_example_passes_as_it_stands(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PROGRAM_PATIENCE,
         check=False,
     )
     assert f"{len(TESTS)} passed" in done.stdout, done.stdout + done.stderr

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import ROOT
 
 
@@ -69,7 +70,7 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PROGRAM_PATIENCE,
         check=False,
     )
 

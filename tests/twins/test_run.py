@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import unmeasured
+from tests.record import PROGRAM_PATIENCE
 from tests.release.compiler import needs_a_compiler
 from tests.twins.run import ROOT, SOURCE
 
@@ -27,7 +28,7 @@ def run(source: Path, buffers: int) -> subprocess.CompletedProcess[str]:
         env=unmeasured.environment(),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=PROGRAM_PATIENCE,
         check=False,
     )
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.record import PROGRAM_PATIENCE
 from tests.servers.process import daemon, node_module
 
 
@@ -23,8 +24,6 @@ ROOT: Final = HERE.parent.parent
 SNIPPETS: Final = sorted(path.name for path in HERE.glob("*.txt"))
 #: How strict pyright is: other libraries leave much of their own types open.
 MODES: Final = {"hosts.txt": "standard"}
-#: Seconds for a checker that has to read aiohttp first.
-LONG: Final = 170
 
 
 def expected(name: str) -> set[int]:
@@ -50,7 +49,7 @@ def run(*command: object) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=LONG,
+        timeout=PROGRAM_PATIENCE,
         check=False,
     )
     return done.stdout + done.stderr
