@@ -242,14 +242,13 @@ class Wanted:
             headers["Authorization"] = auth.encode()
         origin = asked.pop("origin", None) or headers.get(_ORIGIN)
         protocols = asked.pop("protocols", ()) or _listed(headers.get(_PROTOCOL, ""))
+        if not isinstance(protocols, str):  # which the session refuses
+            protocols = tuple(protocols)
         for name in (_ORIGIN, _PROTOCOL):
             headers.popall(name, None)
         self.settings: dict[str, Any] = {
             "headers": headers,
-            # A str is no list of words: the session refuses it as it is.
-            "subprotocols": protocols
-            if isinstance(protocols, str)
-            else tuple(protocols),
+            "subprotocols": protocols,
             "origin": origin,
             "compression": "deflate" if compress else None,
             "max_message_size": asked.pop("max_msg_size", 4 * 1024 * 1024) or None,

@@ -307,8 +307,7 @@ def _headers(given: HeadersLike | None, user_agent: str | None) -> CIMultiDict[s
         headers: CIMultiDict[str] = CIMultiDict(fields)
     except (TypeError, ValueError):
         raise TypeError(
-            "additional_headers must be a mapping or (name, value) pairs, not a "
-            f"value of type {type(given).__name__}."
+            "additional_headers must be a mapping, or a list of (name, value) pairs."
         ) from None
     if user_agent is not None:
         headers.setdefault("User-Agent", user_agent)

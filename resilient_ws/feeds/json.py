@@ -92,7 +92,7 @@ def _binary(value: object) -> str:
     """Return what msgspec writes for binary data.
 
     Raises:
-        TypeError: It is something else that JSON has not.
+        TypeError: It is anything else that JSON cannot express.
     """
     if isinstance(value, _BINARY):
         return base64.b64encode(cast("bytes", value)).decode()

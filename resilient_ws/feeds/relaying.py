@@ -81,7 +81,8 @@ async def relay(
         What is on its way counts as not delivered. It comes again in a run that begins
         with the saved cursor, with the same id where ``id_of`` gives it.
     """
-    _check_feed(items)
+    right = "a subscription (await channel.subscribe(...)) or an async iterator"
+    require(items, AsyncIterable, "items", right)
     require_callable(sink, "sink")
     check_callables(dead_letter=dead_letter)
     whole_number("concurrency", concurrency, at_least=1)
@@ -110,13 +111,6 @@ async def relay(
     else:
         return
     raise failure
-
-
-def _check_feed(items: object) -> None:
-    """Refuse what ``async for`` cannot read."""
-    if not isinstance(items, AsyncIterable):
-        right = "a subscription (await channel.subscribe(...)) or an async iterator"
-        raise wrong_type("items", right, items)
 
 
 def _check_plain(**values: object) -> None:

@@ -138,11 +138,11 @@ class Recovery:
         because = judgement.failure
         if isinstance(because, Fatal):
             return because
-        if self._outage is None and not judgement.final:
-            # A stable connection was lost: no attempt has failed in this outage yet.
-            self._outage = Outage(self._policy, now, lost=because)
-            return self._outage.next_wait(because, judgement.extra, now=now)
         if self._outage is None:
+            if not judgement.final:
+                # A stable connection was lost: no attempt of this outage has failed.
+                self._outage = Outage(self._policy, now, lost=because)
+                return self._outage.next_wait(because, judgement.extra, now=now)
             self._outage = Outage(self._policy, now)
         extra = self._leave_member(judgement, now)
         if not self._round:

@@ -140,8 +140,8 @@ class Receiver:
         less time than to assemble it from its parts.
 
         Returns:
-            What came of it, at most ``MAX_CUT`` bytes, which is not held any more; or
-            nothing, if that is held for another reason.
+            What came of it, at most ``MAX_CUT`` bytes, which is then held no more.
+            Empty if there is none, or if bytes are held for another reason.
         """
         if self.stalled or self.out_of_steps or not self._unparsed.chunks:
             return b""
@@ -192,13 +192,8 @@ class Receiver:
         self.received_size += size
         if reason == ALL_TAKEN:
             return count
-        if count and is_cut(chunk, pos, self._limit, self._firsts):
-            self._unparsed.replace(chunk, pos, in_place=False)
-            self.idle = False
-        else:
-            self._steps = MAX_STEPS - count // MESSAGES_PER_STEP
-            count += self._take(chunk, pos, deliver, room - count, space() - size)
-        return count
+        self._steps = MAX_STEPS - count // MESSAGES_PER_STEP
+        return self._take(chunk, pos, deliver, room, space() - size, count=count)
 
     def _go_on(
         self,
@@ -232,10 +227,17 @@ class Receiver:
         self.stalled = False
         if unparsed.chunks:
             chunk, pos = unparsed.joined()
-        return self._take(chunk, pos, deliver, room, space())
+        return self._take(chunk, pos, deliver, room, space(), count=0)
 
     def _take(
-        self, view: memoryview, pos: int, deliver: Deliver, room: int, space: int
+        self,
+        view: memoryview,
+        pos: int,
+        deliver: Deliver,
+        room: int,
+        space: int,
+        *,
+        count: int,
     ) -> int:
         """Take what there is room and time for, and hold the rest.
 
@@ -245,13 +247,14 @@ class Receiver:
             deliver: Takes each message.
             room: How many messages may be delivered.
             space: How many payload bytes may be delivered before a compressed message.
+            count: How many messages of the chunk were delivered before.
 
         Returns:
-            The number of messages delivered.
+            How many messages of the chunk were delivered.
         """
         unparsed = self._unparsed
         full_at = self.received_size + space
-        pos, count = self._parse(view, pos, deliver, room, full_at)
+        pos, count = self._parse(view, pos, deliver, room, full_at, count=count)
         if pos < len(view) or unparsed.chunks:
             stopped = count == room or self.stalled or self.out_of_steps
             unparsed.replace(view, pos, in_place=stopped)
@@ -266,30 +269,42 @@ class Receiver:
         return count
 
     def _parse(
-        self, view: memoryview, pos: int, deliver: Deliver, room: int, full_at: int
+        self,
+        view: memoryview,
+        pos: int,
+        deliver: Deliver,
+        room: int,
+        full_at: int,
+        *,
+        count: int,
     ) -> tuple[int, int]:
         """Take what there is room and time for.
+
+        A message that is cut behind others is left: the next bytes may complete it.
 
         Args:
             view: The bytes.
             pos: Where to begin.
             deliver: Takes each message.
-            room: How many messages may be delivered.
+            room: How many messages of the chunk may be delivered.
             full_at: The ``received_size`` at which the owner's space is used up.
+            count: How many messages of the chunk were delivered before.
 
         Returns:
-            Where it stopped, and the number of messages delivered.
+            Where it stopped, and how many messages of the chunk were delivered.
         """
-        count, end, assembler = 0, len(view), self._assembler
+        end, assembler = len(view), self._assembler
         try:
             while count < room and (pos < end or assembler.busy):
                 if not assembler.inside:
+                    if count and is_cut(view, pos, self._limit, self._firsts):
+                        break
                     pos, delivered = self._take_plain(view, pos, deliver, room - count)
                     count += delivered
                     if pos == end or count == room or self._stalls(view[pos], full_at):
                         break
-                    if count and is_cut(view, pos, self._limit, self._firsts):
-                        break
+                    if delivered:
+                        continue
                 if self._steps <= 0:
                     self.out_of_steps = True
                     break

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 
 HUGE = 123456789012345678901234567890123
+WITHOUT_MSGSPEC = "import sys; sys.modules['msgspec'] = None\n"
+
+
+def printed_by(program: str, *arguments: str) -> str:
+    """Run a program in a Python of its own; return what it printed."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_numbers_of_any_length_are_exact() -> None:
@@ -30,7 +39,7 @@ def test_what_is_written_is_text_without_blanks() -> None:
 
 def test_without_msgspec_the_standard_library_does_it() -> None:
     program = (
-        "import sys; sys.modules['msgspec'] = None\n"
+        f"{WITHOUT_MSGSPEC}"
         "from resilient_ws.feeds import json as j\n"
         "import json\n"
         "decode = j._loads_and_dumps[0]\n"
@@ -38,18 +47,18 @@ def test_without_msgspec_the_standard_library_does_it() -> None:
         f"assert j.loads('{HUGE}') == {HUGE}\n"
         "print(j.dumps(['\\ud800', 'é']))"
     )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = printed_by(program)
     # Half of a surrogate pair can be sent only escaped.
-    assert json.loads(done.stdout) == ["\ud800", "é"]
-    assert done.stdout.isascii()
+    assert json.loads(printed) == ["\ud800", "é"]
+    assert printed.isascii()
 
 
 @pytest.mark.parametrize("encoder", ["msgspec", "json"])
-def test_what_json_has_not_is_written_alike_by_both_encoders(encoder: str) -> None:
+def test_what_json_cannot_express_is_written_alike_by_both_encoders(
+    encoder: str,
+) -> None:
     program = (
-        "import sys\n"
-        f"if {encoder == 'json'}: sys.modules['msgspec'] = None\n"
+        f"{WITHOUT_MSGSPEC if encoder == 'json' else ''}"
         "from resilient_ws.feeds.json import dumps\n"
         "n = float('nan')\n"
         "print(dumps({'a': [n, -1e999, (n, 1.5)], 'b': {'c': n}, 'd': 2, 'e': None}))\n"
@@ -58,9 +67,7 @@ def test_what_json_has_not_is_written_alike_by_both_encoders(encoder: str) -> No
         "    try: dumps(odd)\n"
         "    except TypeError: print('refused')\n"
     )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [
+    assert printed_by(program).splitlines() == [
         '{"a":[null,null,[null,1.5]],"b":{"c":null},"d":2,"e":null}',
         '["/wB4","","eXo=",null]',
         "refused",
@@ -78,8 +85,7 @@ def test_a_deep_message_raises_and_breaks_nothing(text: str) -> None:
 @pytest.mark.parametrize("decoder", ["msgspec", "json"])
 def test_a_raised_recursion_limit_does_not_let_a_message_crash_us(decoder: str) -> None:
     program = (
-        "import sys\n"
-        f"if {decoder == 'json'}: sys.modules['msgspec'] = None\n"
+        f"{WITHOUT_MSGSPEC if decoder == 'json' else 'import sys'}\n"
         "from resilient_ws.feeds import json as j\n"
         "sys.setrecursionlimit(100_000)\n"  # as importing web3 does
         "for text in ('[' * 100_000, '{\"a\":' * 100_000):\n"
@@ -88,9 +94,7 @@ def test_a_raised_recursion_limit_does_not_let_a_message_crash_us(decoder: str) 
         "assert j.loads('[1]') == [1]\n"
         "print(sys.getrecursionlimit())"
     )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["RecursionError", "RecursionError", "100000"]
+    assert printed_by(program).split() == ["RecursionError", "RecursionError", "100000"]
 
 
 @pytest.mark.parametrize(
@@ -112,9 +116,7 @@ def test_nor_does_it_where_the_decoder_is_the_users(decode: str) -> None:
         f"try: ({decode})('[' * 100_000)\n"
         "except Exception as failure: print(type(failure).__name__)\n"
     )
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["RecursionError"], done.stderr
+    assert printed_by(program).split() == ["RecursionError"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,4 @@ def test_nor_a_file_or_a_socket_that_is_read_elsewhere(
         f"try: asyncio.run({read})\n"
         "except Exception as failure: print(failure.__cause__ or failure)\n"
     )
-    command = [sys.executable, "-c", program, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "maximum recursion depth" in done.stdout, done.stderr
+    assert "maximum recursion depth" in printed_by(program, str(file))
