@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from resilient_ws.feeds.errors import CallTimeout, HistoryPruned, RPCError, Undecodable
+from resilient_ws.feeds.errors import HistoryPruned, RPCError, Undecodable
 from resilient_ws.feeds.evm.refusals import Refusal, understood
 from resilient_ws.feeds.evm.steps import (
     BlockFound,
@@ -125,20 +125,6 @@ def first_present(missing: int, there: int, *, window: int) -> Steps[int]:
         else:
             there = middle
     return there
-
-
-def why_missing(found: BlockFound) -> str:
-    """Return what came in place of a block, without what the node said."""
-    failure = found.failure
-    if found.head is not None:
-        return "a block of another height"
-    if isinstance(failure, RPCError):
-        return f"error {failure.code}"
-    if isinstance(failure, CallTimeout):
-        return "no answer in time"
-    if isinstance(failure, Undecodable):
-        return "the answer was no such block"
-    return "null" if failure is None else type(failure).__name__
 
 
 def is_refused(found: BlockFound) -> bool:

@@ -31,12 +31,12 @@ from resilient_ws.feeds.evm.asking import (
     by_tag,
     first_present,
     is_pruned,
-    why_missing,
 )
 from resilient_ws.feeds.evm.climbing import WINDOW, climb
 from resilient_ws.feeds.evm.forks import follow_fork, start_over
+from resilient_ws.feeds.evm.lagging import Lagging
 from resilient_ws.feeds.evm.shrinking import judge_shorter
-from resilient_ws.feeds.evm.steps import AwaitHint, NewConnection, Remark, Resubscribe
+from resilient_ws.feeds.evm.steps import AwaitHint, Remark, Resubscribe
 from resilient_ws.feeds.evm.types import Head
 
 
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 
 #: Announced blocks in sequence that are kept until they are told.
 MAX_ANNOUNCED: Final = 64
-#: Connections that may lag, one after the other, before what they do not have is given
-#: up.
-MAX_LAGGING: Final = 2
 
 Confirmations: TypeAlias = "int | Literal['safe', 'finalized']"
 
@@ -118,8 +115,7 @@ class Tracker:
         self._tag_known = self._tag is None
         # The last block that the consumer had when the stream began.
         self._first_tip = chain.tip
-        # Connections in a row that lagged.
-        self._lagging = 0
+        self._lagging = Lagging()
         self.fresh = False
         self.subscribed = True
 
@@ -207,7 +203,7 @@ class Tracker:
         if rewound or self.chain.is_before(newest.number):
             yield from self._poll()
         elif self._depth == 0 and (new := self._linked(blocks)):
-            self._lagging = 0
+            self._lagging.over()
             yield from self.chain.accept(new, live=True)
         else:
             self._aim(newest, newest.number - self._depth)
@@ -227,7 +223,7 @@ class Tracker:
             return
         found = yield from ask_patiently(by_tag("latest"), self._patience)
         if found.head is None:
-            yield from self._lags("its newest block", found)
+            yield from self._lagging.tell("its newest block", found)
         else:
             newest = yield from self._judged(found.head)
             yield from self._remark_ahead(found.head)
@@ -334,7 +330,7 @@ class Tracker:
             chain, target.number, window=self._window, chunk=self._chunk
         )
         if chain.next != before:
-            self._lagging = 0
+            self._lagging.over()
         if ended_by is None:
             return
         if isinstance(ended_by, Head):
@@ -348,7 +344,7 @@ class Tracker:
             found = yield from ask_patiently(query, self._patience)
             if found.head is None:
                 what = f"block {chain.next}"
-                if (yield from self._lags(what, found)):
+                if (yield from self._lagging.tell(what, found)):
                     yield from self._leave_out(found)
                 return
         self._target = target
@@ -360,7 +356,7 @@ class Tracker:
         """
         found = yield from ask_patiently(by_number(number), self._patience)
         if found.head is None:
-            yield from self._lags(f"block {number}", found)
+            yield from self._lagging.tell(f"block {number}", found)
         elif not self.chain.has(found.head) and (yield from self._fork(found.head)):
             upto = self.chain.next
             if upto is not None and upto <= number:
@@ -375,35 +371,14 @@ class Tracker:
         )
         if missing is not None:
             what = f"a parent of block {head.number}"
-            if (yield from self._lags(what, missing)):
+            if (yield from self._lagging.tell(what, missing)):
                 yield from start_over(chain)
         if chain.tip == before:
             return False
-        self._lagging = 0
+        self._lagging.over()
         return True
 
     # What the node does not have.
-
-    def _lags(self, what: str, missing: BlockFound) -> Steps[bool]:
-        """Say what the node does not have, and try another connection.
-
-        Args:
-            what: What is missing, for the log.
-            missing: What came in its place.
-
-        Returns:
-            Whether enough connections were tried, so that it must be done without; the
-            node may be asked again later.
-        """
-        self._lagging += 1
-        another = self._lagging <= MAX_LAGGING
-        then = "Another connection is tried" if another else "No other had it either"
-        why = why_missing(missing)
-        text = f"the node does not give out {what}, which it must have: {why}. {then}"
-        yield Remark("lagging", text)
-        if another:
-            yield NewConnection("lagging")
-        return not another
 
     def _leave_out(self, missing: BlockFound) -> Steps[None]:
         """Tell a gap through the last block that is missing, if another follows."""
