@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.record import ENDURANCE
+from tests.record import ENDURANCE, no_collection
 from tests.servers.daemons import Anvil, Mosquitto, Nats, Nginx
 from tests.servers.scripted import (
     SERVERS,
@@ -18,7 +18,7 @@ from tests.servers.scripted import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.servers.process import ServerProcess
@@ -41,6 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("endurance") is not None:
             item.add_marker(left_out)
+
+
+@pytest.fixture
+def without_collection() -> Iterator[None]:
+    """For a test that is sent JSON that is too deep."""
+    with no_collection():
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -10,7 +12,7 @@ from resilient_ws import Event
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from resilient_ws import Session
 
@@ -22,6 +24,20 @@ E = TypeVar("E", bound=Event)
 PROGRAM_PATIENCE: Final = 500
 #: Whether what takes long is run, and in its full size: ``make check`` and CI do.
 ENDURANCE: Final = bool(os.environ.get("ENDURANCE"))
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile.
+
+    JSON that is too deep is refused at the limit of the recursion. A finalizer of what
+    is collected there, perhaps of another test, would have no room to run.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def now() -> float:

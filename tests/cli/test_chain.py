@@ -136,6 +136,7 @@ def test_a_wrong_argument_is_named(arguments: str, problem: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "true", '"12', "[" * 100_000])
 def test_a_cursor_file_that_holds_something_else_is_said_so(
     tmp_path: pathlib.Path, text: str

@@ -7,6 +7,7 @@ import pytest
 from resilient_ws.cli.message_text import BinaryFormat, one_line, safe_for_terminal
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize(
     ("text", "line"),
     [

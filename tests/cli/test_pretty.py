@@ -30,6 +30,7 @@ def test_is_what_json_makes_of_it(value: Any) -> None:
         assert made is None
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize(
     ("text", "made"),
     [

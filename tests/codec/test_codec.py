@@ -237,6 +237,7 @@ async def test_it_is_raised_and_iterating_goes_on_behind_it(
             break
 
 
+@pytest.mark.usefixtures("without_collection")
 async def test_it_is_yielded_in_its_place(server: ScriptedServer) -> None:
     async with connected(server) as session:
         feed = Coded(session, JSON, undecodable="yield")

@@ -75,6 +75,7 @@ def test_what_json_cannot_express_is_written_alike_by_both_encoders(
     ]
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
 def test_a_deep_message_raises_and_breaks_nothing(text: str) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the decoder raises

@@ -496,6 +496,7 @@ async def test_a_batch_of_requests_is_answered_with_a_batch(desk: Desk) -> None:
 # A server that is not well.
 
 
+@pytest.mark.usefixtures("without_collection")
 async def test_nonsense_is_counted_and_harmless(desk: Desk) -> None:
     sub = await subscribed(desk)
     call = asyncio.create_task(desk.client.call("x"))

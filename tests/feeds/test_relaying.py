@@ -300,6 +300,7 @@ async def test_a_file_keeps_the_cursor_for_the_next_run(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["cursor.json"]
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize("text", ["", "[1", "[" * 100_000])
 async def test_a_file_that_holds_something_else_is_said_so(
     tmp_path: Path, text: str

@@ -142,6 +142,7 @@ async def test_a_viewer_hears_of_every_turn_and_of_the_session_it_asks_for(
         assert (await heard(socket, "turn"))["ids"] == [1]
 
 
+@pytest.mark.usefixtures("without_collection")
 async def test_nonsense_of_a_viewer_does_no_harm(
     session: Session, client: aiohttp.ClientSession
 ) -> None:

@@ -50,6 +50,7 @@ def test_sizes_only() -> None:
     assert entry_of(line).data == "******"
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize(
     "line",
     [

@@ -117,6 +117,7 @@ def test_sessions_come_and_go() -> None:
     assert [row["id"] for row in picture.rows] == [2]
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize(
     "message",
     [

@@ -120,6 +120,7 @@ async def test_a_result_is_returned_whatever_it_is(
     assert await endpoint.call("eth_getLogs", [{}]) is None
 
 
+@pytest.mark.usefixtures("without_collection")
 @pytest.mark.parametrize("body", ["", "{", "[]", "{}", '"x"', "[" * 5_000])
 async def test_what_is_no_json_rpc_is_told(
     served: tuple[Server, HTTPEndpoint], body: str

@@ -348,6 +348,7 @@ HOSTILE: list[str | bytes] = [
 ]
 
 
+@pytest.mark.usefixtures("without_collection")
 async def test_what_makes_no_sense_is_counted_and_does_no_harm() -> None:
     odd: list[MessageOdd] = []
     async with client(report=odd.append) as (server, feed, centrifugo):

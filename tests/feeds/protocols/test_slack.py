@@ -314,6 +314,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.usefixtures("without_collection")
 async def test_what_makes_no_sense_is_counted_and_does_no_harm() -> None:
     odd: list[MessageOdd] = []
     async with bot(report=odd.append) as (server, feed, slack):
